@@ -65,7 +65,7 @@ def test_the_largest_live_set_is_that_of_the_definition():
 @pytest.mark.parametrize("optimizer", [xpnet.SGD, xpnet.Adam])
 @pytest.mark.parametrize("name", SIZES)
 def test_the_arena_of_a_model_is_within_a_fifth_of_its_largest_live_set(name, optimizer):
-    program, _, _ = recorded_step(name, lambda p: optimizer(p, lr=0.01))
+    program, *_ = recorded_step(name, lambda p: optimizer(p, lr=0.01))
     program = cleaned(program, "numpy")
     roots = roots_by_name(program)
     updates = updated_in_place(program, roots)

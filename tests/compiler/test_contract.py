@@ -15,8 +15,8 @@ import xpnet.compiler
 from tests.layers.cases import LAYERS, Integers
 from tests.optimizers.cases import CASES, SHAPES, slope
 from xpnet import Parameter, Variable, functions as F, layers as L, optimizers, schedules
-from xpnet.autodiff import tree
-from xpnet.training import Trainer
+from xpnet.autodiff import grad, gradient_checkpoint, tree
+from xpnet.training import Callback, MixedPrecision, Statistics, Trainer
 
 EXECUTORS = ("library",)
 STEPS = 8
@@ -202,7 +202,7 @@ def test_optimizers(executor, case):
 
     points = [Parameter(np.random.default_rng(1).standard_normal(shape)) for shape in SHAPES]
     batches = [
-        tuple(slope(i, t, p.data) for i, p in enumerate(points)) for t in range(1, 17)
+        tuple(np.asarray(slope(i, t, p.data)) for i, p in enumerate(points)) for t in range(1, 17)
     ]  # RAdam computes otherwise from its sixth step on
     twice(executor, make, batches, between)
 
@@ -284,3 +284,201 @@ def test_trainings(executor, name):
     assert xpnet.random.state(compiled.model.layers[3].rng) == xpnet.random.state(
         plain.model.layers[3].rng
     )
+
+
+def test_a_short_last_batch_is_a_plan_of_its_own(executor):
+    compiled = trainer_of(True, dict)
+    compiled.fit(data(), None, 6, 20)
+    [step] = compiled.compiled
+    shapes = {replay.program.arguments[0].shape for replay in step.replays}
+    assert shapes == {(20,), (10,)}
+
+
+@pytest.mark.parametrize("precision", ["float16", "overflows"])
+def test_mixed_precision(executor, precision):
+    """The scale is halved and doubled by the host, between the parts of a step."""
+
+    def make(compile):
+        with xpnet.using("numpy"):
+            options = {"accumulate": 2, "clip": 0.5}
+            trainer = trainer_of(compile, lambda: options)
+            mixed = MixedPrecision(trainer.model, growth_interval=3)
+            if precision == "overflows":
+                mixed.scale = 2.0**24
+            trainer.learner.precision = mixed
+            xpnet.manual_seed(5)
+            trainer.fit(data(), data(50), 6, 20)
+        return trainer
+
+    plain = make(False)
+    compiled = make(True)
+    assert not compiled.learner.reason
+    assert compiled.learner.precision.state_dict() == plain.learner.precision.state_dict()
+    found = numbers(compiled)
+    if executor == "c":
+        pytest.skip("float16 runs on NumPy: see the other executor")
+    agree(executor, found, numbers(plain))
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["from eager", "from compiled"])
+@pytest.mark.parametrize("name", ["plain", "everything"])
+def test_resuming(executor, name, first, tmp_path):
+    """A training that is resumed, compiled or not, computes what an uninterrupted one does."""
+    options = TRAININGS[name]
+    whole = trainer_of(False, options)
+    xpnet.manual_seed(5)
+    whole.fit(data(), data(50), 6, 20)
+    before = trainer_of(first, options)
+    xpnet.manual_seed(5)
+    before.fit(data(), data(50), 3, 20)
+    before.save(tmp_path / "last.safetensors")
+    after = trainer_of(not first, options)
+    after.fit(data(), data(50), 6, 20, resume=tmp_path / "last.safetensors")
+    agree(executor, numbers(after), numbers(whole))
+
+
+class ReadsGradients(Callback):
+    """Notes the gradients after each step, and watches the layers in some of them."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_step(self, trainer):
+        self.seen += [np.array(p.raw_grad) for p in trainer.model.parameters()]
+
+
+@pytest.mark.parametrize("name", ["plain", "clip", "accumulate"])
+def test_gradients_are_there_for_a_callback(executor, name):
+    found = []
+    for compile in (False, True):
+        callback = ReadsGradients()
+        trainer = trainer_of(compile, TRAININGS[name], callbacks=[callback])
+        xpnet.manual_seed(5)
+        trainer.fit(data(), None, 2, 20)
+        found.append(callback.seen)
+    agree(executor, found[1], found[0])
+
+
+def test_watched_steps_run_as_they_are(executor):
+    """A callback that watches layers in some steps sees the same as without compilation."""
+    found = []
+    for compile in (False, True):
+        callback = Statistics()
+        trainer = trainer_of(compile, dict, callbacks=[callback], log_every=0.0)
+        xpnet.manual_seed(5)
+        trainer.fit(data(), None, 2, 20)
+        found.append((callback.rows, numbers(trainer)))
+    assert len(found[0][0]) > 2
+    agree(executor, found[1], found[0])
+
+
+def test_what_a_user_changes_between_steps(executor):
+    """Clipping, the loss, the mode of the model, and options of the optimizer."""
+
+    def other_loss(y, t):
+        return F.softmax_cross_entropy(y, t, label_smoothing=0.25)
+
+    trainers = [trainer_of(False, dict), trainer_of(True, dict)]
+    x, t = data()
+    results = []
+    for trainer in trainers:
+        xpnet.manual_seed(5)
+        learner = trainer.learner
+        losses = []
+        for i in range(40):
+            if i == 8:
+                learner.clip = 0.01
+            if i == 14:
+                learner.optimizer.defaults["weight_decay"] = 0.5
+            if i == 20:
+                trainer.model.eval()
+            if i == 25:
+                trainer.model.train()
+            if i == 28:
+                learner.loss = other_loss
+            if i == 33:
+                learner.damping = 0.1
+            losses.append(learner.step(x[i : i + 20], t[i : i + 20])[1])
+        assert learner.steps == 40
+        results.append([losses, trainer.model.state_dict(), learner.optimizer.state_dict()])
+    agree(executor, results[1], results[0])
+
+
+# --- functions of arrays ----------------------------------------------------------------------------
+
+
+def rosenbrock(x):
+    return F.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
+def test_the_gradient_of_a_function(executor):
+    slope_of = grad(rosenbrock)
+    compiled = xpnet.compiler.compile(slope_of)
+    rng = np.random.default_rng(0)
+    for _ in range(STEPS):
+        x = rng.normal(size=100)
+        agree(executor, compiled(x), slope_of(x))
+        inner = np.zeros(100)  # the formula of the gradient
+        inner[1:] += 200.0 * (x[1:] - x[:-1] ** 2)
+        inner[:-1] += -400.0 * x[:-1] * (x[1:] - x[:-1] ** 2) - 2.0 * (1.0 - x[:-1])
+        np.testing.assert_allclose(xpnet.to_numpy(compiled(x)), inner, rtol=1e-12, atol=1e-9)
+    assert compiled.replays
+
+
+def test_second_derivatives_in_a_step(executor):
+    """A physics-informed network, as in examples/physics_informed.py."""
+
+    def make():
+        model = L.MLP(1, [8, 8], 1, activation="tanh", rng=0)
+        optimizer = xpnet.Adam(model.parameters())
+
+        def u(t):
+            return 1.0 + model(t) * F.tanh(0.5 * t**2)
+
+        def derivative(f):
+            return grad(lambda t: F.sum(f(t)))
+
+        velocity = derivative(u)
+        acceleration = derivative(velocity)
+
+        def step(points):
+            residual = acceleration(points) + 0.3 * velocity(points) + u(points)
+            loss = F.mean(residual**2)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return step, lambda: list(model.state_dict().values())
+
+    batches = [(np.linspace(0.0, 1.0 + i, 16)[:, None],) for i in range(STEPS)]
+    twice(executor, make, batches)
+
+
+def test_checkpointed_layers_draw_the_same_masks(executor):
+    """The second run of a `gradient_checkpoint` draws what the first one did, in each replay."""
+
+    def make():
+        layers = [L.Affine(5, 5, rng=0), L.Dropout(0.5, rng=1), L.Dropout(0.3)]
+        inner = L.Sequential(*layers)
+        optimizer = xpnet.SGD(inner.parameters(), lr=0.1)
+        rerun = gradient_checkpoint(inner)
+        xpnet.manual_seed(5)
+
+        def step(x):
+            x = Variable(x, requires_grad=True)
+            loss = F.mean(rerun(x) ** 2)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss, x.raw_grad
+
+        return step, lambda: list(inner.state_dict().values())
+
+    results = []
+    for compiles in (False, True):
+        step, state = make()
+        run = xpnet.compiler.compile(step) if compiles else step
+        batches = np.random.default_rng(0).normal(size=(STEPS, 4, 5))
+        results.append([[run(x), [a.copy() for a in state()]] for x in batches])
+    agree(executor, results[1], results[0])

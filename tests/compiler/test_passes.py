@@ -108,13 +108,13 @@ def test_all_passes_together_leave_the_results_as_they_are(builder):
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("kind", ["library", "numpy"])
 def test_a_training_step_is_the_same_bit_for_bit(name, kind):
-    program, arguments, states = recorded_step(name)
+    program, *arrays = recorded_step(name)
     changed = cleaned(program, kind)
     check(changed)
     assert len(changed.operations) <= len(program.operations)
     for before, after in zip(
-        interpreted(program, arguments, states),
-        interpreted(changed, arguments, states),
+        interpreted(program, *arrays),
+        interpreted(changed, *arrays),
         strict=True,
     ):
         assert_equal_bits(after, before)
@@ -210,7 +210,7 @@ def test_the_identity_of_a_square_matrix_is_not_taken_for_its_transposition():
 
 
 def test_a_step_of_adam_on_one_parameter_is_one_chain():
-    program, _, _ = recorded_step("mlp", xpnet.Adam)
+    program, *_ = recorded_step("mlp", xpnet.Adam)
     changed = cleaned(program, "numpy")
     chains = {x.operation for x in changed.updates.values() if x.operation.name == "chain"}
     assert len(chains) == 6  # weights and biases of three layers
@@ -307,7 +307,7 @@ def test_a_product_that_is_added_to_itself_stays():
 @pytest.mark.parametrize("name", SIZES)
 def test_constants_of_a_training_step_are_no_larger_than_its_arrays(name):
     """Folding makes no table that the step itself would not hold."""
-    program, _, _ = recorded_step(name)
+    program, *_ = recorded_step(name)
     changed = cleaned(program, "numpy")
     constants = {
         x: x.array.nbytes

@@ -255,10 +255,11 @@ def _first_lines(settings: dict[str, Any], device: str, samples: "Samples", mode
     """The lines printed before the training: the data, the device, the optimizer and the network."""
     what = "images" if samples.reading["kind"] in PICTURES else "samples"
     precision = settings["precision"] or settings["dtype"]
+    how = "compiled" if settings["compile"] else "not compiled"
     return (
         f"{len(samples.train[0])} training and {len(samples.test[0])} test {what}, on "
         f"{device} in {precision}, {settings['optimizer']} from lr "
-        f"{settings['lr']:g}\n{model!r}\n"
+        f"{settings['lr']:g}, {how}\n{model!r}\n"
     )
 
 

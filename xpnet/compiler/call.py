@@ -1,12 +1,14 @@
 """One call of a step that is recorded: the arrays that it can reach are replaced while it runs."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import array_api_compat as compat
+import numpy as np
 
 from xpnet._libraries import library_of
 from xpnet._libraries.devices import device_key
@@ -15,10 +17,11 @@ from xpnet.autodiff.namespace import as_array
 from xpnet.autodiff.variable import Variable, constant, variable_of
 from xpnet.compiler.record import Program, Value, leaves, replaced
 from xpnet.compiler.recording import Failure, RecordedArray, RecordedNumber, Recorder, unwrapped
-from xpnet.compiler.state import SCALARS, Place, Survey, is_array, survey
+from xpnet.compiler.state import SCALARS, Place, Survey, is_array, is_dtype, survey
 from xpnet.errors import CompileError
+from xpnet.optimizers import averaging
 
-__all__ = ["Constant", "Recording", "objects_in", "record_lock", "recorded_call"]
+__all__ = ["Constant", "Recording", "objects_in", "record_lock", "recorded_call", "roots_of"]
 
 record_lock = threading.RLock()
 """Held while arrays are replaced by recording arrays: another thread's call must not find them."""
@@ -52,8 +55,14 @@ class Recording:
         What the step could reach before the call.
     written : set of Place ids
         The numbers that actions of `each_step` have changed.
-    changes : list of str
+    changes : dict from Place id to str
         What else the step has changed: a replay would not.
+    varying : set of Place ids
+        The scalars of NumPy that the step has changed.
+    cell_keys : tuple
+        See `cell_keys`.
+    held : list of arrays or None
+        For each state, its array if it is in no place that can be assigned to.
     recorder : Recorder
     """
 
@@ -64,7 +73,9 @@ class Recording:
     recorder: Recorder
     before: Survey
     presence: tuple[bool, ...]
+    varying: set[tuple[int, Any]] = field(default_factory=set)
     cell_keys: Any = ()
+    held: list[Array] = field(default_factory=list)
     writes: list[tuple[Place, Value]] = field(default_factory=list)
     gradients: list[tuple[Place, Value, bool]] = field(default_factory=list)
     written: set[tuple[int, Any]] = field(default_factory=set)
@@ -74,6 +85,15 @@ class Recording:
 def objects_in(args: Any) -> list[Any]:
     """The arguments that are neither arrays nor scalars: a model, for example."""
     return [x for x in leaves(args) if not is_argument(x) and not isinstance(x, SCALARS)]
+
+
+def roots_of(function: Callable[..., Any], args: Any, options: Any) -> list[Any]:
+    """What a call can reach its arrays from."""
+    roots = [function, *objects_in((tuple(args), options))]
+    averages = averaging._applied.get()  # noqa: SLF001 - of the block around the call
+    if averages:
+        roots.append(averages)
+    return roots
 
 
 def is_argument(x: Any) -> bool:
@@ -107,24 +127,41 @@ def cell_keys(found: Survey) -> tuple[Any, ...]:
 
 def array_key(x: Array) -> Any:
     """What is equal for two arrays that one plan may be given."""
-    return type(x), tuple(x.shape), str(x.dtype), device_key(compat.device(x))
+    kind = np.ndarray if isinstance(x, np.generic) else type(x)  # NumPy returns both
+    return kind, tuple(x.shape), str(x.dtype), device_key(compat.device(x))
+
+
+def _replaced_in_tuple(x: Any, new: Callable[[Any], Any]) -> Any:
+    if not isinstance(x, tuple):
+        return new(x)
+    parts = [_replaced_in_tuple(part, new) for part in x]
+    return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
 
 
 class _Call:
     """The parts of `recorded_call`, and what they share."""
 
-    def __init__(self, function: Callable[..., Any], roots: Sequence[Any], done: Any) -> None:
-        self.roots = (function, *roots)
+    def __init__(
+        self,
+        roots: Sequence[Any],
+        done: Sequence[Any],
+        varying: Collection[tuple[int, Any]],
+    ) -> None:
+        self.survey = partial(survey, *roots, varying=varying)
         self.recorder = Recorder(done)
-        self.before = survey(*self.roots)
+        self.before = self.survey()
         self.snapshot = self.before.snapshot()
         self.start = list(self.snapshot)
         self.written: set[tuple[int, Any]] = set()
+        self.varying: set[tuple[int, Any]] = set()
         self.in_action = False
         self.cells: list[list[Place]] = []
         self.states: list[RecordedArray] = []
+        self.held: list[Array] = []
         self.initial: list[Value] = []
         self.of_place: dict[tuple[int, Any], int] = {}
+        self.tuples: list[tuple[Place, Any]] = []
+        self.in_place_of: Callable[[Any], Any] = unwrapped
         self.presence = tuple(place.get() is not None for place in self.before.gradients)
         self.cell_keys = cell_keys(self.before)
         self.recorder.watch = self.watch
@@ -153,23 +190,32 @@ class _Call:
                 self.of_place[place.id] = i
             else:
                 self.recorder.known[id(x)] = self.initial[i]
+        recorded = {key: self.states[i] for key, i in number.items()}
+        self.in_place_of = lambda x: recorded.get(id(x), x) if is_array(x) else x
         for x, places in zip(self.states, self.cells, strict=True):
             for place in places:
                 place.set(x)
+        for place in self.before.tuples:
+            tuple_of_arrays = place.get()
+            self.tuples.append((place, tuple_of_arrays))
+            place.set(_replaced_in_tuple(tuple_of_arrays, self.in_place_of))
 
     def _add_state(self, x: Array, name: str) -> None:
         value = Value(tuple(x.shape), x.dtype, "state", len(self.states), name=name)
         self.initial.append(value)
         self.states.append(self.recorder.wrap(x, value))
         self.cells.append([])
+        self.held.append(x)
 
     def restore(self) -> dict[tuple[int, Any], tuple[Place, Value]]:
         """Put the libraries' arrays back; returns the places that hold recorded arrays at the end."""
         found: dict[tuple[int, Any], tuple[Place, Value]] = {}
+        for place, tuple_of_arrays in self.tuples:
+            place.set(tuple_of_arrays)
         for places in self.cells:
             for place in places:
                 self._restore(place, found)
-        after = survey(*self.roots)
+        after = self.survey()
         for place in [*after.cells, *after.gradients]:
             self._restore(place, found)
         for place, _, value, _ in after.entries:
@@ -192,7 +238,7 @@ class _Call:
             self.recorder.failures.append(_stale(place, x.stale))
         if not place.is_settable:
             return
-        place.set(as_array(x.array) if isinstance(place.owner, Variable) else x.array)
+        place.set(as_array(x.array))  # a state remains an array where NumPy returns a scalar
         if x.recorder is self.recorder:
             found[place.id] = (place, x.value)
 
@@ -208,6 +254,9 @@ class _Call:
         for entry, before in zip(self.before.entries, self.start, strict=True):
             if entry.place.id in found:
                 now = found[entry.place.id]
+                if isinstance(before, np.generic) and isinstance(now, (np.generic, np.ndarray)):
+                    self.varying.add(entry.place.id)
+                    continue
                 named[entry.place.id] = _described_change(entry.place.name, entry.kind, before, now)
         return named
 
@@ -242,6 +291,7 @@ def recorded_call(
     args: Sequence[Any],
     options: Mapping[str, Any] | None = None,
     done: Sequence[Any] = (),
+    varying: Collection[tuple[int, Any]] = (),
 ) -> Recording:
     """Call the function, and record it.
 
@@ -252,15 +302,22 @@ def recorded_call(
         What it is called with.
     done : sequence
         The results of the first actions of `each_step`, which ran already for this call.
+    varying : collection of Place ids
+        See `survey`.
     """
     options = dict(options or {})
     with record_lock:
-        call = _Call(function, objects_in((tuple(args), options)), done)
+        call = _Call(roots_of(function, args, options), done, varying)
         arguments: list[Value] = []
         given = [replaced(x, _argument(call.recorder, arguments)) for x in (tuple(args), options)]
         found: dict[tuple[int, Any], tuple[Place, Value]] = {}
         with _replaced(call, found), call.recorder:
-            result = function(*given[0], **given[1])
+            if isinstance(function, partial):  # its arrays are arguments that it has already
+                first = replaced(function.args, call.in_place_of)
+                more = replaced(function.keywords, call.in_place_of)
+                result = function.func(*first, *given[0], **{**more, **given[1]})
+            else:
+                result = function(*given[0], **given[1])
     return _finished(call, arguments, result, found)
 
 
@@ -295,6 +352,11 @@ def _finished(
 ) -> Recording:
     """The recording of a call that has returned."""
     recorder = call.recorder
+    for x in leaves(result):
+        if not (isinstance(x, (Variable, type, *SCALARS)) or is_array(x) or is_dtype(x)):
+            what = f"the step returns a {type(x).__name__}"
+            advice = "Return arrays, Variables, numbers, or tuples, lists and dicts of these."
+            recorder.failures.append(Failure("", what, advice))
     tree = replaced(result, value_of)
     outputs = [x for x in leaves(tree) if isinstance(x, Value) and x.source != "host"]
     updates, writes, gradients = _new_arrays(call, found)
@@ -309,7 +371,11 @@ def _finished(
     recording.gradients = [(place, value, id(value) in used) for place, value in gradients]
     recording.written = call.written
     recording.changes = call.changes()
+    recording.varying = call.varying
     recording.cell_keys = call.cell_keys
+    recording.held = [
+        x if not places else None for x, places in zip(call.held, call.cells, strict=True)
+    ]
     return recording
 
 
@@ -321,6 +387,9 @@ def _new_arrays(call: _Call, found: dict[tuple[int, Any], tuple[Place, Value]]) 
     writes: list[tuple[Place, Value]] = []
     gradients: list[tuple[Place, Value]] = []
     for i, places in enumerate(call.cells):
+        if not places and call.states[i].value is not call.initial[i]:
+            what = f"the step changes {call.initial[i].name} in place, in a tuple"
+            call.recorder.failures.append(Failure("", what, "Keep it in a list."))
         places = [place for place in places if not place.is_gradient]
         final = [found[place.id][1] if place.id in found else None for place in places]
         if not places:

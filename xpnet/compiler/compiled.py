@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from xpnet import _each_step
-from xpnet.autodiff.variable import Variable
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import Variable, constant
+from xpnet.compiler import executors
 from xpnet.compiler.call import (
     Recording,
     array_key,
@@ -13,15 +15,16 @@ from xpnet.compiler.call import (
     objects_in,
     record_lock,
     recorded_call,
+    roots_of,
 )
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.executors.library import LibraryExecutor
 from xpnet.compiler.guard import difference
-from xpnet.compiler.record import Program, leaves
+from xpnet.compiler.record import Program, leaves, replaced
 from xpnet.compiler.recording import unwrapped
 from xpnet.compiler.replay import Mismatch, Replay, context
 from xpnet.compiler.state import SCALARS, Survey, is_array, survey
-from xpnet.errors import CompileError
+from xpnet.errors import CompileError, ShapeError
 
 __all__ = ["Compiled", "Recording", "compile", "recorded_call"]
 
@@ -75,9 +78,10 @@ class Compiled:
         self.keep_grad = keep_grad
         self.reason: str | None = None
         self.replays: list[Replay] = []
-        self._executor = executor or LibraryExecutor
+        self._executor = executor or chosen
         self._keys: dict[Any, _Key] = {}
         self._written: set[tuple[int, Any]] = set()  # what actions change
+        self._varying: set[tuple[int, Any]] = set()  # NumPy's scalars that steps change
         self._changed: dict[tuple[int, Any], str] = {}  # what steps have changed otherwise
         self._holds: list[Any] = []  # objects whose ids are in keys
         self._current: Replay | None = None
@@ -85,7 +89,7 @@ class Compiled:
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Call the function: recorded in the first calls with these shapes, and then replayed."""
-        if self.reason is not None or _each_step.recorder.get() is not None:
+        if self._runs_as_it_is():
             return self.function(*args, **options)
         with self._lock:
             done: Any = ()
@@ -115,11 +119,11 @@ class Compiled:
 
     def _renewed(self, args: Any, options: Any, done: Any, tried: set[int]) -> Any:
         """A call for which no plan is ready: numbers or arrays may be others, but equal."""
-        found = survey(self.function, *objects_in((args, options)))
+        found = survey(*roots_of(self.function, args, options), varying=self._varying)
         presence = tuple(place.get() is not None for place in found.gradients)
         key = self._keys.get(self._signature(found, cell_keys(found), args, options))
         for replay in key.replays if key is not None else ():
-            if id(replay) in tried and done or not replay.fits(presence):
+            if (id(replay) in tried and done) or not replay.fits(presence):
                 continue
             replay.renew(found)
             self._current = replay
@@ -138,7 +142,8 @@ class Compiled:
     def _record(self, args: Any, options: Any, done: Any) -> Any:
         """A call that runs as it is and is recorded; after three of a kind there is a plan."""
         with record_lock:
-            recording = recorded_call(self.function, args, options, done)
+            recording = recorded_call(self.function, args, options, done, self._varying)
+            self._varying |= recording.varying
             result = recording.result
             recording.result = None  # its arrays are the caller's
             self._written |= recording.written
@@ -183,7 +188,7 @@ class Compiled:
         )
         if found is not None:
             return found
-        if recording.changes:
+        if recording.changes or recording.varying:
             return None
         replay = Replay(recording, args, options, self._written, self.keep_grad, self._executor)
         key.replays.append(replay)
@@ -197,10 +202,62 @@ class Compiled:
             raise CompileError(problem)
         self.reason = problem
 
+    def scan(self, *stacked: Any) -> Any:
+        """Many calls in one: call i is given x[i] of each array x of the arguments.
+
+        Parameters
+        ----------
+        *stacked : arrays, or trees of arrays, that are equally long
+            (steps, ...): what the function takes, stacked along a new first axis.
+
+        Returns
+        -------
+        tree
+            What the function returns, with the arrays of all calls stacked along a new first axis,
+            and numbers in lists; of anything else, that of the last call.
+
+        Raises
+        ------
+        ShapeError
+            The arrays are not equally long, or there are none.
+        """
+        count = _length(stacked)
+        results: list[Any] = []
+        with self._lock:
+            while len(results) < count:
+                i = len(results)
+                args = replaced(stacked, lambda x, i=i: _at(x, i))
+                current = self._current
+                if self._runs_as_it_is() or current is None or not current.ready(args, {}):
+                    results.append(self(*args))
+                    continue
+                done = current.run_steps(stacked, i, count, results)
+                if done is not None:
+                    args = replaced(stacked, lambda x: _at(x, len(results)))
+                    results.append(self._other(args, {}, done))
+        return _stacked(results)
+
+    def _runs_as_it_is(self) -> bool:
+        """Whether calls are not recorded: it cannot be compiled, or is part of another recording."""
+        return self.reason is not None or _each_step.recorder.get() is not None
+
+    @property
+    def plans(self) -> list[Any]:
+        """The plans so far: of each what `print` shows, see `xpnet.compiler.plan`."""
+        return [getattr(replay.executor, "plan", replay.executor) for replay in self.replays]
+
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", repr(self.function))
-        state = "runs as it is" if self.reason else f"{len(self.replays)} plans"
-        return f"Compiled({name}, {state})"
+        if self.reason is not None:
+            return f"Compiled({name}): it runs as it is. {self.reason}"
+        count = len(self.replays)
+        return f"Compiled({name}): {count} {'plan' if count == 1 else 'plans'}"
+
+    def __str__(self) -> str:
+        lines = [repr(self)]
+        for replay in self.replays:
+            lines += ["", *replay.executor.describe()]
+        return "\n".join(lines)
 
 
 def _argument_key(x: Any) -> Any:
@@ -222,7 +279,46 @@ def _structure(tree: Any) -> Any:
     return None
 
 
-def compile(  # noqa: A001 - the field's name
+def chosen(program: Program) -> Executor:
+    """The executor for a program, by its library and by what is installed here."""
+    choose = getattr(executors, "choose", LibraryExecutor)
+    made: Executor = choose(program)
+    return made
+
+
+def _length(stacked: Any) -> int:
+    """How many calls there are for stacked arguments."""
+    lengths = {x.shape[0] if x.shape else 0 for x in leaves(stacked) if hasattr(x, "shape")}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ShapeError(
+            "scan expected arrays with one call after the other along their first axis, equally "
+            f"many, got lengths {sorted(lengths)}."
+        )
+    return int(lengths.pop())
+
+
+def _at(x: Any, i: int) -> Any:
+    """x[i] of an array or a Variable; anything else as it is."""
+    return x[i, ...] if hasattr(x, "shape") else x
+
+
+def _stacked(results: list[Any]) -> Any:
+    """The results of several calls, stacked leaf by leaf."""
+    columns = [iter(leaves(result)) for result in results]
+
+    def stacked(x: Any) -> Any:
+        found = [next(column) for column in columns]
+        if isinstance(x, Variable):
+            data = [y.data for y in found]
+            return constant(array_namespace(*data).stack(data))
+        if is_array(x):
+            return array_namespace(*found).stack(found)
+        return found if isinstance(x, (int, float)) and not isinstance(x, bool) else found[-1]
+
+    return replaced(results[-1], stacked)
+
+
+def compile(
     function: Callable[..., Any], *, fallback: bool = False, keep_grad: bool = False
 ) -> Compiled:
     """Record a function of arrays in its first calls, and replay it without Python in later ones.

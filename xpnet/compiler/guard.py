@@ -86,7 +86,7 @@ def _equal(x: Any, y: Any) -> bool:
         return True
     try:
         return bool(x == y) or bool(x != x and y != y)  # noqa: PLR0124 - only NaN is not itself
-    except Exception:  # whatever compares in its own way is not the same object
+    except Exception:  # noqa: BLE001 - of an object that compares in its own way
         return False
 
 

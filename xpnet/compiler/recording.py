@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from sysconfig import get_paths
 from types import FrameType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import array_api_compat as compat
 import numpy as np
@@ -30,11 +31,18 @@ from xpnet.kernels.lookup import Kernel
 
 __all__ = ["Failure", "RecordedArray", "RecordedNumber", "Recorder", "recorded_type", "unwrapped"]
 
-OWN = str(Path(__file__).parent.parent)  # frames of xpnet itself are not where an error is
+NOT_THE_USERS = (
+    str(Path(__file__).parent.parent),
+    *(get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    "<frozen ",
+)
+"""Where code is that an error is not in: xpnet, Python's own library, and packages."""
 
 FACTS = frozenset(
-    ("isdtype", "finfo", "iinfo", "result_type", "can_cast", "broadcast_shapes")
-    + ("__array_namespace_info__", "__array_api_version__")
+    [
+        *("isdtype", "finfo", "iinfo", "result_type", "can_cast", "broadcast_shapes"),
+        *("__array_namespace_info__", "__array_api_version__"),
+    ]
 )
 """Functions of a namespace that return facts, not arrays."""
 
@@ -62,21 +70,22 @@ class Failure(NamedTuple):
     advice: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}. {self.advice}"
+        return f"{self.where}: {self.what}. {self.advice}".removeprefix(": ")
 
 
 BRANCH = "Choose between arrays with F.where, or make the decision outside of the step."
 READ = "Return the array from the step, and read it there."
 INDEX = "Index with the array itself, by F.take, or pass the number as an argument of the step."
+OUTSIDE = "Write into an array that the function can reach by its attributes, or return a new one."
 NUMBER = "Compute with the number, or use it within an `each_step` action."
 SHAPE = "Keep all places, and set those that do not count to 0 with F.where."
 ADVICE = {"bool": BRANCH, "int": INDEX, "index": INDEX}
 
 
 def where() -> str:
-    """ "file:line" of the innermost call that is not within xpnet."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(OWN):
+    """The innermost call that is the user's, as "file:line"."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the one way to a caller
+    while frame is not None and frame.f_code.co_filename.startswith(NOT_THE_USERS):
         frame = frame.f_back
     if frame is None:
         return ""
@@ -109,7 +118,6 @@ class RecordedArray:
 
     __slots__ = ("__weakref__", "array", "recorder", "stale", "value")
     __hash__ = object.__hash__
-    __array_ufunc__ = None  # `numpy_array + x` calls x.__radd__
     namespace: Namespace  # of the subclass
 
     def __init__(self, array: Array, value: Value, recorder: "Recorder") -> None:
@@ -158,6 +166,30 @@ class RecordedArray:
     def created_like(self, x: Any) -> Array:
         """`array_like(x, self)`, recorded: for `xpnet.backend`."""
         return called("array_like", array_like, (x, self), {})
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """NumPy's own function of NumPy's arrays: `np.exp(x)`, and `numpy_array + x`."""
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        name = (
+            UFUNCS.get(ufunc.__name__, ufunc.__name__) if method == "__call__" else f"np.{method}"
+        )
+        if "out" not in options:
+            return called(name, function, inputs, options)
+        (out,) = options.pop("out")
+        function(*replaced(inputs, unwrapped), out=unwrapped(out), **replaced(options, unwrapped))
+        if not isinstance(out, RecordedArray):
+            self.recorder.fail("writes into an array that it did not compute", OUTSIDE)
+            return out
+        return out.recorder.changed_in_place(out, name, function, inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        """NumPy's own function of NumPy's arrays: `np.sum(x)`."""
+        name = function.__name__
+        if "out" in options:
+            self.recorder.fail(f"calls np.{name} with out=", OUTSIDE)
+        if name in SHAPES_FROM_VALUES or name in ("array_equal", "allclose", "unique"):
+            self.recorder.fail(f"calls np.{name}, which reads values", READ)
+        return called(f"np.{name}", function, args, options)
 
     def __len__(self) -> int:
         return len(self.array)
@@ -210,6 +242,24 @@ class RecordedArray:
 
     def __repr__(self) -> str:
         return f"RecordedArray({self.array!r})"
+
+
+UFUNCS = {
+    "true_divide": "divide",
+    "power": "pow",
+    "absolute": "abs",
+    "invert": "bitwise_invert",
+    "left_shift": "bitwise_left_shift",
+    "right_shift": "bitwise_right_shift",
+    "arccos": "acos",
+    "arccosh": "acosh",
+    "arcsin": "asin",
+    "arcsinh": "asinh",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arctanh": "atanh",
+}
+"""The standard's names of NumPy's functions that have another one there."""
 
 
 def _transposed(x: Array) -> Array:
@@ -321,12 +371,12 @@ class RecordingNamespace:
     """A library's namespace whose functions are recorded."""
 
     def __init__(self, xp: Namespace, prefix: str = "") -> None:
-        self._own = xp
+        self._xp = xp
         self._prefix = prefix
         self.__name__ = xp.__name__
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._own, name)
+        found = getattr(self._xp, name)
         if isinstance(found, ModuleType):
             found = RecordingNamespace(found, f"{self._prefix}{name}.")
         elif name in FACTS:
@@ -444,7 +494,7 @@ class RecordingBackend(Backend):
     __slots__ = ()
 
     def asarray(self, x: object, dtype: Any = None) -> Array:
-        plain = Backend(self.name, getattr(self.xp, "_own", self.xp), self.device, self.dtype)
+        plain = Backend(self.name, getattr(self.xp, "_xp", self.xp), self.device, self.dtype)
         if isinstance(x, RecordedArray):
             return called("asarray", plain.asarray, (x,), {"dtype": dtype})
         if hasattr(x, "dtype"):  # an array of somebody else's: it is noted where it is used
@@ -524,7 +574,7 @@ class Recorder:
         self._tokens: list[Any] = []
         self._backend: Any = None
 
-    def __enter__(self) -> "Recorder":
+    def __enter__(self) -> Self:
         self._backend = recording_backend()
         self._backend.__enter__()
         self._tokens.append(_each_step.recorder.set(self))
@@ -536,7 +586,8 @@ class Recorder:
 
     def wrap(self, array: Array, value: Value) -> RecordedArray:
         """An array as a RecordedArray for this value."""
-        kind = recorded_type(compat.array_namespace(array), type(array))
+        own_kind = np.ndarray if isinstance(array, np.generic) else type(array)
+        kind = recorded_type(compat.array_namespace(array), own_kind)  # type: ignore[arg-type]
         if kind not in _libraries._by_type:  # noqa: SLF001 - its table of types
             _libraries._by_type[kind] = RecordedLibrary(library_of(array))  # noqa: SLF001
         x = kind(array, value, self)
@@ -705,7 +756,7 @@ class Recorder:
         if isinstance(x, (tuple, list)):
             parts = [self._with_hosts(part, number, (*path, i)) for i, part in enumerate(x)]
             return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
-        if isinstance(x, float):
+        if isinstance(x, float) and not isinstance(x, np.generic):
             return self.number(float(x), ("action", number, path))
         if compat.is_array_api_obj(x):
             value = self._new_host(tuple(x.shape), x.dtype, ("action", number, path))
@@ -760,21 +811,28 @@ class RecordedNumber:
     """
 
     __slots__ = ("number", "recorder", "value")
-    __array_ufunc__ = None
 
     def __init__(self, number: float, value: Value, recorder: Recorder) -> None:
         self.number = number
         self.value = value
         self.recorder = recorder
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
-        """For `isinstance(x, float)`."""
-        return float
+    __class__ = property(lambda x: float)  # type: ignore[assignment] # for isinstance(x, float)
 
     def _read(self, kind: str) -> float:
         self.recorder.fail(f"reads a number of the step: {kind}", NUMBER)
         return self.number
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """`numpy_array * x`, which is recorded; NumPy's functions of x itself read it."""
+        arrays = [x for x in inputs if type(x) is not RecordedNumber and hasattr(x, "dtype")]
+        if arrays and method == "__call__" and not options:
+            return called(UFUNCS.get(ufunc.__name__, ufunc.__name__), ufunc, inputs, {})
+        self._read(f"np.{ufunc.__name__}(x)")
+        return getattr(ufunc, method)(*replaced(inputs, unwrapped), **replaced(options, unwrapped))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.asarray(self._read("np.asarray(x)"), dtype=dtype)
 
     def __float__(self) -> float:
         return self._read("float(x)")
@@ -824,7 +882,7 @@ def _number_operator(name: str, function: Callable[..., Any]) -> tuple[Any, Any]
         recipe = ("derived", function, tuple(_value_or_self(x) for x in (a, b)))
         return recorder.number(found, recipe)
 
-    return lambda x, y: compute(x, y), lambda x, y: compute(y, x)
+    return compute, lambda x, y: compute(y, x)
 
 
 def _number_function(function: Callable[..., Any]) -> Any:
@@ -862,4 +920,4 @@ def _comparison(name: str, function: Callable[..., Any]) -> Any:
 for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
     setattr(RecordedNumber, f"__{_name}__", _comparison(_name, getattr(operator, _name)))
 
-_namespace_of[RecordedNumber] = None  # type: ignore[assignment] - as for Python's numbers
+_namespace_of[RecordedNumber] = None  # as for Python's numbers

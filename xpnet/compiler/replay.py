@@ -16,7 +16,8 @@ from xpnet import backend
 from xpnet._libraries import library_of
 from xpnet._typing import Array
 from xpnet.autodiff import tape
-from xpnet.autodiff.variable import Parameter, Variable, variable_of
+from xpnet.autodiff.namespace import as_array
+from xpnet.autodiff.variable import Variable, variable_of
 from xpnet.compiler.call import Constant, Recording, is_argument
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.record import Program, Value, leaves, replaced
@@ -43,6 +44,10 @@ def context() -> tuple[Any, ...]:
     values = [variable.get() for variable in CONTEXT]
     values.append(backend._run)  # noqa: SLF001 - the run's backend
     return tuple(x if isinstance(x, bool) or x is None else id(x) for x in values)
+
+
+MANY = 1000  # steps for which numbers are computed in advance
+FEW = 16  # the same if there are arrays among them
 
 
 class Mismatch(Exception):  # noqa: N818 - it is caught where it is raised: the call is recorded
@@ -170,6 +175,7 @@ class Replay:
         ]
         kept = [i for i, x in enumerate(raw.states) if id(x) in used]
         self.places = [recording.cells[i] for i in kept]
+        self._held = [recording.held[i] for i in kept]  # arrays that are in tuples
         states = [raw.states[i] for i in kept]
         updates = {kept.index(i): x for i, x in updates.items()}
         self._used_hosts = [x for x in raw.hosts if id(x) in used or x in _hosts(recording.tree)]
@@ -213,8 +219,12 @@ class Replay:
 
     def bind(self) -> None:
         """Give the executor the arrays that are in the cells."""
-        given = [unwrapped(places[0].get()) for places in self.places]
-        for places, x, new in zip(self.places, given, self.executor.bind(given), strict=True):
+        given = [
+            unwrapped(places[0].get()) if places else held
+            for places, held in zip(self.places, self._held, strict=True)
+        ]
+        taken = self.executor.bind([as_array(x) for x in given])  # no NumPy scalars
+        for places, x, new in zip(self.places, given, taken, strict=True):
             if new is not x:
                 for place in places:
                     place.set(new)
@@ -253,6 +263,50 @@ class Replay:
             raise
         return self._finish(outputs, self.executor.states, given, hosts)
 
+    def run_steps(
+        self, stacked: Any, first: int, count: int, results: list[Any]
+    ) -> list[Any] | None:
+        """Several calls, from number `first` on; their results are added to `results`.
+
+        Parameters
+        ----------
+        stacked : tuple
+            Arguments with one call after the other along their first axis.
+        first, count : int
+            The number of the first call, and how many there are.
+        results : list
+
+        Returns
+        -------
+        list or None
+            None: `ready` was True for all calls that were made, at most `count`. A list: an action
+            of `each_step` selects other code for the next call; the results of its actions so far.
+        """
+        stop = min(count, first + (FEW if self._has_drawn_arrays else MANY))
+        saved = self._saved()
+        hosts: list[list[Any]] = []
+        done = None
+        try:
+            while done is None and first + len(hosts) < stop:
+                try:
+                    hosts.append(self._numbers((), 0))
+                except Mismatch as mismatch:
+                    done = mismatch.done
+            made = slice(first, first + len(hosts))
+            given = [x[made, ...] for x in self._arguments(stacked, {})]
+            outputs = self.executor.run_steps(given, hosts) if hosts else []
+        except BaseException:
+            self._restore(saved)
+            raise
+        for i, (arrays, numbers) in enumerate(zip(outputs, hosts, strict=True)):
+            at_i = [x[i, ...] for x in given]
+            results.append(self._finish(arrays, self.executor.states, at_i, numbers))
+        return done
+
+    @property
+    def _has_drawn_arrays(self) -> bool:
+        return any(x.dtype is not None for x in self._used_hosts)
+
     def _restore(self, saved: Sequence[Any]) -> None:
         """Set the numbers that actions have changed to what they were."""
         for place, x in zip(self._written_places(), saved, strict=True):
@@ -264,6 +318,8 @@ class Replay:
         program = self.program
         if not self.executor.in_place:
             for i in program.updates:
+                if program.states[i].shape == ():
+                    code.add(f"states[{i}] = {code.name(as_array)}(states[{i}])")
                 for place in self.places[i]:
                     code.add(_assignment(code, place, f"states[{i}]"))
         owners = {id(p.owner): p.owner for i in program.updates for p in self.places[i]}
@@ -275,8 +331,11 @@ class Replay:
         for place in self._forget:
             code.add(_assignment(code, place, "None"))
         first = len(program.outputs) - len(self._writes)
-        for i, (place, _) in enumerate(self._writes, first):
-            code.add(_assignment(code, place, f"outputs[{i}]"))
+        for i, (place, value) in enumerate(self._writes, first):
+            array = f"outputs[{i}]"
+            if value.shape == ():
+                array = f"{code.name(as_array)}({array})"
+            code.add(_assignment(code, place, array))
         number: list[int] = []
         code.add(f"return {_result(code, self.recording.tree, number)}")
         return code.function("finish")
@@ -342,25 +401,28 @@ def _result(code: Code, tree: Any, number: list[int]) -> str:
         made = code.name(variable_of)
         return f"{made}({_result(code, tree.value, number)}, None)"
     if isinstance(tree, Value):
-        if tree.source == "argument":
-            return f"given[{tree.index}]"
-        if tree.source == "host":
-            return f"hosts[{tree.index}]"
-        if tree.source == "constant":
-            return code.name(tree.array)
-        number.append(0)
-        return f"outputs[{len(number) - 1}]"
-    if isinstance(tree, (tuple, list)):
-        parts = ", ".join(_result(code, x, number) for x in tree)
-        if isinstance(tree, list):
-            return f"[{parts}]"
-        if hasattr(tree, "_fields"):
-            return f"{code.name(type(tree))}({parts})"
-        return f"({parts},)" if tree else "()"
+        return _result_array(code, tree, number)
     if isinstance(tree, dict):
-        parts = ", ".join(f"{code.name(k)}: {_result(code, x, number)}" for k, x in tree.items())
-        return f"{{{parts}}}"
-    return code.name(tree)
+        items = [f"{code.name(k)}: {_result(code, x, number)}" for k, x in tree.items()]
+        return "{" + ", ".join(items) + "}"
+    if not isinstance(tree, (tuple, list)):
+        return code.name(tree)
+    parts = "".join(f"{_result(code, x, number)}, " for x in tree)
+    if isinstance(tree, list):
+        return f"[{parts}]"
+    named = hasattr(tree, "_fields")
+    return f"{code.name(type(tree))}({parts})" if named else f"({parts})"
+
+
+def _result_array(code: Code, value: Value, number: list[int]) -> str:
+    if value.source == "argument":
+        return f"given[{value.index}]"
+    if value.source == "host":
+        return f"hosts[{value.index}]"
+    if value.source == "constant":
+        return code.name(value.array)
+    number.append(0)
+    return f"outputs[{len(number) - 1}]"
 
 
 # --- whether a plan applies -------------------------------------------------------------------

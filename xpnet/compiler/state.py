@@ -13,7 +13,7 @@ hold selects the code that runs: a replay requires that it has not changed.
 
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
@@ -22,8 +22,8 @@ from typing import Any, Literal, NamedTuple
 from weakref import ReferenceType
 
 import array_api_compat as compat
+import numpy as np
 
-from xpnet._typing import Array
 from xpnet.autodiff.namespace import DifferentiableNamespace
 from xpnet.autodiff.variable import Parameter, Variable
 from xpnet.backend import Backend
@@ -129,6 +129,8 @@ class Survey:
         The places that hold arrays.
     gradients : list of Place
         The gradients of Variables, whether there is one or not.
+    tuples : list of Place
+        The places of tuples that contain arrays: these cannot be replaced one by one.
     entries : list of Entry
         Everything else, in the order in which it was found.
     """
@@ -136,6 +138,7 @@ class Survey:
     def __init__(self) -> None:
         self.cells: list[Place] = []
         self.gradients: list[Place] = []
+        self.tuples: list[Place] = []
         self.entries: list[Entry] = []
 
     def signature(self, but: Iterable[tuple[int, Any]] = ()) -> tuple[Any, ...]:
@@ -193,8 +196,15 @@ def _keys(x: Any) -> Any:
     return len(x)
 
 
-def survey(*roots: Any) -> Survey:
+def survey(*roots: Any, varying: Collection[tuple[int, Any]] = ()) -> Survey:
     """All that the roots (functions, objects, containers) can reach.
+
+    Parameters
+    ----------
+    *roots : objects
+    varying : collection of Place ids
+        Places with scalars of NumPy that the step changes: these are arrays. Others are numbers,
+        such as a hyperparameter.
 
     Raises
     ------
@@ -220,7 +230,7 @@ def survey(*roots: Any) -> Survey:
         for place, child, more in children(x, name):
             names = _free_names(x)
             child_free = place.key in names if names else free and not _is_object(x)
-            if _note(found, place, child, child_free):
+            if _note(found, place, child, child_free, varying):
                 heappush(heap, (cost + more, next(order), child, place.name, child_free))
     return found
 
@@ -235,37 +245,53 @@ def _is_object(x: Any) -> bool:
     return not isinstance(x, (dict, list, tuple, Mapping))
 
 
-def _note(found: Survey, place: Place, child: Any, free: bool) -> bool:
+def _note(
+    found: Survey, place: Place, child: Any, free: bool, varying: Collection[tuple[int, Any]]
+) -> bool:
     """Add what a place holds to a survey; returns whether to look into it."""
     if place.is_gradient:
         found.gradients.append(place)
         return isinstance(child, Variable)
-    if is_array(child):
+    is_number = isinstance(child, np.generic) and place.id not in varying
+    if is_array(child) and not is_number:
         found.cells.append(place)
         return False
     if place.key == "__dict__" and place.access == "attribute":
         found.entries.append(Entry(place, "keys", _keys(child), False))
         return False
-    if isinstance(child, SCALARS) or _is_dtype(child):
-        is_number = isinstance(child, NUMBERS) and not isinstance(child, bool)
-        found.entries.append(Entry(place, "scalar", child, free and is_number))
+    if isinstance(child, (*SCALARS, np.generic)) or is_dtype(child):
+        may_differ = isinstance(child, NUMBERS) and not isinstance(child, bool)
+        found.entries.append(Entry(place, "scalar", child, free and may_differ))
         return False
-    found.entries.append(Entry(place, "object", child, False))
-    if isinstance(child, (dict, list, set, frozenset)):
+    in_tuple = isinstance(child, tuple)
+    found.entries.append(Entry(place, "object", child, free and in_tuple))
+    if isinstance(child, (dict, list, set, frozenset)) or (free and in_tuple):
         found.entries.append(Entry(place, "keys", _keys(child), False))
+    if in_tuple and place.is_settable and any(map(is_array, _in_tuples(child))):
+        found.tuples.append(place)
     if isinstance(child, type):
         return _is_users(child.__module__)
     return not isinstance(child, OPAQUE)
 
 
+def _in_tuples(x: Any) -> Iterator[Any]:
+    """What is in a tuple, and in tuples within it."""
+    for part in x:
+        if isinstance(part, tuple):
+            yield from _in_tuples(part)
+        else:
+            yield part
+
+
 def is_array(x: Any) -> bool:
     """Whether x is an array of a library: what a cell holds."""
-    if isinstance(x, (Variable, type, *SCALARS)) or not compat.is_array_api_obj(x):
+    if isinstance(x, (Variable, type)) or not compat.is_array_api_obj(x):
         return False
     return getattr(x.dtype, "kind", "f") not in "OSUVMm"  # of NumPy: objects, strings, times
 
 
-def _is_dtype(x: Any) -> bool:
+def is_dtype(x: Any) -> bool:
+    """Whether x is a dtype of some library."""
     return type(x).__name__ in ("dtype", "DType") or "DType" in type(x).__name__
 
 
@@ -275,32 +301,39 @@ Child = tuple[Place, Any, int]
 
 def children(x: Any, name: str) -> Iterator[Child]:
     """The places in an object."""
-    if isinstance(x, Variable):
-        yield from _variable(x, name)
-    elif isinstance(x, MethodType):
-        yield Place(x, "__self__", "attribute", _joined(name, "self")), x.__self__, 0
-        yield Place(x, "__func__", "attribute", name), x.__func__, 1
-    elif isinstance(x, FunctionType):
-        yield from _function(x, name)
-    elif isinstance(x, partial):
-        yield Place(x, "func", "attribute", name), x.func, 1
-        yield Place(x, "args", "attribute", name), x.args, 1
-        yield Place(x, "keywords", "attribute", name), x.keywords, 1
-    elif isinstance(x, _WRAPPERS):
-        for key in ("__func__", "fget", "fset"):
-            child = getattr(x, key, None)
-            if child is not None:
-                yield Place(x, key, "attribute", name), child, 1
-    elif isinstance(x, (dict, types.MappingProxyType)):
-        for key, child in list(x.items()):
-            yield Place(x, key, "item", _joined(name, key)), child, 1
-    elif isinstance(x, (list, tuple)):
-        for i, child in enumerate(x):
-            yield Place(x, i, "item", _joined(name, i)), child, 1
-    elif isinstance(x, type):
-        yield from _class(x, name)
-    else:
-        yield from _object(x, name)
+    for kinds, places_of in _PLACES:
+        if isinstance(x, kinds):
+            return places_of(x, name)
+    return _object(x, name)
+
+
+def _method(x: MethodType, name: str) -> Iterator[Child]:
+    yield Place(x, "__self__", "attribute", _joined(name, "self")), x.__self__, 0
+    yield Place(x, "__func__", "attribute", name), x.__func__, 1
+
+
+def _partial(x: partial[Any], name: str) -> Iterator[Child]:
+    yield Place(x, "func", "attribute", name), x.func, 1
+    yield Place(x, "args", "attribute", name), x.args, 1
+    yield Place(x, "keywords", "attribute", name), x.keywords, 1
+
+
+def _wrapper(x: Any, name: str) -> Iterator[Child]:
+    """A staticmethod, classmethod or property."""
+    for key in ("__func__", "fget", "fset"):
+        child = getattr(x, key, None)
+        if child is not None:
+            yield Place(x, key, "attribute", name), child, 1
+
+
+def _mapping(x: Mapping[Any, Any], name: str) -> Iterator[Child]:
+    for key, child in list(x.items()):
+        yield Place(x, key, "item", _joined(name, key)), child, 1
+
+
+def _sequence(x: Any, name: str) -> Iterator[Child]:
+    for i, child in enumerate(x):
+        yield Place(x, i, "item", _joined(name, i)), child, 1
 
 
 def _joined(name: str, part: Any) -> str:
@@ -364,9 +397,12 @@ def _class(x: type, name: str) -> Iterator[Child]:
 _WRAPPERS = (staticmethod, classmethod, property)
 
 _OF_A_CLASS = frozenset(
-    ("__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__")
-    + ("__slots__", "__orig_bases__", "__parameters__", "__firstlineno__", "__static_attributes__")
-    + ("__abstractmethods__", "_abc_impl", "__match_args__", "__dataclass_fields__")
+    [
+        *("__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__"),
+        *("__slots__", "__orig_bases__", "__parameters__", "__firstlineno__"),
+        *("__static_attributes__", "__abstractmethods__", "_abc_impl", "__match_args__"),
+        "__dataclass_fields__",
+    ]
 )
 
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType)
@@ -389,6 +425,7 @@ def _object(x: Any, name: str) -> Iterator[Child]:
 
 def _attributes(x: Any, name: str) -> Iterator[Child]:
     if isinstance(getattr(x, "__dict__", None), dict) and not isinstance(x, Variable):
+        yield Place(x, "__class__", "attribute", name), x.__class__, 5
         yield Place(x, "__dict__", "attribute", name), vars(x), 0
     for key, child in list(getattr(x, "__dict__", {}).items()):
         yield Place(x, key, "attribute", _joined(name, key)), child, _cost(key, x)
@@ -420,6 +457,18 @@ _LIBRARY_MODULES = frozenset(sys.stdlib_module_names) | {
     *("numpy", "torch", "jax", "jaxlib", "cupy", "array_api_compat", "array_api_strict"),
 }
 """Packages whose objects are not looked into."""
+
+
+_PLACES: list[tuple[Any, Callable[[Any, str], Iterator[Child]]]] = [
+    (Variable, _variable),
+    (MethodType, _method),
+    (FunctionType, _function),
+    (partial, _partial),
+    (_WRAPPERS, _wrapper),
+    ((dict, types.MappingProxyType), _mapping),
+    ((list, tuple), _sequence),
+    (type, _class),
+]
 
 
 def _is_users(module: str | None) -> bool:

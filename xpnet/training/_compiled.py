@@ -11,26 +11,30 @@ the host cannot be a part of a record, so a step consists of parts, and the lear
 `Parts` are these functions. `CompiledParts` are the same, each one recorded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
 
 from xpnet._each_step import each_step, recorder
 from xpnet._libraries.devices import follow, stays
 from xpnet._typing import Array
+from xpnet.autodiff import tree
 from xpnet.autodiff.tape import recording
-from xpnet.autodiff.variable import Variable
+from xpnet.autodiff.variable import Variable, data_of
 from xpnet.compiler import Compiled, compile
 from xpnet.errors import GradientError
+from xpnet.layers import Layer
 from xpnet.layers._context import hooks, training_mode
 from xpnet.optimizers import clip_grad_norm
-from xpnet.training.batches import Arrays, output
+from xpnet.training.batches import Arrays, output, samples
 
 if TYPE_CHECKING:
     from xpnet.training.learner import Learner
+    from xpnet.training.meter import Meter
 
-__all__ = ["CompiledParts", "Parts"]
+__all__ = ["CompiledMeasure", "CompiledParts", "Parts", "is_watched", "means_of"]
 
 
 class Parts:
@@ -128,8 +132,7 @@ class Parts:
 
     def move(self) -> None:
         """Move the weights along the gradients."""
-        if self.clips:
-            self.clip_gradients()
+        self.clip_gradients()
         self.optimizer.step()
         if self.average is not None:
             self.average.update()
@@ -160,6 +163,8 @@ class CompiledParts:
     ----------
     reason : str
         Why the steps cannot be compiled; empty if they can be.
+    in_one, clips
+        As for `Parts`.
     """
 
     def __init__(self, learner: "Learner") -> None:
@@ -167,10 +172,10 @@ class CompiledParts:
         self.plain = Parts(learner)
         self._keeps = learner.keeps_gradients
         self.in_one = learner.accumulate == 1 and learner.precision is None
-        self._compile()
+        self.clips = True
+        self._compile(self.plain)
 
-    def _compile(self) -> None:
-        parts = self.plain
+    def _compile(self, parts: Parts) -> None:
         self._whole = self._compiled(parts.whole, keep_grad=self._keeps)
         self._gradients = self._compiled(parts.gradients, keep_grad=True)
         self._prepared = self._compiled(parts.prepared, keep_grad=True)
@@ -179,10 +184,10 @@ class CompiledParts:
     def _compiled(self, function: Callable[..., Any], keep_grad: bool) -> Compiled:
         return compile(function, fallback=True, keep_grad=keep_grad)
 
-    @property
-    def clips(self) -> bool:
-        """Whether `move` clips the gradients."""
-        return self.plain.clips
+    def used(self) -> list[Compiled]:
+        """The parts that were called."""
+        parts = (self._whole, self._gradients, self._prepared, self._move)
+        return [part for part in parts if part.replays or part.reason]
 
     def is_of(self, learner: "Learner") -> bool:
         """Whether these are still the parts of the learner, whose attributes can be changed."""
@@ -225,13 +230,64 @@ class CompiledParts:
         if not callable(self.plain.clip):
             self.reason = reason
             return
-        self.plain.clips = False
+        self.clips = False
         self.in_one = False
-        self._compile()
+        others = copy(self.plain)
+        others.clip = None  # what the function changes would be looked at before each replay
+        self._compile(others)
 
     def _without_warnings(self) -> AbstractContextManager[Any]:
         precision = self.plain.precision
         return nullcontext() if precision is None else precision.without_warnings()
+
+
+class CompiledMeasure:
+    """What `evaluation.measure` computes of a batch, recorded in its first calls.
+
+    Parameters
+    ----------
+    learner : Learner
+        It has the model and the loss.
+    meter : Meter
+        It has the metrics.
+    """
+
+    def __init__(self, learner: "Learner", meter: "Meter") -> None:
+        self._recorded = _Measure(learner.model, learner.loss, meter)
+        self._compiled = compile(self._recorded.batch, fallback=True)
+
+    def is_of(self, learner: "Learner") -> bool:
+        """Whether this is still the model and the loss of the learner."""
+        return self._recorded.model is learner.model and self._recorded.loss is learner.loss
+
+    def add_to(self, meter: "Meter", x: Arrays, t: Arrays) -> None:
+        """Count a batch in a meter with these metrics."""
+        means, y = self._compiled(x, t)
+        meter.add_means(samples(t), means)
+        if meter.accumulators:
+            meter.accumulate(y, t)
+
+
+class _Measure:
+    """What is recorded of an evaluation: the model, the loss, and the metrics that are means."""
+
+    def __init__(self, model: Layer, loss: Callable[..., Any], meter: "Meter") -> None:
+        self.model = model
+        self.loss = loss
+        self.means = meter.means
+        self.returns_outputs = bool(meter.accumulators)
+
+    def batch(self, x: Arrays, t: Arrays) -> tuple[list[Any], Arrays | None]:
+        """The means of a batch, the loss first; and the output, if a metric object needs it."""
+        y = output(self.model, x)
+        means = means_of(self.loss(y, t), y, t, self.means)
+        return means, tree.map(data_of, y) if self.returns_outputs else None
+
+
+def means_of(loss: Array, y: Arrays, t: Arrays, metrics: Iterable[Callable[..., Any]]) -> list[Any]:
+    """The loss of a batch and its metrics that are means, as arrays: for `Meter.add_means`."""
+    y = tree.map(data_of, y)
+    return [data_of(loss), *(metric(y, t) for metric in metrics)]
 
 
 def is_watched() -> bool:

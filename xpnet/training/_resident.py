@@ -11,7 +11,7 @@ from xpnet.autodiff import tree
 from xpnet.autodiff.variable import data_of
 from xpnet.compiler import compile
 from xpnet.data.loader import DataLoader
-from xpnet.training._compiled import Parts, is_watched
+from xpnet.training._compiled import Parts, is_watched, means_of
 from xpnet.training.batches import Arrays, Loader
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Resident:
     ----------
     reason : str
         Why such a step cannot be compiled; empty if it can be.
+    compiled : Compiled
     """
 
     def __init__(self, learner: "Learner", loader: DataLoader, meter: "Meter") -> None:
@@ -51,7 +52,7 @@ class Resident:
         self._parts = Parts(learner)
         self._keeps = learner.keeps_gradients
         recorded = _OnRows(self._parts, loader.resident_data, meter)
-        self._compiled = compile(recorded.step, fallback=True, keep_grad=self._keeps)
+        self.compiled = compile(recorded.step, fallback=True, keep_grad=self._keeps)
 
     def suits(self, learner: "Learner") -> bool:
         """Whether the next step of the learner can be one of these."""
@@ -64,12 +65,12 @@ class Resident:
     def learn(self, learner: "Learner", rows: Array, meter: "Meter") -> None:
         """Learn from the samples in these rows, and count them in the meter."""
         with self._parts.averages():
-            means, y, t = self._compiled(rows)
+            means, y, t = self.compiled(rows)
         learner.end_update()
         meter.add_means(int(rows.shape[0]), means)
         if meter.accumulators:
             meter.accumulate(y, t)
-        self.reason = self._compiled.reason or ""
+        self.reason = self.compiled.reason or ""
 
 
 class _OnRows:
@@ -85,8 +86,7 @@ class _OnRows:
         """Take the rows of a batch, learn from it, and return its means: the loss and the metrics."""
         x, t = tree.map(lambda a: DataLoader.taken(a, rows), (self.x, self.t))
         y, loss = self.parts.whole(x, t)
-        y = tree.map(data_of, y)
-        means = [data_of(loss), *(metric(y, t) for metric in self.means)]
+        means = means_of(loss, y, t, self.means)
         if self.returns_outputs:
-            return means, y, t
+            return means, tree.map(data_of, y), t
         return means, None, None

@@ -9,6 +9,7 @@ from xpnet._libraries.devices import stays
 from xpnet._saved import finite, mapping, whole
 from xpnet._typing import Array
 from xpnet.autodiff.variable import Parameter, Variable
+from xpnet.compiler import Compiled
 from xpnet.errors import ArgumentError, ArgumentTypeError, CompileError, StateError
 from xpnet.layers import Layer
 from xpnet.layers._contents import require_no_loose_variables
@@ -197,6 +198,11 @@ class Learner:
         if plain is None or not plain.is_of(self):
             plain = self._plain = Parts(self)
         return plain
+
+    @property
+    def compiled(self) -> list[Compiled]:
+        """The compiled functions that steps consist of, as far as they were called."""
+        return [] if self._compiled is None else self._compiled.used()
 
     @property
     def reason(self) -> str:

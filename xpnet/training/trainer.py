@@ -13,6 +13,7 @@ from xpnet._typing import Array, PathLike
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable
 from xpnet.backend import on_current_device, to_numpy
+from xpnet.compiler import Compiled
 from xpnet.data.loader import DataLoader
 from xpnet.errors import ArgumentError, ArgumentTypeError, DataError, StateError, TrainingError
 from xpnet.layers import Layer
@@ -20,6 +21,7 @@ from xpnet.optimizers import ExponentialMovingAverage, Optimizer
 from xpnet.random import default_rng
 from xpnet.training import checkpoint, evaluation
 from xpnet.training._checks import check_batches, checked
+from xpnet.training._compiled import CompiledMeasure, is_watched
 from xpnet.training._resident import Resident, has_rows
 from xpnet.training._snapshot import Snapshot
 from xpnet.training._streams import Streams
@@ -164,6 +166,7 @@ class Trainer:
         self.interrupts = Interrupts()
         self._changing = False  # True while a batch or a row is counted in some attributes only
         self._resident: Resident | None = None  # the compiled steps of this `fit`
+        self._measured: CompiledMeasure | None = None  # and its evaluations
 
     # --- the learner's ------------------------------------------------------------------------
 
@@ -191,6 +194,13 @@ class Trainer:
     def lr(self) -> float:
         """The learning rate of the last step: see `Learner`."""
         return self.learner.lr
+
+    @property
+    def compiled(self) -> list[Compiled]:
+        """The compiled functions that steps consist of; print them to see their plans."""
+        if self._resident is not None and not self._resident.reason:
+            return [self._resident.compiled]
+        return self.learner.compiled
 
     @property
     def between_steps(self) -> bool:
@@ -364,9 +374,23 @@ class Trainer:
 
     def _measure(self, test: Data | Loader, epoch: int) -> dict[str, float]:
         with self.averaged():
-            figures = evaluation.measure(self.model, self.loss, test, self.metrics)
+            figures = evaluation.measure(
+                self.model, self.loss, test, self.metrics, compiled=self._compiled_measure()
+            )
         self._require_finite("test loss", figures["loss"], f"after epoch {epoch}")
         return figures
+
+    def _compiled_measure(self) -> CompiledMeasure | None:
+        """What evaluates batches after each epoch; None if that is not compiled.
+
+        The averages that a block stands in for the weights are copies, which differ each time.
+        """
+        learner = self.learner
+        if learner.compile is False or learner.average is not None or is_watched():
+            return None
+        if self._measured is None or not self._measured.is_of(learner):
+            self._measured = CompiledMeasure(learner, self.meter)
+        return self._measured
 
     def _finish_epoch(self, row: Row) -> None:
         """Add the row of a finished epoch to the history, and reset what belongs to one epoch."""
@@ -599,7 +623,11 @@ class Trainer:
         return Streams(self.model, self.rng)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_resident": None}  # a copy makes its own records of its own arrays
+        return {
+            **vars(self),
+            "_resident": None,
+            "_measured": None,
+        }  # a copy makes its own records of its own arrays
 
     def _snapshot(self) -> Snapshot:
         """What a failed load would have to restore."""

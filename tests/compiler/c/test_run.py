@@ -72,7 +72,7 @@ def whole(arrays):
 
 @pytest.mark.parametrize("products", ["own", "blas"])
 @given(builder=builders())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_drawn_programs_compute_what_numpy_does(plans, products, builder):
     program = exact(builder.program)
     arguments = whole(builder.given("argument"))
@@ -91,7 +91,7 @@ def test_drawn_programs_compute_what_numpy_does(plans, products, builder):
 
 
 @given(builder=builders())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_several_steps_in_one_call_are_those_steps(plans, builder):
     program = exact(builder.program)
     states = whole(builder.given("state"))

@@ -270,8 +270,7 @@ static int next_block(run_state* r) {
     return 0;
 }
 
-EXPORT void NAME(chain_run)(const chain* c, void* const* operands, const double* numbers,
-                            void* scratch) {
+void NAME(chain_run)(const chain* c, void* const* operands, const double* numbers, void* scratch) {
     for (int axis = 0; axis < c->dimensions; axis++)
         if (c->shape[axis] == 0) return;
     run_state r;

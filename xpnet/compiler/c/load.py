@@ -78,6 +78,8 @@ class Library:
             scratch = getattr(self.c, f"product_scratch{end}")
             scratch.restype = size
             scratch.argtypes = [size] * 9
+            for name in ("correlate", "correlate_maxima", "spread", "weigh", "cross_entropy"):
+                getattr(self.c, f"{name}_scratch{end}").restype = size
         self.c.xpnet_time.restype = ctypes.c_double
         self.c.xpnet_time.argtypes = [pointer, pointer, pointer, pointer, size, size, pointer]
 

@@ -152,6 +152,8 @@ def _real(chain: Chain) -> DType | None:
 def _lower_chain(lowering: Lowering, operation: Operation) -> bool:
     """A chain as one instruction."""
     chain: Chain = operation.options["chain"]
+    if _lower_count(lowering, operation, chain):
+        return True
     real = _real(chain)
     if real is None or any(np.dtype(x.dtype) not in (real, *EXACT) for x in operation.outputs):
         return False
@@ -161,6 +163,11 @@ def _lower_chain(lowering: Lowering, operation: Operation) -> bool:
     except _Unknown:
         return False
     inputs = [lowering.view(x) for x in builder.arrays]
+    turned = any(x.shape == chain.shape and x.is_batch_last for x in inputs)
+    straight = any(x.shape == chain.shape and x.is_contiguous for x in inputs)
+    for x in operation.outputs:
+        if turned and not straight and not lowering.is_placed(x):
+            lowering.place(x, lowering.temporary(x.shape, x.dtype, batch_last=True))
     results = [lowering.view(x) for x in operation.outputs]
     if not _fits(chain, builder, len(inputs) + len(results)):
         return False
@@ -187,6 +194,25 @@ def _lower_chain(lowering: Lowering, operation: Operation) -> bool:
             scratch=made.scratch_bytes,
         )
     )
+    return True
+
+
+def _lower_count(lowering: Lowering, operation: Operation, chain: Chain) -> bool:
+    """x + number for int64: a counter."""
+    if len(chain.steps) != 1 or chain.inputs != (np.dtype(np.int64),) or len(chain.numbers) != 1:
+        return False
+    [step] = chain.steps
+    [number] = chain.numbers
+    signs = {("add", (0, 1)): 1, ("add", (1, 0)): 1, ("subtract", (0, 1)): -1}
+    sign = signs.get((step.name, step.registers))
+    if sign is None or type(number) is not int or not -(2**62) < number < 2**62:
+        return False
+    x = lowering.view(operation.args[0])
+    y = lowering.view(operation.outputs[0])
+    if x.shape != y.shape or not (x.is_contiguous and y.is_contiguous):
+        return False
+    count = int(np.prod(chain.shape, dtype=np.int64))
+    lowering.emit(Instruction("count", [y, x], [count, sign * number]))
     return True
 
 

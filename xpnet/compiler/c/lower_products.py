@@ -11,7 +11,7 @@ from xpnet.compiler.c.memory import View
 from xpnet.compiler.record import Operation, Value
 from xpnet.errors import ArgumentError
 
-__all__ = ["Matrices", "forced_products"]
+__all__ = ["Matrices", "forced_products", "one_stride"]
 
 
 def forced_products() -> str | None:
@@ -26,15 +26,15 @@ def forced_products() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A stack of matrices: the strides of a row, a column, and of the next matrix, in elements."""
+    """Matrices along two axes: the strides of a row, a column, and of the next matrix, in elements."""
 
     view: View
     rows: int
     columns: int
     row: int
     column: int
-    count: int = 1
-    next: int = 0
+    counts: tuple[int, int] = (1, 1)
+    steps: tuple[int, int] = (0, 0)
 
     @property
     def suits_blas(self) -> bool:
@@ -64,7 +64,7 @@ def _matrix(view: View, shape: tuple[int, int], strides: tuple[int, int]) -> Mat
     return Matrix(view, rows, columns, row, column)
 
 
-def _one_stride(shape: tuple[int, ...], strides: tuple[int, ...]) -> int | None:
+def one_stride(shape: tuple[int, ...], strides: tuple[int, ...]) -> int | None:
     """The stride of some axes taken as one; None if they are not evenly spaced."""
     axes = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
     if not axes:
@@ -79,7 +79,7 @@ def _rows_of(lowering: Lowering, x: View) -> Matrix:
     """An array of any number of axes as a matrix: all axes but the last are its rows."""
     if not x.shape[:-1]:
         return _matrix(x, (1, x.shape[0]), (0, x.strides[0]))
-    stride = _one_stride(x.shape[:-1], x.strides[:-1])
+    stride = one_stride(x.shape[:-1], x.strides[:-1])
     if stride is None:
         x = lowering.contiguous(x)
         stride = x.shape[-1]
@@ -87,19 +87,32 @@ def _rows_of(lowering: Lowering, x: View) -> Matrix:
     return _matrix(x, (rows, x.shape[-1]), (stride, x.strides[-1]))
 
 
-def _stack_of(x: View, axes: tuple[int, ...]) -> Matrix | None:
-    """A stack of matrices, broadcast to `axes`; None if these are not evenly spaced."""
-    missing = len(axes) + 2 - len(x.shape)
-    shape = (1,) * missing + x.shape[:-2]
-    strides = (0,) * missing + x.strides[:-2]
-    spread = tuple(0 if n == 1 else s for n, s in zip(shape, strides, strict=True))
-    step = _one_stride(axes, spread)
-    if step is None:
+def _stacks_of(views: list[View], axes: tuple[int, ...]) -> list[Matrix] | None:
+    """Stacks of matrices, broadcast to `axes`; None if these are more than two to loop over."""
+    spread: list[tuple[int, ...]] = []
+    for x in views:
+        missing = len(axes) + 2 - len(x.shape)
+        shape = (1,) * missing + x.shape[:-2]
+        strides = (0,) * missing + x.strides[:-2]
+        spread.append(tuple(0 if n == 1 else s for n, s in zip(shape, strides, strict=True)))
+    merged: list[tuple[int, list[int]]] = []
+    for n, *steps in zip(axes, *spread, strict=True):
+        if n == 1:
+            continue
+        if merged and merged[-1][1] == [n * step for step in steps]:
+            merged[-1] = (merged[-1][0] * n, steps)
+        else:
+            merged.append((n, steps))
+    if len(merged) > 2:
         return None
-    rows, columns = x.shape[-2:]
-    one = _matrix(x, (rows, columns), (x.strides[-2], x.strides[-1]))
-    count = int(np.prod(axes, dtype=np.int64))
-    return Matrix(x, rows, columns, one.row, one.column, count, step)
+    merged = [(1, [0] * len(views))] * (2 - len(merged)) + merged
+    found = []
+    for i, x in enumerate(views):
+        one = _matrix(x, (x.shape[-2], x.shape[-1]), (x.strides[-2], x.strides[-1]))
+        counts = (merged[0][0], merged[1][0])
+        steps = (merged[0][1][i], merged[1][1][i])
+        found.append(Matrix(x, one.rows, one.columns, one.row, one.column, counts, steps))
+    return found
 
 
 def _matrices(lowering: Lowering, a: View, b: View, y: View) -> Matrices | None:
@@ -107,12 +120,11 @@ def _matrices(lowering: Lowering, a: View, b: View, y: View) -> Matrices | None:
     if len(b.shape) > 2:
         if len(a.shape) < 2:
             return None
-        axes = y.shape[:-2]
-        stacks = [_stack_of(x, axes) for x in (a, b, y)]
-        if any(x is None for x in stacks):
-            return None
-        first, second, third = stacks
-        return Matrices(first, second, third)  # type: ignore[arg-type]
+        stacks = _stacks_of([a, b, y], y.shape[:-2])
+        if stacks is None:
+            whole = [lowering.contiguous(a), lowering.contiguous(b), y]
+            stacks = _stacks_of(whole, y.shape[:-2])
+        return None if stacks is None else Matrices(*stacks)
     left = _rows_of(lowering, a)
     if len(b.shape) == 1:
         right = _matrix(b, (b.shape[0], 1), (b.strides[0], 1))
@@ -122,7 +134,7 @@ def _matrices(lowering: Lowering, a: View, b: View, y: View) -> Matrices | None:
 
 
 def _column_stride(y: View) -> int:
-    stride = _one_stride(y.shape, y.strides)
+    stride = one_stride(y.shape, y.strides)
     return 1 if stride is None else stride
 
 
@@ -148,8 +160,8 @@ def _emit(
     c = found.c
     end = suffix(c.view.dtype)
     strides = [a.row, a.column, b.row, b.column, c.row, c.column]
-    steps = [c.count, a.next, b.next, c.next]
-    sizes = [a.rows, b.columns, a.columns, *strides, int(ending.relu), *steps]
+    loops = [n for k in (0, 1) for n in (c.counts[k], a.steps[k], b.steps[k], c.steps[k])]
+    sizes = [a.rows, b.columns, a.columns, *strides, int(ending.relu), *loops]
     operands = [a.view, b.view, c.view, ending.bias, ending.mask, ending.sums]
     count = getattr(lowering.library.c, f"product_scratch{end}")
     wanted = count(a.rows, b.columns, a.columns, *strides) * c.view.dtype.itemsize
@@ -174,7 +186,7 @@ def _by_blas(
     matrices = (found.a, found.b, found.c)
     if lowering.blas is None or end is None or empty:
         return []
-    if not all(x.suits_blas for x in matrices):
+    if not all(x.suits_blas for x in matrices) or max(own.sizes) >= 2**31:
         return []
     operands = [*own.operands[:3], None, None, None]
     detail = lowering.blas.products[end]
@@ -212,12 +224,14 @@ def _lower_matmul(lowering: Lowering, operation: Operation) -> bool:
 
 
 def _lower_product(lowering: Lowering, operation: Operation) -> bool:
-    """a @ b with what follows it: see `fusion`."""
+    """a @ b with what follows it: see `fused_products`."""
     a, b, bias, mask = operation.args
     given = [x for x in operation.args if x is not None]
     if not _suits(operation, *given) or len(b.shape) != 2:
         return False
     y = lowering.view(operation.outputs[0])
+    if len(y.shape) > 2 and not y.is_contiguous:
+        return False
     found = _matrices(lowering, lowering.view(a), lowering.view(b), y)
     if found is None:
         return False
@@ -227,10 +241,12 @@ def _lower_product(lowering: Lowering, operation: Operation) -> bool:
     if mask is not None:
         ending.mask = lowering.view(mask)
         if ending.mask.strides != y.strides:
-            ending.mask = lowering.contiguous(ending.mask)
+            same = lowering.temporary(y.shape, y.dtype, batch_last=not y.is_contiguous)
+            lowering.copy(same, ending.mask)
+            ending.mask = same
     if operation.options["sums"]:
         ending.sums = lowering.view(operation.outputs[1])
-    if not y.is_contiguous or (ending.sums is not None and not ending.sums.is_contiguous):
+    if ending.sums is not None and not ending.sums.is_contiguous:
         return False
     _emit(lowering, found, ONE, ZERO, ending)
     return True
@@ -241,13 +257,10 @@ def _lower_update(lowering: Lowering, operation: Operation) -> bool:
     c, beta, alpha, a, b = operation.args
     if not _suits(operation, c, a, b):
         return False
-    y = lowering.view(operation.outputs[0])
+    y = lowering.start_from(operation.outputs[0], c)
     found = _matrices(lowering, lowering.view(a), lowering.view(b), y)
     if found is None:
         return False
-    old = lowering.view(c)
-    if not old.same_place(y):
-        lowering.copy(y, old)
     factor = _number(alpha)
     signed = Number(factor.index, factor.constant * operation.options["sign"])
     _emit(lowering, found, signed, ONE if beta is None else _number(beta), _Ending())

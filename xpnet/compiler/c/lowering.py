@@ -17,7 +17,15 @@ import numpy as np
 from xpnet._typing import DType
 from xpnet.compiler.c.blas import Blas
 from xpnet.compiler.c.load import Library
-from xpnet.compiler.c.memory import Memory, View, aligned_empty, assign, contiguous_strides
+from xpnet.compiler.c.memory import (
+    Memory,
+    View,
+    aligned_empty,
+    assign,
+    batch_last_strides,
+    contiguous_strides,
+)
+from xpnet.compiler.passes.rewriting import readers
 from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
 
 __all__ = ["LOWERINGS", "Call", "Instruction", "Lowered", "Lowering", "Number", "lower", "suffix"]
@@ -25,10 +33,35 @@ __all__ = ["LOWERINGS", "Call", "Instruction", "Lowered", "Lowering", "Number", 
 NATIVE = np.dtype("f4").str[0]  # the byte order of this machine, as dtypes write it
 
 VIEWS = frozenset(
-    ("broadcast_to", "expand_dims", "getitem", "matrix_transpose", "moveaxis", "permute_dims")
+    (
+        "broadcast_to",
+        "expand_dims",
+        "flip",
+        "getitem",
+        "matrix_transpose",
+        "moveaxis",
+        "permute_dims",
+    )
     + ("positive", "reshape", "squeeze", "swapaxes", "transpose")
 )
 """Operations whose results may be views of their first argument."""
+
+
+SHARING = VIEWS | {"unstack"}
+"""Operations whose results may share the memory of their first argument."""
+
+OF_IMAGES = {
+    "convolution": 1,
+    "maxima": 1,
+    "place": 3,
+    "pooling": 1,
+    "shares": 1,
+    "spread": 1,
+    "sums": 1,
+    "unpooling": 2,
+    "weighing": 2,
+}
+"""Operations on images with the batch innermost: how many of their arguments are images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +180,11 @@ class Lowering:
         self._outputs: list[View] = []
         self._contents: dict[Memory, Any] = {}  # bytes like the memory's, to find strides with
         self._roots: dict[Value, Value] = {}
+        self._batch_last: set[Value] = set()
+        self._turned: dict[Value, View] = {}
+        self.readers = readers(program)
+        self.needed = {*program.outputs, *program.updates.values()}
+        self.done: set[Operation] = set()  # those whose results an earlier one has computed
         for kind, values in (("argument", program.arguments), ("state", program.states)):
             self._add_inputs(kind, values)
         self._add_inputs("host", [x for x in program.hosts if x.dtype is not None])
@@ -164,15 +202,16 @@ class Lowering:
             if x.source == "constant":
                 self._views[x] = self._constant(x)
             else:
-                self._views[x] = self.temporary(x.shape, x.dtype)
+                self._views[x] = self.temporary(x.shape, x.dtype, x in self._batch_last)
         return self._views[x]
 
-    def temporary(self, shape: Sequence[int], dtype: Any) -> View:
-        """New memory in the arena, row-major."""
+    def temporary(self, shape: Sequence[int], dtype: Any, batch_last: bool = False) -> View:
+        """New memory in the arena: row-major, or with the first axis innermost."""
         dtype = np.dtype(dtype)
         size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
         memory = Memory("arena", size)
-        return View(memory, 0, tuple(shape), contiguous_strides(shape), dtype)
+        strides = batch_last_strides(shape) if batch_last else contiguous_strides(shape)
+        return View(memory, 0, tuple(shape), strides, dtype)
 
     def place(self, x: Value, view: View) -> None:
         """Let a value lie there."""
@@ -185,6 +224,28 @@ class Lowering:
     def emit(self, instruction: Instruction) -> None:
         """Append an instruction."""
         self.steps.append(instruction)
+
+    def start_from(self, y: Value, x: Value) -> View:
+        """Where y lies, with the numbers of x in it: those of x itself if nothing else reads them."""
+        alone = y.operation is not None and y.operation.inputs().count(x) == 1
+        if y not in self._views and alone and self._dies(x):
+            self._views[y] = self._views[x]
+        target = self.view(y)
+        old = self.view(x)
+        if not old.same_place(target):
+            self.copy(target, old)
+        return target
+
+    def _dies(self, x: Value) -> bool:
+        """Whether the memory of x is its own, and the operation at hand is the only one to read it."""
+        return (
+            x.source == "operation"
+            and not _may_be_view(x)
+            and x not in self.needed
+            and x not in self._turned
+            and len(self.readers[x]) == 1
+            and self.view(x).memory.kind == "arena"
+        )
 
     def copy(self, to: View, source: View) -> None:
         """Append to[...] = source[...]."""
@@ -200,10 +261,31 @@ class Lowering:
         self.copy(made, x)
         return made
 
+    def batch_last(self, x: Value) -> View:
+        """A value with its first axis innermost: itself if it is so, else a copy, made once."""
+        given = self.view(x)
+        if given.is_batch_last:
+            return given
+        if x not in self._turned:
+            self._turned[x] = self.temporary(x.shape, x.dtype, batch_last=True)
+            self._turn(self._turned[x], given)
+        return self._turned[x]
+
+    def _turn(self, to: View, source: View) -> None:
+        """Append a copy of an array to one with its first axis innermost."""
+        end = suffix(source.dtype)
+        if end is None or not source.is_contiguous:
+            self.copy(to, source)
+            return
+        rows = source.shape[0]
+        columns = int(np.prod(source.shape[1:], dtype=np.int64))
+        self.emit(Instruction(f"transpose{end}", [to, source], [rows, columns, columns, rows]))
+
     # ---- the program -----------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Place the results that are outputs or new states, and save old states that are outputs."""
+        self._find_batch_last()
         self._place_states()
         for i, x in enumerate(self.program.outputs):
             memory = Memory("output", _size(x), i)
@@ -214,6 +296,27 @@ class Lowering:
             else:
                 self.copy(self._outputs[i], self.view(x))
 
+    def _find_batch_last(self) -> None:
+        """Find the values that are best computed with their first axis innermost.
+
+        These are what convolution and pooling read, and what is only shown or computed number by
+        number before they do.
+        """
+        for operation in reversed(self.program.operations):
+            last = self._batch_last
+            if operation.name in OF_IMAGES:
+                images = operation.args[: OF_IMAGES[operation.name]]
+                last.update(x for x in images if isinstance(x, Value))
+            elif last.isdisjoint(operation.outputs):
+                continue
+            elif operation.name == "chain":
+                shape = operation.options["chain"].shape
+                last.update(x for x in operation.args if x.shape == shape and x.dtype is not None)
+            elif operation.name == "reshape":
+                x = operation.args[0]
+                if x.shape[:1] == operation.outputs[0].shape[:1] and len(x.shape) > 1:
+                    last.add(x)
+
     def _place_states(self) -> None:
         """Let new values of states lie where the old ones do, where that changes no result."""
         order = {operation: n for n, operation in enumerate(self.program.operations)}
@@ -222,6 +325,8 @@ class Lowering:
             state = self.program.states[i]
             alike = x.shape == state.shape and x.dtype == state.dtype
             if x.operation is None or x in self._views or not alike or _may_be_view(x):
+                continue
+            if _may_be_early(x.operation):
                 continue
             read = last.get(state, -1)
             now = order[x.operation]
@@ -238,7 +343,7 @@ class Lowering:
             for x in operation.inputs():
                 last[self._root(x)] = n
             first = operation.args[0] if operation.args else None
-            if operation.name in VIEWS and isinstance(first, Value):
+            if operation.name in SHARING and isinstance(first, Value):
                 for x in operation.outputs:
                     self._roots[x] = self._root(first)
         for x in self.program.outputs:
@@ -270,7 +375,7 @@ class Lowering:
 
     def add(self, operation: Operation) -> None:
         """Append what computes an operation."""
-        if operation.name in VIEWS and self._add_view(operation):
+        if operation in self.done or (operation.name in VIEWS and self._add_view(operation)):
             return
         lowering = LOWERINGS.get(operation.name)
         before = len(self.steps)
@@ -376,7 +481,15 @@ def _contiguous(memory: Memory, x: Value) -> View:
 
 def _may_be_view(x: Value) -> bool:
     """Whether a result may be a view of another value, and so cannot be placed at will."""
-    return x.operation is not None and x.operation.name in VIEWS
+    return x.operation is not None and x.operation.name in SHARING
+
+
+def _may_be_early(operation: Operation) -> bool:
+    """Whether a lowering may compute an operation together with one that comes before it."""
+    sources = [x.operation for x in operation.inputs() if x.operation is not None]
+    return operation.name == "cross_entropy_gradient" or any(
+        source.name in ("take", "getitem") for source in sources
+    )
 
 
 def _written_last(chain: Any, inputs: list[int], result: int) -> bool:

@@ -8,7 +8,15 @@ import numpy as np
 
 from xpnet._typing import Array, DType
 
-__all__ = ["ALIGNMENT", "Memory", "View", "aligned_empty", "assign", "contiguous_strides"]
+__all__ = [
+    "ALIGNMENT",
+    "Memory",
+    "View",
+    "aligned_empty",
+    "assign",
+    "batch_last_strides",
+    "contiguous_strides",
+]
 
 ALIGNMENT = 64
 Kind = Literal["arena", "state", "argument", "host", "constant", "output"]
@@ -73,12 +81,16 @@ class View:
     @property
     def is_contiguous(self) -> bool:
         """Whether it is row-major without gaps."""
-        return all(
-            n == 1 or given == expected
-            for n, given, expected in zip(
-                self.shape, self.strides, contiguous_strides(self.shape), strict=True
-            )
-        )
+        return self._has_strides(contiguous_strides(self.shape))
+
+    @property
+    def is_batch_last(self) -> bool:
+        """Whether its first axis is innermost, and the others are row-major, without gaps."""
+        return self._has_strides(batch_last_strides(self.shape))
+
+    def _has_strides(self, strides: tuple[int, ...]) -> bool:
+        axes = zip(self.shape, self.strides, strides, strict=True)
+        return all(n == 1 or given == expected for n, given, expected in axes)
 
     def in_memory(self, memory: Array) -> Array:
         """The NumPy array, given the bytes of its memory."""
@@ -107,6 +119,13 @@ def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
         strides.append(step)
         step *= max(n, 1)
     return tuple(reversed(strides))
+
+
+def batch_last_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides, in elements, of an array whose first axis is innermost in memory."""
+    if not shape:
+        return ()
+    return (1, *contiguous_strides((*shape[1:], shape[0]))[:-1])
 
 
 def aligned_empty(size: int) -> Array:

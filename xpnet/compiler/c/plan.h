@@ -69,11 +69,26 @@ enum { BAD_INDEX = 1 };
 // float32 and for float64: run_name_f32() and run_name_f64().
 #define OPERATIONS(ONE, BOTH) \
     ONE(copy)                 \
+    ONE(count)                \
+    ONE(take)                 \
     BOTH(product)             \
     BOTH(blas_product)        \
     BOTH(epilogue)            \
     BOTH(chain)               \
-    BOTH(reduce)
+    BOTH(reduce)              \
+    BOTH(gather)              \
+    BOTH(scatter_add)         \
+    BOTH(cross_entropy)       \
+    BOTH(correlate)           \
+    BOTH(correlate_maxima)    \
+    BOTH(spread)              \
+    BOTH(weigh)               \
+    BOTH(maxima)              \
+    BOTH(place)               \
+    BOTH(place_by_values)     \
+    BOTH(sums)                \
+    BOTH(shares)              \
+    BOTH(transpose)
 
 static inline void* address(const context* c, operand x) {
     return x.slot < 0 ? NULL : c->slots[x.slot] + x.offset;

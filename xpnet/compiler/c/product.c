@@ -39,20 +39,22 @@ typedef struct {
 
 // How a product is cut: columns into panels, rows and depth (k) into blocks.
 typedef struct {
-    int64_t panels;       // of columns
-    int vectors;          // in the widest panel; the others have as many, or one less
+    int64_t panels;  // of columns
+    int vectors;     // in the widest panel; the others have as many, or one less
     int64_t row_block;
     int64_t depth_block;
     int pack_a;
-    int pack_b;           // 0: only a panel that ends in a part of a vector is packed
-    int use_dots;         // the sums run along the memory of a and b (product_dot.h)
-    int is_thin;          // k is small: by rows of c (product_thin.h)
+    int pack_b;    // 0: only a panel that ends in a part of a vector is packed
+    int use_dots;  // the sums run along the memory of a and b (product_dot.h)
+    int is_thin;   // k is small: by rows of c (product_thin.h)
 } plan;
 
 // A panel of b, and a block of a, are read again and again: together they should fit into the
 // second-level cache.
 #define DEPTH_BYTES 2048
 #define ROW_BLOCK 256
+// Packing a pays from so many panels of columns on.
+#define PANELS_TO_PACK 16
 // Packing b pays from so many rows on; up to so many rows, transposing b does not pay.
 #define ROWS_TO_PACK 192
 #define ROWS_FOR_DOTS 16
@@ -79,11 +81,12 @@ static plan make_plan(const problem* p) {
     const int64_t vectors = divide_up(p->n, LANES);
     q.panels = divide_up(vectors, MAX_VECTORS);
     q.vectors = (int)divide_up(vectors, q.panels);
-    q.use_dots = p->m <= ROWS_FOR_DOTS && p->k >= 2 * LANES && p->a.column == 1 &&
-                 p->b.row == 1 && p->b.column != 1;
+    q.use_dots = p->m <= ROWS_FOR_DOTS && p->k >= 2 * LANES && p->a.column == 1 && p->b.row == 1 &&
+                 p->b.column != 1;
     q.is_thin = p->k >= 1 && (p->k == 1 || (p->k <= DEPTH_OF_THIN && q.panels > 1)) &&
                 p->b.column == 1 && p->c_column == 1 && !has_epilogue(p);
-    q.pack_a = p->a.row != 1 && p->a.column != 1;
+    q.pack_a = (p->a.row != 1 && p->a.column != 1) ||
+               (q.panels >= PANELS_TO_PACK && p->m >= ROWS_TO_PREFETCH);
     q.pack_b = p->b.column != 1 || (q.panels > 1 && p->m >= ROWS_TO_PACK);
     q.depth_block = equal_blocks(p->k, DEPTH_BYTES / (int64_t)sizeof(real), 4);
     q.row_block = equal_blocks(p->m, ROW_BLOCK, tile_rows[q.vectors][0]);
@@ -97,6 +100,12 @@ static int64_t packed_a_size(const problem* p, const plan* q) {
 }
 
 static int64_t packed_b_size(const plan* q) { return q->depth_block * q->vectors * LANES; }
+
+// The numbers of scratch memory for a plan; the blocks in it begin at a multiple of 64 bytes.
+static int64_t scratch_numbers(const problem* p, const plan* q) {
+    if (q->is_thin || q->use_dots) return 0;
+    return packed_a_size(p, q) + packed_b_size(q) + 64 / (int64_t)sizeof(real);
+}
 
 // ---- panels of tiles ----------------------------------------------------------------------------
 
@@ -331,7 +340,8 @@ static void compute_by_dots(const problem* p, const plan* q) {
 }
 
 // Adds the products with `depth` rows of b, from p on, to the rows i and `second` of c.
-static void compute_thin_rows(const problem* p, int64_t i, int64_t second, int64_t first, int depth) {
+static void compute_thin_rows(const problem* p, int64_t i, int64_t second, int64_t first,
+                              int depth) {
     real a[2][THIN_DEPTH];
     const real* b[THIN_DEPTH];
     real* const c[2] = {p->c + i * p->c_row, p->c + second * p->c_row};
@@ -412,15 +422,15 @@ EXPORT int64_t NAME(product_scratch)(int64_t m, int64_t n, int64_t k, int64_t a_
     p.b = (matrix){NULL, b_row, b_col};
     if (m == 0 || n == 0) return 0;
     simplify(&p);
-    const plan q = make_plan(&p);
-    if (q.use_dots) return 0;
-    return packed_a_size(&p, &q) + packed_b_size(&q) + 64 / (int64_t)sizeof(real);
+    plan q = make_plan(&p);
+    q.is_thin = 0;  // it is not, where there is an epilogue
+    return scratch_numbers(&p, &q);
 }
 
 EXPORT void NAME(product)(int64_t m, int64_t n, int64_t k, real alpha, const real* a, int64_t a_row,
                           int64_t a_col, const real* b, int64_t b_row, int64_t b_col, real beta,
                           real* c, int64_t c_row, int64_t c_col, const NAME(epilogue) * e,
-                          real* scratch) {
+                          real* scratch, int64_t scratch_size) {
     problem p = {.m = m, .n = n, .k = k, .alpha = alpha, .beta = beta};
     p.a = (matrix){a, a_row, a_col};
     p.b = (matrix){b, b_row, b_col};
@@ -436,7 +446,8 @@ EXPORT void NAME(product)(int64_t m, int64_t n, int64_t k, real alpha, const rea
     }
     if (m == 0 || n == 0) return;
     simplify(&p);
-    const plan q = make_plan(&p);
+    plan q = make_plan(&p);
+    while (scratch_numbers(&p, &q) > scratch_size && q.depth_block > 1) q.depth_block /= 2;
     if (q.is_thin) {
         compute_by_rows(&p);
     } else if (q.use_dots) {

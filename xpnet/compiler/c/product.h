@@ -19,11 +19,12 @@ EXPORT int64_t NAME(product_scratch)(int64_t m, int64_t n, int64_t k, int64_t a_
                                      int64_t b_row, int64_t b_col, int64_t c_row, int64_t c_col);
 
 // c[i, j] = epilogue(alpha * sum_k a[i, k] b[k, j] + beta * c[i, j]), where a[i, k] is
-// a[i * a_row + k * a_col] and so on; c is not read where beta is 0. e may be NULL. `scratch` has
-// at least product_scratch(...) numbers. c must not overlap a, b, bias or mask.
+// a[i * a_row + k * a_col] and so on; c is not read where beta is 0. e may be NULL. `scratch` holds
+// scratch_size numbers: product_scratch(...) are wanted; with less, down to that for k = 1, blocks
+// are smaller. c must not overlap a, b, bias or mask.
 EXPORT void NAME(product)(int64_t m, int64_t n, int64_t k, real alpha, const real* a, int64_t a_row,
                           int64_t a_col, const real* b, int64_t b_row, int64_t b_col, real beta,
                           real* c, int64_t c_row, int64_t c_col, const NAME(epilogue) * e,
-                          real* scratch);
+                          real* scratch, int64_t scratch_size);
 
 #endif  // XPNET_PRODUCT_H

@@ -1,5 +1,5 @@
-// Products whose sums run along both operands' memory: a(i, p) and b(p, j) lie side by side along p.
-// Where a has few rows, it does not pay to transpose b: the sums are taken lane by lane instead.
+// Products whose sums run along both operands' memory: a(i, p) and b(p, j) lie side by side along
+// p. Where a has few rows, it does not pay to transpose b: the sums are taken lane by lane instead.
 #ifndef XPNET_PRODUCT_DOT_H
 #define XPNET_PRODUCT_DOT_H
 
@@ -15,7 +15,8 @@
 
 #define MIN(x, y) ((x) < (y) ? (x) : (y))
 
-// sums[i * width + j] = alpha * sum_p a[i * a_row + p] b[j * b_column + p] for i < rows, j < columns.
+// sums[i * width + j] = alpha * sum_p a[i * a_row + p] b[j * b_column + p] for i < rows, j <
+// columns.
 typedef struct {
     int64_t depth;
     const real* a;
@@ -29,8 +30,8 @@ typedef struct {
 } dots;
 
 // v[i * columns + j] += a(i) b(j) for the vectors at p, of which `count` lanes are used.
-INLINE void add_dots(const int rows, const int columns, const dots* d, const real* const* b, int64_t p,
-                     int64_t count, vreal* v) {
+INLINE void add_dots(const int rows, const int columns, const dots* d, const real* const* b,
+                     int64_t p, int64_t count, vreal* v) {
     vreal a[4];
     UNROLL for (int i = 0; i < rows; i++) {
         const real* from = d->a + i * d->a_row + p;

@@ -10,25 +10,18 @@
 typedef struct {
     const real* sums;  // rows of whole vectors
     int rows;
-    int columns;       // the last vector may be used in part
+    int columns;  // the last vector may be used in part
     real beta;
     real* c;
     int64_t c_row;
     int64_t c_column;
-    const real* bias;      // NULL: none, as for the next ones
+    const real* bias;  // NULL: none, as for the next ones
     const real* row_bias;
-    real floor;            // 0 for ReLU; NaN: none, since nothing is <= NaN
-    const real* mask;      // strides as c
+    real floor;        // 0 for ReLU; NaN: none, since nothing is <= NaN
+    const real* mask;  // strides as c
     real* column_sums;
     real* row_sums;
 } ending;
-
-// The lanes 0 to count - 1 of v, and 0 in the others.
-INLINE vreal only_first(vreal v, int64_t count) {
-    vint lane;
-    UNROLL for (int i = 0; i < LANES; i++) lane[i] = i;
-    return zero_unless(lane < splat_integer(count), v);
-}
 
 // The vectors of a row, of which the last one has `last` numbers.
 INLINE void load_row(const int vectors, int last, const real* from, vreal* v) {
@@ -77,12 +70,13 @@ INLINE void finish_rows(const int vectors, const ending* e) {
         }
         if (mask) {
             load_row(vectors, last, mask + i * e->c_row, old);
-            UNROLL for (int j = 0; j < vectors; j++) x[j] = zero_unless(~(old[j] <= splat(0)), x[j]);
+            UNROLL for (int j = 0; j < vectors; j++) x[j] =
+                zero_unless(~(old[j] <= splat(0)), x[j]);
         }
         store_row(vectors, last, c, x);
         UNROLL for (int j = 0; j < vectors; j++) total[j] += x[j];
         if (e->row_sums) {
-            vreal sum = only_first(x[vectors - 1], last);
+            vreal sum = zero_unless(first_lanes(last), x[vectors - 1]);
             UNROLL for (int j = 0; j < vectors - 1; j++) sum += x[j];
             e->row_sums[i] += sum_lanes(sum);
         }
@@ -116,8 +110,8 @@ DEFINE_FINISH(2)
 DEFINE_FINISH(3)
 DEFINE_FINISH(4)
 DEFINE_FINISH(5)
-static void (*const finish_functions[])(const ending*) = {
-    NULL, finish_1, finish_2, finish_3, finish_4, finish_5};
+static void (*const finish_functions[])(const ending*) = {NULL,     finish_1, finish_2,
+                                                          finish_3, finish_4, finish_5};
 #else
 static void (*const finish_functions[])(const ending*) = {NULL, finish_1, finish_2};
 #endif

@@ -14,7 +14,8 @@ INLINE void add_thin_vectors(const int depth, const vreal a[2][THIN_DEPTH], cons
     vreal sum[2];
     UNROLL for (int r = 0; r < 2; r++) {
         sum[r] = splat(0);
-        if (beta != 0) sum[r] = splat(beta) * (whole ? load(c[r] + j) : load_first(c[r] + j, count));
+        if (beta != 0)
+            sum[r] = splat(beta) * (whole ? load(c[r] + j) : load_first(c[r] + j, count));
     }
     UNROLL for (int p = 0; p < depth; p++) {
         const vreal row = whole ? load(b[p] + j) : load_first(b[p] + j, count);

@@ -139,3 +139,14 @@ int run_copy(const context* c, const instruction* x) {
         if (d < 0) return 0;
     }
 }
+
+// ---- counters -----------------------------------------------------------------------------------
+
+// y = x + a number, for int64; too large sums wrap around, as NumPy's do.
+// operands: y, x, without gaps. sizes: how many, the number.
+int run_count(const context* c, const instruction* x) {
+    uint64_t* y = address(c, x->operands[0]);
+    const uint64_t* from = address(c, x->operands[1]);
+    for (int64_t i = 0; i < x->sizes[0]; i++) y[i] = from[i] + (uint64_t)x->sizes[1];
+    return 0;
+}

@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "export.h"
+
 #if defined(__SSE2__)
 #include <immintrin.h>
 #elif defined(__ARM_NEON)
@@ -35,11 +37,13 @@
 #if REAL_BITS == 32
 typedef float real;
 typedef int32_t integer;
+typedef uint32_t unsigned_integer;
 #define NAME(f) f##_f32
 #define REAL(name) name##f  // REAL(sqrt) is sqrtf
 #else
 typedef double real;
 typedef int64_t integer;
+typedef uint64_t unsigned_integer;
 #define NAME(f) f##_f64
 #define REAL(name) name
 #endif
@@ -48,6 +52,7 @@ typedef int64_t integer;
 
 typedef real vreal __attribute__((vector_size(VECTOR_BYTES)));
 typedef integer vint __attribute__((vector_size(VECTOR_BYTES)));
+typedef unsigned_integer vunsigned __attribute__((vector_size(VECTOR_BYTES)));
 // The same at any address: a vector in memory is aligned only to its elements.
 typedef real vreal_in_memory
     __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BITS / 8), may_alias));
@@ -56,13 +61,8 @@ typedef integer vint_in_memory
 
 #define REAL_INFINITY ((real)INFINITY)
 
-// Local helpers are always expanded in place; exported functions are visible outside the library.
+// Local helpers are always expanded in place.
 #define INLINE static inline __attribute__((always_inline))
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
 
 // Before a loop of a constant number of rounds, at most 32: unroll it completely.
 #if defined(__clang__)

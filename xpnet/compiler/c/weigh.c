@@ -11,6 +11,7 @@
 //                cache.
 //   by outputs   A vector holds outputs o. Part of a row of gy is transposed for it, so that each
 //                number of x is multiplied by a vector of outputs. It is for large kernels.
+#include "transpose.h"
 #include "window_axes.h"
 
 // Tiles that stay in registers, and the parts of a row that stay in the first-level cache.
@@ -19,18 +20,10 @@ enum { RUN_OUTPUTS = 4, RUN_TAPS = 6, OUTPUT_CHANNELS = 8, OUTPUT_VECTORS = 3 };
 #else
 enum { RUN_OUTPUTS = 2, RUN_TAPS = 6, OUTPUT_CHANNELS = 6, OUTPUT_VECTORS = 2 };
 #endif
-#ifndef RP
-#define RP 96
-#endif
-#ifndef OP
-#define OP 128
-#endif
-enum { RUN_PART = RP * LANES, OUTPUT_PART = OP };
+enum { RUN_PART = 96 * LANES, OUTPUT_PART = 128 };
 
 // Partial sums of more bytes than this do not stay in the cache.
-#ifndef MOST_BYTES_OF_SUMS
-#define MOST_BYTES_OF_SUMS (512 << 10)
-#endif
+#define MOST_BYTES_OF_SUMS (256 << 10)
 
 // The size of n things in as few and as equal parts as possible, each of at most `limit`.
 INLINE int64_t equal_parts(int64_t n, int64_t limit) {
@@ -331,15 +324,34 @@ typedef struct {
     int64_t batch[2];
 } part;
 
-// One vector group of outputs, transposed: to[column][n][o]; outputs that do not exist are 0.
+// LANES outputs (or fewer), transposed: to[i][o] = gy[o][i] for n numbers i; 0 for missing outputs.
+INLINE void transpose_outputs(const real* gy, int64_t plane, int64_t outputs, int64_t n, real* to,
+                              int64_t width) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        const int64_t count = least(LANES, n - i);
+        vreal block[LANES];
+        for (int64_t o = 0; o < LANES; o++) {
+            block[o] = splat(0);
+            if (o < outputs && count == LANES) block[o] = load(gy + o * plane + i);
+            if (o < outputs && count < LANES) block[o] = load_first(gy + o * plane + i, count);
+        }
+        transpose_block(block);
+        for (int64_t j = 0; j < count; j++) store(to + (i + j) * width, block[j]);
+    }
+}
+
+// Some vectors of outputs, transposed: to[column][n][o].
 static void transpose_part(const tables* t, const real* gy, const part* p, int64_t outputs,
                            int64_t width, real* to) {
-    for (int64_t q = p->columns[0]; q < p->columns[1]; q++) {
-        const real* from = gy + q * t->w->batch;
-        for (int64_t n = p->batch[0]; n < p->batch[1]; n++, to += width) {
-            for (int64_t o = 0; o < outputs; o++) to[o] = from[o * t->y_plane + n];
-            for (int64_t o = outputs; o < width; o++) to[o] = 0;
+    const int64_t length = p->batch[1] - p->batch[0];
+    const int flat = length == t->w->batch;
+    const int64_t n = flat ? (p->columns[1] - p->columns[0]) * length : length;
+    for (int64_t q = p->columns[0]; q < p->columns[1]; q += flat ? p->columns[1] : 1) {
+        const real* from = gy + q * t->w->batch + p->batch[0];
+        for (int64_t o = 0; o < width; o += LANES) {
+            transpose_outputs(from + o * t->y_plane, t->y_plane, outputs - o, n, to + o, width);
         }
+        to += n * width;
     }
 }
 
@@ -425,9 +437,12 @@ static void weigh_by_outputs(const tables* t, const real* x, const real* gy, rea
 // ---- both ---------------------------------------------------------------------------------------
 
 // Whether the kernel is large: partial sums of each of its numbers would not fit into the cache.
+// With few channels or outputs, the other tiles would not fill the registers.
 static int is_large(const window* w, int64_t taps) {
     const int64_t outputs = w->outputs / w->groups;
-    return 2 * outputs >= LANES && outputs * taps * VECTOR_BYTES > MOST_BYTES_OF_SUMS;
+    const int64_t channels = w->channels / w->groups;
+    const int64_t bytes = outputs * taps * VECTOR_BYTES;
+    return channels >= 5 && 2 * outputs >= LANES && bytes > MOST_BYTES_OF_SUMS;
 }
 
 int64_t NAME(weigh_scratch)(const window* w) {

@@ -13,8 +13,12 @@ import numpy as np
 from xpnet._typing import Array
 from xpnet.compiler.c import (
     lower_chains,  # noqa: F401 - each adds to what C has
+    lower_gathers,  # noqa: F401
+    lower_heads,  # noqa: F401
+    lower_moves,  # noqa: F401
     lower_products,  # noqa: F401
     lower_reductions,  # noqa: F401
+    lower_windows,  # noqa: F401
 )
 from xpnet.compiler.c.blas import find_blas
 from xpnet.compiler.c.encode import Encoded, Failure, chosen

@@ -3,7 +3,8 @@
 A pass is a function from Program to Program; it changes nothing of the Program that it is given.
 """
 
-from xpnet.compiler.c.fusion import with_fused_products
+from xpnet.compiler.passes.fused_products import with_fused_products
+from xpnet.compiler.passes.fused_windows import with_fused_windows
 from xpnet.compiler.passes.chains import with_chains
 from xpnet.compiler.passes.common import without_repetitions
 from xpnet.compiler.passes.constants import with_constants_folded
@@ -35,6 +36,7 @@ def cleaned(program: Program, executor_kind: str) -> Program:
         Others: none.
     """
     program = without_dead_operations(program)
+    program = without_repetitions(program)  # of constants too, while they are still operations
     program = with_constants_folded(program)
     program = without_identities(program)
     program = without_repetitions(program)
@@ -42,6 +44,7 @@ def cleaned(program: Program, executor_kind: str) -> Program:
     if executor_kind in WITH_PRODUCT_UPDATES:
         program = with_product_updates(program)
         program = with_fused_products(program)
+        program = with_fused_windows(program)
     if executor_kind in WITH_CHAINS:
         program = with_chains(program)
     return program

@@ -11,6 +11,7 @@ typedef struct {
     int64_t m, n, k;
     int64_t a_row, a_col, b_row, b_col, c_row, c_col;
     int64_t activation;
+    int64_t outer, a_outer, b_outer, c_outer;
     int64_t count, a_next, b_next, c_next;
 } product_sizes;
 
@@ -33,22 +34,30 @@ static product_arrays arrays_of(const context* c, const instruction* x) {
     return found;
 }
 
+// Goes to the next product along the inner axis, or along the outer one.
+static void go_on(const product_sizes* s, int64_t i, product_arrays* p) {
+    const int ends = (i + 1) % s->count == 0;
+    p->a += ends ? s->a_outer - (s->count - 1) * s->a_next : s->a_next;
+    p->b += ends ? s->b_outer - (s->count - 1) * s->b_next : s->b_next;
+    p->c += ends ? s->c_outer - (s->count - 1) * s->c_next : s->c_next;
+}
+
 // c = epilogue(alpha a b + beta c), by this library's own kernels
 int NAME(run_product)(const context* c, const instruction* x) {
     const product_sizes* s = (const product_sizes*)x->sizes;
-    const product_arrays p = arrays_of(c, x);
+    product_arrays p = arrays_of(c, x);
     const real alpha = (real)number_value(c, x->numbers[0]);
     const real beta = (real)number_value(c, x->numbers[1]);
-    for (int64_t i = 0; i < s->count; i++) {
-        NAME(product)(s->m, s->n, s->k, alpha, p.a + i * s->a_next, s->a_row, s->a_col,
-                      p.b + i * s->b_next, s->b_row, s->b_col, beta, p.c + i * s->c_next, s->c_row,
-                      s->c_col, &p.end, c->scratch);
+    for (int64_t i = 0; i < s->outer * s->count; i++) {
+        NAME(product)(s->m, s->n, s->k, alpha, p.a, s->a_row, s->a_col, p.b, s->b_row, s->b_col,
+                      beta, p.c, s->c_row, s->c_col, &p.end, c->scratch,
+                      c->scratch_bytes / (int64_t)sizeof(real));
+        go_on(s, i, &p);
     }
     return 0;
 }
 
-// ---- products by the BLAS that NumPy uses
-// ---------------------------------------------------------
+// ---- products by the BLAS that NumPy uses -------------------------------------------------------
 
 // cblas_sgemm or cblas_dgemm, and the size of its integers.
 typedef struct {
@@ -94,30 +103,29 @@ static void call_gemm(const blas* f, int64_t m, int64_t n, int64_t k, real alpha
 }
 
 // c = alpha a b + beta c. Each matrix has stride 1 along its rows or along its columns, and the
-// other stride is at least the length of these: Python sees to it. A c that is transposed: c' = b'
-// a'.
+// other stride is at least the length of these: Python sees to it. If c is transposed, the product
+// is that of the transposed b and a.
 int NAME(run_blas_product)(const context* c, const instruction* x) {
     const product_sizes* s = (const product_sizes*)x->sizes;
-    const product_arrays p = arrays_of(c, x);
+    product_arrays p = arrays_of(c, x);
     const blas* f = x->detail;
     const real alpha = (real)number_value(c, x->numbers[0]);
     const real beta = (real)number_value(c, x->numbers[1]);
-    for (int64_t i = 0; i < s->count; i++) {
-        const matrix a = matrix_of(p.a + i * s->a_next, s->a_row, s->a_col);
-        const matrix b = matrix_of(p.b + i * s->b_next, s->b_row, s->b_col);
-        real* y = p.c + i * s->c_next;
+    for (int64_t i = 0; i < s->outer * s->count; i++) {
+        const matrix a = matrix_of(p.a, s->a_row, s->a_col);
+        const matrix b = matrix_of(p.b, s->b_row, s->b_col);
         if (s->c_col == 1) {
-            call_gemm(f, s->m, s->n, s->k, alpha, a, b, beta, y, s->c_row);
+            call_gemm(f, s->m, s->n, s->k, alpha, a, b, beta, p.c, s->c_row);
         } else {
-            call_gemm(f, s->n, s->m, s->k, alpha, transpose_of(b), transpose_of(a), beta, y,
+            call_gemm(f, s->n, s->m, s->k, alpha, transpose_of(b), transpose_of(a), beta, p.c,
                       s->c_col);
         }
+        go_on(s, i, &p);
     }
     return 0;
 }
 
-// ---- what is done to a product's result, for a product by BLAS
-// -------------------------------------
+// ---- what is done to the result of a product by BLAS --------------------------------------------
 
 // Up to LANES numbers of a row: c = mask > 0 ? activation(c + bias) : 0; added to the sums.
 INLINE void finish(const NAME(epilogue) * e, real* c, int64_t offset, int64_t column, int64_t n) {
