@@ -31,7 +31,7 @@ from xpnet.compiler.c.memory import (
     contiguous_strides,
 )
 from xpnet.compiler.executors._base import Executor
-from xpnet.compiler.record import Program, replaced
+from xpnet.compiler.record import Operation, Program, replaced
 from xpnet.errors import CompileError, IndexingError
 
 __all__ = ["CExecutor"]
@@ -245,6 +245,10 @@ class CExecutor(Executor):
         )
 
     # ---- what is shown ---------------------------------------------------------------------------
+
+    def calls(self) -> list[Operation]:
+        """The operations that NumPy computes."""
+        return [x.operation for x in self._steps if isinstance(x, Call)]
 
     def describe(self) -> list[str]:
         """Lines for `print(plan)`: what runs where, and why."""
