@@ -63,6 +63,7 @@ __version__ = "0.1.0"
 
 MODULES = (
     "autodiff",
+    "compiler",
     "data",
     "errors",
     "functions",
@@ -88,6 +89,7 @@ __all__ = [
     "Parameter",
     "Variable",
     "array_namespace",
+    "compile",
     "current",
     "custom_rule",
     "functions",
@@ -116,6 +118,8 @@ def __getattr__(name: str) -> Any:
     """A public module. For a name of another library, the error suggests xpnet's."""
     if name in MODULES:
         return import_module(f"xpnet.{name}")
+    if name == "compile":  # imported when it is first used, like the modules
+        return import_module("xpnet.compiler").compile
     if name.startswith("__"):  # looked up by Python itself
         raise MissingAttributeError(f"module {__name__!r} has no attribute {name!r}")
     in_functions = {name: f"xpnet.functions.{name}" for name in functions.__all__}

@@ -307,6 +307,8 @@ def array_like(x: Array, model: Array) -> Array:
     x : array of any library, scalar or nested list
     model : array
     """
+    if hasattr(model, "created_like"):  # a recording array
+        return model.created_like(x)
     xp = compat.array_namespace(model)
     device = compat.device(model)
     on_same_device = type(x) is type(model) and compat.device(x) == device
@@ -315,3 +317,20 @@ def array_like(x: Array, model: Array) -> Array:
             return xp.asarray(x, dtype=model.dtype, device=device, copy=True)
         # Copied on the host, as PyTorch cannot copy and cast a 0-d array in one call.
         return xp.asarray(to_numpy(x).copy(), dtype=model.dtype, device=device)
+
+
+def maker_like(model: Array) -> Callable[[Array], Array]:
+    """A function from NumPy's arrays to arrays with the library, device and dtype of `model`.
+
+    It does not keep `model` alive. Its results may share memory with what it is given.
+    """
+    xp = compat.array_namespace(model)
+    device = compat.device(model)
+    dtype = model.dtype
+    library = library_of(model)
+
+    def made(host: Array) -> Array:
+        with library.selected(device):
+            return xp.asarray(host, dtype=dtype, device=device)
+
+    return made

@@ -32,6 +32,7 @@ __all__ = [
     "DeviceGenerator",
     "aside",
     "default_rng",
+    "draws_on_device",
     "in_blocks",
     "manual_seed",
     "mask_rng",
@@ -144,6 +145,13 @@ def mask_rng(rng: "int | Generator | DeviceGenerator | None") -> Any:
     if rng is None:
         _, rng = _own()
     return default_rng(rng)
+
+
+def draws_on_device(rng: "int | Generator | DeviceGenerator | None") -> bool:
+    """Whether `mask_rng(rng)` is a DeviceGenerator."""
+    if rng is None:
+        _, rng = _own()
+    return isinstance(rng, DeviceGenerator)
 
 
 def default_rng(rng: "int | Generator | DeviceGenerator | None" = None) -> Any:

@@ -155,7 +155,10 @@ def test_a_resumed_run_keeps_its_settings(run_xpnet, run_folder, flags, named):
     answer = run_xpnet("train", "--resume", run_folder[0], *flags)
     assert (answer.code, answer.out) == (2, "")
     assert f"{named}: a resumed run keeps its settings" in answer.output
-    assert "only --epochs, --backend, --data-dir and --quiet may be given" in answer.output
+    assert (
+        "only --epochs, --backend, --no-compile, --data-dir and --quiet may be given"
+        in answer.output
+    )
 
 
 def test_a_file_of_flags_is_refused_with_resume(run_xpnet, run_folder):

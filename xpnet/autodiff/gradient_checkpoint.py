@@ -4,11 +4,12 @@ A graph then takes less memory, and the walk back more time.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import copy_context
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
+from xpnet._each_step import each_step
 from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff._traced_call import fresh, name_of, slopes, standing_for, tracked
@@ -133,7 +134,8 @@ class _Run:
         self.given = [x for x in tree.leaves(self.tree) if tracked(x)]
         self.context = copy_context()  # with the mode of layers, their hooks, and the precision
         # For each generator, its state before f first used it: `default_rng` notes that here.
-        self.drawn = {None: default_rng().bit_generator.state}
+        self.drawn: dict[Any, Any] = {}
+        each_step(partial(_note_own, self.drawn))
         self.context.run(notes.set, (*notes.get(), self.drawn))
 
     def __call__(self, given: Sequence[Array]) -> tuple[Tree, list[Node]]:
@@ -163,10 +165,31 @@ class _Run:
     @contextmanager
     def generators_as_before(self) -> Iterator[None]:
         """A block in which the generators are in the state that they had before the first run."""
-        with ExitStack() as stack:
-            # In reverse: if a stream was noted twice, the first note is the state before the run.
-            for rng, state in reversed(self.drawn.items()):
-                generator = default_rng(rng).bit_generator
-                stack.callback(setattr, generator, "state", generator.state)
-                generator.state = state
+        now: list[tuple[Any, Any]] = []  # generators and their states at the start of the block
+        each_step(partial(_go_back, self.drawn, now))
+        try:
             yield
+        finally:
+            each_step(partial(_go_on, now))
+
+
+def _note_own(drawn: dict[Any, Any]) -> None:
+    """Begin the notes of a step: the state of xpnet's own generator."""
+    drawn.clear()
+    drawn[None] = default_rng().bit_generator.state
+
+
+def _go_back(drawn: dict[Any, Any], now: list[tuple[Any, Any]]) -> None:
+    """Set the noted states, after adding the present ones to `now`."""
+    # In reverse: if a stream was noted twice, the first note is the state before the run.
+    for rng, state in reversed(drawn.items()):
+        generator = default_rng(rng).bit_generator
+        now.append((generator, generator.state))
+        generator.state = state
+
+
+def _go_on(now: list[tuple[Any, Any]]) -> None:
+    """Set the states that `_go_back` found."""
+    while now:
+        generator, state = now.pop()
+        generator.state = state

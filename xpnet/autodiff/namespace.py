@@ -164,12 +164,28 @@ def _namespace_for(x: Array) -> Namespace:
 
 def _differentiable(a: Namespace, b: Namespace) -> Namespace:
     """The one of two namespaces that records, if they are of one library."""
-    if getattr(a, "_xp", a) is not getattr(b, "_xp", b):
+    if getattr(a, "_xp", None) is b:
+        return a
+    if getattr(b, "_xp", None) is a:
+        return b
+    if _library(a) is not _library(b):
         raise ArgumentTypeError(
             f"Arrays of different libraries do not mix: {a.__name__} and {b.__name__}. "
             "Move one of them with xpnet.current().asarray(x); for a NumPy scalar, use x.item()."
         )
-    return a if isinstance(a, DifferentiableNamespace) else b
+    # Both record, or one of them belongs to the recording of a compiler.
+    first, second = (a, b) if isinstance(a, DifferentiableNamespace) else (b, a)
+    recording = getattr(second, "_xp", second)
+    if hasattr(recording, "_xp") and not hasattr(first._xp, "_xp"):
+        return namespace_over(recording, first._home.device)
+    return first
+
+
+def _library(xp: Namespace) -> Namespace:
+    """The library's own namespace in one that records."""
+    while hasattr(xp, "_xp"):
+        xp = xp._xp
+    return xp
 
 
 def _types(xs: Iterable[Any]) -> str:

@@ -41,9 +41,20 @@ def doctor() -> None:
         except PackageNotFoundError:
             _row(package, "no", "-", purpose)
             notes.append(f"{package} is not installed. Install it with: pip install {package}")
+    echo(f"\nC library for compiled steps: {_c_library()}")
     echo(f"\n--backend auto selects {resolve('auto').name}.")
     for note in notes:
         echo(f"\n{note}")
+
+
+def _c_library() -> str:
+    """Which library runs compiled steps on NumPy's arrays, or why NumPy itself does."""
+    from xpnet.compiler.c import load
+
+    if load.forced() == "numpy":
+        return "not used, since XPNET_EXECUTOR is numpy"
+    load.find()
+    return load.status()
 
 
 def _row(name: str, answer: str, release: str, note: str) -> None:

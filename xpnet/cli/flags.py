@@ -382,6 +382,10 @@ Precision = Annotated[str | None, _machine(
     one_of(lambda: ("float32", "float16", "bfloat16")), "NAME",
     "Data type to compute in, while the weights stay float32: float32, float16 or bfloat16.",
 )]  # fmt: skip
+Compile = Annotated[bool, typer.Option(
+    "--compile/--no-compile", rich_help_panel=MACHINE,
+    help="Record the training step in its first calls, and replay it without Python.",
+)]  # fmt: skip
 Out = Annotated[Path | None, _run(
     folder, "FOLDER", "New or empty folder for the run; by default runs/<data>-<time>.",
 )]  # fmt: skip

@@ -16,7 +16,7 @@ from xpnet.cli.kinds import PICTURES, kind_of
 from xpnet.optimizers import BY_NAME as OPTIMIZERS
 from xpnet.training import Run, model_file
 
-WITH_RESUME = ("resume", "epochs", "backend", "quiet", "data_dir", "trust")
+WITH_RESUME = ("resume", "epochs", "backend", "compile", "quiet", "data_dir", "trust")
 
 
 def read_settings(ctx: typer.Context) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _refuse_kept_settings(ctx: typer.Context) -> None:
             raise bad_flag(
                 flag,
                 "a resumed run keeps its settings; with --resume only --epochs, --backend, "
-                "--data-dir and --quiet may be given.",
+                "--no-compile, --data-dir and --quiet may be given.",
             )
 
 

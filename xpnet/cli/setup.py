@@ -351,6 +351,8 @@ class ThrottledCheckpoint(Throttled, Checkpoint):
 class IgnoreInterruptsAtEnd(Callback):
     """Ignores Ctrl-C once the training has ended: what remains is short, and must be complete."""
 
+    reads_gradients: ClassVar[bool] = False
+
     def on_end(self, trainer: "Trainer") -> None:
         from xpnet.training.interrupt import ignore_in_all_blocks
 

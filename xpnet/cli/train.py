@@ -52,6 +52,7 @@ def train(
     backend: f.TrainBackend = "numpy",
     dtype: f.Dtype = "float32",
     precision: f.Precision = None,
+    compile: f.Compile = True,
     out: f.Out = None,
     resume: f.Resume = None,
     config: f.Config = None,
@@ -216,6 +217,7 @@ def _trainer(
         schedule=build_schedule(settings, steps_per_epoch),
         clip=settings["clip"],
         precision=precision,
+        compile=None if settings["compile"] else False,
     )
 
 
@@ -253,10 +255,11 @@ def _first_lines(settings: dict[str, Any], device: str, samples: "Samples", mode
     """The lines printed before the training: the data, the device, the optimizer and the network."""
     what = "images" if samples.reading["kind"] in PICTURES else "samples"
     precision = settings["precision"] or settings["dtype"]
+    how = "compiled" if settings["compile"] else "not compiled"
     return (
         f"{len(samples.train[0])} training and {len(samples.test[0])} test {what}, on "
         f"{device} in {precision}, {settings['optimizer']} from lr "
-        f"{settings['lr']:g}\n{model!r}\n"
+        f"{settings['lr']:g}, {how}\n{model!r}\n"
     )
 
 

@@ -1,115 +1,331 @@
 """Compiled: a function whose calls are recorded, and then replayed."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import threading
+from collections.abc import Callable
+from typing import Any, ClassVar
 
-import array_api_compat as compat
-
-from xpnet._typing import Array
+from xpnet import _each_step
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable, constant
+from xpnet.compiler import executors
+from xpnet.compiler.call import (
+    Recording,
+    array_key,
+    cell_keys,
+    objects_in,
+    record_lock,
+    recorded_call,
+    roots_of,
+)
 from xpnet.compiler.executors._base import Executor
-from xpnet.compiler.record import Program, Value, leaves, replaced
-from xpnet.compiler.recording import RecordedArray, Recorder
-from xpnet.compiler.state import Cell, cells_of
+from xpnet.compiler.executors.library import LibraryExecutor
+from xpnet.compiler.guard import difference
+from xpnet.compiler.record import Program, leaves, replaced
+from xpnet.compiler.recording import unwrapped
+from xpnet.compiler.replay import Mismatch, Replay, context
+from xpnet.compiler.state import SCALARS, Survey, is_array, survey
+from xpnet.errors import CompileError, ShapeError
 
 __all__ = ["Compiled", "Recording", "compile", "recorded_call"]
 
 
-class Recording(NamedTuple):
-    """One call of a step, and what was recorded of it.
+class _Key:
+    """Calls with one key, apart from which gradients they found: their recordings and their plans."""
 
-    Attributes
-    ----------
-    result : Any
-        What the call returned: real numbers.
-    program : Program
-        Not cleaned.
-    cells : list of lists of Cell
-        For each state, the places that hold its array.
-    tree : Any
-        The result with Values in place of arrays.
-    recorder : Recorder
-    """
-
-    result: Any
-    program: Program
-    cells: list[list[Cell]]
-    tree: Any
-    recorder: Recorder
-
-
-def recorded_call(function: Callable[..., Any], args: Sequence[Any]) -> Recording:
-    """Call the function, and record it."""
-    recorder = Recorder()
-    states: list[RecordedArray] = []
-    cells: list[list[Cell]] = []
-    place: dict[int, int] = {}
-    for cell in cells_of(function):
-        x = cell.get()
-        if id(x) not in place:
-            place[id(x)] = len(states)
-            value = Value(tuple(x.shape), x.dtype, "state", len(states), name=cell.name)
-            states.append(recorder.wrap(x, value))
-            cells.append([])
-        cells[place[id(x)]].append(cell)
-    initial = [x.value for x in states]
-    for x, holders in zip(states, cells, strict=True):
-        for cell in holders:
-            cell.set(x)
-    arguments: list[Value] = []
-
-    def argument(x: Any) -> Any:
-        if not compat.is_array_api_obj(x):
-            return x
-        value = Value(tuple(x.shape), x.dtype, "argument", len(arguments))
-        arguments.append(value)
-        return recorder.wrap(x, value)
-
-    try:
-        with recorder:
-            result = function(*replaced(tuple(args), argument))
-    finally:
-        updates: dict[int, Value] = {}
-        for i, holders in enumerate(cells):
-            for cell in holders:
-                now = cell.get()
-                if isinstance(now, RecordedArray):
-                    cell.set(now.array)
-                    if now.value is not initial[i]:
-                        updates[i] = now.value
-        for cell in cells_of(function):  # places that held no array before
-            now = cell.get()
-            if isinstance(now, RecordedArray):
-                cell.set(now.array)
-    tree = replaced(result, _value)
-    outputs = [x for x in leaves(tree) if isinstance(x, Value)]
-    program = Program(arguments, initial, recorder.hosts, recorder.operations, outputs, updates)
-    return Recording(replaced(result, _plain), program, cells, tree, recorder)
-
-
-def _value(x: Any) -> Any:
-    data = x.data if isinstance(x, Variable) else x
-    return data.value if isinstance(data, RecordedArray) else x
-
-
-def _plain(x: Any) -> Any:
-    """A result without recording arrays; Variables become constants."""
-    if isinstance(x, Variable) and isinstance(x.data, RecordedArray):
-        return constant(x.data.array)
-    return x.array if isinstance(x, RecordedArray) else x
+    def __init__(self) -> None:
+        self.calls = 0
+        self.last: dict[tuple[bool, ...], Recording] = {}
+        self.replays: list[Replay] = []
 
 
 class Compiled:
-    """A function that is recorded in its first calls, and replayed in the following ones."""
+    """A function that is recorded in its first calls, and replayed in the following ones.
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    Parameters
+    ----------
+    function : callable
+        A step: it takes and returns arrays, constant Variables, and trees of them, and may change
+        the arrays that it refers to, such as parameters.
+    fallback : bool
+        Whether to run the function as it is where it cannot be compiled; `reason` then says why.
+        By default that is a CompileError.
+    keep_grad : bool
+        Whether the gradients of parameters are kept after a step that has used them itself.
+    executor : function from Program to Executor, optional
+        What runs a plan. By default it is chosen by the library.
+
+    Attributes
+    ----------
+    function : callable
+    reason : str or None
+        Why the function runs as it is.
+    replays : list of Replay
+        What was compiled so far.
+    """
+
+    reached_by_steps: ClassVar[tuple[str, ...]] = ("function",)  # for a step that calls it
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        fallback: bool = False,
+        keep_grad: bool = False,
+        executor: Callable[[Program], Executor] | None = None,
+    ) -> None:
         self.function = function
-        self.executor: Executor | None = None
+        self.fallback = fallback
+        self.keep_grad = keep_grad
+        self.reason: str | None = None
+        self.replays: list[Replay] = []
+        self._executor = executor or chosen
+        self._keys: dict[Any, _Key] = {}
+        self._written: set[tuple[int, Any]] = set()  # what actions change
+        self._varying: set[tuple[int, Any]] = set()  # NumPy's scalars that steps change
+        self._changed: dict[tuple[int, Any], str] = {}  # what steps have changed otherwise
+        self._holds: list[Any] = []  # objects whose ids are in keys
+        self._current: Replay | None = None
+        self._lock = threading.RLock()
 
-    def __call__(self, *args: Array) -> Any:
-        raise NotImplementedError
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Call the function: recorded in the first calls with these shapes, and then replayed."""
+        if self._runs_as_it_is():
+            return self.function(*args, **options)
+        with self._lock:
+            done: Any = ()
+            current = self._current
+            if current is not None and current.ready(args, options):
+                try:
+                    return current.run(args, options)
+                except Mismatch as mismatch:
+                    done = mismatch.done
+            return self._other(args, options, done)
+
+    def _other(self, args: Any, options: Any, done: Any) -> Any:
+        """A call that the last plan does not fit: another one, or the function itself, recorded."""
+        tried = {id(self._current)}
+        for replay in self.replays:
+            if id(replay) not in tried and replay.ready(args, options):
+                tried.add(id(replay))
+                try:
+                    result = replay.run(args, options, done)
+                except Mismatch as mismatch:
+                    done = mismatch.done
+                else:
+                    self._current = replay
+                    return result
+        with record_lock:
+            return self._renewed(args, options, done, tried)
+
+    def _renewed(self, args: Any, options: Any, done: Any, tried: set[int]) -> Any:
+        """A call for which no plan is ready: numbers or arrays may be others, but equal."""
+        found = survey(*roots_of(self.function, args, options), varying=self._varying)
+        presence = tuple(place.get() is not None for place in found.gradients)
+        key = self._keys.get(self._signature(found, cell_keys(found), args, options))
+        for replay in key.replays if key is not None else ():
+            if (id(replay) in tried and done) or not replay.fits(presence):
+                continue
+            replay.renew(found)
+            self._current = replay
+            try:
+                return replay.run(args, options, done)
+            except Mismatch as mismatch:
+                done = mismatch.done
+        return self._record(args, options, done)
+
+    def _signature(self, found: Survey, cells: Any, args: Any, options: Any) -> Any:
+        """What is equal for all calls that one plan is for."""
+        arguments = tuple(_argument_key(x) for x in leaves((args, options)))
+        shape = _structure((args, options))
+        return shape, arguments, context(), cells, found.signature(self._written)
+
+    def _record(self, args: Any, options: Any, done: Any) -> Any:
+        """A call that runs as it is and is recorded; after three of a kind there is a plan."""
+        with record_lock:
+            recording = recorded_call(self.function, args, options, done, self._varying)
+            self._varying |= recording.varying
+            result = recording.result
+            recording.result = None  # its arrays are the caller's
+            self._written |= recording.written
+            signature = self._signature(recording.before, recording.cell_keys, args, options)
+            key = self._keys.get(signature)
+            if key is None:
+                key = self._keys[signature] = _Key()
+                self._holds.append((recording.before, objects_in((args, options))))
+            key.calls += 1
+            problem = self._problem(recording) or self._planned(key, recording, args, options)
+            self._changed.update(recording.changes)
+        if problem is not None:
+            self._give_up(problem)
+        return result
+
+    def _problem(self, recording: Recording) -> str | None:
+        """Why this recording cannot be replayed; None if it can."""
+        failures = list(dict.fromkeys(map(str, recording.recorder.failures)))
+        for place, change in recording.changes.items():
+            if place in self._changed:  # a step may create something when it is called first
+                failures.append(
+                    f"{change}: a replay would not. Do it in an action of each_step, or "
+                    "outside of the step."
+                )
+        if not failures:
+            return None
+        return "\n".join(["The function cannot be compiled:", *(f"  {x}" for x in failures)])
+
+    def _planned(self, key: _Key, recording: Recording, args: Any, options: Any) -> str | None:
+        """Make a plan if the last recording agrees with this one; returns what differs."""
+        last = key.last.get(recording.presence)
+        if key.calls > 1:
+            key.last[recording.presence] = recording
+        if last is None:
+            return None
+        found = difference(
+            last.program,
+            recording.program,
+            last.recorder,
+            recording.recorder,
+            (last.tree, recording.tree),
+        )
+        if found is not None:
+            return found
+        if recording.changes or recording.varying:
+            return None
+        replay = Replay(recording, args, options, self._written, self.keep_grad, self._executor)
+        key.replays.append(replay)
+        key.last.clear()
+        self.replays.append(replay)
+        self._current = replay
+        return None
+
+    def _give_up(self, problem: str) -> None:
+        if not self.fallback:
+            raise CompileError(problem)
+        self.reason = problem
+
+    def scan(self, *stacked: Any) -> Any:
+        """Many calls in one: call i is given x[i] of each array x of the arguments.
+
+        Parameters
+        ----------
+        *stacked : arrays, or trees of arrays, that are equally long
+            (steps, ...): what the function takes, stacked along a new first axis.
+
+        Returns
+        -------
+        tree
+            What the function returns, with the arrays of all calls stacked along a new first axis,
+            and numbers in lists; of anything else, that of the last call.
+
+        Raises
+        ------
+        ShapeError
+            The arrays are not equally long, or there are none.
+        """
+        count = _length(stacked)
+        results: list[Any] = []
+        with self._lock:
+            while len(results) < count:
+                i = len(results)
+                args = replaced(stacked, lambda x, i=i: _at(x, i))
+                current = self._current
+                if self._runs_as_it_is() or current is None or not current.ready(args, {}):
+                    results.append(self(*args))
+                    continue
+                done = current.run_steps(stacked, i, count, results)
+                if done is not None:
+                    args = replaced(stacked, lambda x: _at(x, len(results)))
+                    results.append(self._other(args, {}, done))
+        return _stacked(results)
+
+    def _runs_as_it_is(self) -> bool:
+        """Whether calls are not recorded: it cannot be compiled, or is part of another recording."""
+        return self.reason is not None or _each_step.recorder.get() is not None
+
+    @property
+    def plans(self) -> list[Any]:
+        """The plans so far: of each what `print` shows, see `xpnet.compiler.plan`."""
+        return [getattr(replay.executor, "plan", replay.executor) for replay in self.replays]
+
+    def __repr__(self) -> str:
+        name = getattr(self.function, "__qualname__", repr(self.function))
+        if self.reason is not None:
+            return f"Compiled({name}): it runs as it is. {self.reason}"
+        count = len(self.replays)
+        return f"Compiled({name}): {count} {'plan' if count == 1 else 'plans'}"
+
+    def __str__(self) -> str:
+        lines = [repr(self)]
+        for replay in self.replays:
+            lines += ["", *replay.executor.describe()]
+        return "\n".join(lines)
 
 
-def compile(function: Callable[..., Any]) -> Compiled:  # noqa: A001 - the field's name
-    """Record a step once, and replay it without Python."""
-    return Compiled(function)
+def _argument_key(x: Any) -> Any:
+    if isinstance(x, Variable):
+        return Variable, array_key(unwrapped(x.data))
+    if is_array(x):
+        return array_key(unwrapped(x))
+    if isinstance(x, SCALARS):
+        return type(x), x if not isinstance(x, slice) else str(x)
+    return id(x)
+
+
+def _structure(tree: Any) -> Any:
+    """A tree without its leaves."""
+    if isinstance(tree, dict):
+        return type(tree), tuple((key, _structure(x)) for key, x in tree.items())
+    if isinstance(tree, (tuple, list)):
+        return type(tree), tuple(map(_structure, tree))
+    return None
+
+
+def chosen(program: Program) -> Executor:
+    """The executor for a program, by its library and by what is installed here."""
+    choose = getattr(executors, "choose", LibraryExecutor)
+    made: Executor = choose(program)
+    return made
+
+
+def _length(stacked: Any) -> int:
+    """How many calls there are for stacked arguments."""
+    lengths = {x.shape[0] if x.shape else 0 for x in leaves(stacked) if hasattr(x, "shape")}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ShapeError(
+            "scan expected arrays with one call after the other along their first axis, equally "
+            f"many, got lengths {sorted(lengths)}."
+        )
+    return int(lengths.pop())
+
+
+def _at(x: Any, i: int) -> Any:
+    """x[i] of an array or a Variable; anything else as it is."""
+    return x[i, ...] if hasattr(x, "shape") else x
+
+
+def _stacked(results: list[Any]) -> Any:
+    """The results of several calls, stacked leaf by leaf."""
+    columns = [iter(leaves(result)) for result in results]
+
+    def stacked(x: Any) -> Any:
+        found = [next(column) for column in columns]
+        if isinstance(x, Variable):
+            data = [y.data for y in found]
+            return constant(array_namespace(*data).stack(data))
+        if is_array(x):
+            return array_namespace(*found).stack(found)
+        return found if isinstance(x, (int, float)) and not isinstance(x, bool) else found[-1]
+
+    return replaced(results[-1], stacked)
+
+
+def compile(
+    function: Callable[..., Any], *, fallback: bool = False, keep_grad: bool = False
+) -> Compiled:
+    """Record a function of arrays in its first calls, and replay it without Python in later ones.
+
+    Parameters
+    ----------
+    function, fallback, keep_grad
+        See `Compiled`.
+    """
+    return Compiled(function, fallback=fallback, keep_grad=keep_grad)

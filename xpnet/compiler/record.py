@@ -53,7 +53,7 @@ class Value:
     index: int = 0
     array: Array | None = None
     name: str = ""
-    operation: "Operation | None" = None
+    operation: "Operation | None" = field(default=None, repr=False)  # a repr of all before it
 
 
 @dataclass(eq=False, slots=True)

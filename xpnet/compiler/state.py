@@ -1,89 +1,482 @@
-"""The arrays that a function can reach: in closures, objects, and containers.
+"""What a function can reach: arrays, numbers, and objects, in closures, attributes and containers.
 
-A step changes parameters, buffers, and an optimizer's moments. None of them is an argument. They are
-found by following what the function refers to: its closure, the object that it is a method of, their
-attributes, lists and dicts. Each place that holds an array is a cell.
+A step changes parameters, buffers, and an optimizer's moments, and reads numbers such as `clip` or
+`training`. None of them is an argument. They are found by following what the function refers to: its
+closure, the globals that it names, the object that it is a method of, their attributes, lists and dicts.
+
+    Place      where something is: an attribute of an object, an item of a list or dict, a variable
+    Survey     all places that a function can reach, with what they hold
+
+A place that holds an array is a cell: its array is an input of the recorded step. What other places
+hold selects the code that runs: a replay requires that it has not changed.
 """
 
-from collections.abc import Callable, Iterator
-from types import FunctionType, MethodType, ModuleType
-from typing import Any, NamedTuple
+import sys
+import types
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
+from heapq import heappop, heappush
+from itertools import count
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, Literal, NamedTuple
+from weakref import ReferenceType
 
 import array_api_compat as compat
+import numpy as np
 
-from xpnet._typing import Array
+from xpnet.autodiff.namespace import DifferentiableNamespace
+from xpnet.autodiff.variable import Parameter, Variable
+from xpnet.backend import Backend
+from xpnet.errors import CompileError
 
-__all__ = ["Cell", "cells_of"]
+__all__ = ["Entry", "Place", "Survey", "survey"]
+
+LIMIT = 200_000  # objects: more are a sign that the search has left the step
+
+SCALARS = (bool, int, float, complex, str, bytes, type(None), types.EllipsisType, slice, range)
+
+NUMBERS = (int, float, complex)
+
+OPAQUE = (
+    *(ModuleType, BuiltinFunctionType, Backend, types.GenericAlias),
+    *(DifferentiableNamespace, ReferenceType),
+)
+"""Objects that are the same or not: nothing in them is looked at."""
+
+_FIXED = (
+    *(tuple, partial, MethodType, types.MappingProxyType),
+    *(staticmethod, classmethod, property),
+)
+
+Access = Literal["attribute", "item"]
 
 
-class Cell(NamedTuple):
-    """A place that holds an array: an attribute of an object, or an item of a list or dict."""
+class Place(NamedTuple):
+    """A place that holds something.
+
+    Attributes
+    ----------
+    owner : object
+        An object, a list or dict, or the cell of a closure.
+    key : str, int or other key
+        The name of the attribute, or the index or key of the item; "cell_contents" for a cell.
+    access : {"attribute", "item"}
+    name : str
+        What a reader would call it: "model.layers.0.weight".
+    """
 
     owner: Any
     key: Any
-    is_attribute: bool
+    access: Access
     name: str
 
-    def get(self) -> Array:
+    def get(self) -> Any:
         """What the place holds."""
-        if self.is_attribute:
-            return getattr(self.owner, self.key)
-        return self.owner[self.key]
+        if self.access == "item":
+            return self.owner[self.key]
+        return getattr(self.owner, self.key)
 
-    def set(self, x: Array) -> None:
+    def set(self, x: Any) -> None:
         """Put something into the place."""
-        if self.is_attribute:
-            setattr(self.owner, self.key, x)
-        else:
+        if self.access == "item":
             self.owner[self.key] = x
+        else:
+            setattr(self.owner, self.key, x)
+
+    @property
+    def id(self) -> tuple[int, Any]:
+        """A key for this place: equal for two Place objects of the same place."""
+        return id(self.owner), self.key
+
+    @property
+    def is_settable(self) -> bool:
+        """Whether something else can be put into the place."""
+        return not isinstance(self.owner, _FIXED)
+
+    @property
+    def is_gradient(self) -> bool:
+        """Whether it is the gradient of a Variable."""
+        return self.key == "raw_grad" and isinstance(self.owner, Variable)
 
 
-def cells_of(function: Callable[..., Any]) -> list[Cell]:
-    """All cells that the function can reach, in the order in which they are found."""
-    return [cell for cell in _walk(function)]
+class Entry(NamedTuple):
+    """What one place holds, as far as it selects the code that runs.
+
+    Attributes
+    ----------
+    place : Place
+    kind : {"scalar", "object", "keys"}
+        "keys": what is compared are the keys of the dict, or the length of the list, in the place.
+    value : object
+        The scalar, the object, or the keys.
+    free : bool
+        Whether the value may differ between two replays, because it is a number that is read in each
+        step: see `numbers_of_each_step`.
+    """
+
+    place: Place
+    kind: str
+    value: Any
+    free: bool
 
 
-def _walk(root: Any) -> Iterator[Cell]:
+class Survey:
+    """What a function can reach.
+
+    Attributes
+    ----------
+    cells : list of Place
+        The places that hold arrays.
+    gradients : list of Place
+        The gradients of Variables, whether there is one or not.
+    tuples : list of Place
+        The places of tuples that contain arrays: these cannot be replaced one by one.
+    entries : list of Entry
+        Everything else, in the order in which it was found.
+    """
+
+    def __init__(self) -> None:
+        self.cells: list[Place] = []
+        self.gradients: list[Place] = []
+        self.tuples: list[Place] = []
+        self.entries: list[Entry] = []
+
+    def signature(self, but: Iterable[tuple[int, Any]] = ()) -> tuple[Any, ...]:
+        """What must be equal for two calls to run the same code, without the places `but`."""
+        left_out = set(but)
+        parts = []
+        for place, kind, value, free in self.entries:
+            if free or place.id in left_out:
+                continue
+            parts.append(id(value) if kind == "object" else (type(value), value))
+        return tuple(parts)
+
+    def snapshot(self) -> list[Any]:
+        """What the places hold now: for `changed_since`."""
+        return [_now(entry) for entry in self.entries]
+
+    def changed_since(self, snapshot: list[Any]) -> list[tuple[Entry, Any, Any]]:
+        """(entry, value before, value now) for each place that has changed since a snapshot."""
+        changed = []
+        for entry, before in zip(self.entries, snapshot, strict=True):
+            now = _now(entry)
+            if now is not before and not (entry.kind != "object" and _equal(before, now)):
+                changed.append((entry, before, now))
+        return changed
+
+
+def _now(entry: Entry) -> Any:
+    """What the place of an entry holds now."""
+    try:
+        x = entry.place.get()
+    except (AttributeError, KeyError, IndexError, ValueError):
+        return MISSING
+    return _keys(x) if entry.kind == "keys" else x
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+MISSING = _Missing()
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Whether two scalars, or tuples of keys, are the same."""
+    return type(a) is type(b) and bool(a == b)
+
+
+def _keys(x: Any) -> Any:
+    """The keys of a dict, the length of a list or tuple, the items of a set."""
+    if isinstance(x, dict):
+        return tuple(x)
+    if isinstance(x, (set, frozenset)):
+        return frozenset(x)
+    return len(x)
+
+
+def survey(*roots: Any, varying: Collection[tuple[int, Any]] = ()) -> Survey:
+    """All that the roots (functions, objects, containers) can reach.
+
+    Parameters
+    ----------
+    *roots : objects
+    varying : collection of Place ids
+        Places with scalars of NumPy that the step changes: these are arrays. Others are numbers,
+        such as a hyperparameter.
+
+    Raises
+    ------
+    CompileError
+        They reach too many objects.
+    """
+    found = Survey()
     seen: set[int] = set()
-    stack: list[tuple[Any, str]] = [(root, "")]
-    while stack:
-        x, name = stack.pop()
-        if id(x) in seen or isinstance(x, (str, bytes, int, float, type, ModuleType)) or x is None:
+    order = count()
+    heap: list[tuple[int, int, Any, str, bool]] = []
+    for root in roots:
+        heappush(heap, (0, next(order), root, "", False))
+    while heap:
+        cost, _, x, name, free = heappop(heap)
+        if id(x) in seen:
             continue
         seen.add(id(x))
-        for owner, key, is_attribute, child, part in _children(x):
-            full = f"{name}{part}".lstrip(".")
-            if compat.is_array_api_obj(child) and not hasattr(child, "requires_grad"):
-                yield Cell(owner, key, is_attribute, full)
-            else:
-                stack.append((child, full))
+        if len(seen) > LIMIT:
+            raise CompileError(
+                f"Expected a function that reaches its arrays by at most {LIMIT} objects; it reaches "
+                f"more, for example {name}. Pass what it needs as arguments."
+            )
+        for place, child, more in children(x, name):
+            names = _free_names(x)
+            child_free = place.key in names if names else free and not _is_object(x)
+            if _note(found, place, child, child_free, varying):
+                heappush(heap, (cost + more, next(order), child, place.name, child_free))
+    return found
 
 
-def _children(x: Any) -> Iterator[tuple[Any, Any, bool, Any, str]]:
-    """(owner, key, is attribute, child, the child's part of the name)."""
-    if isinstance(x, MethodType):
-        yield x, "__self__", True, x.__self__, ".self"
-        yield x, "__func__", True, x.__func__, ""
-    elif isinstance(x, FunctionType):
-        for name, cell in zip(x.__code__.co_freevars, x.__closure__ or (), strict=True):
-            yield cell, "cell_contents", True, cell.cell_contents, f".{name}"
-        for name in x.__code__.co_names:
-            if name in x.__globals__:
-                yield x.__globals__, name, False, x.__globals__[name], f".{name}"
-    elif isinstance(x, dict):
-        for key, child in list(x.items()):
-            yield x, key, False, child, f".{key}"
-    elif isinstance(x, list):
-        for i, child in enumerate(x):
-            yield x, i, False, child, f".{i}"
-    elif isinstance(x, tuple):
-        for i, child in enumerate(x):
-            yield x, i, False, child, f".{i}"
-    else:
-        for name, child in list(getattr(x, "__dict__", {}).items()):
-            yield x, name, True, child, f".{name}"
-        for kind in type(x).__mro__:
-            slots = vars(kind).get("__slots__", ())
-            for name in (slots,) if isinstance(slots, str) else slots:
-                if not name.startswith("__") and hasattr(x, name):
-                    yield x, name, True, getattr(x, name), f".{name}"
+def _free_names(x: Any) -> tuple[str, ...]:
+    """The attributes of x whose numbers are read anew in each step."""
+    names: tuple[str, ...] = getattr(type(x), "numbers_of_each_step", ())
+    return names
+
+
+def _is_object(x: Any) -> bool:
+    return not isinstance(x, (dict, list, tuple, Mapping))
+
+
+def _note(
+    found: Survey, place: Place, child: Any, free: bool, varying: Collection[tuple[int, Any]]
+) -> bool:
+    """Add what a place holds to a survey; returns whether to look into it."""
+    if place.is_gradient:
+        found.gradients.append(place)
+        return isinstance(child, Variable)
+    is_number = isinstance(child, np.generic) and place.id not in varying
+    if is_array(child) and not is_number:
+        found.cells.append(place)
+        return False
+    if place.key == "__dict__" and place.access == "attribute":
+        found.entries.append(Entry(place, "keys", _keys(child), False))
+        return False
+    if isinstance(child, (*SCALARS, np.generic)) or is_dtype(child):
+        may_differ = isinstance(child, NUMBERS) and not isinstance(child, bool)
+        found.entries.append(Entry(place, "scalar", child, free and may_differ))
+        return False
+    in_tuple = isinstance(child, tuple)
+    found.entries.append(Entry(place, "object", child, free and in_tuple))
+    if isinstance(child, (dict, list, set, frozenset)) or (free and in_tuple):
+        found.entries.append(Entry(place, "keys", _keys(child), False))
+    if in_tuple and place.is_settable and any(map(is_array, _in_tuples(child))):
+        found.tuples.append(place)
+    if isinstance(child, type):
+        return _is_users(child.__module__)
+    return not isinstance(child, OPAQUE)
+
+
+def _in_tuples(x: Any) -> Iterator[Any]:
+    """What is in a tuple, and in tuples within it."""
+    for part in x:
+        if isinstance(part, tuple):
+            yield from _in_tuples(part)
+        else:
+            yield part
+
+
+def is_array(x: Any) -> bool:
+    """Whether x is an array of a library: what a cell holds."""
+    if isinstance(x, (Variable, type)) or not compat.is_array_api_obj(x):
+        return False
+    return getattr(x.dtype, "kind", "f") not in "OSUVMm"  # of NumPy: objects, strings, times
+
+
+def is_dtype(x: Any) -> bool:
+    """Whether x is a dtype of some library."""
+    return type(x).__name__ in ("dtype", "DType") or "DType" in type(x).__name__
+
+
+Child = tuple[Place, Any, int]
+"""A place, what it holds, and how much longer a path through it is than it should be for a name."""
+
+
+def children(x: Any, name: str) -> Iterator[Child]:
+    """The places in an object."""
+    for kinds, places_of in _PLACES:
+        if isinstance(x, kinds):
+            return places_of(x, name)
+    return _object(x, name)
+
+
+def _method(x: MethodType, name: str) -> Iterator[Child]:
+    yield Place(x, "__self__", "attribute", _joined(name, "self")), x.__self__, 0
+    yield Place(x, "__func__", "attribute", name), x.__func__, 1
+
+
+def _partial(x: partial[Any], name: str) -> Iterator[Child]:
+    yield Place(x, "func", "attribute", name), x.func, 1
+    yield Place(x, "args", "attribute", name), x.args, 1
+    yield Place(x, "keywords", "attribute", name), x.keywords, 1
+
+
+def _wrapper(x: Any, name: str) -> Iterator[Child]:
+    """A staticmethod, classmethod or property."""
+    for key in ("__func__", "fget", "fset"):
+        child = getattr(x, key, None)
+        if child is not None:
+            yield Place(x, key, "attribute", name), child, 1
+
+
+def _mapping(x: Mapping[Any, Any], name: str) -> Iterator[Child]:
+    for key, child in list(x.items()):
+        yield Place(x, key, "item", _joined(name, key)), child, 1
+
+
+def _sequence(x: Any, name: str) -> Iterator[Child]:
+    for i, child in enumerate(x):
+        yield Place(x, i, "item", _joined(name, i)), child, 1
+
+
+def _joined(name: str, part: Any) -> str:
+    return f"{name}.{part}" if name else str(part)
+
+
+def _variable(x: Variable, name: str) -> Iterator[Child]:
+    key = "_array" if isinstance(x, Parameter) else "data"  # past the property of averages
+    yield Place(x, key, "attribute", name), getattr(x, key), 0
+    yield Place(x, "raw_grad", "attribute", f"{name}.grad"), x.raw_grad, 0
+    yield Place(x, "requires_grad", "attribute", f"{name}.requires_grad"), x.requires_grad, 0
+    yield Place(x, "node", "attribute", f"{name}.creator"), x.node, 20
+    yield from _attributes(x, name)
+
+
+def _function(x: FunctionType, name: str) -> Iterator[Child]:
+    for key, cell in zip(x.__code__.co_freevars, x.__closure__ or (), strict=True):
+        try:
+            child = cell.cell_contents
+        except ValueError:  # a variable that is not assigned yet
+            continue
+        yield Place(cell, "cell_contents", "attribute", _joined(name, key)), child, 1
+    for kind in ("__defaults__", "__kwdefaults__"):
+        child = getattr(x, kind)
+        if child:
+            yield Place(x, kind, "attribute", name), child, 2
+    if not _is_users(x.__module__):
+        return
+    variables = x.__globals__
+    names = set(_names(x.__code__))
+    for key in [key for key in variables if key in names]:
+        child = variables[key]
+        yield Place(variables, key, "item", key), child, 1
+        if isinstance(child, ModuleType) and _is_users(child.__name__):
+            members = vars(child)
+            for member in [member for member in members if member in names]:
+                place = Place(members, member, "item", f"{key}.{member}")
+                yield place, members[member], 2
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """The names of globals and attributes in a function's code, and in functions within it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+def _class(x: type, name: str) -> Iterator[Child]:
+    """What a user's class holds: functions with their globals, and attributes."""
+    members = vars(x)
+    for key, child in list(members.items()):
+        if key in _OF_A_CLASS or isinstance(child, _DESCRIPTORS):
+            continue
+        if isinstance(child, _WRAPPERS):  # an attribute of the class is not what is in it
+            yield Place(members, key, "item", _joined(name, key)), child, 5
+        else:
+            yield Place(x, key, "attribute", _joined(name, key)), child, 5
+
+
+_WRAPPERS = (staticmethod, classmethod, property)
+
+_OF_A_CLASS = frozenset(
+    [
+        *("__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__"),
+        *("__slots__", "__orig_bases__", "__parameters__", "__firstlineno__"),
+        *("__static_attributes__", "__abstractmethods__", "_abc_impl", "__match_args__"),
+        "__dataclass_fields__",
+    ]
+)
+
+_DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType)
+
+
+def _object(x: Any, name: str) -> Iterator[Child]:
+    kind = type(x)
+    reached: tuple[str, ...] | None = getattr(kind, "reached_by_steps", None)
+    if reached is not None:
+        for key in reached:
+            yield Place(x, key, "attribute", name), getattr(x, key), 1
+        return
+    for base in kind.__mro__:
+        if _is_users(base.__module__):
+            yield from _class(base, name)
+    if kind.__module__.partition(".")[0] in _LIBRARY_MODULES and not isinstance(x, _OPEN):
+        return
+    yield from _attributes(x, name)
+
+
+def _attributes(x: Any, name: str) -> Iterator[Child]:
+    if isinstance(getattr(x, "__dict__", None), dict) and not isinstance(x, Variable):
+        yield Place(x, "__class__", "attribute", name), x.__class__, 5
+        yield Place(x, "__dict__", "attribute", name), vars(x), 0
+    for key, child in list(getattr(x, "__dict__", {}).items()):
+        yield Place(x, key, "attribute", _joined(name, key)), child, _cost(key, x)
+    if isinstance(x, Variable):
+        return
+    for kind in type(x).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for key in (slots,) if isinstance(slots, str) else tuple(slots):
+            if key.startswith("__"):
+                continue
+            child = getattr(x, key, MISSING)
+            if child is not MISSING:
+                yield Place(x, key, "attribute", _joined(name, key)), child, _cost(key, x)
+
+
+def _cost(key: str, x: Any) -> int:
+    """A name is better without private attributes, and without those of an optimizer."""
+    cost = 1
+    if key.startswith("_"):
+        cost += 10
+    if _free_names(x):
+        cost += 20
+    return cost
+
+
+_OPEN = (types.SimpleNamespace,)
+
+_LIBRARY_MODULES = frozenset(sys.stdlib_module_names) | {
+    *("numpy", "torch", "jax", "jaxlib", "cupy", "array_api_compat", "array_api_strict"),
+}
+"""Packages whose objects are not looked into."""
+
+
+_PLACES: list[tuple[Any, Callable[[Any, str], Iterator[Child]]]] = [
+    (Variable, _variable),
+    (MethodType, _method),
+    (FunctionType, _function),
+    (partial, _partial),
+    (_WRAPPERS, _wrapper),
+    ((dict, types.MappingProxyType), _mapping),
+    ((list, tuple), _sequence),
+    (type, _class),
+]
+
+
+def _is_users(module: str | None) -> bool:
+    """Whether code of this module is the user's: neither ours nor a library's."""
+    if not module:
+        return True
+    root = module.partition(".")[0]
+    if root == "xpnet" or root in _LIBRARY_MODULES - {"__main__"}:
+        return False
+    file = getattr(sys.modules.get(root), "__file__", None) or ""
+    return "site-packages" not in file and "dist-packages" not in file

@@ -12,7 +12,6 @@
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from functools import partial
 from operator import index, itemgetter
 from typing import Any, Literal
 
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet._libraries.devices import call_on_their_device
-from xpnet._typing import Array, Namespace
+from xpnet._typing import Array
 from xpnet.autodiff import tree as trees
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import current
@@ -266,11 +265,32 @@ class DataLoader:
             for part in self._slices(start):
                 yield trees.map(itemgetter((part, ...)), self._resident_data)
             return
-        order = self._home.asarray(rows)  # one copy to the device for the whole epoch
-        xp = array_namespace(order)
-        for part in self._slices(start):
-            batch = order[part]
-            yield trees.map(partial(_take, xp, batch), self._resident_data)
+        for batch in self.rows_on_device(epoch, start):
+            yield self.take(batch)
+
+    @property
+    def resident_data(self) -> Tree | None:
+        """All data on the device; None if they are not resident."""
+        return self._resident_data if self.resident else None
+
+    @property
+    def in_rows(self) -> bool:
+        """Whether batches are rows of the data in any order, and not slices."""
+        return self.shuffle or self.last == "fill"
+
+    def rows_on_device(self, epoch: int, start: int = 0) -> Iterator[Array]:
+        """The row numbers of each batch of an epoch of resident data, for `take`."""
+        order = self._home.asarray(self.order(epoch))  # one copy to the device for the whole epoch
+        return (order[part] for part in self._slices(start))
+
+    def take(self, rows: Array) -> Tree:
+        """The samples in these rows of resident data."""
+        return trees.map(lambda x: self.taken(x, rows), self._resident_data)
+
+    @staticmethod
+    def taken(x: Array, rows: Array) -> Array:
+        """Rows of an array."""
+        return call_on_their_device(array_namespace(rows).take, x, rows, axis=0)
 
     def _on_host(self, epoch: int, start: int) -> Iterator[Tree]:
         """The batches of an epoch on the host, after the transform."""
@@ -340,10 +360,6 @@ class DataLoader:
         if self.resident:
             shown.append("resident=True")
         return f"DataLoader({', '.join(shown)})"
-
-
-def _take(xp: Namespace, rows: Array, x: Array) -> Array:
-    return call_on_their_device(xp.take, x, rows, axis=0)
 
 
 def _received(sent: Generator[Any], receive: Callable[[Any], Tree]) -> Iterator[Tree]:

@@ -1,18 +1,23 @@
 """Dropout: numbers are set to 0 at random during training."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from xpnet._each_step import each_step
 from xpnet._libraries.devices import follows
-from xpnet._typing import Array, Rng
+from xpnet._typing import Array, DType, Rng
 from xpnet.autodiff._messages import named
 from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
-from xpnet.backend import array_like
+from xpnet.backend import maker_like
 from xpnet.errors import ArgumentError, BackendError, ShapeError
 from xpnet.functions._in_float32 import as_number
 from xpnet.functions._masks import zero_unless
 from xpnet.functions._shapes import broadcasts_to
 from xpnet.kernels.lookup import kernel
-from xpnet.random import DeviceGenerator, in_blocks, mask_rng
+from xpnet.random import draws_on_device, in_blocks, mask_rng, notes
 
 
 class Masked(Function):
@@ -44,7 +49,15 @@ class Masked(Function):
         return zero_unless(self.not_zero, x) * self.factors
 
 
-def _drawn_on_device(rng: DeviceGenerator, x: Array, p: float) -> Array:
+class _Like(NamedTuple):
+    """What a kernel needs to know of an array to create another one like it."""
+
+    shape: tuple[int, ...]
+    dtype: DType
+    size: int
+
+
+def _drawn_on_device(rng: Rng, x: Array, p: float) -> Array:
     """A scaled mask that is drawn on the GPU where x lies."""
     draw = kernel("drawn_mask", x)
     if draw is None:
@@ -53,7 +66,35 @@ def _drawn_on_device(rng: DeviceGenerator, x: Array, p: float) -> Array:
             f"{type(x).__module__}. Draw the mask on the host: manual_seed(seed), without "
             "device=True, or rng=seed."
         )
-    return draw(rng, x, p)
+    like = _Like(tuple(x.shape), x.dtype, x.size)
+    return _drawn(rng, lambda generator: draw(generator, like, p))
+
+
+def _drawn_on_host(rng: Rng, x: Array, p: float) -> Array:
+    """A mask that is drawn on the host, as an array like x: 0 with probability p, else 1."""
+    shape = tuple(x.shape)
+    made = maker_like(x)  # not x itself, which would stay alive in a recording
+
+    def draw(generator: Any) -> Array:
+        return made(in_blocks(shape, "bool", lambda n: generator.random(n, dtype="float32") >= p))
+
+    return _drawn(rng, draw)
+
+
+def _drawn(rng: Rng, draw: Callable[[Any], Array]) -> Array:
+    """draw(generator) in each step, with the generator that `rng` stands for at that time.
+
+    A `gradient_checkpoint` around this call notes the generator's state in each step too.
+    """
+    return each_step(partial(_noted, notes.get(), rng, draw))
+
+
+def _noted(noted: Any, rng: Rng, draw: Callable[[Any], Array]) -> Array:
+    token = notes.set(noted)
+    try:
+        return draw(mask_rng(rng))
+    finally:
+        notes.reset(token)
 
 
 @named
@@ -101,11 +142,9 @@ def dropout(x: Array, p: float = 0.5, mask: Array | None = None, rng: Rng = None
     if mask is None:
         if p == 0.0:
             return x
-        generator = mask_rng(rng)
-        if isinstance(generator, DeviceGenerator):
-            return Masked(_drawn_on_device(generator, data_of(x), p), 1.0)(x)
-        drawn = in_blocks(x.shape, "bool", lambda n: generator.random(n, dtype="float32") >= p)
-        mask = array_like(drawn, data_of(x))
+        if draws_on_device(rng):
+            return Masked(_drawn_on_device(rng, data_of(x), p), 1.0)(x)
+        mask = _drawn_on_host(rng, data_of(x), p)
     else:
         mask = data_of(mask)
         if not broadcasts_to(mask.shape, x.shape):

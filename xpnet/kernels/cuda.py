@@ -47,6 +47,8 @@ def on_one_device(x: Array, y: Array) -> bool:
 class Elementwise:
     """A kernel that computes each number of its result separately: CuPy's ElementwiseKernel.
 
+    A compiled step puts its code into larger kernels: see `xpnet.compiler.executors.cuda_chain`.
+
     Parameters
     ----------
     name : str
@@ -58,12 +60,15 @@ class Elementwise:
 
     def __init__(self, name: str, inputs: str, code: str) -> None:
         self._built: Any = None
-        code = f"typedef decltype(wide(T(0))) A;\n{code}"
-        self._arguments = (inputs, "T y", code, f"xpnet_{name}")
+        self._name = f"xpnet_{name}"
+        self.inputs = inputs
+        self.code = f"typedef decltype(wide(T(0))) A;\n{code}"
 
     def __call__(self, *xs: Array) -> Array:
         if self._built is None:
-            self._built = cupy().ElementwiseKernel(*self._arguments, preamble=WIDE)
+            self._built = cupy().ElementwiseKernel(
+                self.inputs, "T y", self.code, self._name, preamble=WIDE
+            )
         return self._built(*xs)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from xpnet._typing import Array
-from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.namespace import array_namespace, as_array
 from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, State
 
 
@@ -60,7 +60,7 @@ class Adam(Optimizer):
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
         m, v = moments(g, s, c)
         if c["amsgrad"]:
-            s["largest"] = v = array_namespace(v).maximum(s["largest"], v)
+            s["largest"] = v = as_array(array_namespace(v).maximum(s["largest"], v))
         scale = array_namespace(v).sqrt(v)
         scale /= c["root"]
         scale += c["eps"]

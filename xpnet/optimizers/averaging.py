@@ -1,13 +1,14 @@
 """ExponentialMovingAverage: parameters averaged over the steps, which often predict better."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cache
-from threading import Lock
+from threading import RLock
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
+from xpnet._each_step import each_step
 from xpnet._libraries.devices import follow, stays
 from xpnet._saved import whole
 from xpnet._typing import Array
@@ -112,6 +113,9 @@ class ExponentialMovingAverage:
     0.0
     """
 
+    # A compiled step reads these numbers anew each time: see `each_step`.
+    numbers_of_each_step: ClassVar[tuple[str, ...]] = ("decay", "updates", "warmup")
+
     def __init__(
         self, parameters: Iterable[Parameter], decay: float = 0.999, warmup: bool = False
     ) -> None:
@@ -124,7 +128,7 @@ class ExponentialMovingAverage:
         self.warmup = warmup
         self.updates = 0
         self.averages = [array_like(p.data, p.data) for p in self.parameters]
-        self._lock = Lock()  # so that no block starts with averages that are half updated
+        self._lock = RLock()  # so that no block starts with averages that are half updated
         self._change_classes()
 
     @stays
@@ -135,27 +139,35 @@ class ExponentialMovingAverage:
 
     def _update(self) -> None:
         """`update`, with the lock held."""
+        numbers = each_step(self._advanced)
+        for i in self._left_by_kernel(numbers):
+            a = self.averages[i]
+            follow(a)
+            a *= numbers["decay"]
+            a += numbers["rest"] * self.parameters[i].data
+            self.averages[i] = a
+
+    def _advanced(self) -> dict[str, float]:
+        """Count an update, and return its numbers: a = decay a + rest p."""
         self.updates += 1
         decay = self.decay
         if self.warmup:
             decay = min(decay, (1.0 + self.updates) / (10.0 + self.updates))
-        for i in self._left_by_kernel(decay):
-            a = self.averages[i]
-            follow(a)
-            a *= decay
-            a += (1.0 - decay) * self.parameters[i].data
-            self.averages[i] = a
+        return {"decay": decay, "rest": 1.0 - decay}
 
-    def _left_by_kernel(self, decay: float) -> Iterable[int]:
+    def _left_by_kernel(self, numbers: dict[str, float]) -> Iterable[int]:
         """Update all averages for which there is a kernel; return the indices of the others."""
         indices = range(len(self.averages))
         fast = kernel("update", self.averages[0])
         if fast is None:
             return indices
-        numbers = {"decay": decay, "rest": 1.0 - decay}
         moves: list[Any] = [(self.averages[i], self.parameters[i].data, []) for i in indices]
         left: list[int] = fast("p *= decay; p += rest * g;", numbers, (), moves)
         return left
+
+    def updating(self) -> AbstractContextManager[Any]:
+        """A block in which no other thread begins to use the averages."""
+        return self._lock
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -201,7 +213,7 @@ class ExponentialMovingAverage:
         return {name: value for name, value in vars(self).items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=Lock())
+        vars(self).update(state, _lock=RLock())
         self._change_classes()  # copies of the parameters have the plain class
 
     def _change_classes(self) -> None:

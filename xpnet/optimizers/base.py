@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from operator import itemgetter
 from typing import Any, ClassVar
 
+from xpnet._each_step import each_step
 from xpnet._libraries.devices import follow, known, stays
 from xpnet._saved import finite, whole
 from xpnet._typing import Array
@@ -88,6 +90,10 @@ class Optimizer:
     slots: ClassVar[tuple[str, ...]] = ()  # the names of the arrays in a parameter's state
     counts: ClassVar[tuple[str, ...]] = ("t",)  # the names of its numbers, which `advance` changes
     _count: ClassVar[Any] = itemgetter(*counts)  # returns the counts of a state
+    # A compiled step reads the numbers in these attributes anew each time: see `each_step`.
+    numbers_of_each_step: ClassVar[tuple[str, ...]] = (
+        "factor", "defaults", "groups", "state", "_members",
+    )  # fmt: skip
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -204,23 +210,22 @@ class Optimizer:
             raise GradientError("No parameter has a gradient: call loss.backward() before step().")
         update = self.update
         for group, members in ready:
-            o = self.defaults | group
-            o["lr"] = float(o["lr"] * self.factor)
-            for same_count in self._advanced_by_count(members, o):
-                c = self.coefficients(same_count[0][2], o)
-                for p, g, s, narrow in self._left_by_kernel(same_count, c, o):
+            for same_count in self._by_count(members):
+                params = [p for p, _, _, _ in same_count]
+                states = [s for _, _, s, _ in same_count]
+                c = each_step(partial(self._advanced, params, states, group))
+                decays = "kept" in c or "pull" in c
+                for p, g, s, narrow in self._left_by_kernel(same_count, c, group):
                     x = own = p.data
                     if known.several:
                         follow(x)
                     if narrow:
                         x = widened("step", x)
                         g = widened("step", g)
-                    if o["weight_decay"]:
-                        x, g = self.decayed(x, g, o)
+                    if decays:
+                        x, g = self.decayed(x, g, c)
                     x = update(x, g, s, c)
                     p.data = cast_like(x, own) if narrow else x
-                    # Graphs that saved the parameter's old value are out of date.
-                    p.changed = next(creation_order)
 
     def _ready(self, members: Iterable[tuple[Any, State, bool]]) -> list[Member]:
         """The parameters that have a gradient; each is checked before any of them is updated.
@@ -255,40 +260,55 @@ class Optimizer:
             ready.append((p, g, s, narrow))
         return ready
 
-    def _advanced_by_count(self, members: list[Member], o: Options) -> Iterable[list[Member]]:
-        """Count a step for each member, and return them in lists with equal counts: usually one list.
-
-        The members of a list have the same coefficients.
-        """
-        self.advance([s for _, _, s, _ in members], o)
+    def _by_count(self, members: list[Member]) -> Iterable[list[Member]]:
+        """The members in lists with equal counts, and so with the same coefficients: usually one list."""
         by_count: dict[Any, list[Member]] = {}
         for member in members:
             by_count.setdefault(self._count(member[2]), []).append(member)
         return by_count.values()
 
+    def _advanced(self, params: list[Any], states: list[State], group: Options) -> Coefficients:
+        """Count a step of parameters with equal counts, and return the coefficients of that step.
+
+        All numbers that an update depends on are read here: a compiled step calls this each time.
+        With weight decay, the coefficients have "kept" or "pull" too: see `decayed`.
+        """
+        for p in params:  # graphs that saved the old value of a parameter are out of date
+            p.changed = next(creation_order)
+        o = self._options_of(group)
+        self.advance(states, o)
+        c = self.coefficients(states[0], o)
+        decay = o["weight_decay"]
+        if not decay:
+            return c
+        if o["decoupled_weight_decay"]:
+            return {**c, "kept": 1.0 - o["lr"] * decay}
+        return {**c, "pull": decay}
+
+    def _options_of(self, group: Options) -> Options:
+        """The options of a group; `lr` includes the schedule's factor."""
+        o = self.defaults | group
+        del o["params"]
+        o["lr"] = float(o["lr"] * self.factor)
+        return o
+
     def _left_by_kernel(
-        self, members: list[Member], c: Coefficients, o: Options
+        self, members: list[Member], c: Coefficients, group: Options
     ) -> Iterable[Member]:
         """Update the members for which there is a kernel, all at once; return the other members."""
         fast = kernel("update", members[0][0].data)
         if fast is None:
             return members
-        formula = self.formula(o)
+        formula = self.formula(self._options_of(group))
         if formula is None:
             return members
-        if o["weight_decay"]:
-            if o["decoupled_weight_decay"]:
-                formula = f"p *= kept; {formula}"
-                c = {**c, "kept": 1.0 - o["lr"] * o["weight_decay"]}
-            else:
-                formula = f"g += pull * p; {formula}"
-                c = {**c, "pull": o["weight_decay"]}
+        if "kept" in c:
+            formula = f"p *= kept; {formula}"
+        elif "pull" in c:
+            formula = f"g += pull * p; {formula}"
         slots = tuple([name for name in members[0][2] if name not in self.counts])
         moves = [(p.data, g, [s[name] for name in slots]) for p, g, s, _ in members]
         left = set(fast(formula, c, slots, moves))
-        for i, (p, _, _, _) in enumerate(members):
-            if i not in left:
-                p.changed = next(creation_order)
         return [member for i, member in enumerate(members) if i in left]
 
     def zero_grad(self) -> None:
@@ -314,6 +334,10 @@ class Optimizer:
         """The numbers of a step, by name, computed from the counts in `s` and the group's options.
 
         In `o`, `lr` includes the schedule's factor. By default the coefficients are the options.
+
+        A compiled step calls this each time, but not `update`: the floats that it returns may change
+        from step to step. `update` uses them only as operands; to decide what it computes, it uses a
+        bool, a string or None, or whether there is a coefficient of some name.
         """
         return o
 
@@ -335,12 +359,16 @@ class Optimizer:
         """The state of a parameter before its first step: zeros in each of `slots`."""
         return {slot: array_namespace(p).zeros_like(p) for slot in self.slots}
 
-    def decayed(self, p: Array, g: Array, o: Options) -> tuple[Array, Array]:
-        """The parameter and its gradient, after weight decay."""
-        if o["decoupled_weight_decay"]:
-            p *= 1.0 - o["lr"] * o["weight_decay"]
+    def decayed(self, p: Array, g: Array, c: Coefficients) -> tuple[Array, Array]:
+        """The parameter and its gradient, after weight decay.
+
+        The coefficients have "kept", which is 1 - lr * weight_decay, if the decay is decoupled, and
+        else "pull", which is weight_decay.
+        """
+        if "kept" in c:
+            p *= c["kept"]
             return p, g
-        return p, g + o["weight_decay"] * p
+        return p, g + c["pull"] * p
 
     def _checked(self, options: Options) -> Options:
         """Options as Python's numbers, within their ranges."""

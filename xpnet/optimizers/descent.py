@@ -65,25 +65,22 @@ class Momentum(Optimizer):
         )  # fmt: skip
 
     def coefficients(self, s: State, o: Options) -> Coefficients:
-        share = 1.0  # of the gradient in the velocity
-        if s["t"] > 1:
-            share -= o["dampening"]
-        return {"lr": o["lr"], "momentum": o["momentum"], "share": share}
+        c = {"lr": o["lr"], "momentum": o["momentum"]}
+        if o["dampening"]:
+            c["share"] = 1.0 if s["t"] == 1 else 1.0 - o["dampening"]  # of g in the velocity
+        return c
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
         v = s["v"]
         v *= c["momentum"]
-        v += g if c["share"] == 1.0 else c["share"] * g
+        v += c["share"] * g if "share" in c else g
         p -= c["lr"] * v
         s["v"] = v
         return p
 
     def formula(self, o: Options) -> str:
-        return """
-            v *= momentum;
-            v += share * g;
-            p -= lr * v;
-        """
+        gradient = "share * g" if o["dampening"] else "g"
+        return f"v *= momentum; v += {gradient}; p -= lr * v;"
 
 
 class Nesterov(Momentum):

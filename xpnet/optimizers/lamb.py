@@ -39,21 +39,21 @@ class LAMB(Optimizer):
             decoupled_weight_decay=False,
         )  # fmt: skip
 
-    def decayed(self, p: Array, g: Array, o: Options) -> tuple[Array, Array]:
-        return p, g  # the decay is part of the direction
+    def decayed(self, p: Array, g: Array, c: Coefficients) -> tuple[Array, Array]:
+        return p, g  # the decay is part of the direction: `update` uses "pull"
 
     def coefficients(self, s: State, o: Options) -> Coefficients:
         b1, b2 = o["betas"]
         t = s["t"]
         corrections = {"correction1": 1.0 - b1**t, "correction2": 1.0 - b2**t}
-        return {**moment_coefficients(o), **corrections, "decay": o["weight_decay"]}
+        return {**moment_coefficients(o), **corrections}
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
         xp = array_namespace(p)
         m, v = moments(g, s, c)
         d = m / c["correction1"] / (xp.sqrt(v / c["correction2"]) + c["eps"])
-        if c["decay"]:
-            d += c["decay"] * p
+        if "pull" in c:
+            d += c["pull"] * p
         norm_p = xp.sqrt(xp.sum(p * p))
         norm_d = xp.sqrt(xp.sum(d * d))
         is_zero = (norm_p == 0.0) | (norm_d == 0.0)

@@ -103,8 +103,10 @@ class RMSProp(Optimizer):
         return {slot: array_namespace(p).zeros_like(p) for slot in slots}
 
     def coefficients(self, s: State, o: Options) -> Coefficients:
-        same = {name: o[name] for name in ("lr", "alpha", "eps", "momentum", "centered")}
-        return {**same, "rest": 1.0 - o["alpha"]}
+        c = {name: o[name] for name in ("lr", "alpha", "eps", "centered")}
+        if o["momentum"]:
+            c["momentum"] = o["momentum"]
+        return {**c, "rest": 1.0 - o["alpha"]}
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
         xp = array_namespace(p)
@@ -120,7 +122,7 @@ class RMSProp(Optimizer):
             mean += rest * g
             s["m"] = mean
             variance = xp.maximum(square - mean * mean, 0.0)
-        if not c["momentum"]:
+        if "momentum" not in c:
             p -= c["lr"] * g / (xp.sqrt(variance) + c["eps"])
             return p
         v = s["v"]

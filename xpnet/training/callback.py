@@ -42,9 +42,13 @@ class Callback:
         Callbacks are called in the order of this number, and those with equal numbers in the order
         of the trainer's list: -1 for those that decide something, 0 for those that only observe, 1
         for those that save what the others have decided.
+    reads_gradients : bool
+        Whether the callback reads the gradients of parameters: if none does, a compiled step need not
+        keep them.
     """
 
     order: ClassVar[int] = 0
+    reads_gradients: ClassVar[bool] = True
 
     def on_start(self, trainer: "Trainer") -> None:
         """The data are checked; the first epoch begins, or is resumed (`trainer.resumed`)."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xpnet.autodiff import tree
 from xpnet.autodiff.namespace import array_namespace
@@ -28,6 +28,9 @@ from xpnet.training.batches import (
 )
 from xpnet.training.learner import Loss
 from xpnet.training.meter import Meter, Metric
+
+if TYPE_CHECKING:
+    from xpnet.training._compiled import CompiledMeasure
 
 BATCH = 1000  # samples: large enough to be fast, small enough that no layer's output is large
 
@@ -166,13 +169,20 @@ def measure(
     data: Data | Loader,
     metrics: Sequence[Metric],
     batch_size: int = BATCH,
+    compiled: "CompiledMeasure | None" = None,
 ) -> dict[str, float]:
-    """The mean loss and metrics, as `evaluate` returns them, for data that `prepared` returned."""
+    """The mean loss and metrics, as `evaluate` returns them, for data that `prepared` returned.
+
+    With `compiled`, which has the same model, loss and metrics, batches are computed by it.
+    """
     meter = Meter(metrics)
     for x, t in _pairs(data, batch_size):
         with evaluating():
-            y = output(model, x)
-            meter.add(loss(y, t), y, t)
+            if compiled is None:
+                y = output(model, x)
+                meter.add(loss(y, t), y, t)
+            else:
+                compiled.add_to(meter, x, t)
     if not meter.seen:
         raise DataError("Expected data to evaluate, got a loader without batches.")
     figures = meter.result()

@@ -5,15 +5,17 @@ from contextlib import AbstractContextManager, nullcontext
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from xpnet._libraries.devices import follow, stays
+from xpnet._libraries.devices import stays
 from xpnet._saved import finite, mapping, whole
 from xpnet._typing import Array
 from xpnet.autodiff.variable import Parameter, Variable
-from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError, StateError
+from xpnet.compiler import Compiled
+from xpnet.errors import ArgumentError, ArgumentTypeError, CompileError, StateError
 from xpnet.layers import Layer
 from xpnet.layers._contents import require_no_loose_variables
-from xpnet.optimizers import ExponentialMovingAverage, Optimizer, clip_grad_norm
-from xpnet.training.batches import Arrays, output, samples
+from xpnet.optimizers import ExponentialMovingAverage, Optimizer
+from xpnet.training._compiled import CompiledParts, Parts, is_watched
+from xpnet.training.batches import Arrays, samples
 
 if TYPE_CHECKING:
     from xpnet.training.precision import MixedPrecision
@@ -27,7 +29,7 @@ class Learner:
 
     Parameters
     ----------
-    model, loss, optimizer, schedule, clip, accumulate, precision, average
+    model, loss, optimizer, schedule, clip, accumulate, precision, average, compile
         As for `Trainer`.
 
     Attributes
@@ -39,6 +41,8 @@ class Learner:
         between two calls of `step` only if several batches make a step.
     updating : bool
         Whether an update has begun and not finished: some weights have moved, and others have not.
+    keeps_gradients : bool
+        Whether the parameters have their gradients after a compiled step, as they do after others.
     damping : float or None
         The factor that `ReduceOnPlateau` has set; None if there is no such callback.
 
@@ -64,6 +68,7 @@ class Learner:
         accumulate: int = 1,
         precision: "str | MixedPrecision | None" = None,
         average: float | ExponentialMovingAverage | None = None,
+        compile: bool | None = None,
     ) -> None:
         if index(accumulate) < 1:
             raise ArgumentError(f"Expected accumulate >= 1, got {accumulate}.")
@@ -86,6 +91,10 @@ class Learner:
         self.accumulate = accumulate
         self.precision = precision
         self.average = average
+        self.compile = compile
+        self.keeps_gradients = True
+        self._plain: Parts | None = None
+        self._compiled: CompiledParts | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -112,18 +121,20 @@ class Learner:
         loss : Variable, shape ()
             The loss of y.
         """
-        with self.precision or nullcontext():
-            y = output(self.model, x)
-            loss = self.loss(y, t)
-        if not self.gathered:
-            self.optimizer.zero_grad()
-        self._backward(loss, samples(t))
-        if self.gathered == self.accumulate:
-            self.update()
+        parts = self._parts()
+        if parts.in_one:
+            y, loss = parts.whole(x, t)
+            self.end_update()
+        else:
+            y, loss = parts.gradients(x, t, self._weight(samples(t)), not self.gathered)
+            self._count(samples(t))
+            if self.gathered == self.accumulate:
+                self.update()
+        self._require_compiled()
         return y, loss
 
-    def _backward(self, loss: Variable, n: int) -> None:
-        """Add the gradients of a batch of n samples to those of the batches before it.
+    def _weight(self, n: int) -> float:
+        """The factor of the loss of a batch of n samples, before its gradients are added up.
 
         The loss is a mean over its batch. With g_i the gradient of batch i and n_i its number of
         samples, the gradient of the mean over all samples of k batches is
@@ -131,51 +142,79 @@ class Learner:
             (n_1 g_1 + ... + n_k g_k) / (n_1 + ... + n_k)
                 = (g_1 + (n_2 / n_1) g_2 + ... + (n_k / n_1) g_k) * n_1 / (n_1 + ... + n_k)
 
-        Here the loss is multiplied by n_i / n_1, which is 1 for batches of equal size; `update`
-        multiplies by the last factor.
+        This is n_i / n_1, which is 1 for batches of equal size; `update` multiplies by the last
+        factor.
         """
-        if not hasattr(loss, "backward"):
-            kind = type(loss).__name__
-            raise GradientError(
-                f"Expected the loss to be a Variable, got {kind}: compute it with functions of "
-                "xpnet only."
-            )
+        return n / self._first_size if self.gathered else 1.0
+
+    def _count(self, n: int) -> None:
+        """Note that the gradients of a batch of n samples have been added."""
         if not self.gathered:
             self._first_size = n
-        if n != self._first_size:
-            loss = loss * (n / self._first_size)
-        if self.precision is None:
-            loss.backward()
-        else:
-            self.precision.backward(loss)
         self.gathered += 1
         self._gathered_samples += n
 
     @stays
     def update(self) -> None:
         """Move the weights along the gradients that were gathered since the last update."""
+        parts = self._parts()
+        weight = 1.0
         if self.gathered > 1:
-            scale = self._first_size / self._gathered_samples
-            for p in self.optimizer.parameters:
-                follow(p)  # of several GPUs, compute on that of p
-                if p.raw_grad is not None:
-                    p.raw_grad = p.raw_grad * scale
+            weight = self._first_size / self._gathered_samples
+        finite = None
+        if weight != 1.0 or self.precision is not None:
+            finite = parts.prepared(weight)
         self.gathered = 0
         self._gathered_samples = 0
         self.updating = True
-        # In half precision a step whose gradients overflow is skipped; `unscale` returns False.
-        if self.precision is None or self.precision.unscale(self.optimizer.parameters):
-            if callable(self.clip):
-                self.clip(self.optimizer.parameters)
-            elif self.clip is not None:
-                clip_grad_norm(self.optimizer.parameters, self.clip)
-            if self.schedule is not None or self.damping is not None:
-                self.optimizer.factor = self._factor()
-            self.optimizer.step()
-            if self.average is not None:
-                self.average.update()
+        # In half precision a step whose gradients overflow is skipped.
+        if finite is None or self.precision is None or self.precision.adjusted(bool(finite)):
+            if not parts.clips:
+                parts.clip_gradients()
+            self.begin_update()
+            parts.move()
+        self.end_update()
+
+    def begin_update(self) -> None:
+        """Note that the weights are about to move, and set the learning rate of this step."""
+        self.updating = True
+        if self.schedule is not None or self.damping is not None:
+            self.optimizer.factor = self._factor()
+
+    def end_update(self) -> None:
+        """Count an update that is finished."""
         self.steps += 1
         self.updating = False
+
+    def _parts(self) -> Parts | CompiledParts:
+        """The parts of this step: compiled, unless they cannot be, or their layers are watched."""
+        if self.compile is not False and not is_watched():
+            compiled = self._compiled
+            if compiled is None or not compiled.is_of(self):
+                compiled = self._compiled = CompiledParts(self)
+            if not compiled.reason:
+                return compiled
+        plain = self._plain
+        if plain is None or not plain.is_of(self):
+            plain = self._plain = Parts(self)
+        return plain
+
+    @property
+    def compiled(self) -> list[Compiled]:
+        """The compiled functions that steps consist of, as far as they were called."""
+        return [] if self._compiled is None else self._compiled.used()
+
+    @property
+    def reason(self) -> str:
+        """Why steps are not compiled; empty if they are, or no step was made yet."""
+        if self.compile is False:
+            return "compile=False"
+        return "" if self._compiled is None else self._compiled.reason
+
+    def _require_compiled(self) -> None:
+        """Raise CompileError if the step had to be compiled, and cannot be."""
+        if self.compile and self.reason:
+            raise CompileError(self.reason)
 
     def _factor(self) -> float:
         """The product of the schedule's factor and `damping`."""
@@ -234,6 +273,10 @@ class Learner:
         self.reset()  # a state is saved between two steps: no gradients are gathered
         self.steps = steps
         self.damping = damping
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy makes its own records of its own arrays.
+        return {**vars(self), "_plain": None, "_compiled": None}
 
     def _require_same_dtypes(self, saved: dict[str, Array]) -> None:
         """Refuse weights of another width, which `Layer.load_state_dict` would convert."""

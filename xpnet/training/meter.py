@@ -63,9 +63,13 @@ class Meter:
     @follows
     def add(self, loss: Variable | Array | float, y: Arrays, t: Arrays) -> None:
         """Count a batch: its loss, a mean over its samples, and its metrics."""
-        n = samples(t)
         y = tree.map(data_of, y)
-        means = [data_of(loss), *(metric(y, t) for metric in self.means)]
+        self.add_means(samples(t), [data_of(loss), *(metric(y, t) for metric in self.means)])
+        self.accumulate(y, t)
+
+    @follows
+    def add_means(self, n: int, means: Sequence[Array | float]) -> None:
+        """Count a batch of n samples: its loss and those metrics that are means, in their order."""
         sums = [mean * float(n) for mean in means]
         if self.sums:
             self.sums = [a + b for a, b in zip(self.sums, sums, strict=True)]
@@ -73,9 +77,12 @@ class Meter:
             for name, mean in zip(self.names, means, strict=True):
                 _require_number(name, getattr(mean, "shape", ()))
             self.sums = sums
+        self.seen += n
+
+    def accumulate(self, y: Arrays, t: Arrays) -> None:
+        """Count a batch in the metrics that are objects."""
         for metric in self.accumulators:
             metric.update(y, t)
-        self.seen += n
 
     @stays
     def read(self) -> dict[str, float]:

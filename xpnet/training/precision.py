@@ -22,14 +22,15 @@ Micikevicius et al., "Mixed precision training", ICLR 2018.
 import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import array_api_compat as compat
 
 from xpnet import functions as F
+from xpnet._each_step import each_step
 from xpnet._libraries.devices import follows, settle, stays
 from xpnet._saved import finite, whole
-from xpnet._typing import Array, DType, Namespace
+from xpnet._typing import Array, DType
 from xpnet.autodiff import tree
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Parameter, Variable, data_of
@@ -86,6 +87,9 @@ class MixedPrecision:
     It is for devices that compute faster in 16 bits, as GPUs do. On CPUs, PyTorch is about as fast
     in bfloat16 as in float32; NumPy computes float16 number by number, some fifty times slower.
     """
+
+    # A compiled step reads these numbers anew each time: see `each_step`.
+    numbers_of_each_step: ClassVar[tuple[str, ...]] = ("scale", "good", "growth_interval", "_most")
 
     def __init__(
         self,
@@ -146,7 +150,7 @@ class MixedPrecision:
 
     def scaled(self, loss: Variable) -> Variable:
         """The loss times the scale, for a backward pass other than `self.backward(loss)`."""
-        scaled: Variable = loss * self.scale
+        scaled: Variable = loss * each_step(lambda: self.scale)
         return scaled
 
     def backward(self, loss: Variable) -> None:
@@ -176,17 +180,38 @@ class MixedPrecision:
         """
         if parameters is None:
             parameters = self.model.parameters()
+        finite = self.divided(parameters)
+        return finite is None or self.adjusted(bool(finite))
+
+    @stays
+    def divided(self, parameters: Iterable[Parameter]) -> Array | None:
+        """Divide the gradients by the scale, and return whether all are finite: an array, shape ().
+
+        It is None if there are no gradients; the optimizer's step raises an error for that.
+        """
         with_gradient = [p for p in parameters if p.raw_grad is not None]
         if not with_gradient:
-            return True  # the optimizer's step raises an error for that
+            return None
         xp = array_namespace(*(p.data for p in with_gradient))
         settle("unscale", [p.raw_grad for p in with_gradient])
+        share = each_step(lambda: 1.0 / self.scale)
         checks = []
         for p in with_gradient:
-            g = data_of(p.raw_grad) * (1.0 / self.scale)
+            g = data_of(p.raw_grad) * share
             p.raw_grad = g
             checks.append(xp.all(xp.isfinite(g)))
-        if not bool(xp.all(xp.stack(checks))):
+        finite: Array = xp.all(xp.stack(checks))
+        return finite
+
+    def adjusted(self, finite: bool) -> bool:
+        """Adapt the scale to whether the gradients of a step were finite; returns `finite`.
+
+        Raises
+        ------
+        TrainingError
+            As from `unscale`.
+        """
+        if not finite:
             self.scale /= 2.0
             self.good = 0
             if self.scale < LEAST:
@@ -200,6 +225,11 @@ class MixedPrecision:
             self.scale = min(2.0 * self.scale, self._most)
             self.good = 0
         return True
+
+    def without_warnings(self) -> AbstractContextManager[None]:
+        """A block without NumPy's warnings of overflow, which is expected, and handled."""
+        weight = next(self.model.parameters(), None)
+        return nullcontext() if weight is None else _without_warnings(weight.data)
 
     def state_dict(self) -> dict[str, Any]:
         """The scale and the count of good steps, as numbers that JSON can hold."""
@@ -233,17 +263,17 @@ def usable_dtype(x: Array, name: str) -> DType:
         if name == "bfloat16" and hasattr(xp, "float16"):
             message += " It has float16."
         raise BackendError(message)
-    if (xp, name) not in _usable:
+    if (xp.__name__, name) not in _usable:
         try:
             one = xp.ones((2, 2), dtype=dtype, device=compat.device(x))
             float(xp.sum(xp.matmul(one, one)))
         except Exception as error:  # each library fails in its own way
             raise BackendError(f"{library} cannot compute in {name} here: {error}") from error
-        _usable.add((xp, name))
+        _usable.add((xp.__name__, name))
     return dtype
 
 
-_usable: set[tuple[Namespace, str]] = set()
+_usable: set[tuple[str, str]] = set()  # by the library's name: a recording has its own namespace
 
 
 def _cast(x: Any, dtype: DType) -> Any:

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
@@ -81,6 +81,8 @@ class Run(Callback):
     StateError
         There is a file of that name, or a folder that is not empty, or it cannot be created.
     """
+
+    reads_gradients: ClassVar[bool] = False
 
     MODEL = "model.safetensors"
     HISTORY = "history.csv"

@@ -2,17 +2,18 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from xpnet._saved import finite, mapping, whole
-from xpnet._typing import PathLike
+from xpnet._typing import Array, PathLike
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable
 from xpnet.backend import on_current_device, to_numpy
+from xpnet.compiler import Compiled
 from xpnet.data.loader import DataLoader
 from xpnet.errors import ArgumentError, ArgumentTypeError, DataError, StateError, TrainingError
 from xpnet.layers import Layer
@@ -20,6 +21,8 @@ from xpnet.optimizers import ExponentialMovingAverage, Optimizer
 from xpnet.random import default_rng
 from xpnet.training import checkpoint, evaluation
 from xpnet.training._checks import check_batches, checked
+from xpnet.training._compiled import CompiledMeasure, is_watched
+from xpnet.training._resident import Resident, has_rows
 from xpnet.training._snapshot import Snapshot
 from xpnet.training._streams import Streams
 from xpnet.training.batches import (
@@ -82,6 +85,11 @@ class Trainer:
     average : float or ExponentialMovingAverage, optional
         The decay of a moving average of the weights, for example 0.999. `evaluate`, `predict` and the
         test after each epoch use the averaged weights.
+    compile : bool, optional
+        Whether to record the training step in its first calls and to replay it without Python from
+        then on: see `xpnet.compile`. By default it is compiled where that is possible; if it is not,
+        `learner.reason` says why. True: raise CompileError if it is not possible. Where no callback
+        reads gradients, they are not kept after a compiled step.
 
     Attributes
     ----------
@@ -118,6 +126,7 @@ class Trainer:
         accumulate: int = 1,
         precision: "str | MixedPrecision | None" = None,
         average: float | ExponentialMovingAverage | None = None,
+        compile: bool | None = None,
     ) -> None:
         self.learner = Learner(
             model,
@@ -128,6 +137,7 @@ class Trainer:
             accumulate=accumulate,
             precision=precision,
             average=average,
+            compile=compile,
         )
         is_list = isinstance(callbacks, (list, tuple))
         if not is_list or not all(isinstance(c, Callback) for c in callbacks):
@@ -155,6 +165,8 @@ class Trainer:
         self.reason = ""
         self.interrupts = Interrupts()
         self._changing = False  # True while a batch or a row is counted in some attributes only
+        self._resident: Resident | None = None  # the compiled steps of this `fit`
+        self._measured: CompiledMeasure | None = None  # and its evaluations
 
     # --- the learner's ------------------------------------------------------------------------
 
@@ -182,6 +194,13 @@ class Trainer:
     def lr(self) -> float:
         """The learning rate of the last step: see `Learner`."""
         return self.learner.lr
+
+    @property
+    def compiled(self) -> list[Compiled]:
+        """The compiled functions that steps consist of; print them to see their plans."""
+        if self._resident is not None and not self._resident.reason:
+            return [self._resident.compiled]
+        return self.learner.compiled
 
     @property
     def between_steps(self) -> bool:
@@ -243,6 +262,8 @@ class Trainer:
         TrainingError
             The training or test loss became NaN or infinite. If the cause is in a loader's data, a
             DataError that names their row is raised instead.
+        CompileError
+            The step cannot be compiled, and the trainer was created with `compile=True`.
         """
         if index(epochs) < 1:
             raise ArgumentError(f"Expected epochs >= 1, got {epochs}.")
@@ -256,6 +277,7 @@ class Trainer:
     def _run(self, loader: Loader, test: Data | Loader | None) -> History:
         """Run the remaining epochs. The inner `try` handles Ctrl-C, and the outer one errors."""
         self.model.train()
+        self.learner.keeps_gradients = any(c.reads_gradients for c in self.callbacks)
         with self.interrupts as interrupts:
             try:
                 try:
@@ -289,12 +311,10 @@ class Trainer:
         logged_at = stopwatch()
         logged_batch = -1  # the value of `self.batch` at the last log line
         means = None  # the figures of that line
-        for batch in loader.epoch(epoch, self.batch):
-            x, t = pair(batch, f"batch {self.batch} of epoch {epoch}")
+        for batch, learn in self._batches(loader, epoch):
             with self.interrupts.deferred():
                 self._changing = True
-                y, loss = self.step(x, t)
-                self.meter.add(loss, y, t)
+                learn(batch)
                 self.batch += 1
                 self.seconds = stopwatch() - began
                 self._changing = False
@@ -320,11 +340,57 @@ class Trainer:
         row["samples_per_s"] = samples_per_s
         return row
 
+    def _batches(self, loader: Loader, epoch: int) -> Iterator[tuple[Any, Callable[[Any], None]]]:
+        """The remaining batches of an epoch, each with the function that learns from it."""
+        if not self._can_take_rows(loader):
+            for batch in loader.epoch(epoch, self.batch):
+                yield pair(batch, f"batch {self.batch} of epoch {epoch}"), self._learn
+            return
+        for rows in loader.rows_on_device(epoch, self.batch):
+            if self._resident is None or not self._resident.suits(self.learner):
+                yield loader.take(rows), self._learn
+            else:
+                yield rows, self._learn_rows
+
+    def _can_take_rows(self, loader: Loader) -> TypeGuard[DataLoader]:
+        """Whether a step may take the rows of its batch by itself, in its record."""
+        is_own = type(self).step is Trainer.step and "step" not in vars(self)
+        if self.learner.compile is False or not is_own or not has_rows(loader):
+            return False
+        if self._resident is None:
+            self._resident = Resident(self.learner, loader, self.meter)
+        return True
+
+    def _learn(self, batch: Data) -> None:
+        """Learn from a batch, and count it."""
+        x, t = batch
+        y, loss = self.step(x, t)
+        self.meter.add(loss, y, t)
+
+    def _learn_rows(self, rows: Array) -> None:
+        """Learn from the samples in these rows of the data, and count them."""
+        if self._resident is not None:
+            self._resident.learn(self.learner, rows, self.meter)
+
     def _measure(self, test: Data | Loader, epoch: int) -> dict[str, float]:
         with self.averaged():
-            figures = evaluation.measure(self.model, self.loss, test, self.metrics)
+            figures = evaluation.measure(
+                self.model, self.loss, test, self.metrics, compiled=self._compiled_measure()
+            )
         self._require_finite("test loss", figures["loss"], f"after epoch {epoch}")
         return figures
+
+    def _compiled_measure(self) -> CompiledMeasure | None:
+        """What evaluates batches after each epoch; None if that is not compiled.
+
+        The averages that a block stands in for the weights are copies, which differ each time.
+        """
+        learner = self.learner
+        if learner.compile is False or learner.average is not None or is_watched():
+            return None
+        if self._measured is None or not self._measured.is_of(learner):
+            self._measured = CompiledMeasure(learner, self.meter)
+        return self._measured
 
     def _finish_epoch(self, row: Row) -> None:
         """Add the row of a finished epoch to the history, and reset what belongs to one epoch."""
@@ -555,6 +621,13 @@ class Trainer:
 
     def _streams(self) -> Streams:
         return Streams(self.model, self.rng)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            **vars(self),
+            "_resident": None,
+            "_measured": None,
+        }  # a copy makes its own records of its own arrays
 
     def _snapshot(self) -> Snapshot:
         """What a failed load would have to restore."""

@@ -4,6 +4,8 @@
 ctypes library; `library("chain", "reduce")` links two files. A file that uses NAME() of vector.h is
 compiled twice, for float32 and for float64.
 
+XPNET_TEST_MARCH=x86-64-v2 compiles for another processor than the one at hand.
+XPNET_TEST_EXAMPLES=1000 draws more examples than 60 for each test.
 XPNET_TEST_SANITIZE=1 compiles with the address and the undefined-behavior sanitizer. The process must
 then have been started with the sanitizer's library preloaded: test_sanitized.py does so.
 """
@@ -15,12 +17,21 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
 SOURCES = Path(__file__).parents[3] / "xpnet" / "compiler" / "c"
 FLAGS = [
-    *("-std=gnu11", "-O3", "-march=native", "-fPIC", "-Wall", "-Wextra", "-Werror"),
+    *(
+        "-std=gnu11",
+        "-O3",
+        f"-march={os.environ.get('XPNET_TEST_MARCH', 'native')}",
+        "-fPIC",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+    ),
     *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden"),
 ]
 SANITIZE = [
@@ -28,6 +39,9 @@ SANITIZE = [
     *("-g", "-O1"),
 ]
 SUFFIXES = {"f32": np.float32, "f64": np.float64}
+EXAMPLES = hypothesis.settings(
+    deadline=None, max_examples=int(os.environ.get("XPNET_TEST_EXAMPLES", "60"))
+)
 COMPILER = shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from tests.compiler.c import conftest
 from xpnet.compiler.c import structures
 
-SETTINGS = hypothesis.settings(deadline=None, max_examples=60)
 SUFFIXES = st.sampled_from(["f32", "f64"])
 KINDS = st.sampled_from(["float32", "float64", "bool", "uint8", "int32", "int64"])
 INDEX_KINDS = st.sampled_from(["int32", "int64"])
@@ -62,7 +62,7 @@ def problems(draw):
 
 
 @hypothesis.given(problems(), SUFFIXES, st.booleans())
-@SETTINGS
+@conftest.EXAMPLES
 def test_rows_in_both_layouts(gather_library, problem, suffix, is_batch_last):
     table, indices = problem
     dtype = structures.FLOATS[suffix]
@@ -135,7 +135,7 @@ def take(library, table, indices, result):
 
 
 @hypothesis.given(problems(), st.booleans())
-@SETTINGS
+@conftest.EXAMPLES
 def test_rows_are_copied(gather_library, problem, is_labels):
     table, indices = problem
     table = np.ascontiguousarray(table[:, 0, 0, :1]) if is_labels else table
@@ -162,7 +162,7 @@ def scatter_add(library, suffix, table, indices, rows, factor=1.0):
 
 
 @hypothesis.given(problems(), SUFFIXES)
-@SETTINGS
+@conftest.EXAMPLES
 def test_rows_are_added_to_a_table(gather_library, problem, suffix):
     table, indices = problem
     table = table.astype(structures.FLOATS[suffix])

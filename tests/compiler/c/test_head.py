@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.compiler.c import chains
+from tests.compiler.c import chains, conftest
 from xpnet.compiler.c import structures
 from xpnet.kernels import elementary
-
-SETTINGS = hypothesis.settings(deadline=None, max_examples=80)
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +80,7 @@ LAYOUTS = st.sampled_from(["rows", "batch last", "gaps"])
     st.sampled_from([0.1, 3.0, 60.0]),
     st.integers(0, 99),
 )
-@SETTINGS
+@conftest.EXAMPLES
 def test_loss_and_gradient(
     head_library, rows, classes, suffix, layout, gradient_layout, kind, spread, seed
 ):

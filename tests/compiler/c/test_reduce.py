@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.compiler.c import chains
+from tests.compiler.c import chains, conftest
 from xpnet.compiler.c import structures
-
-SETTINGS = hypothesis.settings(deadline=None, max_examples=80)
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +61,7 @@ def typed(x, suffix):
 
 
 @hypothesis.given(array_and_axes(), st.sampled_from(["f32", "f64"]), st.booleans())
-@SETTINGS
+@conftest.EXAMPLES
 def test_sums_are_as_accurate_as_pairs_of_pairs(reduce_library, given, suffix, squares):
     x = typed(given[0], suffix)
     axes = given[1]
@@ -81,7 +79,7 @@ def test_sums_are_as_accurate_as_pairs_of_pairs(reduce_library, given, suffix, s
 @hypothesis.given(
     array_and_axes(), st.sampled_from(["f32", "f64"]), st.sampled_from(["max", "min"]), st.data()
 )
-@SETTINGS
+@conftest.EXAMPLES
 def test_the_largest_and_the_smallest(reduce_library, given, suffix, operation, data):
     x = typed(given[0], suffix)
     axes = given[1]
@@ -94,7 +92,7 @@ def test_the_largest_and_the_smallest(reduce_library, given, suffix, operation, 
 
 
 @hypothesis.given(array_and_axes(), st.sampled_from(["f32", "f64"]), st.integers(-1, 4))
-@SETTINGS
+@conftest.EXAMPLES
 def test_products(reduce_library, given, suffix, zero_at):
     x = typed(np.exp(given[0] * 0.01), suffix)
     axes = given[1]
@@ -115,7 +113,7 @@ def test_products(reduce_library, given, suffix, zero_at):
     st.sampled_from(["bool", "float32", "int64"]),
     st.sampled_from([-3.0, 0.0, 3.0]),
 )
-@SETTINGS
+@conftest.EXAMPLES
 def test_any_and_all(reduce_library, given, suffix, operation, kind, level):
     x = (given[0] > level).astype(kind, order="K")
     axes = given[1]
@@ -129,7 +127,7 @@ def test_any_and_all(reduce_library, given, suffix, operation, kind, level):
     st.sampled_from(["argmax", "argmin"]),
     st.data(),
 )
-@SETTINGS
+@conftest.EXAMPLES
 def test_places_of_the_largest_and_the_smallest(reduce_library, given, suffix, operation, data):
     x = typed(np.round(given[0] * 3), suffix)  # with equal numbers: the first one counts
     axis = data.draw(st.integers(0, x.ndim - 1))

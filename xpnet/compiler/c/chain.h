@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+#include "export.h"
 #include "types.h"
 
 #define CHAIN_DIMENSIONS 8
@@ -63,19 +64,21 @@ enum { ACCESS_BUFFER, ACCESS_DIRECT, ACCESS_UNIFORM };
 enum { CHAIN_READY, CHAIN_TOO_LARGE, CHAIN_UNKNOWN_OPERATION, CHAIN_WRONG_VALUE, CHAIN_WRONG_TYPE };
 
 // The code of an operation ("add", "where", ...), or -1; and the number of values that it takes.
-int32_t chain_operation(const char* name);
-int32_t chain_operation_inputs(int32_t operation);
+EXPORT int32_t chain_operation(const char* name);
+EXPORT int32_t chain_operation_inputs(int32_t operation);
 
 // Completes a chain whose public part is set. Merges axes, joins products with the sums that they
 // are added to, and chooses blocks and buffers.
-int32_t chain_prepare_f32(chain* c);
-int32_t chain_prepare_f64(chain* c);
+EXPORT int32_t chain_prepare_f32(chain* c);
+EXPORT int32_t chain_prepare_f64(chain* c);
 
 // Runs a chain. operands: the addresses of the inputs, then of the results. A result may be an
 // input (the same address and strides): it is then replaced; otherwise the memory of a result
 // overlaps nothing. numbers: read at each call. scratch: c->scratch_bytes, for this call only,
 // aligned to 64 bytes.
-void chain_run_f32(const chain* c, void* const* operands, const double* numbers, void* scratch);
-void chain_run_f64(const chain* c, void* const* operands, const double* numbers, void* scratch);
+EXPORT void chain_run_f32(const chain* c, void* const* operands, const double* numbers,
+                          void* scratch);
+EXPORT void chain_run_f64(const chain* c, void* const* operands, const double* numbers,
+                          void* scratch);
 
 #endif  // XPNET_CHAIN_H

@@ -30,13 +30,13 @@ enum {
 #undef SCALAR
 
 #if REAL_BITS == 32  // once for both sizes
-EXPORT int32_t chain_operation(const char* name) {
+int32_t chain_operation(const char* name) {
     for (int32_t i = 0; i < OPERATIONS_KNOWN; i++)
         if (strcmp(OPERATIONS[i].name, name) == 0) return i;
     return -1;
 }
 
-EXPORT int32_t chain_operation_inputs(int32_t operation) {
+int32_t chain_operation_inputs(int32_t operation) {
     return operation < 0 || operation >= OPERATIONS_KNOWN ? -1 : OPERATIONS[operation].inputs;
 }
 #endif
@@ -215,13 +215,14 @@ static void find_last_uses(chain* c) {
 
 static int64_t pieces(int64_t whole, int64_t largest) { return (whole + largest - 1) / largest; }
 
-// Chooses the axis along which blocks are cut: a block holds a number of its slices.
+// Chooses the axis along which blocks are cut: a block holds a number of its slices. (A chain of no
+// numbers has no block; what is chosen for it does not matter.)
 static void choose_blocks(chain* c) {
     const int64_t most = BLOCK_BYTES / (int64_t)sizeof(real);
     c->split = c->dimensions - 1;
     c->slice_size = 1;
     while (c->split > 0 && c->slice_size * c->shape[c->split] <= most) {
-        c->slice_size *= c->shape[c->split];
+        c->slice_size *= c->shape[c->split] > 0 ? c->shape[c->split] : 1;
         c->split--;
     }
     const int64_t extent = c->shape[c->split];
@@ -305,7 +306,7 @@ static void choose_buffers(chain* c) {
     c->scratch_bytes = (uniforms + c->buffers * c->capacity) * (int64_t)sizeof(real);
 }
 
-EXPORT int32_t NAME(chain_prepare)(chain* c) {
+int32_t NAME(chain_prepare)(chain* c) {
     int32_t problem = check_sizes(c);
     if (problem == CHAIN_READY) problem = check_steps(c);
     if (problem == CHAIN_READY) problem = check_operands(c);

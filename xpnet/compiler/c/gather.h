@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "export.h"
 #include "types.h"
 
 #define GATHER_DIMENSIONS 3
@@ -31,22 +32,22 @@ typedef struct {
 // result[i] = table[indices[i]] * scale + shift, converted to real. next_indices: NULL, or the
 // indices of the next call, whose rows are fetched into the cache meanwhile; wrong ones are
 // ignored.
-int64_t gather_rows_f32(const gather* g, const void* table, const void* indices,
-                        const void* next_indices, float* result);
-int64_t gather_rows_f64(const gather* g, const void* table, const void* indices,
-                        const void* next_indices, double* result);
+EXPORT int64_t gather_rows_f32(const gather* g, const void* table, const void* indices,
+                               const void* next_indices, float* result);
+EXPORT int64_t gather_rows_f64(const gather* g, const void* table, const void* indices,
+                               const void* next_indices, double* result);
 
 // result[i] = table[indices[i]], for rows of row_bytes bytes of any type.
-int64_t take_rows(int64_t row_bytes, int64_t table_stride_bytes, int64_t table_rows,
-                  const void* table, int32_t index_type, const void* indices, int64_t count,
-                  void* result, int64_t result_stride_bytes);
+EXPORT int64_t take_rows(int64_t row_bytes, int64_t table_stride_bytes, int64_t table_rows,
+                         const void* table, int32_t index_type, const void* indices, int64_t count,
+                         void* result, int64_t result_stride_bytes);
 
 // table[indices[i]] += factor * rows[i], in the order of i.
-int64_t scatter_add_f32(float* table, int64_t table_rows, int64_t table_stride, int32_t index_type,
-                        const void* indices, int64_t count, const float* rows, int64_t row_stride,
-                        int64_t row, double factor);
-int64_t scatter_add_f64(double* table, int64_t table_rows, int64_t table_stride, int32_t index_type,
-                        const void* indices, int64_t count, const double* rows, int64_t row_stride,
-                        int64_t row, double factor);
+EXPORT int64_t scatter_add_f32(float* table, int64_t table_rows, int64_t table_stride,
+                               int32_t index_type, const void* indices, int64_t count,
+                               const float* rows, int64_t row_stride, int64_t row, double factor);
+EXPORT int64_t scatter_add_f64(double* table, int64_t table_rows, int64_t table_stride,
+                               int32_t index_type, const void* indices, int64_t count,
+                               const double* rows, int64_t row_stride, int64_t row, double factor);
 
 #endif  // XPNET_GATHER_H

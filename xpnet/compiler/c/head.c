@@ -26,7 +26,7 @@ static int is_by_rows(const cross_entropy* h) {
     return h->class_stride == 1 && h->classes >= LONG_ROW;
 }
 
-EXPORT int64_t NAME(cross_entropy_scratch)(const cross_entropy* h) {
+int64_t NAME(cross_entropy_scratch)(const cross_entropy* h) {
     if (is_by_rows(h)) return h->classes * (int64_t)sizeof(real) + VECTOR_BYTES;
     return h->classes * VECTOR_BYTES;
 }
@@ -156,9 +156,8 @@ static void one_row(const cross_entropy* h, const real* x, int64_t number, real*
     if (is_class(h, number)) gradient[number * stride] = e[number] * weight - factor;
 }
 
-EXPORT void NAME(cross_entropy_run)(const cross_entropy* h, const real* scores,
-                                    const void* class_numbers, real* loss, real* gradient,
-                                    double factor, void* scratch) {
+void NAME(cross_entropy_run)(const cross_entropy* h, const real* scores, const void* class_numbers,
+                             real* loss, real* gradient, double factor, void* scratch) {
     total t = {0, 0};
     if (is_by_rows(h)) {
         for (int64_t i = 0; i < h->rows; i++) {

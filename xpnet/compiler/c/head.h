@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "export.h"
 #include "types.h"
 
 // The scores of row i and class j are at i * row_stride + j * class_stride; the gradient has
@@ -21,8 +22,8 @@ typedef struct {
 } cross_entropy;
 
 // The bytes of scratch memory that a call needs.
-int64_t cross_entropy_scratch_f32(const cross_entropy* h);
-int64_t cross_entropy_scratch_f64(const cross_entropy* h);
+EXPORT int64_t cross_entropy_scratch_f32(const cross_entropy* h);
+EXPORT int64_t cross_entropy_scratch_f64(const cross_entropy* h);
 
 // loss = mean of -log softmax(scores)[class]
 // gradient = (softmax(scores) - one_hot(class)) * factor
@@ -30,9 +31,11 @@ int64_t cross_entropy_scratch_f64(const cross_entropy* h);
 // Each of loss and gradient may be NULL. The gradient may be the scores' own memory, with the same
 // strides. A class that is not from 0 to classes - 1 makes the loss infinite, and its row of
 // one_hot 0.
-void cross_entropy_run_f32(const cross_entropy* h, const float* scores, const void* class_numbers,
-                           float* loss, float* gradient, double factor, void* scratch);
-void cross_entropy_run_f64(const cross_entropy* h, const double* scores, const void* class_numbers,
-                           double* loss, double* gradient, double factor, void* scratch);
+EXPORT void cross_entropy_run_f32(const cross_entropy* h, const float* scores,
+                                  const void* class_numbers, float* loss, float* gradient,
+                                  double factor, void* scratch);
+EXPORT void cross_entropy_run_f64(const cross_entropy* h, const double* scores,
+                                  const void* class_numbers, double* loss, double* gradient,
+                                  double factor, void* scratch);
 
 #endif  // XPNET_HEAD_H

@@ -4,8 +4,10 @@
 #include "convert.h"
 #include "vector.h"
 
-#define PIECE 1024  // numbers that are reduced without pairs of pieces
-_Static_assert(PIECE * sizeof(real) <= REDUCE_SCRATCH, "a piece fits into the scratch memory");
+#define PIECE (64 * LANES)  // numbers of a row that are reduced without pairs of pieces
+#define COLUMNS 1024        // that are reduced together
+_Static_assert(PIECE <= COLUMNS && COLUMNS * sizeof(real) <= REDUCE_SCRATCH,
+               "both fit into the scratch memory");
 
 // ---- two numbers to one -------------------------------------------------------------------------
 
@@ -231,6 +233,24 @@ static void reduce_rows(const reduction* r, const void* input, void* result, rea
     }
 }
 
+// Whether each number of the result is that of one piece, which is read where it lies.
+static int has_short_rows(const reduction* r) {
+    return r->operation < REDUCE_ARGMAX && r->input_type == REAL_TYPE && r->kept == 1 &&
+           r->reduced == 1 && r->reduced_strides[0] == 1 && r->reduced_shape[0] <= PIECE;
+}
+
+static void reduce_short_rows(const reduction* r, const real* input, void* result, real* buffer) {
+    const int64_t rows = r->kept_shape[0], stride = r->result_strides[0];
+    for (int64_t done = 0; done < rows; done += COLUMNS) {
+        const int64_t n = rows - done < COLUMNS ? rows - done : COLUMNS;
+        for (int64_t i = 0; i < n; i++) {
+            buffer[i] = reduce_piece(r->operation, input, r->reduced_shape[0]);
+            input += r->kept_strides[0];
+        }
+        write_numbers(r, result, done * stride, stride, buffer, n);
+    }
+}
+
 // ---- columns ------------------------------------------------------------------------------------
 
 // Combines a vector of each of 8 rows (or of `rows` < 8 of them) with a vector of partial results.
@@ -262,7 +282,7 @@ INLINE void add_rows(int operation, real* sums, const real* const* x, int rows, 
     if (j < n) store(sums + j, with_rows(operation, load(sums + j), x, j, rows, n - j));
 }
 
-// Combines all rows of up to PIECE columns, which begin at x, 8 at a time.
+// Combines all rows of up to COLUMNS columns, which begin at x, 8 at a time.
 INLINE void columns_of(int operation, const reduction* r, const real* x, int64_t n, real* sums) {
     const int64_t rows = count_of(r->reduced, r->reduced_shape);
     int64_t index[REDUCE_DIMENSIONS] = {0};
@@ -311,8 +331,8 @@ static void reduce_columns(const reduction* r, const real* input, void* result, 
     int64_t index_of_result[REDUCE_DIMENSIONS] = {0};
     int64_t place = 0;
     for (int64_t i = 0; i < matrices; i++) {
-        for (int64_t done = 0; done < width; done += PIECE) {
-            const int64_t n = width - done < PIECE ? width - done : PIECE;
+        for (int64_t done = 0; done < width; done += COLUMNS) {
+            const int64_t n = width - done < COLUMNS ? width - done : COLUMNS;
             const int64_t stride = r->result_strides[inner];
             reduce_piece_of_columns(r, input + done, n, buffer);
             write_numbers(r, result, place + done * stride, stride, buffer, n);
@@ -322,9 +342,11 @@ static void reduce_columns(const reduction* r, const real* input, void* result, 
     }
 }
 
-EXPORT void NAME(reduce_run)(const reduction* r, const void* input, void* result, void* scratch) {
+void NAME(reduce_run)(const reduction* r, const void* input, void* result, void* scratch) {
     if (r->by_columns)
         reduce_columns(r, input, result, scratch);
+    else if (has_short_rows(r))
+        reduce_short_rows(r, input, result, scratch);
     else
         reduce_rows(r, input, result, scratch);
 }
@@ -399,7 +421,7 @@ static int is_valid(const reduction* r) {
            r->reduced >= 0 && r->kept <= REDUCE_DIMENSIONS && r->reduced <= REDUCE_DIMENSIONS;
 }
 
-EXPORT int32_t NAME(reduce_prepare)(reduction* r) {
+int32_t NAME(reduce_prepare)(reduction* r) {
     if (!is_valid(r)) return REDUCE_WRONG;
     const int is_search = r->operation >= REDUCE_ARGMAX;
     const int needs_numbers = is_search || r->operation == REDUCE_MAX || r->operation == REDUCE_MIN;

@@ -11,6 +11,7 @@
 
 #include <stdint.h>
 
+#include "export.h"
 #include "types.h"
 
 #define REDUCE_DIMENSIONS 8
@@ -46,12 +47,12 @@ typedef struct {
 enum { REDUCE_READY, REDUCE_WRONG, REDUCE_EMPTY };  // EMPTY: the largest of no numbers
 
 // Completes a reduction: merges axes, and chooses the way. Call it once, before reduce_run.
-int32_t reduce_prepare_f32(reduction* r);
-int32_t reduce_prepare_f64(reduction* r);
+EXPORT int32_t reduce_prepare_f32(reduction* r);
+EXPORT int32_t reduce_prepare_f64(reduction* r);
 
 // The result does not overlap the input. scratch: REDUCE_SCRATCH bytes, aligned to 64.
 #define REDUCE_SCRATCH 8192
-void reduce_run_f32(const reduction* r, const void* input, void* result, void* scratch);
-void reduce_run_f64(const reduction* r, const void* input, void* result, void* scratch);
+EXPORT void reduce_run_f32(const reduction* r, const void* input, void* result, void* scratch);
+EXPORT void reduce_run_f64(const reduction* r, const void* input, void* result, void* scratch);
 
 #endif  // XPNET_REDUCE_H

@@ -42,8 +42,11 @@ INLINE vreal polynomial(vreal x, const real* c, int n) {
 }
 #define POLYNOMIAL(x, c) polynomial(x, c, (int)(sizeof(c) / sizeof(real)))
 
+// The bits of v, moved to the exponent of a real.
+INLINE vint as_exponent(vint v) { return (vint)((vunsigned)v << FRACTION_BITS); }
+
 // 2^n for integers n in the range of the exponents of normal numbers.
-INLINE vreal power_of_two(vint n) { return (vreal)((n + EXPONENT_BIAS) << FRACTION_BITS); }
+INLINE vreal power_of_two(vint n) { return (vreal)as_exponent(n + EXPONENT_BIAS); }
 
 // The integer nearest to x, as a real and as an integer, for |x| < 2^(FRACTION_BITS - 1).
 INLINE vreal nearest(vreal x, vint* n) {
@@ -54,6 +57,21 @@ INLINE vreal nearest(vreal x, vint* n) {
 
 INLINE vreal real_of(vint n) {
     return (vreal)(n + (vint)splat(ROUNDER)) - splat(ROUNDER);  // for |n| < 2^(FRACTION_BITS - 1)
+}
+
+// y 2^n, where whole is n as a real; in two factors, because 2^n alone may overflow or be 0.
+INLINE vreal scaled_by_power(vreal y, vreal whole, vint n) {
+#if VECTOR_BYTES == 64 && REAL_BITS == 32
+    (void)n;
+    return (vreal)_mm512_scalef_ps((__m512)y, (__m512)whole);
+#elif VECTOR_BYTES == 64
+    (void)n;
+    return (vreal)_mm512_scalef_pd((__m512d)y, (__m512d)whole);
+#else
+    (void)whole;
+    const vint half = n >> 1;
+    return y * power_of_two(half) * power_of_two(n - half);
+#endif
 }
 
 // (exp(r) - 1 - r) / r^2 for |r| <= ln(2) / 2
@@ -78,7 +96,7 @@ INLINE vreal reduced(vreal x, vreal n, vreal* rest) {
     return r;
 }
 
-// exp(x) = 2^n exp(r), where x = n ln 2 + r; 2^n in two factors, for results that are subnormal.
+// exp(x) = 2^n exp(r), where x = n ln 2 + r
 INLINE vreal exponential(vreal x) {
     x = smaller(splat(EXP_HIGHEST), larger(splat(EXP_LOWEST), x));
     vint n;
@@ -86,8 +104,7 @@ INLINE vreal exponential(vreal x) {
     vreal rest;
     const vreal r = reduced(x, whole, &rest);
     const vreal y = (exp_polynomial(r) * (r * r) + rest) + r + (real)1;
-    const vint half = n >> 1;
-    return y * power_of_two(half) * power_of_two(n - half);
+    return scaled_by_power(y, whole, n);
 }
 
 // exp(x) - 1 = 2 (s (exp(r) - 1) + (s - 1/2)), where s = 2^(n - 1)
@@ -119,9 +136,10 @@ INLINE vreal log_polynomial(vreal z) {
 //   log(1 + f) = f - (f^2 / 2 - s (f^2 / 2 + R(s^2))), where s = f / (2 + f)
 // exponent is added to e.
 INLINE vreal log_of_normal(vreal x, vint exponent, vreal correction) {
-    const vint from_half = (vint)x - (vint)splat(SQRT_HALF);
+    const vint bits = (vint)absolute(x);  // a negative x has no logarithm, but must not overflow
+    const vint from_half = bits - (vint)splat(SQRT_HALF);
     const vint e = from_half >> FRACTION_BITS;
-    const vreal f = (vreal)((vint)x - (e << FRACTION_BITS)) - (real)1;
+    const vreal f = (vreal)(bits - as_exponent(e)) - (real)1;
     const vreal s = f / (f + (real)2);
     const vreal z = s * s;
     const vreal half_square = f * f * (real)0.5;
@@ -224,6 +242,89 @@ INLINE vreal error_function(vreal x) {
     const vreal inner = size + size * erf_polynomial(size * size);
     const vreal outer = (real)1 - exponential(log_erfc_polynomial(larger(splat(1), size)));
     return copy_sign(choose(size < splat(1), inner, outer), x);
+}
+
+// The nearest multiple of pi / 2 is n pi / 2: returns x - n pi / 2, for |x| < ANGLE_LIMIT. The
+// parts of pi / 2 have 33 bits, so that their products with n are exact.
+#define ANGLE_LIMIT 1048576
+#define TWO_OVER_PI 0.636619772367581343
+#define HALF_PI_1 1.57079632673412561417
+#if REAL_BITS == 32
+typedef double wide __attribute__((vector_size(2 * VECTOR_BYTES)));  // LANES of them
+INLINE vreal reduced_angle(vreal x, vint* n) {
+    const double half_pi_2 = 6.07710050650619224932e-11, rounder = 6755399441055744.0;
+    const wide angle = __builtin_convertvector(x, wide);
+    const wide whole = (angle * TWO_OVER_PI + rounder) - rounder;
+    *n = __builtin_convertvector(whole, vint);
+    return __builtin_convertvector((angle - whole * HALF_PI_1) - whole * half_pi_2, vreal);
+}
+#else
+INLINE vreal reduced_angle(vreal x, vint* n) {
+    const double half_pi_2 = 6.07710050630396597660e-11, half_pi_3 = 2.02226624879595063154e-21;
+    const vreal whole = nearest(x * TWO_OVER_PI, n);
+    return ((x - whole * HALF_PI_1) - whole * half_pi_2) - whole * half_pi_3;
+}
+#endif
+
+// sin(r) = r + r^3 S(r^2) for |r| <= pi / 4
+INLINE vreal sine_near_0(vreal r) {
+#if REAL_BITS == 32
+    static const real c[] = {2.724986466e-6f, -0.0001984008626f, 0.008333331874f, -0.1666666666f};
+#else
+    static const real c[] = {-7.58668507009126716e-13, 1.60585314145890108e-10,
+                             -2.50521062311579055e-8,  2.75573192193354534e-6,
+                             -0.000198412698412650602, 0.00833333333333333149,
+                             -0.166666666666666667};
+#endif
+    const vreal z = r * r;
+    return r + r * (z * POLYNOMIAL(z, c));
+}
+
+// cos(r) = 1 - r^2 / 2 + r^4 C(r^2) for |r| <= pi / 4
+INLINE vreal cosine_near_0(vreal r) {
+#if REAL_BITS == 32
+    static const real c[] = {2.454789162e-5f, -0.00138883028f, 0.04166666466f};
+#else
+    static const real c[] = {4.74586520378745511e-14, -1.14704607739693246e-11,
+                             2.08767557903633961e-9,  -2.755731922140076e-7,
+                             2.48015873015846438e-5,  -0.00138888888888888879,
+                             0.0416666666666666667};
+#endif
+    const vreal z = r * r;
+    const vreal half = z * (real)0.5;
+    const vreal leading = (real)1 - half;
+    const vreal lost = ((real)1 - leading) - half;  // its rounding error
+    return leading + (lost + z * z * POLYNOMIAL(z, c));
+}
+
+// sin(x + quarters pi / 2) for |x| < ANGLE_LIMIT
+INLINE vreal sine_of(vreal x, int quarters) {
+    vint n;
+    const vreal r = reduced_angle(x, &n);
+    n += quarters;
+    const vint is_odd = (n & 1) == 1;
+    const vint is_negative = (n & 2) == 2;
+    const vreal y = choose(is_odd, cosine_near_0(r), sine_near_0(r));
+    return (vreal)((vint)y ^ (is_negative & (vint)splat((real)-0.0)));
+}
+
+// Large angles, of which there are few, are left to math.h.
+INLINE vreal sine(vreal x) {
+    const vint is_large = ~(absolute(x) < splat(ANGLE_LIMIT));
+    vreal y = sine_of(zero_unless(~is_large, x), 0);
+    if (any_lane(is_large))
+        for (int i = 0; i < LANES; i++)
+            if (is_large[i]) y[i] = REAL(sin)(x[i]);
+    return choose(x == splat(0), x, y);  // keeps -0
+}
+
+INLINE vreal cosine(vreal x) {
+    const vint is_large = ~(absolute(x) < splat(ANGLE_LIMIT));
+    vreal y = sine_of(zero_unless(~is_large, x), 1);
+    if (any_lane(is_large))
+        for (int i = 0; i < LANES; i++)
+            if (is_large[i]) y[i] = REAL(cos)(x[i]);
+    return y;
 }
 
 #endif  // XPNET_VECTOR_MATH_H

@@ -48,6 +48,7 @@ class Checkpoint(Callback):
     LAST = "last.safetensors"
     BEST = "best.safetensors"
     order: ClassVar[int] = 1  # after the callbacks whose decisions are part of the state
+    reads_gradients: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from xpnet.training._claim import require_new
 from xpnet.training.callback import Callback
@@ -22,6 +22,8 @@ class CSVLogger(Callback):
     path : str or path-like
         Its folder is created if necessary. A new training does not overwrite an older one's file.
     """
+
+    reads_gradients: ClassVar[bool] = False
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)

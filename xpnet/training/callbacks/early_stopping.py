@@ -42,6 +42,7 @@ class EarlyStopping(Callback):
     """
 
     order: ClassVar[int] = -1
+    reads_gradients: ClassVar[bool] = False
 
     def __init__(
         self,

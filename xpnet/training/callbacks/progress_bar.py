@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from xpnet._printable import cells, padded, printable
 from xpnet.training.callback import Callback, Progress
@@ -39,12 +39,15 @@ class ProgressBar(Callback):
         lines in a notebook too, for programs that cannot show an output that changes.
     """
 
+    reads_gradients: ClassVar[bool] = False
+
     def __init__(self, console: "Console | None" = None) -> None:
         self.console = console or standard()
         self.bar: Any = None  # rich's; None where it is not shown
         self.task = 0  # the number of the bar's only task
         self.cell: _Cell | None = None  # in a notebook
         self.columns: list[tuple[str, str, int]] = []  # of the history: name, header, width
+        self.reported = False  # whether it was printed why the steps are not compiled
 
     def __enter__(self) -> Self:
         self._show_bar()
@@ -73,6 +76,7 @@ class ProgressBar(Callback):
         self.cell = None
 
     def on_start(self, trainer: "Trainer") -> None:
+        self.reported = False
         self._show_bar()
         self.columns = _columns(trainer)
         self._print(
@@ -87,7 +91,15 @@ class ProgressBar(Callback):
         if self.cell is not None:
             self.cell.show(self.bar)
 
+    def _report(self, trainer: "Trainer") -> None:
+        """Print why the steps are not compiled, if they were to be, once for each training."""
+        reason = trainer.learner.reason
+        if reason and trainer.learner.compile is None and not self.reported:
+            self.reported = True
+            self._print(printable(f"The steps run without compilation: {reason}"))
+
     def on_log(self, trainer: "Trainer", progress: Progress) -> None:
+        self._report(trainer)
         if self.bar is None:
             return
         # The bar's unit is the sample, or the epoch if the number of samples is unknown.
@@ -122,6 +134,7 @@ class ProgressBar(Callback):
         return "  ".join(figures)
 
     def on_epoch(self, trainer: "Trainer") -> None:
+        self._report(trainer)
         self._print_row(trainer.history.rows[-1])
 
     def _print_row(self, row: dict[str, float]) -> None:

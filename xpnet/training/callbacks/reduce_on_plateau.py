@@ -35,6 +35,7 @@ class ReduceOnPlateau(Callback):
     """
 
     order: ClassVar[int] = -1
+    reads_gradients: ClassVar[bool] = False
 
     def __init__(
         self,

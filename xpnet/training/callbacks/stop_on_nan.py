@@ -44,6 +44,7 @@ class StopOnNaN(Callback):
     """
 
     order: ClassVar[int] = -1
+    reads_gradients: ClassVar[bool] = False
     saved: dict[str, Any]  # the copy of the state from which steps are repeated
 
     def on_start(self, trainer: "Trainer") -> None:

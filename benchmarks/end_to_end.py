@@ -1,0 +1,173 @@
+"""The command `xpnet train mnist`, end to end, against the same training in PyTorch and Keras.
+
+    python benchmarks/end_to_end.py                       the defaults: 784-400-10, 10 epochs
+    python benchmarks/end_to_end.py --model lenet         two convolutions, Adam, one cycle, 8 epochs
+    python benchmarks/end_to_end.py --epochs 1 --libraries xpnet,xpnet-eager
+
+Each training is a process of its own, from the start of Python to the accuracy on the test images, on
+all cores unless OMP_NUM_THREADS is set. PyTorch and Keras read the images from xpnet's package.
+Keras has no schedule of one cycle; its learning rate falls linearly, which takes as long.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np
+
+LIBRARIES = ("xpnet", "xpnet-eager", "torch", "keras")
+BATCH = 100
+LIMITS = {"mlp": 6.0, "lenet": 40.0}  # seconds of `xpnet train` where eager code takes 16 and 136
+EPOCHS = {"mlp": 10, "lenet": 8}
+FLAGS = {"mlp": [], "lenet": ["--lr", "0.003", "--schedule", "one-cycle"]}  # those of the README
+
+
+def images() -> list[np.ndarray]:
+    """MNIST: training images (n, 784) and digits, and those of the test."""
+    from xpnet.data import load_mnist
+
+    (x, t), (x_test, t_test) = load_mnist()
+    return [np.asarray(a) for a in (x.reshape(-1, 784), t, x_test.reshape(-1, 784), t_test)]
+
+
+def by_torch(model: str, epochs: int) -> float:
+    """Train in PyTorch; returns the accuracy on the test images."""
+    import torch
+    from torch import nn
+
+    x, t, x_test, t_test = map(torch.from_numpy, images())
+    t = t.long()
+    if model == "mlp":
+        net = nn.Sequential(nn.Linear(784, 400), nn.ReLU(), nn.Linear(400, 10))
+        optimizer: Any = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    else:
+        x = x.view(-1, 1, 28, 28)
+        x_test = x_test.view(-1, 1, 28, 28)
+        net = nn.Sequential(
+            nn.Conv2d(1, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.25),
+            nn.Linear(800, 128), nn.ReLU(), nn.Dropout(0.25), nn.Linear(128, 10),
+        )  # fmt: skip
+        optimizer = torch.optim.Adam(net.parameters())
+    steps = epochs * len(x) // BATCH
+    schedules = torch.optim.lr_scheduler
+    schedule: Any = schedules.OneCycleLR(optimizer, 0.003, steps)
+    if model == "mlp":
+        schedule = schedules.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    for _ in range(epochs):
+        for rows in torch.randperm(len(x)).split(BATCH):
+            loss = nn.functional.cross_entropy(net(x[rows]), t[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    net.eval()
+    with torch.no_grad():
+        return float((net(x_test).argmax(1) == t_test).float().mean())
+
+
+def by_keras(model: str, epochs: int) -> float:
+    """Train in Keras; returns the accuracy on the test images."""
+    import keras
+    from keras import layers
+
+    x, t, x_test, t_test = images()
+    steps = epochs * len(x) // BATCH
+    if model == "mlp":
+        net = [keras.Input((784,)), layers.Dense(400, activation="relu"), layers.Dense(10)]
+    else:
+        x = x.reshape(-1, 28, 28, 1)
+        x_test = x_test.reshape(-1, 28, 28, 1)
+        net = [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(16, 5, padding="same", activation="relu"), layers.MaxPool2D(2),
+            layers.Conv2D(32, 5, activation="relu"), layers.MaxPool2D(2), layers.Flatten(),
+            layers.Dropout(0.25), layers.Dense(128, activation="relu"), layers.Dropout(0.25),
+            layers.Dense(10),
+        ]  # fmt: skip
+    lr = 0.1 if model == "mlp" else 0.003
+    schedule = keras.optimizers.schedules.PolynomialDecay(lr, steps, end_learning_rate=0.0)
+    optimizer = keras.optimizers.Adam(schedule)
+    if model == "mlp":
+        optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
+    network = keras.Sequential(net)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network.compile(optimizer, loss, metrics=["accuracy"])
+    network.fit(x, t, batch_size=BATCH, epochs=epochs, verbose=0)
+    return float(network.evaluate(x_test, t_test, batch_size=1000, verbose=0)[1])
+
+
+def by_command(model: str, epochs: int, eager: bool) -> float:
+    """Train by the command line; returns the accuracy on the test images."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "xpnet", "train", "mnist", "--model", model]
+        command += ["--epochs", str(epochs), "--out", str(Path(folder) / "run")]
+        command += FLAGS[model]
+        if eager:
+            command.append("--no-compile")
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        config = json.loads((Path(folder) / "run" / "config.json").read_text())
+    return float(config["test_accuracy"])
+
+
+def train(library: str, model: str, epochs: int) -> float:
+    """Train in one library; returns the accuracy on the test images."""
+    if library == "torch":
+        return by_torch(model, epochs)
+    if library == "keras":
+        return by_keras(model, epochs)
+    return by_command(model, epochs, eager=library == "xpnet-eager")
+
+
+def timed(library: str, model: str, epochs: int) -> tuple[float, float] | str:
+    """The seconds of a whole process and its accuracy; or why there are none."""
+    env = dict(os.environ, PYTHONPATH=str(ROOT))
+    env.pop("OPENBLAS_CORETYPE", None)
+    command = [sys.executable, __file__, "--one", library, "--model", model]
+    command += ["--epochs", str(epochs)]
+    began = time.perf_counter()
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - began
+    found = re.search(r"^accuracy ([\d.]+)$", done.stdout, re.MULTILINE)
+    if done.returncode or found is None:
+        return done.stderr.strip().rpartition("\n")[2]
+    return seconds, float(found[1])
+
+
+def main() -> int:
+    """Train in each library, and print seconds and accuracies."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", choices=LIMITS, default="mlp")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--libraries", default=",".join(LIBRARIES))
+    parser.add_argument("--check", action="store_true", help="exit code 1 above the limit")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    epochs = options.epochs or EPOCHS[options.model]
+    if options.one:
+        print(f"accuracy {train(options.one, options.model, epochs)}")
+        return 0
+    print(f"| mnist, {options.model}, {epochs} epochs | seconds | test accuracy |\n|---|---:|---:|")
+    slow = False
+    for library in options.libraries.split(","):
+        result = timed(library, options.model, epochs)
+        if isinstance(result, str):
+            print(f"| {library} | ({result}) | |")
+            continue
+        print(f"| {library} | {result[0]:.1f} | {result[1]:.2%} |", flush=True)
+        slow |= library == "xpnet" and result[0] > LIMITS[options.model]
+    return int(options.check and slow)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

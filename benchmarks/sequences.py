@@ -1,0 +1,314 @@
+"""A training step of an LSTM and of a Transformer, and the gradient of a function of arrays.
+
+    python benchmarks/sequences.py                      every task in every library that is installed
+    python benchmarks/sequences.py lstm --libraries xpnet,xpnet-compiled,torch,jax
+
+    lstm          (64, 28, 28): 28 steps of 28 numbers; 64 units, and a dense layer; Adam
+    transformer   (32, 28, 64): two encoder layers, 4 heads, 128 hidden units, mean, dense layer; Adam
+    rosenbrock    value and gradient of Rosenbrock's function of 100 variables, in float64
+
+Each library runs in a process of its own, with one thread; the rounds of all libraries alternate. The
+figure is the median of the rounds' medians.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import numpy as np
+
+Step = Callable[[], Any]
+TASKS = ("lstm", "transformer", "rosenbrock")
+LIBRARIES = ("xpnet", "xpnet-compiled", "torch", "jax")
+ROUNDS = 3
+CHUNK = 0.3  # seconds
+
+
+def samples(task: str) -> tuple[np.ndarray, np.ndarray]:
+    """A batch of sequences and their classes."""
+    rng = np.random.default_rng(0)
+    shape = {"lstm": (64, 28, 28), "transformer": (32, 28, 64)}[task]
+    return rng.standard_normal(shape, np.float32), rng.integers(10, size=shape[0])
+
+
+# --- xpnet ----------------------------------------------------------------------------------------
+
+
+def by_xpnet(task: str, compiled: bool) -> Step:
+    """A step in xpnet, eager or compiled."""
+    import xpnet
+    from xpnet import functions as F
+
+    if task == "rosenbrock":
+        gradient: Any = xpnet.value_and_grad(lambda x: rosenbrock(F, x))
+        if compiled:
+            gradient = xpnet.compile(gradient)
+        point = np.linspace(-1.0, 1.0, 100)
+        return lambda: gradient(point)
+    x, t = samples(task)
+    model: Any
+    if task == "lstm":
+        recurrent = xpnet.LSTM(28, 64, batch_first=True, rng=0)
+        head = xpnet.Affine(64, 10, rng=0)
+        parameters = [*recurrent.parameters(), *head.parameters()]
+
+        def model(x: np.ndarray) -> Any:
+            return head(recurrent(x)[0][:, -1, :])
+    else:
+        encoder = xpnet.TransformerEncoder(
+            [xpnet.TransformerEncoderLayer(64, 4, 128, 0.0, batch_first=True) for _ in range(2)]
+        )
+        head = xpnet.Affine(64, 10, rng=0)
+        parameters = [*encoder.parameters(), *head.parameters()]
+
+        def model(x: np.ndarray) -> Any:
+            return head(F.mean(encoder(x), axis=1))
+
+    optimizer = xpnet.Adam(parameters)
+
+    def step(x: np.ndarray, t: np.ndarray) -> Any:
+        loss = F.softmax_cross_entropy(model(x), t)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    if compiled:
+        step = xpnet.compile(step)
+    return lambda: step(x, t)
+
+
+def rosenbrock(xp: Any, x: Any) -> Any:
+    """The sum of 100 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2."""
+    return xp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
+# --- PyTorch --------------------------------------------------------------------------------------
+
+
+def by_torch(task: str) -> Step:
+    """A step in PyTorch."""
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(1)
+    if task == "rosenbrock":
+        point = torch.linspace(-1.0, 1.0, 100, dtype=torch.float64, requires_grad=True)
+
+        def gradient() -> Any:
+            return torch.autograd.grad(rosenbrock(torch, point), point)
+
+        return gradient
+    x, t = map(torch.from_numpy, samples(task))
+    body: Any
+    if task == "lstm":
+        body = nn.LSTM(28, 64, batch_first=True)
+    else:
+        layer = nn.TransformerEncoderLayer(64, 4, 128, 0.0, batch_first=True)
+        body = nn.TransformerEncoder(layer, 2)
+    head = nn.Linear(64, 10)
+    optimizer = torch.optim.Adam([*body.parameters(), *head.parameters()])
+
+    def step() -> None:
+        y = body(x)
+        last = y[0][:, -1] if task == "lstm" else y.mean(1)
+        loss = nn.functional.cross_entropy(head(last), t)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+# --- JAX ------------------------------------------------------------------------------------------
+
+
+def by_jax(task: str) -> Step:
+    """A step in JAX, jitted."""
+    import jax
+    import jax.numpy as jnp
+
+    if task == "rosenbrock":
+        jax.config.update("jax_enable_x64", True)
+        gradient = jax.jit(jax.value_and_grad(lambda x: rosenbrock(jnp, x)))
+        point = jnp.linspace(-1.0, 1.0, 100)
+        return lambda: jax.block_until_ready(gradient(point))
+    x, t = map(jnp.asarray, samples(task))
+    network, p = (_jax_lstm if task == "lstm" else _jax_transformer)()
+
+    def loss(p: Any) -> Any:
+        scores = jax.nn.log_softmax(network(p, x))
+        return -jnp.take_along_axis(scores, t[:, None], 1).mean()
+
+    @jax.jit
+    def step(p: Any, m: Any, v: Any, count: Any) -> Any:
+        g = jax.grad(loss)(p)
+        over = jax.tree.map
+        m = over(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+        v = over(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+        rate = 1e-3 / (1 - 0.9**count)
+        root = jnp.sqrt(1 - 0.999**count)
+        return over(lambda p, m, v: p - rate * m / (jnp.sqrt(v) / root + 1e-8), p, m, v), m, v
+
+    zeros = jax.tree.map(jnp.zeros_like, p)
+    state = [p, zeros, zeros, 0.0]
+
+    def run() -> None:
+        state[3] += 1.0
+        state[:3] = step(*state)
+        jax.block_until_ready(state[0])
+
+    return run
+
+
+def _uniform(*shape: int) -> Any:
+    import jax.numpy as jnp
+
+    bound = shape[0] ** -0.5
+    return jnp.asarray(np.random.default_rng(0).uniform(-bound, bound, shape), jnp.float32)
+
+
+def _jax_lstm() -> tuple[Any, Any]:
+    import jax
+    import jax.numpy as jnp
+    from jax import lax
+
+    p = {"x": _uniform(28, 256), "h": _uniform(64, 256), "b": jnp.zeros(256), "W": _uniform(64, 10)}
+
+    def network(p: Any, x: Any) -> Any:
+        z = jnp.swapaxes(x @ p["x"] + p["b"], 0, 1)
+
+        def step(state: Any, z: Any) -> Any:
+            h, c = state
+            i, f, g, o = jnp.split(z + h @ p["h"], 4, axis=1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
+
+        zeros = jnp.zeros((x.shape[0], 64))
+        (h, _), _ = lax.scan(step, (zeros, zeros), z)
+        return h @ p["W"]
+
+    return network, p
+
+
+def _jax_transformer() -> tuple[Any, Any]:
+    import jax
+    import jax.numpy as jnp
+
+    layer = {
+        "qkv": _uniform(64, 192), "out": _uniform(64, 64), "up": _uniform(64, 128),
+        "down": _uniform(128, 64), "b1": jnp.zeros(192), "b2": jnp.zeros(64), "b3": jnp.zeros(128),
+        "b4": jnp.zeros(64), "g1": jnp.ones(64), "s1": jnp.zeros(64), "g2": jnp.ones(64),
+        "s2": jnp.zeros(64),
+    }  # fmt: skip
+    p = {"layers": [layer, dict(layer)], "W": _uniform(64, 10)}
+
+    def norm(x: Any, scale: Any, shift: Any) -> Any:
+        centred = x - x.mean(-1, keepdims=True)
+        return centred / jnp.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * scale + shift
+
+    def network(p: Any, x: Any) -> Any:
+        n, length, _ = x.shape
+        for q in p["layers"]:
+            parts = jnp.split(x @ q["qkv"] + q["b1"], 3, axis=-1)
+            query, key, value = (a.reshape(n, length, 4, 16).transpose(0, 2, 1, 3) for a in parts)
+            weights = jax.nn.softmax(query @ key.swapaxes(-1, -2) / 4.0)
+            joined = (weights @ value).transpose(0, 2, 1, 3).reshape(x.shape)
+            x = norm(x + joined @ q["out"] + q["b2"], q["g1"], q["s1"])
+            hidden = jax.nn.relu(x @ q["up"] + q["b3"])
+            x = norm(x + hidden @ q["down"] + q["b4"], q["g2"], q["s2"])
+        return x.mean(1) @ p["W"]
+
+    return network, p
+
+
+# --- measuring ------------------------------------------------------------------------------------
+
+
+def maker(library: str, task: str) -> Step:
+    """The step of a library."""
+    if library == "torch":
+        return by_torch(task)
+    if library == "jax":
+        return by_jax(task)
+    return by_xpnet(task, compiled=library == "xpnet-compiled")
+
+
+def chunk(step: Step) -> float:
+    """The seconds of a step: the median of five chunks."""
+    for _ in range(5):  # what compiles does so now
+        step()
+    began = time.perf_counter()
+    step()
+    each = time.perf_counter() - began
+    n = max(3, int(CHUNK / each))
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        for _ in range(n):
+            step()
+        times.append((time.perf_counter() - began) / n)
+    return statistics.median(times)
+
+
+def measured(library: str, task: str) -> float | str:
+    """The seconds of a step, from a process of its own; or why there are none."""
+    env = dict(os.environ)
+    env.pop("OPENBLAS_CORETYPE", None)
+    for name in ("OMP", "OPENBLAS", "MKL"):
+        env[f"{name}_NUM_THREADS"] = "1"
+    env["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    env["JAX_PLATFORMS"] = "cpu"
+    command = [sys.executable, __file__, "--one", library, task]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return done.stderr.strip().rpartition("\n")[2]
+    return float(done.stdout)
+
+
+def main() -> int:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("tasks", nargs="*", choices=[*TASKS, []])
+    parser.add_argument("--libraries", default=",".join(LIBRARIES))
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--check", action="store_true", help="accepted, as there is no limit")
+    parser.add_argument("--out", type=Path, metavar="FILE")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(chunk(maker(*options.one)))
+        return 0
+    libraries = options.libraries.split(",")
+    results: dict[str, dict[str, list[float | str]]] = {}
+    print("| task | " + " | ".join(libraries) + " |\n|---|" + "---:|" * len(libraries))
+    for task in options.tasks or TASKS:
+        found: dict[str, list[float | str]] = {name: [] for name in libraries}
+        for _ in range(options.rounds):
+            for name in libraries:
+                found[name].append(measured(name, task))
+        print(f"| {task} | " + " | ".join(_cell(found[name]) for name in libraries) + " |")
+        results[task] = found
+    if options.out:
+        options.out.write_text(json.dumps(results, indent=1) + "\n")
+    return 0
+
+
+def _cell(rounds: list[float | str]) -> str:
+    times = [x for x in rounds if isinstance(x, float)]
+    if not times:
+        return f"({rounds[0]})"
+    return f"{statistics.median(times) * 1e6:,.0f} us"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

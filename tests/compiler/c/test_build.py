@@ -1,0 +1,168 @@
+"""Where the C library comes from: compiled once into a cache, whatever else happens there."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from xpnet.compiler.c import build, load
+from xpnet.errors import ArgumentError, CompileError
+
+pytestmark = pytest.mark.skipif(
+    build.find_compiler() is None or os.name == "nt",
+    reason="no C compiler (cc, gcc or clang) is on the PATH",
+)
+
+SOURCE = """
+#include <stdint.h>
+#include <stddef.h>
+const char* xpnet_sources(void) { return XPNET_SOURCES; }
+"""
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache of this test alone, and one short C file in place of the library's."""
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    (sources / "short.c").write_text(SOURCE)
+    monkeypatch.setattr(build, "SOURCES", sources)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "xpnet" / "c"
+
+
+def variant():
+    return load.variants()[0]
+
+
+def libraries(folder):
+    return sorted(x.name for x in folder.iterdir() if not x.name.endswith(".lock"))
+
+
+def test_a_library_is_compiled_once(cache):
+    first = build.cached(variant())
+    written = first.stat().st_mtime_ns
+    assert build.cached(variant()) == first
+    assert first.stat().st_mtime_ns == written
+    assert libraries(cache) == [first.name]
+
+
+def test_other_sources_give_another_library(cache):
+    first = build.cached(variant())
+    (build.SOURCES / "short.c").write_text(SOURCE + "int other;\n")
+    second = build.cached(variant())
+    assert second.name != first.name
+    assert len(libraries(cache)) == 2
+
+
+def test_a_library_that_was_damaged_is_compiled_again(cache):
+    first = build.cached(variant())
+    good = first.read_bytes()
+    first.chmod(0o700)
+    first.write_bytes(good[: len(good) // 2])
+    assert build.cached(variant()).read_bytes()[:100] == good[:100]
+    again = build.cached(variant())
+    assert build._digest_of(again) in again.name
+    assert libraries(cache) == [again.name]
+
+
+def test_a_cache_that_others_may_write_to_is_not_used(cache):
+    cache.mkdir(parents=True)
+    cache.chmod(0o777)
+    with pytest.raises(CompileError, match="which other users may write to"):
+        build.cached(variant())
+
+
+def test_a_compiler_that_fails_is_named(cache):
+    (build.SOURCES / "short.c").write_text("this is no C")
+    with pytest.raises(CompileError, match="ended with exit code 1: .*error"):
+        build.cached(variant())
+    assert libraries(cache) == []
+
+
+def test_without_a_compiler_the_error_says_which_were_looked_for(cache, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CC", "")
+    with pytest.raises(CompileError, match="cc, gcc and clang are not on the PATH"):
+        build.cached(variant())
+
+
+def processes(count, cache):
+    """Processes that build the library of this test in the same cache."""
+    code = (
+        "import sys; from pathlib import Path; from xpnet.compiler.c import build\n"
+        "build.SOURCES = Path(sys.argv[1]); print(build.cached(sys.argv[2]))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, "-c", code, str(build.SOURCES), variant()]
+    return [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True)
+        for _ in range(count)
+    ]
+
+
+def slow_compiler(folder, seconds):
+    """A compiler that takes its time, and counts how often it is called."""
+    file = folder / "cc"
+    real = build.find_compiler()
+    file.write_text(
+        f'#!/bin/sh\necho x >> {folder}/calls\n[ "$1" = --version ] || sleep {seconds}\n'
+        f'exec {real} "$@"\n'
+    )
+    file.chmod(0o755)
+    return str(file)
+
+
+def test_two_processes_at_once_compile_it_once(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("CC", slow_compiler(tmp_path, 0.3))
+    started = processes(2, cache)
+    printed = {each.communicate(timeout=60)[0] for each in started}
+    assert [each.returncode for each in started] == [0, 0]
+    assert len(printed) == 1
+    calls = (tmp_path / "calls").read_text().count("x")
+    assert calls == 2 + 2  # the version, twice; one compilation and one link
+
+
+def test_a_process_that_is_killed_while_it_compiles_leaves_nothing_to_load(
+    cache, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CC", slow_compiler(tmp_path, 2))
+    [process] = processes(1, cache)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "calls").exists() or (tmp_path / "calls").read_text().count("x") < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not [x for x in cache.iterdir() if x.suffix == ".so"]
+    monkeypatch.setenv("CC", "")
+    found = build.cached(variant())
+    assert build._digest_of(found) in found.name
+
+
+def test_the_variants_of_a_processor_begin_with_the_best(monkeypatch):
+    monkeypatch.setattr(build, "system_and_machine", lambda: ("linux", "x86-64"))
+    monkeypatch.setattr(load, "_features", lambda: {"SSE42", "POPCNT", "AVX2", "FMA3", "F16C"})
+    assert load.variants() == ["x86-64-v3", "x86-64-v2"]
+    monkeypatch.setattr(load, "_features", lambda: {"X86_V2", "X86_V3", "X86_V4"})
+    assert load.variants() == ["x86-64-v4", "x86-64-v3", "x86-64-v2"]
+    monkeypatch.setattr(build, "system_and_machine", lambda: ("macos", "aarch64"))
+    assert load.variants() == ["aarch64"]
+    monkeypatch.setattr(build, "system_and_machine", lambda: ("linux", "riscv64"))
+    assert load.variants() == []
+
+
+def test_a_library_of_other_sources_is_not_used(cache):
+    file = build.cached(variant())
+    with pytest.raises(CompileError, match="cannot be loaded"):  # it lacks xpnet_run
+        load.Library(file, "compiled", variant())
+
+
+def test_an_executor_that_does_not_exist_cannot_be_forced(monkeypatch):
+    monkeypatch.setenv("XPNET_EXECUTOR", "fortran")
+    with pytest.raises(ArgumentError, match="fortran"):
+        load.forced()

@@ -1,0 +1,212 @@
+"""Whole plans: drawn programs, carried out by the C library, against NumPy operation by operation."""
+
+import operator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+
+from tests.compiler.c import conftest
+from tests.compiler.programs import Builder, builders
+from xpnet.compiler.c import build
+from xpnet.compiler.c.load import Library
+from xpnet.compiler.executors.c import CExecutor
+from xpnet.compiler.passes import cleaned
+from xpnet.compiler.record import Value, replaced
+
+LARGEST = (
+    2**22
+)  # numbers up to here, and halves of them, are exact in float32: there is no rounding
+
+
+@pytest.fixture(scope="module")
+def plans(library):
+    """The whole C library, as it runs plans, compiled for the tests of C."""
+    compiled = library(*sorted(x.stem for x in conftest.SOURCES.glob("*.c")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "sources_digest", lambda: "")
+        yield Library(Path(compiled._name), "compiled", "tests")
+
+
+def exact(program):
+    """The program without operations that round, on whole numbers."""
+    for operation in program.operations:
+        if operation.name == "tanh":
+            operation.name = "abs"
+            operation.function = np.abs
+        if operation.name == "divide":
+            operation.name = "subtract"
+            operation.function = operator.sub
+        for x in operation.inputs():
+            if x.source == "constant":
+                x.array = np.rint(2 * x.array)
+    return program
+
+
+def interpreted(program, arguments, states, hosts):
+    """The outputs and the new states; given up where a number is so large that it might be rounded."""
+    known = dict(zip(program.arguments, arguments, strict=True))
+    known |= dict(zip(program.states, [x.copy() for x in states], strict=True))
+    known |= dict(zip(program.hosts, hosts, strict=True))
+
+    def array(x):
+        if not isinstance(x, Value):
+            return x
+        return x.array if x.source == "constant" else known[x]
+
+    for operation in program.operations:
+        result = operation.function(
+            *replaced(operation.args, array), **replaced(operation.options, array)
+        )
+        known[operation.result] = np.array(result)
+        assume(not np.any(np.abs(result) > LARGEST))
+        assume(np.all(result * 256 == np.rint(result * 256)))
+    new = [np.array(array(program.updates.get(i, x))) for i, x in enumerate(program.states)]
+    return [np.array(array(x)) for x in program.outputs], new
+
+
+def whole(arrays):
+    return [np.rint(2 * x) if isinstance(x, np.ndarray) else x for x in arrays]
+
+
+@pytest.mark.parametrize("products", ["own", "blas"])
+@given(builder=builders())
+@settings(deadline=None, max_examples=40)
+def test_drawn_programs_compute_what_numpy_does(plans, products, builder):
+    program = exact(builder.program)
+    arguments = whole(builder.given("argument"))
+    states = whole(builder.given("state"))
+    hosts = [0.25]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XPNET_PRODUCTS", products)
+        executor = CExecutor(cleaned(program, "c"), plans)
+    bound = executor.bind([x.copy() for x in states])
+    for _ in range(2):
+        expected, states = interpreted(program, arguments, states, hosts)
+        found = executor.run(arguments, hosts)
+        for x, y in zip([*found, *bound], [*expected, *states], strict=True):
+            assert x.shape == y.shape
+            np.testing.assert_array_equal(x, y)
+
+
+@given(builder=builders())
+@settings(deadline=None, max_examples=40)
+def test_several_steps_in_one_call_are_those_steps(plans, builder):
+    program = exact(builder.program)
+    states = whole(builder.given("state"))
+    stacked = [np.stack([x, x + 1, -x]) for x in whole(builder.given("argument"))]
+    hosts = [[0.25], [0.5], [0.0]]
+    executor = CExecutor(cleaned(program, "c"), plans)
+    bound = executor.bind([x.copy() for x in states])
+    expected = []
+    for i, host in enumerate(hosts):
+        outputs, states = interpreted(program, [x[i] for x in stacked], states, host)
+        expected.append(outputs)
+    found = executor.run_steps(stacked, hosts)
+    for ours, theirs in zip(found, expected, strict=True):
+        for x, y in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(x, y)
+    for x, y in zip(bound, states, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def swap():
+    """A program that exchanges two states, and returns the old first one and a view of it."""
+    builder = Builder()
+    x = builder.input("state", np.arange(12.0, dtype="f").reshape(4, 3))
+    y = builder.input("state", np.ones((4, 3), "f"))
+    turned = builder.apply("matrix_transpose", np.matrix_transpose, x)
+    builder.program.outputs = [x, turned]
+    builder.program.updates = {0: y, 1: x}
+    return builder
+
+
+def test_states_that_are_exchanged_keep_their_numbers(plans):
+    builder = swap()
+    executor = CExecutor(builder.program, plans)
+    x, y = (a.copy() for a in builder.given("state"))
+    bound = executor.bind([x.copy(), y.copy()])
+    outputs = executor.run([], [])
+    np.testing.assert_array_equal(outputs[0], x)
+    np.testing.assert_array_equal(outputs[1], x.T)
+    np.testing.assert_array_equal(bound[0], y)
+    np.testing.assert_array_equal(bound[1], x)
+
+
+def test_a_state_that_is_read_after_its_new_value_is_computed_is_kept_until_then(plans):
+    builder = Builder()
+    x = builder.input("state", np.arange(12.0, dtype="f").reshape(4, 3))
+    new = builder.apply("negative", operator.neg, x)
+    turned = builder.apply("matrix_transpose", np.matrix_transpose, x)
+    product = builder.apply("matmul", operator.matmul, x, turned)
+    builder.program.outputs = [product]
+    builder.program.updates = {0: new}
+    executor = CExecutor(cleaned(builder.program, "c"), plans)
+    start = builder.given("state")[0]
+    [bound] = executor.bind([start.copy()])
+    [y] = executor.run([], [])
+    np.testing.assert_array_equal(y, start @ start.T)
+    np.testing.assert_array_equal(bound, -start)
+
+
+def test_a_chain_that_needs_a_number_after_it_replaced_it_does_not_replace_it(plans):
+    builder = Builder()
+    p = builder.input("state", np.arange(12.0, dtype="f").reshape(4, 3))
+    g = builder.input("argument", np.full((4, 3), np.float32(2)))
+    product = builder.apply("multiply", operator.mul, p, g)
+    new = builder.apply("subtract", operator.sub, p, g)
+    late = builder.apply("add", operator.add, product, new)
+    builder.program.outputs = [late]
+    builder.program.updates = {0: new}
+    executor = CExecutor(cleaned(builder.program, "c"), plans)
+    start = builder.given("state")[0]
+    [bound] = executor.bind([start.copy()])
+    [y] = executor.run(builder.given("argument"), [])
+    np.testing.assert_array_equal(y, 3 * start - 2)
+    np.testing.assert_array_equal(bound, start - 2)
+
+
+def test_outputs_stay_as_they_are_in_later_steps(plans):
+    builder = Builder()
+    x = builder.input("argument", np.ones(5, "f"))
+    builder.program.outputs = [builder.apply("add", operator.add, x, x), x]
+    executor = CExecutor(cleaned(builder.program, "c"), plans)
+    executor.bind([])
+    first = executor.run([np.ones(5, "f")], [])
+    executor.run([np.full(5, np.float32(7))], [])
+    np.testing.assert_array_equal(first[0], np.full(5, 2))
+    np.testing.assert_array_equal(first[1], np.ones(5))
+
+
+def test_an_argument_of_any_strides_is_taken(plans):
+    builder = Builder()
+    x = builder.input("argument", np.ones((4, 3), "f"))
+    builder.program.outputs = [builder.apply("negative", operator.neg, x)]
+    executor = CExecutor(cleaned(builder.program, "c"), plans)
+    executor.bind([])
+    given = np.arange(24, dtype="f").reshape(3, 8)[:, ::2].T
+    [y] = executor.run([given], [])
+    np.testing.assert_array_equal(y, -given)
+
+
+def test_an_operation_that_c_lacks_splits_the_plan(plans):
+    builder = Builder()
+    x = builder.input("argument", np.arange(12.0, dtype="f").reshape(4, 3))
+    p = builder.input("state", np.zeros((4, 3), "f"))
+    doubled = builder.apply("add", operator.add, x, x)
+    summed = builder.apply("cumulative_sum", np.cumulative_sum, doubled, axis=0)
+    new = builder.apply("add", operator.add, summed, p)
+    builder.program.outputs = [summed]
+    builder.program.updates = {0: new}
+    executor = CExecutor(cleaned(builder.program, "c"), plans)
+    [state] = executor.bind(builder.given("state"))
+    assert len(executor.describe()) > 1
+    assert "NumPy computes cumulative_sum, at drawn.py:1" in executor.describe()
+    [given] = builder.given("argument")
+    stacked = np.stack([given, 2 * given])
+    outputs = executor.run_steps([stacked], [[], []])
+    expected = np.cumsum(2 * given, axis=0)
+    np.testing.assert_array_equal(outputs[0][0], expected)
+    np.testing.assert_array_equal(outputs[1][0], 2 * expected)
+    np.testing.assert_array_equal(state, 3 * expected)

@@ -1,0 +1,919 @@
+"""Compiled functions: their calls, replays, results, and what is guarded."""
+
+import functools
+import threading
+
+import numpy as np
+import pytest
+
+import xpnet
+from xpnet import functions as F
+from xpnet._each_step import each_step
+from xpnet.compiler import compile
+from xpnet.compiler.compiled import Compiled
+from xpnet.compiler.executors._base import Executor
+from xpnet.errors import CompileError
+
+
+def data(backend, n=4, seed=0):
+    """A batch of 5 numbers each, and class numbers."""
+    rng = np.random.default_rng(seed)
+    x = backend.asarray(rng.standard_normal((n, 5)).astype("float32"))
+    return x, backend.asarray(rng.integers(0, 3, n))
+
+
+def learner(optimizer=xpnet.SGD, **options):
+    """A model, its optimizer, and their step."""
+    model = xpnet.MLP(5, [4], 3, rng=0)
+    opt = optimizer(model.parameters(), **options)
+
+    def step(x, t):
+        loss = F.softmax_cross_entropy(model(x), t)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        return loss
+
+    return model, opt, step
+
+
+def weights(model):
+    """The model's arrays as NumPy's."""
+    return [np.array(xpnet.to_numpy(p.data)) for p in model.parameters()]
+
+
+def same(xs, ys):
+    return all(np.array_equal(x, y) for x, y in zip(xs, ys, strict=True))
+
+
+def replays(compiled):
+    """How often each plan ran: the executors count."""
+    return [replay.executor.runs for replay in compiled.replays]
+
+
+@pytest.fixture(autouse=True)
+def counting(monkeypatch):
+    """Executors count their runs."""
+    from xpnet.compiler.executors.library import LibraryExecutor
+
+    run = LibraryExecutor.run
+
+    def counted(self, arguments, hosts):
+        self.runs = getattr(self, "runs", 0) + 1
+        return run(self, arguments, hosts)
+
+    monkeypatch.setattr(LibraryExecutor, "runs", 0, raising=False)
+    monkeypatch.setattr(LibraryExecutor, "run", counted)
+
+
+@pytest.fixture
+def compile_it():
+    """`compile` with the executor that every library has."""
+    from xpnet.compiler.executors.library import LibraryExecutor
+
+    return functools.partial(Compiled, executor=LibraryExecutor)
+
+
+# --- calls --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", [xpnet.SGD, xpnet.Adam])
+def test_replays_continue_the_recorded_calls_bit_for_bit(backend, compile_it, optimizer):
+    x, t = data(backend)
+    model, _, step = learner(optimizer)
+    eager = [float(step(x, t)) for _ in range(6)]
+    twin, _, twin_step = learner(optimizer)
+    compiled = compile_it(twin_step)
+    assert [float(compiled(x, t)) for _ in range(6)] == eager
+    assert same(weights(model), weights(twin))
+    assert replays(compiled) == [3]
+
+
+def test_three_calls_are_recorded_for_each_shape(backend, compile_it):
+    compiled = compile_it(lambda x: F.sum(x * 2.0))
+    for n in (3, 5):
+        x = backend.xp.ones((n, 2))
+        assert [float(compiled(x)) for _ in range(5)] == [n * 4.0] * 5
+    assert replays(compiled) == [2, 2]
+    compiled(backend.xp.ones((3, 2)))
+    assert replays(compiled) == [3, 2]
+
+
+def test_dtypes_are_told_apart(compile_it):
+    compiled = compile_it(lambda x: x + 1)
+    for _ in range(5):
+        assert compiled(np.ones(2, "float32")).dtype == np.float32
+        assert compiled(np.ones(2, "int64")).dtype == np.int64
+    assert len(compiled.replays) == 2
+
+
+def test_arguments_and_results_may_be_trees(compile_it):
+    def step(batch, *, scale):
+        a, b = batch["pair"]
+        return {"sum": (a + b) * scale, "rest": [a, None, "name", (b,)]}
+
+    compiled = compile_it(step)
+    for i in range(6):
+        a, b = np.full(2, float(i)), np.ones(2)
+        y = compiled({"pair": (a, b)}, scale=2.0)
+        assert np.array_equal(y["sum"], [2.0 * i + 2.0] * 2)
+        assert y["rest"][0] is a
+        assert y["rest"][1:3] == [None, "name"]
+        assert y["rest"][3][0] is b
+    assert replays(compiled) == [3]
+    assert np.array_equal(compiled({"pair": (a, b)}, scale=3.0)["sum"], [18.0] * 2)
+
+
+def test_variables_are_arguments_and_results(compile_it):
+    compiled = compile_it(lambda x: (x * 2.0, x))
+    for i in range(5):
+        x = xpnet.Variable(np.full(2, float(i)), requires_grad=False)
+        y, same_x = compiled(x)
+        assert isinstance(y, xpnet.Variable)
+        assert not y.requires_grad
+        assert np.array_equal(y.data, [2.0 * i] * 2)
+        assert np.array_equal(same_x.data, x.data)
+
+
+def test_a_variable_with_a_gradient_is_no_argument(compile_it):
+    compiled = compile_it(lambda x: x * 2.0)
+    with pytest.raises(CompileError, match=r"Pass x\.data"):
+        compiled(xpnet.Variable(np.ones(2)))
+
+
+def test_results_are_not_changed_by_later_calls(backend, compile_it):
+    x, t = data(backend)
+    model, _, step = learner()
+    compiled = compile_it(lambda x, t: (step(x, t), model(x), [p.data for p in model.parameters()]))
+    kept = [compiled(x, t) for _ in range(7)]
+    numbers = [[xpnet.to_numpy(a).copy() for a in (y[1], *y[2])] for y in kept[3:]]
+    for _ in range(3):
+        compiled(x, t)
+    for y, before in zip(kept[3:], numbers, strict=True):
+        assert same([xpnet.to_numpy(a) for a in (y[1], *y[2])], before)
+
+
+def test_a_function_of_arrays_alone(backend64, compile_it):
+    def rosenbrock(x):
+        return F.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+    gradient = xpnet.grad(rosenbrock)
+    compiled = compile_it(gradient)
+    for i in range(6):
+        x = backend64.xp.linspace(-1.0, 1.0 + i, 10)
+        assert np.array_equal(xpnet.to_numpy(compiled(x)), xpnet.to_numpy(gradient(x)))
+    assert replays(compiled) == [3]
+
+
+def test_second_derivatives_and_checkpoints(backend64, compile_it):
+    def f(x):
+        return F.sum(xpnet.gradient_checkpoint(lambda z: F.tanh(z) ** 2)(x) * x)
+
+    for of in (xpnet.grad(lambda x: F.sum(xpnet.grad(f)(x) ** 2)), xpnet.hessian(f)):
+        compiled = compile_it(of)
+        for i in range(5):
+            x = backend64.xp.linspace(0.0, 1.0 + i, 3)
+            assert np.array_equal(xpnet.to_numpy(compiled(x)), xpnet.to_numpy(of(x)))
+        assert replays(compiled) == [2]
+
+
+def test_a_compiled_function_within_another_is_part_of_it(compile_it):
+    inner = compile_it(lambda x: x * 2.0)
+    outer = compile_it(lambda x: inner(x) + 1.0)
+    for i in range(5):
+        assert outer(np.full(2, float(i)))[0] == 2.0 * i + 1.0
+    assert replays(outer) == [2]
+    assert not inner.replays
+
+
+@pytest.mark.parametrize("optimizer", [xpnet.SGD, xpnet.Adam])
+def test_many_steps_in_one_call(backend, compile_it, optimizer):
+    batches = [data(backend, seed=i) for i in range(9)]
+    model, _, step = learner(optimizer)
+    losses = [float(step(x, t)) for x, t in batches]
+    twin, _, twin_step = learner(optimizer)
+    compiled = compile_it(lambda x, t: {"loss": twin_step(x, t), "kind": "mean"})
+    xp = backend.xp
+    x = xp.stack([x for x, _ in batches])
+    t = xp.stack([t for _, t in batches])
+    y = compiled.scan(x, t)
+    assert y["kind"] == "mean"
+    assert isinstance(y["loss"], xpnet.Variable)
+    assert [float(loss) for loss in y["loss"].data] == losses
+    assert same(weights(model), weights(twin))
+    assert replays(compiled) == [6]
+
+
+def test_many_steps_of_which_some_select_other_code(compile_it):
+    counts = {"n": 0}
+
+    def advance():
+        counts["n"] += 1
+        c = {"scale": float(counts["n"])}
+        return {**c, "shift": 10.0} if counts["n"] in (6, 7, 8, 9) else c
+
+    def step(x):
+        c = each_step(advance)
+        return x * c["scale"] + c["shift"] if "shift" in c else x * c["scale"], c["scale"]
+
+    compiled = compile_it(step)
+    y, n = compiled.scan(np.ones((12, 1)))
+    expected = [i + (10.0 if i in (6, 7, 8, 9) else 0.0) for i in range(1, 13)]
+    assert [float(v) for v in y[:, 0]] == expected
+    assert n == [float(i) for i in range(1, 13)]
+    assert counts["n"] == 12
+    assert replays(compiled) == [2 + 3, 2]
+
+
+@pytest.mark.parametrize("lengths", [(2, 3), (0, 0), ()])
+def test_arrays_to_scan_are_equally_long(compile_it, lengths):
+    compiled = compile_it(lambda *xs: xs)
+    with pytest.raises(xpnet.ShapeError, match="equally many"):
+        compiled.scan(*(np.ones((n, 2)) for n in lengths))
+
+
+# --- state --------------------------------------------------------------------------------------
+
+
+def test_parameters_that_are_loaded_are_used(backend, compile_it):
+    x, t = data(backend)
+    model, _, step = learner()
+    start = {name: np.array(xpnet.to_numpy(w)) for name, w in model.state_dict().items()}
+    eager = [float(step(x, t)) for _ in range(3)]
+    twin, _, twin_step = learner()
+    compiled = compile_it(twin_step)
+    for _ in range(5):
+        compiled(x, t)
+    twin.load_state_dict(start)
+    assert [float(compiled(x, t)) for _ in range(3)] == eager
+    assert same(weights(model), weights(twin))
+    assert len(compiled.replays) == 1
+
+
+def test_gradients_that_add_up_are_state(backend, compile_it):
+    x, t = data(backend)
+
+    def made():
+        model, opt, _ = learner()
+
+        def gather(x, t):
+            F.softmax_cross_entropy(model(x), t).backward()
+
+        return model, opt, gather
+
+    model, _, gather = made()
+    for _ in range(7):
+        gather(x, t)
+    twin, opt, twin_gather = made()
+    compiled = compile_it(twin_gather)
+    for _ in range(7):
+        compiled(x, t)
+    assert same(
+        [xpnet.to_numpy(p.grad) for p in model.parameters()],
+        [xpnet.to_numpy(p.grad) for p in twin.parameters()],
+    )
+    assert replays(compiled) == [4]
+    opt.zero_grad()
+    compiled(x, t)
+    assert same(
+        [xpnet.to_numpy(p.grad) * 7 for p in twin.parameters()],
+        [xpnet.to_numpy(p.grad) * 7 for p in twin.parameters()],
+    )
+    model.zero_grad()
+    gather(x, t)
+    assert same(
+        [xpnet.to_numpy(p.grad) for p in model.parameters()],
+        [xpnet.to_numpy(p.grad) for p in twin.parameters()],
+    )
+
+
+def test_a_step_in_two_parts(backend, compile_it):
+    x, t = data(backend)
+    model, _, step = learner(xpnet.Adam)
+    for _ in range(7):
+        step(x, t)
+    twin, opt, _ = learner(xpnet.Adam)
+
+    def gather(x, t):
+        opt.zero_grad()
+        F.softmax_cross_entropy(twin(x), t).backward()
+
+    first = compile_it(gather)
+    second = compile_it(opt.step)
+    for _ in range(7):
+        first(x, t)
+        second()
+    assert same(weights(model), weights(twin))
+    assert replays(first) == [4]
+    assert replays(second) == [4]
+
+
+@pytest.mark.parametrize("keep_grad", [False, True])
+def test_gradients_that_a_step_has_used(backend, compile_it, keep_grad):
+    x, t = data(backend)
+    model, _, step = learner()
+    for _ in range(6):
+        step(x, t)
+    twin, _, twin_step = learner()
+    compiled = compile_it(twin_step, keep_grad=keep_grad)
+    for _ in range(6):
+        compiled(x, t)
+    found = [p.grad for p in twin.parameters()]
+    if not keep_grad:
+        assert found == [None] * 4
+    else:
+        expected = [xpnet.to_numpy(p.grad) for p in model.parameters()]
+        assert same([xpnet.to_numpy(g) for g in found], expected)
+    assert replays(compiled) == [3]
+
+
+def test_running_statistics(backend, compile_it):
+    def made():
+        model = xpnet.Sequential(xpnet.Affine(5, 4, rng=0), xpnet.BatchNorm1d(4))
+        return model, lambda x: F.sum(model(x) ** 2)
+
+    model, f = made()
+    twin, g = made()
+    compiled = compile_it(g)
+    for i in range(6):
+        x, _ = data(backend, seed=i)
+        assert float(f(x)) == float(compiled(x))
+    for name, w in model.state_dict().items():
+        assert np.array_equal(xpnet.to_numpy(w), xpnet.to_numpy(twin.state_dict()[name])), name
+
+
+def test_arrays_in_containers_and_globals_are_state(compile_it):
+    class Counter:
+        __slots__ = ("deep",)
+
+        def __init__(self):
+            self.deep = {"a": [np.zeros(2), np.ones(2)]}
+
+        def __call__(self, x):
+            a, b = self.deep["a"]
+            self.deep["a"][0] = a + b * x
+            return a
+
+    counter = Counter()
+    compiled = compile_it(functools.partial(counter, np.full(2, 3.0)))
+    for i in range(6):
+        assert np.array_equal(compiled(), [3.0 * i] * 2)
+    counter.deep["a"][0] = np.full(2, 100.0)
+    assert np.array_equal(compiled(), [100.0] * 2)
+    assert np.array_equal(counter.deep["a"][0], [103.0] * 2)
+
+
+def test_assignment_to_parts_of_an_array(compile_it):
+    buffer = np.zeros(4)
+
+    def step(x):
+        buffer[1:3] = x
+        buffer[0] += 1.0
+        return F.sum(buffer)
+
+    compiled = compile_it(step)
+    for i in range(6):
+        assert float(compiled(np.full(2, float(i)))) == 2.0 * i + i + 1.0
+    assert np.array_equal(buffer, [6.0, 5.0, 5.0, 0.0]) or len(compiled.replays) == 1
+
+
+def test_two_cells_with_one_array(compile_it):
+    class Tied:
+        def __init__(self):
+            self.a = np.zeros(2)
+            self.b = self.a
+
+        def step(self, x):
+            self.a += x
+            return self.b * 1.0
+
+    tied = Tied()
+    compiled = compile_it(tied.step)
+    for i in range(6):
+        assert np.array_equal(compiled(np.ones(2)), [i + 1.0] * 2)
+    assert tied.a is tied.b
+    tied.b = tied.a.copy()  # no longer
+    for _ in range(5):
+        assert np.array_equal(compiled(np.ones(2)), [6.0] * 2)
+
+
+def test_a_graph_that_saved_an_old_parameter_is_out_of_date(compile_it):
+    x, t = data(xpnet.current())
+    model, _, step = learner()
+    compiled = compile_it(step)
+    for _ in range(4):
+        compiled(x, t)
+    loss = F.softmax_cross_entropy(model(x), t)
+    compiled(x, t)
+    with pytest.raises(xpnet.GradientError):
+        loss.backward()
+
+
+# --- what selects code --------------------------------------------------------------------------
+
+
+def test_training_and_evaluation_have_plans_of_their_own(backend, compile_it):
+    model = xpnet.Sequential(xpnet.BatchNorm1d(5), xpnet.Dropout(0.5, rng=np.random.default_rng(0)))
+    compiled = compile_it(lambda x: model(x))
+    x, _ = data(backend)
+    model.train()
+    for _ in range(5):
+        compiled(x)
+    model.eval()
+    expected = xpnet.to_numpy(model(x).data)
+    for _ in range(5):
+        assert np.array_equal(xpnet.to_numpy(compiled(x).data), expected)
+    assert replays(compiled) == [2, 2]
+    model.train()
+    assert not np.array_equal(xpnet.to_numpy(compiled(x).data), expected)
+    assert replays(compiled) == [3, 2]
+
+
+class Scaled:
+    """A step with numbers in attributes."""
+
+    factor = 2.0  # of the class
+
+    def __init__(self):
+        self.shift = 1.0
+        self.terms = [1.0, 2.0]
+        self.options = {"mode": "sum"}
+        self.activation = F.tanh
+
+    def __call__(self, x):
+        y = self.activation(x) * self.factor + self.shift
+        for term in self.terms:
+            y = y + term
+        return F.sum(y) if self.options["mode"] == "sum" else F.mean(y)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: setattr(s, "shift", 5.0),
+        lambda s: setattr(s, "shift", True),
+        lambda s: setattr(s, "factor", 3.0),  # a new attribute, before that of the class
+        lambda s: setattr(Scaled, "factor", 7.0),
+        lambda s: s.terms.append(4.0),
+        lambda s: s.terms.__setitem__(0, -1.0),
+        lambda s: setattr(s, "terms", [3.0]),
+        lambda s: s.options.update(mode="mean"),
+        lambda s: setattr(s, "activation", F.exp),
+        lambda s: setattr(s, "__class__", Doubled),
+    ],
+)
+def test_what_the_code_depends_on_may_change(compile_it, change, monkeypatch):
+    monkeypatch.setattr(Scaled, "factor", 2.0)
+    scaled = Scaled()
+    compiled = compile_it(scaled)
+    x = np.linspace(-1.0, 1.0, 3)
+    for _ in range(5):
+        assert float(compiled(x)) == float(scaled(x))
+    change(scaled)
+    for _ in range(5):
+        assert float(compiled(x)) == float(scaled(x))
+    assert replays(compiled) == [2, 2]
+
+
+class Doubled(Scaled):
+    def __call__(self, x):
+        return 2.0 * super().__call__(x)
+
+
+GLOBAL = 3.0
+
+
+def test_globals_closures_and_defaults(compile_it, monkeypatch):
+    local = 1.0
+
+    def inner(x):
+        return x * GLOBAL
+
+    def step(x, shift=2.0):
+        return inner(x) + local + shift
+
+    compiled = compile_it(step)
+    x = np.ones(2)
+    for _ in range(4):
+        assert compiled(x)[0] == 6.0
+    monkeypatch.setattr(f"{__name__}.GLOBAL", 4.0)
+    for _ in range(4):
+        assert compiled(x)[0] == 7.0
+    local = 10.0
+    for _ in range(4):
+        assert compiled(x)[0] == 16.0
+    assert compiled(x, 3.0)[0] == 17.0
+    assert replays(compiled) == [1, 1, 1]
+
+
+def test_equal_numbers_in_new_objects_need_no_new_plan(compile_it):
+    scaled = Scaled()
+    compiled = compile_it(scaled)
+    x = np.ones(2)
+    for _ in range(8):
+        scaled.shift = float(str(1.5))
+        compiled(x)
+    assert replays(compiled) == [5]
+
+
+def test_blocks_around_a_call_select_code(compile_it):
+    p = xpnet.Parameter(np.ones(2))
+
+    def step(x):
+        y = F.sum(p * x)
+        return F.sum(xpnet.gradients(y, [p])[0]) if y.requires_grad else y * 0.0
+
+    compiled = compile_it(step)
+    x = np.ones(2)
+    for _ in range(5):
+        assert float(compiled(x)) == 2.0
+    with xpnet.no_grad():
+        for _ in range(5):
+            assert float(compiled(x)) == 0.0
+    assert float(compiled(x)) == 2.0
+    assert replays(compiled) == [3, 2]
+
+
+def test_averaged_weights_in_a_block(compile_it):
+    model = xpnet.Affine(2, 1, rng=0)
+    average = xpnet.ExponentialMovingAverage(model.parameters(), decay=0.0)
+    x = np.ones((1, 2), "float32")
+    compiled = compile_it(model)
+    for i in range(12):
+        model.weight.data = model.weight.data + 1.0
+        if i % 2:
+            with average.applied():
+                assert float(compiled(x).data[0, 0]) == float(model(x).data[0, 0])
+        assert float(compiled(x).data[0, 0]) == float(model(x).data[0, 0])
+
+
+def test_the_learning_rate_is_read_in_each_replay(backend, compile_it):
+    x, t = data(backend)
+    model, opt, step = learner(xpnet.Adam, weight_decay=0.1)
+    twin, twin_opt, twin_step = learner(xpnet.Adam, weight_decay=0.1)
+    compiled = compile_it(twin_step)
+    for i in range(12):
+        for o in (opt, twin_opt):
+            o.lr = 0.1 / (i + 1)
+            o.factor = 1.0 + i
+            if i == 8:
+                o.defaults["betas"] = (0.5, 0.9)
+        step(x, t)
+        compiled(x, t)
+    assert same(weights(model), weights(twin))
+    assert replays(compiled) == [9]
+    for o in (opt, twin_opt):
+        o.defaults["weight_decay"] = 0.0  # other code
+    for _ in range(5):
+        step(x, t)
+        compiled(x, t)
+    assert same(weights(model), weights(twin))
+    assert [s["t"] for s in twin_opt.state] == [17] * 4
+    assert replays(compiled) == [9, 2]
+    for o in (opt, twin_opt):
+        o.defaults["weight_decay"] = 0.1
+    step(x, t)
+    compiled(x, t)
+    assert same(weights(model), weights(twin))
+    assert replays(compiled) == [10, 2]
+    assert [s["t"] for s in twin_opt.state] == [18] * 4
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+SOURCE_LINE = r"test_compiled\.py:\d+: "
+
+
+@pytest.mark.parametrize(
+    ("read", "what"),
+    [
+        (lambda x: x * float(x[0]), "float"),
+        (lambda x: x if bool(x[0] > 0) else -x, "bool"),
+        (lambda x: x if x[0] > 0 else -x, "bool"),
+        (lambda x: x * int(x[0]), "int"),
+        (lambda x: x * complex(x[0]), "complex"),
+        (lambda x: x * x[0].item(), "item"),
+        (lambda x: x * x.tolist()[0], "tolist"),
+        (lambda x: x * np.asarray(x), "np.asarray"),
+        (lambda x: x * xpnet.to_numpy(x), "np.asarray"),
+        (lambda x: x * float(1.0 in x), "in"),
+        (lambda x: x[x > 0], "mask"),
+        (lambda x: F.nonzero(x)[0], "shape that depends on values"),
+        (lambda x: x + [10, 20, 30][F.astype(x, np.int64)[0]], "index"),
+    ],
+)
+def test_reading_values_is_refused_with_the_line(compile_it, read, what):
+    x = np.ones(3)
+    compiled = compile_it(read)
+    with pytest.raises(CompileError, match=SOURCE_LINE) as caught:
+        compiled(x)
+    assert what in str(caught.value)
+    eager = Compiled(read, fallback=True)
+    for _ in range(5):
+        assert np.array_equal(xpnet.to_numpy(eager(x)), xpnet.to_numpy(read(x)))
+    assert what in eager.reason
+
+
+def test_the_call_that_is_refused_is_complete(compile_it):
+    model, _, step = learner()
+    twin, _, twin_step = learner()
+    x, t = data(xpnet.current())
+    compiled = compile_it(lambda x, t: float(step(x, t)))
+    with pytest.raises(CompileError):
+        compiled(x, t)
+    twin_step(x, t)
+    assert same(weights(model), weights(twin))
+    assert all(type(p.data) is np.ndarray for p in model.parameters())
+
+
+def test_counters_are_refused_by_name(compile_it):
+    class Trainer:
+        def __init__(self):
+            self.calls = 0
+
+        def step(self, x):
+            self.calls += 1
+            return x * 2.0
+
+    trainer = Trainer()
+    compiled = compile_it(trainer.step)
+    compiled(np.ones(2))
+    with pytest.raises(CompileError, match="calls from 1 to 2: a replay would not"):
+        compiled(np.ones(2))
+
+
+def test_lists_that_grow_are_refused_by_name(compile_it):
+    losses = []
+
+    def step(x):
+        losses.append(F.sum(x))
+        return x
+
+    compiled = compile_it(step)
+    compiled(np.ones(2))
+    with pytest.raises(CompileError, match="the length of losses from 1 to 2"):
+        compiled(np.ones(2))
+
+
+def test_numbers_of_elsewhere_are_refused_with_the_line(compile_it):
+    rng = np.random.default_rng(0)
+    compiled = compile_it(lambda x: x * float(rng.random()))
+    compiled(np.ones(2))
+    compiled(np.ones(2))
+    with pytest.raises(CompileError, match=SOURCE_LINE + r"multiply is given 0\."):
+        compiled(np.ones(2))
+
+
+def test_arrays_of_elsewhere_are_refused_with_the_line(compile_it):
+    rng = np.random.default_rng(0)
+    compiled = compile_it(lambda x: x * rng.random(2))
+    compiled(np.ones(2))
+    compiled(np.ones(2))
+    with pytest.raises(CompileError, match=SOURCE_LINE + "multiply is given an array of shape"):
+        compiled(np.ones(2))
+
+
+def test_code_that_changes_by_itself_is_refused_with_the_line(compile_it):
+    calls = iter(range(100))
+    compiled = compile_it(lambda x: x * 2.0 if next(calls) % 2 else F.exp(x))
+    compiled(np.ones(2))
+    compiled(np.ones(2))
+    with pytest.raises(CompileError, match=SOURCE_LINE):
+        compiled(np.ones(2))
+
+
+def test_changing_an_argument_in_place_is_refused(compile_it):
+    def step(x):
+        x += 1.0
+        return x * 2.0
+
+    x = np.zeros(2)
+    with pytest.raises(CompileError, match=SOURCE_LINE + "changes an argument in place"):
+        compile_it(step)(x)
+    assert np.array_equal(x, [1.0, 1.0])
+
+
+def test_a_view_of_memory_that_changed_is_refused(compile_it):
+    buffer = np.zeros(4)
+
+    def step(x):
+        part = buffer[:2]
+        part += x
+        return F.sum(buffer)
+
+    with pytest.raises(CompileError, match="through another array"):
+        compile_it(step)(np.ones(2))
+    assert np.array_equal(buffer, [1.0, 1.0, 0.0, 0.0])
+
+
+def test_an_object_as_a_result_is_refused(compile_it):
+    class Box:
+        def __init__(self, x):
+            self.x = x
+
+    with pytest.raises(CompileError, match="returns a Box"):
+        compile_it(lambda x: Box(x * 2.0))(np.ones(2))
+
+
+# --- actions of each step -------------------------------------------------------------------------
+
+
+def test_actions_run_once_a_call(compile_it):
+    counts = {"n": 0}
+
+    def advance():
+        counts["n"] += 1
+        return {"scale": 1.0 / counts["n"], "array": np.full(2, float(counts["n"])), "kind": None}
+
+    def step(x):
+        c = each_step(advance)
+        return x * c["scale"] + c["array"] * (2.0 * c["scale"] + 1.0)
+
+    compiled = compile_it(step)
+    for i in range(1, 8):
+        y = compiled(np.ones(2))
+        assert np.array_equal(
+            y, np.ones(2) * (1 / i) + np.full(2, float(i)) * (2.0 * (1 / i) + 1.0)
+        )
+        assert counts["n"] == i
+    assert replays(compiled) == [4]
+
+
+def test_an_action_that_selects_other_code_does_not_run_twice(compile_it):
+    counts = {"n": 0, "m": 0}
+
+    def advance():
+        counts["n"] += 1
+        c = {"scale": float(counts["n"])}
+        return {**c, "shift": 10.0} if counts["n"] > 5 else c
+
+    def second():
+        counts["m"] += 1
+        return float(counts["m"])
+
+    def step(x):
+        c = each_step(advance)
+        y = x * c["scale"]
+        if "shift" in c:
+            y = y + c["shift"]
+        return y * each_step(second)
+
+    compiled = compile_it(step)
+    for i in range(1, 13):
+        expected = (i + (10.0 if i > 5 else 0.0)) * i
+        assert compiled(np.ones(2))[0] == expected
+        assert counts == {"n": i, "m": i}
+    assert replays(compiled) == [2, 5]
+
+
+def test_numbers_of_actions_as_results(compile_it):
+    counts = {"n": 0}
+
+    def advance():
+        counts["n"] += 1
+        return float(counts["n"])
+
+    compiled = compile_it(lambda x: (x, each_step(advance) * 2.0))
+    assert [compiled(np.ones(1))[1] for _ in range(6)] == [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]
+
+
+@pytest.mark.parametrize("read", [float, int, bool, round, hash, lambda c: c > 1.0, np.sqrt])
+def test_reading_a_number_of_an_action_is_refused(compile_it, read):
+    compiled = compile_it(lambda x: x * float(bool(read(each_step(lambda: 2.0)) is None)))
+    with pytest.raises(CompileError, match="reads a number of the step"):
+        compiled(np.ones(2))
+
+
+def test_an_error_in_a_replay_leaves_counts_and_weights(compile_it):
+    weight = xpnet.Parameter(np.ones(3, "float32"))
+    opt = xpnet.Adam([weight])
+
+    def step(indices):
+        opt.zero_grad()
+        F.sum(F.take(weight, indices) ** 2).backward()
+        opt.step()
+
+    compiled = compile_it(step)
+    for _ in range(5):
+        compiled(np.array([0, 2]))
+    before = weight.data.copy()
+    with pytest.raises(IndexError):
+        compiled(np.array([0, 5]))
+    assert np.array_equal(weight.data, before)
+    assert opt.state[0]["t"] == 5
+    compiled(np.array([0, 2]))
+    assert opt.state[0]["t"] == 6
+    assert replays(compiled) == [4]
+
+
+# --- second actors --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_exception_in_a_recording_leaves_ordinary_arrays(backend, compile_it, error):
+    x, t = data(backend)
+    model, opt, step = learner(xpnet.Adam)
+    fails = [True]
+
+    def failing(x, t):
+        loss = step(x, t)
+        if fails:
+            raise error
+        return loss
+
+    compiled = compile_it(failing)
+    with pytest.raises(error):
+        compiled(x, t)
+    kind = type(x)
+    assert all(type(p.data) is kind and type(p.raw_grad) is kind for p in model.parameters())
+    assert all(type(s[name]) is kind for s in opt.state for name in ("m", "v"))
+    fails.clear()
+    for _ in range(5):
+        compiled(x, t)
+
+
+def test_another_thread_predicts_during_a_recording(backend, compile_it):
+    x, t = data(backend)
+    model, _, step = learner()
+    found = []
+    during = threading.Event()
+    done = threading.Event()
+
+    def stepping(x, t):
+        loss = step(x, t)
+        during.set()
+        assert done.wait(30)
+        return loss
+
+    def predicting():
+        assert during.wait(30)
+        y = model(x).data
+        found.append(xpnet.to_numpy(y))
+        found.append({k: xpnet.to_numpy(w) for k, w in model.state_dict().items()})
+        done.set()
+
+    thread = threading.Thread(target=predicting)
+    thread.start()
+    compiled = compile_it(stepping)
+    compiled(x, t)
+    thread.join()
+    expected = xpnet.to_numpy(model(x).data)
+    assert np.array_equal(found[0], expected)
+    for name, w in model.state_dict().items():
+        assert np.array_equal(found[1][name], xpnet.to_numpy(w))
+    for _ in range(4):
+        compiled(x, t)
+    operations = compiled.replays[0].program.operations
+    _, _, twin_step = learner()
+    alone = compile_it(twin_step)
+    for _ in range(5):
+        alone(x, t)
+    assert [o.name for o in operations] == [o.name for o in alone.replays[0].program.operations]
+
+
+def test_two_threads_call_one_compiled_function(compile_it):
+    total = {"x": np.zeros(1)}
+
+    def step(x):
+        total["x"] = total["x"] + x
+        return total["x"] * 1.0
+
+    compiled = compile_it(step)
+    threads = [
+        threading.Thread(target=lambda: [compiled(np.ones(1)) for _ in range(50)]) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert total["x"][0] == 200.0
+
+
+def test_an_executor_may_take_over_the_memory(compile_it):
+    class Aligned(Executor):
+        in_place = True
+
+        def bind(self, states):
+            self.states = [np.array(x) for x in states]
+            return self.states
+
+        def run(self, arguments, hosts):
+            for x in self.states:
+                x += 1.0
+            return []
+
+    total = {"x": np.zeros(1)}
+
+    def step():
+        total["x"] = total["x"] + 1.0
+
+    compiled = Compiled(step, executor=Aligned)
+    for _ in range(6):
+        compiled()
+    assert total["x"] is compiled.replays[0].executor.states[0]
+    assert total["x"][0] == 6.0
+
+
+def test_compile_has_the_options_of_compiled():
+    compiled = compile(lambda x: x, fallback=True, keep_grad=True)
+    assert (compiled.fallback, compiled.keep_grad) == (True, True)

@@ -1,0 +1,163 @@
+"""A trainer compiles its steps where it can, runs them as they are where it cannot, and says which."""
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import xpnet
+from xpnet import CompileError, functions as F, layers
+from xpnet.metrics import F1, accuracy
+from xpnet.training import Callback, ProgressBar, Trainer
+
+
+@pytest.fixture(autouse=True)
+def _on_numpy():
+    with xpnet.using("numpy"):
+        yield
+
+
+class Halved(layers.Layer):
+    """A layer that decides something by a value of its input."""
+
+    def forward(self, x):
+        if float(F.mean(x)) > 0.0:
+            return x * 0.5
+        return x
+
+
+def data(n=90):
+    rng = np.random.default_rng(0)
+    t = np.arange(n) % 3
+    return (np.eye(3, 5)[t] + rng.normal(0, 0.5, (n, 5))).astype("float32"), t
+
+
+def trainer_of(*more, loss=F.softmax_cross_entropy, kind=Trainer, **options):
+    model = layers.Sequential(
+        layers.Affine(5, 6, rng=0), *more, layers.ReLU(), layers.Affine(6, 3, rng=1)
+    )
+    optimizer = xpnet.Momentum(model.parameters(), lr=0.1)
+    return kind(model, loss, optimizer, rng=2, **options)
+
+
+def weights(trainer):
+    return [p.data for p in trainer.model.parameters()]
+
+
+def assert_same_weights(a, b):
+    for x, y in zip(weights(a), weights(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_steps_are_compiled_by_default():
+    trainer = trainer_of(metrics=[accuracy])
+    trainer.fit(data(), epochs=2, batch_size=15)
+    [step] = trainer.compiled
+    assert step.replays
+    assert trainer.learner.reason == ""
+
+
+def test_steps_run_as_they_are_on_request():
+    trainer = trainer_of(compile=False)
+    trainer.fit(data(), epochs=2, batch_size=15)
+    assert trainer.compiled == []
+    assert trainer.learner.reason == "compile=False"
+
+
+def test_a_model_that_reads_values_is_not_compiled():
+    """It computes the same as without an attempt, and the reason names the line."""
+    trainer = trainer_of(Halved())
+    trainer.fit(data(), data(30), epochs=2, batch_size=15)
+    assert "test_compiled.py" in trainer.learner.reason
+    assert "float" in trainer.learner.reason
+    plain = trainer_of(Halved(), compile=False)
+    plain.fit(data(), data(30), epochs=2, batch_size=15)
+    assert_same_weights(trainer, plain)
+    assert trainer.history["test_loss"] == plain.history["test_loss"]
+
+
+def test_the_reason_is_an_error_where_compilation_is_required():
+    trainer = trainer_of(Halved(), compile=True)
+    with pytest.raises(CompileError, match=r"test_compiled\.py"):
+        trainer.fit(data(), epochs=1, batch_size=15)
+
+
+def test_the_progress_bar_prints_the_reason_once():
+    text = io.StringIO()
+    trainer = trainer_of(Halved(), callbacks=[ProgressBar(Console(file=text, width=200))])
+    trainer.fit(data(), epochs=3, batch_size=15)
+    assert text.getvalue().count("The steps run without compilation") == 1
+    assert "test_compiled.py" in text.getvalue()
+
+
+def test_a_clip_function_that_reads_values_divides_the_step():
+    norms = []
+
+    def clip(parameters):
+        parameters = list(parameters)
+        norms.append(sum(float(F.sum(p.raw_grad**2)) for p in parameters))
+        if norms[-1] > 0.01:
+            for p in parameters:
+                p.raw_grad = p.raw_grad * 0.5
+
+    trainer = trainer_of(clip=clip, compile=True)
+    trainer.fit(data(), epochs=3, batch_size=15)
+    assert len(norms) == 18
+    gradients, move = trainer.learner.compiled[-2:]
+    assert gradients.replays
+    assert move.replays
+    found = list(norms)
+    plain = trainer_of(clip=clip, compile=False)
+    norms.clear()
+    plain.fit(data(), epochs=3, batch_size=15)
+    assert found == norms
+    assert_same_weights(trainer, plain)
+
+
+def test_a_metric_that_reads_values_leaves_the_step_compiled():
+    def positive(y, t):
+        return float(np.mean(xpnet.to_numpy(y) > 0.0))
+
+    trainer = trainer_of(metrics=[positive, F1(average="macro")], compile=True)
+    trainer.fit(data(), data(30), epochs=2, batch_size=15)
+    plain = trainer_of(metrics=[positive, F1(average="macro")], compile=False)
+    plain.fit(data(), data(30), epochs=2, batch_size=15)
+    for name in ("train_positive", "train_f1", "test_positive", "test_f1"):
+        assert trainer.history[name] == plain.history[name]
+    assert any(step.replays for step in trainer.compiled)
+
+
+def test_a_subclass_with_a_step_of_its_own_is_called():
+    class Twice(Trainer):
+        def step(self, x, t):
+            super().step(x, t)
+            return super().step(x, t)
+
+    trainer = trainer_of(kind=Twice)
+    trainer.fit(data(), epochs=1, batch_size=15)
+    assert trainer.steps == 12
+
+
+def test_an_error_of_the_model_leaves_the_training_between_steps():
+    class Fails(Callback):
+        def on_step(self, trainer):
+            if trainer.steps == 5:
+                trainer.model.layers[0].weight.data = np.zeros((4, 6), "float32")
+
+    trainer = trainer_of(callbacks=[Fails()])
+    with pytest.raises(xpnet.ShapeError):
+        trainer.fit(data(), epochs=1, batch_size=15)
+    assert trainer.steps == 5
+
+
+def test_the_averages_are_those_of_whole_steps():
+    """Another thread may copy the averages while steps are replayed."""
+    trainer = trainer_of(average=0.5)
+    trainer.fit(data(), data(30), epochs=2, batch_size=15)
+    plain = trainer_of(average=0.5, compile=False)
+    plain.fit(data(), data(30), epochs=2, batch_size=15)
+    for a, b in zip(trainer.learner.average.averages, plain.learner.average.averages, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert trainer.learner.average.updates == plain.learner.average.updates
+    assert trainer.history["test_loss"] == plain.history["test_loss"]

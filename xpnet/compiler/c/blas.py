@@ -1,0 +1,82 @@
+"""The matrix product of the BLAS that NumPy has loaded, as an address that C can call."""
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["Blas", "BlasProduct", "find_blas"]
+
+NAMES = (
+    ("scipy_cblas_{}64_", 64),
+    ("cblas_{}64_", 64),
+    ("cblas_{}$NEWLAPACK$ILP64", 64),
+    ("scipy_cblas_{}", 32),
+    ("cblas_{}", 32),
+)
+"""What the function is called in the libraries there are, and the bits of its integers."""
+
+
+class BlasProduct(ctypes.Structure):
+    """A function as C's `blas` structure has it: its address, and the bits of its integers."""
+
+    _fields_ = [("gemm", ctypes.c_void_p), ("integer_bits", ctypes.c_int64)]
+
+
+class Blas:
+    """NumPy's BLAS.
+
+    Attributes
+    ----------
+    path : Path
+        Of the library.
+    products : dict from str to BlasProduct
+        For "_f32" and "_f64".
+    """
+
+    def __init__(self, path: Path, products: dict[str, BlasProduct]) -> None:
+        self.path = path
+        self.products = products
+
+
+@cache
+def find_blas() -> Blas | None:
+    """NumPy's BLAS; None if it cannot be found."""
+    np.matmul(np.ones((2, 2)), np.ones((2, 2)))  # it is loaded now, if it is loaded late
+    for path in _libraries():
+        try:
+            library = ctypes.CDLL(str(path))
+        except OSError:
+            continue
+        single = _product(library, "sgemm")
+        double = _product(library, "dgemm")
+        if single is not None and double is not None:
+            return Blas(path, {"_f32": single, "_f64": double})
+    return None
+
+
+def _product(library: ctypes.CDLL, routine: str) -> BlasProduct | None:
+    """The function of a loaded library, if it has it."""
+    for name, bits in NAMES:
+        found = getattr(library, name.format(routine), None)
+        if found is not None:
+            return BlasProduct(ctypes.cast(found, ctypes.c_void_p), bits)
+    return None
+
+
+def _libraries() -> Iterator[Path]:
+    """Libraries of BLAS that this process has loaded for NumPy: those of its wheel first."""
+    package = Path(np.__file__).parent
+    for folder in (package.parent / "numpy.libs", package / ".libs", package / ".dylibs"):
+        for pattern in ("*openblas*", "*mkl_rt*"):
+            yield from sorted(folder.glob(pattern))
+    from threadpoolctl import threadpool_info
+
+    for each in threadpool_info():
+        if each.get("user_api") == "blas":
+            yield Path(each["filepath"])
+    if sys.platform == "darwin":
+        yield Path("/System/Library/Frameworks/Accelerate.framework/Accelerate")

@@ -1,0 +1,306 @@
+"""Compile the C library: once into a cache, or for the wheels of all systems.
+
+    python -m xpnet.compiler.c.build                    into the cache; prints the path
+    python -m xpnet.compiler.c.build --zig --out DIR    for all systems, by zig (pip install ziglang)
+
+A library that was compiled from a source install is kept in the user's cache folder. Its name has a
+digest of all that it depends on (the sources, the flags, the compiler) and one of its own contents. It
+is written under another name and renamed, by one process at a time: a process that is killed leaves
+nothing that could be loaded, and a file that was damaged later is compiled again.
+"""
+
+import argparse
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock
+
+from xpnet.errors import CompileError
+
+__all__ = ["Target", "build_all", "cached", "find_compiler", "sources_digest"]
+
+SOURCES = Path(__file__).parent
+FLAGS = (
+    *("-std=gnu11", "-O3", "-fPIC", "-Wall", "-Wextra", "-fvisibility=hidden"),
+    *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"),
+)
+SIZES = (32, 64)
+"""A file that uses NAME() is compiled for float32 and for float64."""
+SECONDS = 300  # to compile everything
+
+
+class Target(NamedTuple):
+    """A kind of processor and system that a library is compiled for.
+
+    Attributes
+    ----------
+    system : str
+        "linux", "macos" or "windows".
+    machine : str
+        "x86-64" or "aarch64".
+    variant : str
+        "x86-64-v2", "x86-64-v3", "x86-64-v4" or "aarch64".
+    """
+
+    system: str
+    machine: str
+    variant: str
+
+    @property
+    def file_name(self) -> str:
+        """The name of the library among the binaries of a wheel."""
+        suffix = {"linux": ".so", "macos": ".dylib", "windows": ".dll"}[self.system]
+        return f"xpnet-{self.system}-{self.variant}{suffix}"
+
+
+X86_64 = ("x86-64-v4", "x86-64-v3", "x86-64-v2")
+TARGETS = (
+    *(Target("linux", "x86-64", variant) for variant in X86_64),
+    *(Target("windows", "x86-64", variant) for variant in X86_64),
+    Target("linux", "aarch64", "aarch64"),
+    Target("macos", "aarch64", "aarch64"),
+    *(Target("macos", "x86-64", variant) for variant in X86_64[1:]),
+)
+
+
+def sources() -> list[Path]:
+    """The C files and their headers, in the order of their names."""
+    return sorted([*SOURCES.glob("*.c"), *SOURCES.glob("*.h")])
+
+
+def sources_digest() -> str:
+    """A digest of the sources: a library says which sources it was built from."""
+    digest = hashlib.sha256()
+    for file in sources():
+        digest.update(file.name.encode() + b"\0")
+        digest.update(file.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def find_compiler() -> str | None:
+    """The path of a C compiler: $CC, cc, gcc or clang; None if there is none."""
+    for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
+        found = shutil.which(name) if name else None
+        if found is not None:
+            return found
+    return None
+
+
+def _compile(compiler: Sequence[str], flags: Sequence[str], digest: str, target: Path) -> None:
+    """Compile all sources, and link them to the library `target`."""
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as folder:
+        objects: list[str] = []
+        for source in SOURCES.glob("*.c"):
+            by_size = "NAME(" in source.read_text(encoding="utf-8")
+            for size in SIZES if by_size else SIZES[:1]:
+                name = f"{folder}/{source.stem}-{size}.o"
+                options = [f"-DREAL_BITS={size}", f'-DXPNET_SOURCES="{digest}"']
+                _call([*compiler, *flags, *options, "-c", str(source), "-o", name])
+                objects.append(name)
+        linked = f"{folder}/{target.name}"
+        _call([*compiler, *flags, "-shared", *objects, "-o", linked, "-lm"])
+        os.replace(linked, target)
+
+
+def _call(command: Sequence[str]) -> None:
+    """Run a compiler.
+
+    Raises
+    ------
+    CompileError
+        With its first message, if it fails.
+    """
+    try:
+        finished = subprocess.run(
+            command, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CompileError(f"The C compiler {command[0]} did not finish: {error}") from error
+    if finished.returncode != 0:
+        lines = [line for line in finished.stderr.splitlines() if "error" in line]
+        first = lines[0] if lines else finished.stderr.strip()[:200]
+        raise CompileError(
+            f"The C compiler {command[0]} ended with exit code {finished.returncode}: {first}"
+        )
+
+
+def _digest_of(file: Path) -> str:
+    """The part of a cached library's name that depends on its contents."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:24]
+
+
+def _intact(folder: Path, name: str) -> Path | None:
+    """The library of this name in the cache whose contents are those that were written."""
+    for file in folder.glob(f"{name}-*"):
+        if file.stem == f"{name}-{_digest_of(file)}":
+            return file
+    return None
+
+
+def cache_folder() -> Path:
+    """Where compiled libraries are kept."""
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"]) / "xpnet" / "c"
+    if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
+        return Path(os.environ["LOCALAPPDATA"]) / "xpnet" / "Cache" / "c"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "xpnet" / "c"
+    return Path.home() / ".cache" / "xpnet" / "c"
+
+
+def _private(folder: Path) -> None:
+    """Create the cache folder.
+
+    Raises
+    ------
+    CompileError
+        If it belongs to another user, or others may write to it: what it holds is executed.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not hasattr(os, "getuid"):
+        return
+    status = folder.stat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise CompileError(
+            f"Libraries are compiled into {folder}, which belongs to another user, or which other "
+            f"users may write to. Set XDG_CACHE_HOME to a folder of your own."
+        )
+
+
+def cached(variant: str) -> Path:
+    """The library for a kind of processor, from the cache; compiled if it is not there.
+
+    Parameters
+    ----------
+    variant : str
+        As in `Target`.
+
+    Raises
+    ------
+    CompileError
+        If there is no compiler, if it fails, or if nothing can be written to the cache.
+    """
+    compiler = find_compiler()
+    if compiler is None:
+        raise CompileError("No C compiler was found: cc, gcc and clang are not on the PATH.")
+    flags = [*FLAGS, *_native_flags(variant)]
+    digest = sources_digest()
+    key = "\n".join([digest, *flags, compiler, _version(compiler)])
+    name = f"xpnet-{variant}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+    folder = cache_folder()
+    try:
+        _private(folder)
+        found = _intact(folder, name)
+        if found is not None:
+            return found
+        with FileLock(folder / f"{name}.lock"):
+            found = _intact(
+                folder, name
+            )  # another process may have compiled it while this one waited
+            if found is None:
+                found = _into_cache([compiler], flags, digest, folder / name)
+            return found
+    except OSError as error:
+        raise CompileError(f"The C library cannot be written to {folder}: {error}") from error
+
+
+def _into_cache(compiler: list[str], flags: list[str], digest: str, stem: Path) -> Path:
+    """Compile a library; its path, `stem` and a digest of the contents."""
+    for damaged in stem.parent.glob(f"{stem.name}-*"):
+        damaged.unlink()
+    suffix = ".dll" if sys.platform == "win32" else ".so"
+    temporary = stem.parent / f"{stem.name}.new"
+    _compile(compiler, flags, digest, temporary)
+    file = stem.parent / f"{stem.name}-{_digest_of(temporary)}{suffix}"
+    os.replace(temporary, file)
+    return file
+
+
+def _native_flags(variant: str) -> list[str]:
+    """The flags with which the compiler of this machine compiles for a variant."""
+    if variant == "aarch64":
+        return []
+    return [f"-march={variant}"]
+
+
+def _version(compiler: str) -> str:
+    """What a compiler prints about itself."""
+    try:
+        finished = subprocess.run(
+            [compiler, "--version"], capture_output=True, text=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CompileError(f"The C compiler {compiler} does not run: {error}") from error
+    return finished.stdout
+
+
+# --- for the wheels ------------------------------------------------------------------------------
+
+
+def build_all(out: Path, targets: Iterable[Target] = TARGETS) -> list[Path]:
+    """Compile for each target by zig; the libraries' paths.
+
+    Raises
+    ------
+    CompileError
+        If the package ziglang is not installed, or a compilation fails.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    compiler = [sys.executable, "-m", "ziglang", "cc"]
+    digest = sources_digest()
+    made: list[Path] = []
+    for target in targets:
+        file = out / target.file_name
+        _compile(compiler, [*FLAGS, "-s", *_zig_flags(target)], digest, file)
+        made.append(file)
+    return made
+
+
+def _zig_flags(target: Target) -> list[str]:
+    """The flags with which zig compiles for a target."""
+    system = {"linux": "linux-gnu.2.17", "macos": "macos", "windows": "windows-gnu"}
+    if target.machine == "aarch64":
+        return ["-target", f"aarch64-{system[target.system]}"]
+    level = target.variant.replace("-", "_")
+    return ["-target", f"x86_64-{system[target.system]}", f"-mcpu={level}"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command `python -m xpnet.compiler.c.build`."""
+    parser = argparse.ArgumentParser(prog="python -m xpnet.compiler.c.build")
+    parser.add_argument(
+        "--zig", action="store_true", help="for all systems, by the package ziglang"
+    )
+    parser.add_argument("--out", type=Path, help="the folder for the libraries of --zig")
+    parser.add_argument("--only", help="part of the names of the libraries to make: linux, v3")
+    given = parser.parse_args(arguments)
+    if not given.zig:
+        from xpnet.compiler.c.load import variants
+
+        print(cached(variants()[0]))
+        return
+    if given.out is None:
+        parser.error("--zig needs --out")
+    chosen = [x for x in TARGETS if given.only is None or given.only in x.file_name]
+    for file in build_all(given.out, chosen):
+        print(f"{file}  {file.stat().st_size / 1000:.0f} kB")
+
+
+def system_and_machine() -> tuple[str, str]:
+    """This machine's, in the words of `Target`."""
+    system = {"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
+    machine = platform.machine().lower()
+    machine = {"amd64": "x86-64", "x86_64": "x86-64", "arm64": "aarch64"}.get(machine, machine)
+    return system, machine
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""Instructions as the C structures of plan.h."""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from xpnet.compiler.c.load import Library
+from xpnet.compiler.c.lowering import Instruction
+from xpnet.compiler.c.memory import ALIGNMENT, Memory, View, aligned_empty
+
+__all__ = ["Encoded", "Failure", "chosen"]
+
+
+class Operand(ctypes.Structure):
+    """Where an array begins: a slot, and an offset in bytes."""
+
+    _fields_ = [("slot", ctypes.c_int64), ("offset", ctypes.c_int64)]
+
+
+class NumberStructure(ctypes.Structure):
+    """One of the step's numbers, times a constant."""
+
+    _fields_ = [("index", ctypes.c_int64), ("constant", ctypes.c_double)]
+
+
+class InstructionStructure(ctypes.Structure):
+    """One call of an operation."""
+
+    _fields_ = [
+        ("code", ctypes.c_int64),
+        ("operands", ctypes.POINTER(Operand)),
+        ("sizes", ctypes.POINTER(ctypes.c_int64)),
+        ("numbers", ctypes.POINTER(NumberStructure)),
+        ("detail", ctypes.c_void_p),
+    ]
+
+
+class Failure(ctypes.Structure):
+    """Why a run stopped."""
+
+    _fields_ = [
+        (name, ctypes.c_int64) for name in ("step", "instruction", "code", "value", "position")
+    ]
+
+
+class PlanStructure(ctypes.Structure):
+    """A list of instructions."""
+
+    _fields_ = [
+        ("count", ctypes.c_int64),
+        ("instructions", ctypes.POINTER(InstructionStructure)),
+        ("slot_count", ctypes.c_int64),
+        ("number_count", ctypes.c_int64),
+        ("scratch", ctypes.c_void_p),
+        ("scratch_bytes", ctypes.c_int64),
+    ]
+
+
+class Encoded:
+    """A list of instructions, ready to run.
+
+    Parameters
+    ----------
+    library : Library
+    instructions : sequence of Instruction
+    locate : function from View to (int, int)
+        The slot of a view, and its offset in bytes.
+    slot_count, number_count : int
+    scratch : numpy.ndarray of bytes
+
+    Attributes
+    ----------
+    address : int
+        Of the plan.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        instructions: Sequence[Instruction],
+        locate: Callable[[View], tuple[int, int]],
+        slot_count: int,
+        number_count: int,
+        scratch: Any,
+    ) -> None:
+        self._kept: list[Any] = [scratch]
+        self._locate = locate
+        self.instructions = list(instructions)
+        array = (InstructionStructure * max(len(instructions), 1))()
+        for target, given in zip(array, instructions, strict=False):
+            self._fill(target, given, library.codes[given.name])
+        self._plan = PlanStructure(
+            len(instructions),
+            array,
+            slot_count,
+            number_count,
+            scratch.ctypes.data,
+            scratch.nbytes,
+        )
+        self._kept.append(array)
+        self.address = ctypes.addressof(self._plan)
+
+    def _fill(self, target: Any, given: Instruction, code: int) -> None:
+        operands = (Operand * max(len(given.operands), 1))()
+        for operand, view in zip(operands, given.operands, strict=False):
+            operand.slot = -1
+            if view is not None:
+                operand.slot, operand.offset = self._locate(view)
+        sizes = (ctypes.c_int64 * max(len(given.sizes), 1))(*given.sizes)
+        numbers = (NumberStructure * max(len(given.numbers), 1))()
+        for number, value in zip(numbers, given.numbers, strict=False):
+            number.index = value.index
+            number.constant = value.constant
+        target.code = code
+        target.operands = operands
+        target.sizes = sizes
+        target.numbers = numbers
+        if given.detail is not None:
+            target.detail = ctypes.addressof(given.detail)
+        self._kept.append((operands, sizes, numbers, given.detail))
+
+
+# ---- which of several ways is the faster one ----------------------------------------------------
+
+REPEATS = 5
+NANOSECONDS = 100_000  # a measurement takes about as long, or one run
+MOST = 20_000_000  # what takes longer is measured once
+
+_fastest: dict[Any, bool] = {}  # whether the first way is the faster one, by `_key`
+
+
+def chosen(library: Library, instruction: Instruction) -> list[Instruction]:
+    """An instruction, or its alternative if that one is faster here."""
+    if not instruction.alternative:
+        return [instruction]
+    key = _key(library, instruction)
+    if key not in _fastest:
+        first, second = _times(library, [instruction], instruction.alternative)
+        _fastest[key] = first <= second
+    return [instruction] if _fastest[key] else instruction.alternative
+
+
+def _key(library: Library, instruction: Instruction) -> Any:
+    """What the time that an instruction takes depends on."""
+    missing = tuple(x is None for x in instruction.operands)
+    return library.path, instruction.name, tuple(instruction.sizes), missing
+
+
+def _times(
+    library: Library, first: list[Instruction], second: list[Instruction]
+) -> tuple[float, float]:
+    """The shortest times of two ways, measured in turns on memory of their own."""
+    everything = [*first, *second]
+    memories = dict.fromkeys(
+        x.memory for each in everything for x in each.operands if x is not None
+    )
+    contents: dict[Memory, Any] = {}
+    rng = np.random.default_rng(0)
+    dtype = np.float32 if first[0].name.endswith("_f32") else np.float64
+    for memory in memories:
+        contents[memory] = aligned_empty(memory.size + ALIGNMENT)
+        numbers = contents[memory][: memory.size // dtype().itemsize * dtype().itemsize]
+        numbers.view(dtype)[...] = rng.uniform(0.5, 1.0, len(numbers) // dtype().itemsize)
+    bench = _Bench(library, everything, contents)
+    split = len(first)
+    best = [float("inf"), float("inf")]
+    for _ in range(REPEATS):
+        best[0] = min(best[0], bench.time(range(split)))
+        best[1] = min(best[1], bench.time(range(split, len(everything))))
+        if sum(best) > MOST:
+            break
+    return best[0], best[1]
+
+
+class _Bench:
+    """Runs single instructions to find out how long they take."""
+
+    def __init__(
+        self, library: Library, instructions: list[Instruction], contents: dict[Memory, Any]
+    ) -> None:
+        self._library = library
+        slots = {memory: n for n, memory in enumerate(contents)}
+        scratch = aligned_empty(max(x.scratch for x in instructions) + ALIGNMENT)
+        count = max((n.index for x in instructions for n in x.numbers), default=-1) + 1
+        self._encoded = Encoded(
+            library,
+            instructions,
+            lambda view: (slots[view.memory], view.offset),
+            len(contents),
+            count,
+            scratch,
+        )
+        self._slots = (ctypes.c_int64 * max(len(contents), 1))(
+            *(x.ctypes.data for x in contents.values())
+        )
+        self._advances = (ctypes.c_int64 * max(len(contents), 1))()
+        self._numbers = (ctypes.c_double * max(count, 1))(*[1e-4] * count)
+        self._failure = Failure()
+        self._contents = contents
+
+    def time(self, which: range) -> float:
+        """The nanoseconds that some instructions take together."""
+        return sum(self._time_of(i) for i in which)
+
+    def _time_of(self, i: int) -> float:
+        once = self._call(i, 1)
+        times = int(min(max(NANOSECONDS / max(once, 100.0), 1.0), 1000.0))
+        return self._call(i, times) / times
+
+    def _call(self, i: int, times: int) -> float:
+        taken: float = self._library.c.xpnet_time(
+            self._encoded.address,
+            self._slots,
+            self._advances,
+            self._numbers,
+            i,
+            times,
+            ctypes.byref(self._failure),
+        )
+        return taken

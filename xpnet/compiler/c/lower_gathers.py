@@ -1,0 +1,191 @@
+"""Rows of tables for the C library: batches of a data set, embeddings and their gradients."""
+
+from typing import Any
+
+import numpy as np
+
+from xpnet.compiler.c import structures
+from xpnet.compiler.c.lowering import LOWERINGS, Instruction, Lowering, Number, suffix
+from xpnet.compiler.c.memory import View, contiguous_strides
+from xpnet.compiler.passes.chain import Chain
+from xpnet.compiler.record import Operation, Value
+
+__all__: list[str] = []
+
+INDICES = ("int32", "int64")
+TABLES = ("float32", "float64", "uint8")
+LONGEST = 4  # axes of a result that C writes in any layout
+
+
+def _lower_take(lowering: Lowering, operation: Operation) -> bool:
+    """take(table, indices, axis=0), or table[indices]."""
+    table = operation.args[0]
+    indices = _indices(operation)
+    if not isinstance(table, Value) or indices is None or not table.shape:
+        return False
+    given = lowering.view(table)
+    rows_are_whole = View(
+        given.memory, given.offset, given.shape[1:], given.strides[1:], given.dtype
+    ).is_contiguous
+    if not rows_are_whole or np.dtype(indices.dtype).name not in INDICES:
+        return False
+    if 0 in table.shape or 0 in indices.shape:
+        return False
+    numbers = lowering.contiguous(lowering.view(indices))
+    scaled = _scaling(lowering, operation)
+    if scaled is not None:
+        chain, scale, shift = scaled
+        if _gather(lowering, given, numbers, chain.outputs[0], scale, shift):
+            lowering.done.add(chain)
+            return True
+    y = operation.outputs[0]
+    return _gather(lowering, given, numbers, y, 1.0, 0.0) or _take(lowering, given, numbers, y)
+
+
+def _indices(operation: Operation) -> Value | None:
+    """The array of indices along the first axis; None if the operation is another selection."""
+    if operation.name == "take":
+        axis = operation.options.get("axis", 0)
+        if len(operation.args) > 2:
+            axis = operation.args[2]
+        found = operation.args[1] if set(operation.options) <= {"axis"} else None
+        if axis != 0 and not (axis is None and len(operation.args[0].shape) == 1):
+            return None
+    else:
+        found = operation.args[1]
+    return found if isinstance(found, Value) and found.shape else None
+
+
+def _scaling(lowering: Lowering, operation: Operation) -> tuple[Operation, float, float] | None:
+    """The chain that computes x * scale + shift of the rows, if nothing else reads them."""
+    y = operation.outputs[0]
+    users = lowering.readers.get(y, [])
+    if len(users) != 1 or y in lowering.needed or users[0].name != "chain":
+        return None
+    chain: Chain = users[0].options["chain"]
+    if users[0].args != (y,) or len(users[0].outputs) != 1 or chain.shape != y.shape:
+        return None
+    scale = 1.0
+    shift = 0.0
+    for n, step in enumerate(chain.steps):
+        if suffix(step.dtype) is None:
+            return None
+        found = _linear(chain, step.name, step.registers, 0 if n == 0 else chain.first + n - 1)
+        if found is None:
+            return None
+        scale *= found[0]
+        shift = shift * found[0] + found[1]
+    return users[0], scale, shift
+
+
+def _linear(
+    chain: Chain, name: str, registers: tuple[int, ...], before: int
+) -> tuple[float, float] | None:
+    """A step as (scale, shift), if it is one of the value `before` it."""
+    if registers[0] != before:
+        return None
+    if name == "astype":
+        return 1.0, 0.0
+    place = registers[-1] - len(chain.inputs)
+    if len(registers) != 2 or not 0 <= place < len(chain.numbers):
+        return None
+    number = float(chain.numbers[place])
+    if name == "multiply":
+        return number, 0.0
+    if name == "divide" and number != 0:
+        return 1.0 / number, 0.0
+    if name in ("add", "subtract"):
+        return 1.0, number if name == "add" else -number
+    return None
+
+
+def _gather(
+    lowering: Lowering, table: View, indices: View, y: Value, scale: float, shift: float
+) -> bool:
+    """Rows as floating-point numbers, into any layout."""
+    end = suffix(y.dtype)
+    if end is None or table.dtype.name not in TABLES:
+        return False
+    if table.dtype.name != "uint8" and table.dtype != y.dtype:
+        return False
+    result = lowering.view(y)
+    made = structures.Gather()
+    if result.is_contiguous:
+        size = int(np.prod(table.shape[1:], dtype=np.int64))
+        shape = [1, 1, size]
+        strides = [0, 0, 1]
+        made.row_stride = size
+    elif len(indices.shape) == 1 and len(result.shape) <= LONGEST:
+        missing = LONGEST - len(result.shape)
+        shape = [*[1] * missing, *result.shape[1:]]
+        strides = [*[0] * missing, *result.strides[1:]]
+        made.row_stride = result.strides[0]
+    else:
+        return False
+    made.table_type = structures.TYPES[table.dtype.name]
+    made.index_type = structures.TYPES[indices.dtype.name]
+    made.count = int(np.prod(indices.shape, dtype=np.int64))
+    made.table_rows = table.shape[0]
+    made.table_stride = table.strides[0]
+    made.shape[:] = shape
+    made.strides[:] = strides
+    made.scale = scale
+    made.shift = shift
+    lowering.emit(Instruction(f"gather{end}", [result, table, indices], detail=made))
+    return True
+
+
+def _take(lowering: Lowering, table: View, indices: View, y: Value) -> bool:
+    """Rows of any dtype, as they are."""
+    result = lowering.view(y)
+    if not result.is_contiguous:
+        return False
+    size = table.dtype.itemsize
+    row = size * int(np.prod(table.shape[1:], dtype=np.int64))
+    count = int(np.prod(indices.shape, dtype=np.int64))
+    kind = structures.TYPES[indices.dtype.name]
+    sizes = [row, size * table.strides[0], table.shape[0], kind, count, row]
+    lowering.emit(Instruction("take", [result, table, indices], sizes))
+    return True
+
+
+def _lower_scatter_add(lowering: Lowering, operation: Operation) -> bool:
+    """x, with rows added at indices of its first axis."""
+    if operation.options or len(operation.args) != 3:
+        return False
+    x, key, rows = operation.args
+    indices = key[0] if isinstance(key, tuple) and len(key) == 1 else key
+    if not _suits_scatter(x, indices, rows):
+        return False
+    y = lowering.start_from(operation.outputs[0], x)
+    if not y.is_contiguous:
+        return False
+    numbers = lowering.contiguous(lowering.view(indices))
+    given = lowering.contiguous(lowering.view(rows))
+    row = int(np.prod(x.shape[1:], dtype=np.int64))
+    count = int(np.prod(indices.shape, dtype=np.int64))
+    kind = structures.TYPES[numbers.dtype.name]
+    sizes = [x.shape[0], contiguous_strides(x.shape)[0], kind, count, row, row]
+    lowering.emit(
+        Instruction(f"scatter_add{suffix(x.dtype)}", [y, numbers, given], sizes, [Number(-1, 1.0)])
+    )
+    return True
+
+
+def _suits_scatter(x: Any, indices: Any, rows: Any) -> bool:
+    """Whether C can add these rows."""
+    if not all(isinstance(v, Value) and v.dtype is not None for v in (x, indices, rows)):
+        return False
+    if np.dtype(indices.dtype).name not in INDICES or not indices.shape or not x.shape:
+        return False
+    return (
+        x.dtype == rows.dtype
+        and suffix(x.dtype) is not None
+        and rows.shape == (*indices.shape, *x.shape[1:])
+        and 0 not in x.shape
+    )
+
+
+LOWERINGS["take"] = _lower_take
+LOWERINGS["getitem"] = _lower_take
+LOWERINGS["scatter_add"] = _lower_scatter_add

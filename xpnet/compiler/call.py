@@ -1,0 +1,436 @@
+"""One call of a step that is recorded: the arrays that it can reach are replaced while it runs."""
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import array_api_compat as compat
+import numpy as np
+
+from xpnet._libraries import library_of
+from xpnet._libraries.devices import device_key
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import as_array
+from xpnet.autodiff.variable import Variable, constant, variable_of
+from xpnet.compiler.record import Program, Value, leaves, replaced
+from xpnet.compiler.recording import Failure, RecordedArray, RecordedNumber, Recorder, unwrapped
+from xpnet.compiler.state import SCALARS, Place, Survey, is_array, is_dtype, survey
+from xpnet.errors import CompileError
+from xpnet.optimizers import averaging
+
+__all__ = ["Constant", "Recording", "objects_in", "record_lock", "recorded_call", "roots_of"]
+
+record_lock = threading.RLock()
+"""Held while arrays are replaced by recording arrays: another thread's call must not find them."""
+
+
+class Constant(NamedTuple):
+    """In the tree of a result: a Variable without history, of the array with this Value."""
+
+    value: Value
+
+
+@dataclass(eq=False)
+class Recording:
+    """One call of a step, and what was recorded of it.
+
+    Attributes
+    ----------
+    result : Any
+        What the call returned: real numbers.
+    program : Program
+        Not cleaned. Its outputs are the arrays of the result, followed by those of `writes`.
+    cells : list of lists of Place
+        For each state, the places that hold its array.
+    tree : Any
+        The result with Values in place of arrays and of numbers of the host.
+    writes : list of (Place, Value)
+        Places that hold a new array after the call, which are no cells of a state.
+    gradients : dict from Place id to (Place, bool)
+        The gradients of Variables that the step computes, and whether it has used them itself.
+    before : Survey
+        What the step could reach before the call.
+    written : set of Place ids
+        The numbers that actions of `each_step` have changed.
+    changes : dict from Place id to str
+        What else the step has changed: a replay would not.
+    varying : set of Place ids
+        The scalars of NumPy that the step has changed.
+    cell_keys : tuple
+        See `cell_keys`.
+    held : list of arrays or None
+        For each state, its array if it is in no place that can be assigned to.
+    recorder : Recorder
+    """
+
+    result: Any
+    program: Program
+    cells: list[list[Place]]
+    tree: Any
+    recorder: Recorder
+    before: Survey
+    presence: tuple[bool, ...]
+    varying: set[tuple[int, Any]] = field(default_factory=set)
+    cell_keys: Any = ()
+    held: list[Array] = field(default_factory=list)
+    writes: list[tuple[Place, Value]] = field(default_factory=list)
+    gradients: list[tuple[Place, Value, bool]] = field(default_factory=list)
+    written: set[tuple[int, Any]] = field(default_factory=set)
+    changes: dict[tuple[int, Any], str] = field(default_factory=dict)
+
+
+def objects_in(args: Any) -> list[Any]:
+    """The arguments that are neither arrays nor scalars: a model, for example."""
+    return [x for x in leaves(args) if not is_argument(x) and not isinstance(x, SCALARS)]
+
+
+def roots_of(function: Callable[..., Any], args: Any, options: Any) -> list[Any]:
+    """What a call can reach its arrays from."""
+    roots = [function, *objects_in((tuple(args), options))]
+    averages = averaging._applied.get()  # noqa: SLF001 - of the block around the call
+    if averages:
+        roots.append(averages)
+    return roots
+
+
+def is_argument(x: Any) -> bool:
+    """Whether x is an array, or a Variable, which becomes an input of the step.
+
+    Raises
+    ------
+    CompileError
+        It is a Variable that requires a gradient, or was computed with one.
+    """
+    if not isinstance(x, Variable):
+        return is_array(x)
+    if x.requires_grad:
+        raise CompileError(
+            "Expected arrays or constant Variables as arguments of a compiled function, got a "
+            "Variable that requires a gradient. Pass x.data, and create the Variable within the "
+            "function; or let the function refer to it, as it does to a model."
+        )
+    return True
+
+
+def cell_keys(found: Survey) -> tuple[Any, ...]:
+    """For each cell, the kind of array in it, and which cells hold the same array."""
+    number: dict[int, int] = {}
+    keys = []
+    for place in found.cells:
+        x = unwrapped(place.get())
+        keys.append((number.setdefault(id(x), len(number)), array_key(x)))
+    return tuple(keys)
+
+
+def array_key(x: Array) -> Any:
+    """What is equal for two arrays that one plan may be given."""
+    kind = np.ndarray if isinstance(x, np.generic) else type(x)  # NumPy returns both
+    return kind, tuple(x.shape), str(x.dtype), device_key(compat.device(x))
+
+
+def _replaced_in_tuple(x: Any, new: Callable[[Any], Any]) -> Any:
+    if not isinstance(x, tuple):
+        return new(x)
+    parts = [_replaced_in_tuple(part, new) for part in x]
+    return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
+
+
+class _Call:
+    """The parts of `recorded_call`, and what they share."""
+
+    def __init__(
+        self,
+        roots: Sequence[Any],
+        done: Sequence[Any],
+        varying: Collection[tuple[int, Any]],
+    ) -> None:
+        self.survey = partial(survey, *roots, varying=varying)
+        self.recorder = Recorder(done)
+        self.before = self.survey()
+        self.snapshot = self.before.snapshot()
+        self.start = list(self.snapshot)
+        self.written: set[tuple[int, Any]] = set()
+        self.varying: set[tuple[int, Any]] = set()
+        self.in_action = False
+        self.cells: list[list[Place]] = []
+        self.states: list[RecordedArray] = []
+        self.held: list[Array] = []
+        self.initial: list[Value] = []
+        self.of_place: dict[tuple[int, Any], int] = {}
+        self.tuples: list[tuple[Place, Any]] = []
+        self.in_place_of: Callable[[Any], Any] = unwrapped
+        self.presence = tuple(place.get() is not None for place in self.before.gradients)
+        self.cell_keys = cell_keys(self.before)
+        self.recorder.watch = self.watch
+
+    def watch(self) -> None:
+        """Note what changes within an action. It is called before and after each of them."""
+        if self.in_action:
+            for entry, _, _ in self.before.changed_since(self.snapshot):
+                self.written.add(entry.place.id)
+        self.snapshot = self.before.snapshot()
+        self.in_action = not self.in_action
+
+    def replace_states(self) -> None:
+        """Put a RecordedArray into each cell."""
+        number: dict[int, int] = {}
+        for place in [*self.before.cells, *self.before.gradients]:
+            x = place.get()
+            if x is None or isinstance(x, Variable):  # its array is in a cell of its own
+                continue
+            if id(x) not in number:
+                number[id(x)] = len(self.states)
+                self._add_state(unwrapped(x), place.name)
+            i = number[id(x)]
+            if place.is_settable:
+                self.cells[i].append(place)
+                self.of_place[place.id] = i
+            else:
+                self.recorder.known[id(x)] = self.initial[i]
+        recorded = {key: self.states[i] for key, i in number.items()}
+        self.in_place_of = lambda x: recorded.get(id(x), x) if is_array(x) else x
+        for x, places in zip(self.states, self.cells, strict=True):
+            for place in places:
+                place.set(x)
+        for place in self.before.tuples:
+            tuple_of_arrays = place.get()
+            self.tuples.append((place, tuple_of_arrays))
+            place.set(_replaced_in_tuple(tuple_of_arrays, self.in_place_of))
+
+    def _add_state(self, x: Array, name: str) -> None:
+        value = Value(tuple(x.shape), x.dtype, "state", len(self.states), name=name)
+        self.initial.append(value)
+        self.states.append(self.recorder.wrap(x, value))
+        self.cells.append([])
+        self.held.append(x)
+
+    def restore(self) -> dict[tuple[int, Any], tuple[Place, Value]]:
+        """Put the libraries' arrays back; returns the places that hold recorded arrays at the end."""
+        found: dict[tuple[int, Any], tuple[Place, Value]] = {}
+        for place, tuple_of_arrays in self.tuples:
+            place.set(tuple_of_arrays)
+        for places in self.cells:
+            for place in places:
+                self._restore(place, found)
+        after = self.survey()
+        for place in [*after.cells, *after.gradients]:
+            self._restore(place, found)
+        for place, _, value, _ in after.entries:
+            if type(value) is RecordedNumber:
+                place.set(value.number)
+                self.recorder.failures.append(_kept_number(place))
+        self.after = after
+        return found
+
+    def _restore(self, place: Place, found: dict[tuple[int, Any], tuple[Place, Value]]) -> None:
+        x = place.get()
+        if isinstance(x, Variable):  # the gradient of `backward(create_graph=True)`
+            if isinstance(x.data, RecordedArray):
+                found[place.id] = (place, x.data.value)
+                x.data = as_array(x.data.array)
+            return
+        if not isinstance(x, RecordedArray):
+            return
+        if x.stale and x.recorder is self.recorder:
+            self.recorder.failures.append(_stale(place, x.stale))
+        if not place.is_settable:
+            return
+        place.set(as_array(x.array))  # a state remains an array where NumPy returns a scalar
+        if x.recorder is self.recorder:
+            found[place.id] = (place, x.value)
+
+    def changes(self) -> dict[tuple[int, Any], str]:
+        """What the step has changed outside of actions, apart from arrays."""
+        found = {}
+        for entry, _, now in self.before.changed_since(self.snapshot):
+            found[entry.place.id] = now
+        for entry, _, now in self.before.changed_since(self.start):
+            if entry.place.id not in self.written:
+                found[entry.place.id] = now
+        named = {}
+        for entry, before in zip(self.before.entries, self.start, strict=True):
+            if entry.place.id in found:
+                now = found[entry.place.id]
+                if isinstance(before, np.generic) and isinstance(now, (np.generic, np.ndarray)):
+                    self.varying.add(entry.place.id)
+                    continue
+                named[entry.place.id] = _described_change(entry.place.name, entry.kind, before, now)
+        return named
+
+
+def _described_change(name: str, kind: str, before: Any, now: Any) -> str:
+    if kind == "keys" and isinstance(now, int):
+        return f"the step changes the length of {name} from {before} to {now}"
+    if kind == "keys":
+        return f"the step changes the keys of {name} from {_short(before)} to {_short(now)}"
+    return f"the step changes {name} from {_short(before)} to {_short(now)}"
+
+
+def _short(x: Any) -> str:
+    if not isinstance(x, (*SCALARS, tuple, frozenset)):
+        return f"a {type(x).__name__}"
+    text = repr(x)
+    return text if len(text) <= 50 else text[:47] + "..."
+
+
+def _kept_number(place: Place) -> Failure:
+    what = f"the step keeps a number of each_step in {place.name}"
+    return Failure("", what, "Assign it in the action itself.")
+
+
+def _stale(place: Place, line: str) -> Failure:
+    what = f"changes the memory of {place.name} through another array"
+    return Failure(line, what, "Assign to the array itself.")
+
+
+def recorded_call(
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    options: Mapping[str, Any] | None = None,
+    done: Sequence[Any] = (),
+    varying: Collection[tuple[int, Any]] = (),
+) -> Recording:
+    """Call the function, and record it.
+
+    Parameters
+    ----------
+    function : function
+    args, options
+        What it is called with.
+    done : sequence
+        The results of the first actions of `each_step`, which ran already for this call.
+    varying : collection of Place ids
+        See `survey`.
+    """
+    options = dict(options or {})
+    with record_lock:
+        call = _Call(roots_of(function, args, options), done, varying)
+        arguments: list[Value] = []
+        given = [replaced(x, _argument(call.recorder, arguments)) for x in (tuple(args), options)]
+        found: dict[tuple[int, Any], tuple[Place, Value]] = {}
+        with _replaced(call, found), call.recorder:
+            if isinstance(function, partial):  # its arrays are arguments that it has already
+                first = replaced(function.args, call.in_place_of)
+                more = replaced(function.keywords, call.in_place_of)
+                result = function.func(*first, *given[0], **{**more, **given[1]})
+            else:
+                result = function(*given[0], **given[1])
+    return _finished(call, arguments, result, found)
+
+
+@contextmanager
+def _replaced(call: _Call, found: dict[Any, Any]) -> Iterator[None]:
+    """A block in which cells hold recording arrays; at its end, `found` has those that were there."""
+    try:
+        call.replace_states()
+        yield
+    finally:
+        found.update(call.restore())
+
+
+def _argument(recorder: Recorder, arguments: list[Value]) -> Callable[[Any], Any]:
+    def wrapped(x: Any) -> Any:
+        if not is_argument(x):
+            return x
+        array = unwrapped(x.data if isinstance(x, Variable) else x)
+        value = Value(tuple(array.shape), array.dtype, "argument", len(arguments))
+        arguments.append(value)
+        recorded = recorder.wrap(array, value)
+        return variable_of(recorded, None) if isinstance(x, Variable) else recorded
+
+    return wrapped
+
+
+def _finished(
+    call: _Call,
+    arguments: list[Value],
+    result: Any,
+    found: dict[tuple[int, Any], tuple[Place, Value]],
+) -> Recording:
+    """The recording of a call that has returned."""
+    recorder = call.recorder
+    for x in leaves(result):
+        if not (isinstance(x, (Variable, type, *SCALARS)) or is_array(x) or is_dtype(x)):
+            what = f"the step returns a {type(x).__name__}"
+            advice = "Return arrays, Variables, numbers, or tuples, lists and dicts of these."
+            recorder.failures.append(Failure("", what, advice))
+    tree = replaced(result, value_of)
+    outputs = [x for x in leaves(tree) if isinstance(x, Value) and x.source != "host"]
+    updates, writes, gradients = _new_arrays(call, found)
+    program = Program(
+        arguments, call.initial, recorder.hosts, recorder.operations, outputs, updates
+    )
+    recording = Recording(
+        replaced(result, plain), program, call.cells, tree, recorder, call.before, call.presence
+    )
+    used = {id(x) for operation in program.operations for x in operation.inputs()}
+    recording.writes = writes
+    recording.gradients = [(place, value, id(value) in used) for place, value in gradients]
+    recording.written = call.written
+    recording.changes = call.changes()
+    recording.varying = call.varying
+    recording.cell_keys = call.cell_keys
+    recording.held = [
+        x if not places else None for x, places in zip(call.held, call.cells, strict=True)
+    ]
+    return recording
+
+
+def _new_arrays(call: _Call, found: dict[tuple[int, Any], tuple[Place, Value]]) -> tuple[
+    dict[int, Value], list[tuple[Place, Value]], list[tuple[Place, Value]]
+]:  # fmt: skip
+    """The new values of states; of places that are no cells of a state; and of gradients."""
+    updates: dict[int, Value] = {}
+    writes: list[tuple[Place, Value]] = []
+    gradients: list[tuple[Place, Value]] = []
+    for i, places in enumerate(call.cells):
+        if not places and call.states[i].value is not call.initial[i]:
+            what = f"the step changes {call.initial[i].name} in place, in a tuple"
+            call.recorder.failures.append(Failure("", what, "Keep it in a list."))
+        places = [place for place in places if not place.is_gradient]
+        final = [found[place.id][1] if place.id in found else None for place in places]
+        if not places:
+            continue
+        if all(value is final[0] for value in final) and final[0] is not None:
+            if final[0] is not call.initial[i]:
+                updates[i] = final[0]
+                _require_own(call, i, final[0])
+            continue
+        for place, value in zip(places, final, strict=True):
+            if value is not None and value is not call.initial[i]:
+                writes.append((place, value))
+    for place_id, (place, value) in found.items():
+        if place.is_gradient:
+            state = call.of_place.get(place_id)
+            if state is None or value is not call.initial[state]:
+                gradients.append((place, value))
+        elif place_id not in call.of_place:
+            writes.append((place, value))
+    return updates, writes, gradients
+
+
+def _require_own(call: _Call, i: int, value: Value) -> None:
+    """Note that a replay cannot do what the step does, if two states are one array afterwards."""
+    if value.source == "state" and library_of(call.states[i].array).mutable:
+        what = f"the step stores the array of {value.name} in {call.initial[i].name} too"
+        advice = "Store a copy, F.asarray(x, copy=True): what changes one would change the other."
+        call.recorder.failures.append(Failure("", what, advice))
+
+
+def value_of(x: Any) -> Any:
+    """The Value of a recorded array or number, or of the array in a Variable."""
+    if isinstance(x, Variable):
+        return Constant(x.data.value) if isinstance(x.data, RecordedArray) else x
+    return x.value if isinstance(x, RecordedArray) or type(x) is RecordedNumber else x
+
+
+def plain(x: Any) -> Any:
+    """A result without recording arrays; Variables become constants."""
+    if isinstance(x, Variable):
+        if isinstance(x.data, RecordedArray):
+            return constant(x.data.array)
+        return constant(x.data) if x.node is not None else x
+    return unwrapped(x)

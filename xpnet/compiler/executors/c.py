@@ -1,0 +1,337 @@
+"""The C executor: a plan that a small C library carries out, with calls of NumPy where it must.
+
+A step takes one call of the library if C has all of its operations; else C, NumPy, C in turns. Python's
+lock is released while C computes.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from xpnet._typing import Array
+from xpnet.compiler.c import (
+    lower_chains,  # noqa: F401 - each adds to what C has
+    lower_gathers,  # noqa: F401
+    lower_heads,  # noqa: F401
+    lower_moves,  # noqa: F401
+    lower_products,  # noqa: F401
+    lower_reductions,  # noqa: F401
+    lower_windows,  # noqa: F401
+)
+from xpnet.compiler.c.blas import find_blas
+from xpnet.compiler.c.encode import Encoded, Failure, chosen
+from xpnet.compiler.c.load import Library, find
+from xpnet.compiler.c.lowering import Call, Instruction, Number, lower
+from xpnet.compiler.c.memory import (
+    ALIGNMENT,
+    View,
+    aligned_empty,
+    contiguous_strides,
+)
+from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.record import Program, replaced
+from xpnet.errors import CompileError, IndexingError
+
+__all__ = ["CExecutor"]
+
+
+class CExecutor(Executor):
+    """Runs a Program of NumPy arrays by the C library.
+
+    Two runs at the same time would use the same memory: the caller sees to it that they take turns.
+
+    Parameters
+    ----------
+    program : Program
+        Cleaned, for "c".
+    library : Library, optional
+        By default the one that `xpnet.compiler.c.load.find` finds.
+
+    Raises
+    ------
+    CompileError
+        If there is no library.
+    """
+
+    name: ClassVar[str] = "c"
+    in_place: ClassVar[bool] = True
+
+    def __init__(self, program: Program, library: Library | None = None) -> None:
+        super().__init__(program)
+        found = find() if library is None else library
+        if found is None:
+            raise CompileError("There is no C library: see `xpnet doctor`.")
+        self.library = found
+        lowered = lower(program, found, find_blas())
+        self._steps: list[Instruction | Call] = []
+        for step in lowered.steps:
+            self._steps += [step] if isinstance(step, Call) else chosen(found, step)
+        self._arena = aligned_empty(lowered.arena_bytes)
+        self._scratch = aligned_empty(lowered.scratch_bytes)
+        self._output_views = lowered.output_views
+        self._constants = lowered.constants
+        self._place_inputs()
+        self._segments: list[Encoded | _BoundCall] = []
+
+    def _place_inputs(self) -> None:
+        """Give each piece of memory a slot; those of states and arguments are filled in later."""
+        program = self.program
+        self._slot: dict[tuple[str, int], int] = {}
+        hosts = [x.index for x in program.hosts if x.dtype is not None]
+        kinds = [("state", [x.index for x in program.states])]
+        kinds.append(("argument", [x.index for x in program.arguments]))
+        kinds.append(("host", hosts))
+        kinds.append(("constant", [x.index for x in self._constants]))
+        kinds.append(("output", list(range(len(self._output_views)))))
+        for kind, indices in kinds:
+            for i in indices:
+                self._slot[kind, i] = len(self._slot) + 1
+        count = len(self._slot) + 1
+        self._slots = (ctypes.c_int64 * count)()
+        self._stay = (ctypes.c_int64 * count)()
+        self._advances = (ctypes.c_int64 * count)()
+        self._numbers = (ctypes.c_double * max(len(program.hosts), 1))()
+        self._failure = Failure()
+        self._memory: dict[tuple[str, int], Array] = {}  # the bytes behind each slot
+        self._slots[0] = self._arena.ctypes.data
+        for constant in self._constants:
+            self._fill("constant", constant.index, constant.array)
+        self._results = []
+        for i, view in enumerate(self._output_views):
+            self._fill("output", i, aligned_empty(view.memory.size))
+            self._results.append(view.in_memory(self._memory["output", i]))
+        self._array_hosts = hosts
+        self._number_hosts = [x.index for x in program.hosts if x.dtype is None]
+
+    def _fill(self, kind: str, index: int, array: Array) -> None:
+        """Let a slot point to an array."""
+        self._slots[self._slot[kind, index]] = array.ctypes.data
+        self._memory[kind, index] = array.reshape(-1).view(np.uint8)
+
+    def _locate(self, view: View) -> tuple[int, int]:
+        memory = view.memory
+        if memory.kind == "arena":
+            return 0, memory.offset + view.offset
+        return self._slot[memory.kind, memory.index], view.offset
+
+    # ---- state -----------------------------------------------------------------------------------
+
+    def bind(self, states: Sequence[Array]) -> list[Array]:
+        """Take over the state: what the step changes is moved to aligned memory."""
+        changed = set(self.program.updates)
+        self.states = [
+            x if _is_suitable(x, i in changed) else _aligned_copy(x) for i, x in enumerate(states)
+        ]
+        for i, x in enumerate(self.states):
+            self._fill("state", i, x)
+        if not self._segments:
+            self._segments = self._encode()
+        for segment in self._segments:
+            if isinstance(segment, _BoundCall):
+                segment.bind(self)
+        return self.states
+
+    def _encode(self) -> "list[Encoded | _BoundCall]":
+        """The steps as calls: of the library for as many instructions as possible, and of NumPy."""
+        segments: list[Encoded | _BoundCall] = []
+        run: list[Instruction] = []
+        for step in [*self._steps, None]:
+            if isinstance(step, Instruction):
+                run.append(step)
+                continue
+            if run:
+                segments.append(self._encoded(run))
+                run = []
+            if step is not None:
+                segments.append(_BoundCall(step))
+        return segments
+
+    def _encoded(self, run: list[Instruction]) -> Encoded:
+        return Encoded(
+            self.library,
+            run,
+            self._locate,
+            len(self._slots),
+            len(self.program.hosts),
+            self._scratch,
+        )
+
+    def array(self, view: View) -> Array | None:
+        """The array that a view stands for; None for an argument or a host's array, not known yet."""
+        if view.memory.kind == "arena":
+            start = view.memory.offset
+            return view.in_memory(self._arena[start : start + max(view.memory.size, 1)])
+        if view.memory.kind in ("argument", "host"):
+            return None
+        return view.in_memory(self._memory[view.memory.kind, view.memory.index])
+
+    # ---- runs ------------------------------------------------------------------------------------
+
+    def run(self, arguments: Sequence[Array], hosts: Sequence[Array | float]) -> list[Array]:
+        """Run one step."""
+        slots = self._slots
+        slot = self._slot
+        kept = []
+        for i, x in enumerate(arguments):
+            x = _contiguous(x)
+            slots[slot["argument", i]] = x.__array_interface__["data"][0]
+            kept.append(x)
+        for i in self._number_hosts:
+            self._numbers[i] = hosts[i]
+        for i in self._array_hosts:
+            x = _contiguous(hosts[i])
+            slots[slot["host", i]] = x.__array_interface__["data"][0]
+            self._memory["host", i] = x
+        run = self.library.c.xpnet_run
+        failure = ctypes.byref(self._failure)
+        for segment in self._segments:
+            if isinstance(segment, _BoundCall):
+                segment.run(kept, hosts, self._memory)
+            elif run(segment.address, slots, self._stay, self._numbers, 1, failure):
+                raise self._error(segment)
+        return [x.copy() for x in self._results]
+
+    def run_steps(
+        self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
+    ) -> list[list[Array]]:
+        """Run several steps, in one call if C has all of their operations."""
+        steps = len(hosts)
+        if len(self._segments) != 1 or isinstance(self._segments[0], _BoundCall) or steps == 0:
+            return super().run_steps(arguments, hosts)
+        kept = [_contiguous(x) for x in arguments]
+        for i, x in enumerate(kept):
+            self._move("argument", i, x)
+        for i in self._array_hosts:
+            stacked = np.stack([np.asarray(row[i]) for row in hosts])
+            self._move("host", i, stacked)
+            kept.append(stacked)
+        numbers = np.zeros((steps, max(len(self.program.hosts), 1)))
+        for i in self._number_hosts:
+            numbers[:, i] = [row[i] for row in hosts]
+        results = [np.empty((steps, *x.shape), x.dtype) for x in self._output_views]
+        for i, x in enumerate(results):
+            self._move("output", i, x)
+        segment = self._segments[0]
+        states = list(self._slots)
+        failed = self.library.c.xpnet_run(
+            segment.address,
+            self._slots,
+            self._advances,
+            numbers.ctypes.data,
+            steps,
+            ctypes.byref(self._failure),
+        )
+        self._slots[:] = states
+        for i, array in enumerate(self._results):
+            self._slots[self._slot["output", i]] = array.ctypes.data
+        if failed:
+            raise self._error(segment)
+        return [[x[i] for x in results] for i in range(steps)]
+
+    def _move(self, kind: str, index: int, stacked: Array) -> None:
+        """Let a slot move along the first axis of an array from step to step."""
+        place = self._slot[kind, index]
+        self._slots[place] = stacked.ctypes.data
+        self._advances[place] = stacked.strides[0] if len(stacked) > 1 else 0
+
+    def _error(self, segment: Encoded) -> Exception:
+        """The error that an operation reported."""
+        instruction = segment.instructions[self._failure.instruction]
+        return IndexingError(
+            f"An index is out of range: {self._failure.value} at position {self._failure.position}, "
+            f"at {instruction.where or instruction.name}."
+        )
+
+    # ---- what is shown ---------------------------------------------------------------------------
+
+    def describe(self) -> list[str]:
+        """Lines for `print(plan)`: what runs where, and why."""
+        calls = [x.operation for x in self._steps if isinstance(x, Call)]
+        lines = [f"executor: c, {self.library.origin} for {self.library.variant}"]
+        lines.append(f"{len(self._steps) - len(calls)} instructions, {len(calls)} calls of NumPy")
+        lines += [f"NumPy computes {x.name}, at {x.where}" for x in calls]
+        lines.append(f"arena: {self._arena.nbytes} bytes")
+        return lines
+
+
+class _BoundCall:
+    """A call of NumPy within a plan."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._args: Any = None
+        self._options: Any = None
+        self._targets: list[Array] = []
+
+    def bind(self, executor: CExecutor) -> None:
+        """Find the arrays that the views stand for; arguments and host values stay as they are."""
+
+        def found(x: Any) -> Any:
+            if not isinstance(x, View):
+                return x
+            array = executor.array(x)
+            return x if array is None else array
+
+        self._args = replaced(self._call.args, found)
+        self._options = replaced(self._call.options, found)
+        self._targets = [executor.array(x) for x in self._call.targets]
+
+    def run(
+        self,
+        arguments: Sequence[Array],
+        hosts: Sequence[Array | float],
+        memory: dict[tuple[str, int], Array],
+    ) -> None:
+        """Call the function, and copy its results to where they belong."""
+
+        def given(x: Any) -> Any:
+            if isinstance(x, Number):
+                return hosts[x.index]
+            if not isinstance(x, View):
+                return x
+            index = x.memory.index
+            whole = arguments[index] if x.memory.kind == "argument" else memory["host", index]
+            return x.in_memory(whole.reshape(-1).view(np.uint8))
+
+        operation = self._call.operation
+        result = operation.function(*replaced(self._args, given), **replaced(self._options, given))
+        arrays = [x for x in _arrays(operation.result, result)]
+        for target, x in zip(self._targets, arrays, strict=True):
+            target[...] = x
+
+
+def _arrays(expected: Any, result: Any) -> list[Array]:
+    """The arrays of a result, in the places where a Value is expected."""
+    from xpnet.compiler.record import Value, leaves
+
+    pairs = zip(leaves(expected), leaves(result), strict=True)
+    return [x for value, x in pairs if isinstance(value, Value)]
+
+
+def _contiguous(x: Any) -> Array:
+    """A NumPy array with row-major memory: the same one if it can be."""
+    if type(x) is np.ndarray:
+        flags = x.flags
+        if flags.c_contiguous and flags.aligned:
+            return x
+    return np.require(np.asarray(x), requirements=("C", "A"))
+
+
+def _is_suitable(x: Array, changed: bool) -> bool:
+    """Whether an array of the state can stay where it is."""
+    if not changed:
+        return bool(x.flags.c_contiguous and x.flags.aligned)
+    aligned = x.__array_interface__["data"][0] % ALIGNMENT == 0
+    return bool(x.flags.c_contiguous and x.flags.writeable and (aligned or x.size == 0))
+
+
+def _aligned_copy(x: Array) -> Array:
+    """The same numbers, row-major, in memory of their own."""
+    memory = aligned_empty(x.nbytes)
+    size = x.dtype.itemsize
+    strides = tuple(size * s for s in contiguous_strides(x.shape))
+    made = np.ndarray(x.shape, x.dtype, memory, 0, strides)
+    made[...] = x
+    return made

@@ -1,0 +1,293 @@
+"""Operations of a program merged into kernels for CuPy.
+
+    chain                             one ElementwiseKernel
+    chain, column sums                one launch: `Columns`
+    product with few terms, the same  one launch: `Columns`
+    chain, cross entropy, its gradient, column sums    one launch: `Head`
+    update                            in place, on the arrays of the state
+
+The result is a program too, whose operations have these kernels as their functions.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from xpnet._typing import Array
+from xpnet.compiler.executors.cuda_chain import TYPES, chain_kernel, has_code
+from xpnet.compiler.executors.cuda_matrix import (
+    MOST_CLASSES,
+    MOST_SCORES,
+    MOST_TERMS,
+    Columns,
+    Head,
+    Input,
+    input_kind,
+)
+from xpnet.compiler.passes.chain import Chain
+from xpnet.compiler.passes.dead import without_dead_operations
+from xpnet.compiler.passes.rewriting import Rewriting, readers
+from xpnet.compiler.record import Operation, Program, Value, leaves
+from xpnet.kernels.update import Move, update
+
+__all__ = ["fused"]
+
+MOST_ROWS = 1024  # of a chain whose columns are added up: few blocks compute it
+
+
+def fused(program: Program) -> Program:
+    """The program with kernels for CuPy, and the same results but for rounding.
+
+    Parameters
+    ----------
+    program : Program
+        Cleaned for "cupy": its elementwise operations are in chains.
+    """
+    program = _with_heads(program)
+    program = _with_columns(program)
+    program = without_dead_operations(program)
+    return _with_functions(program)
+
+
+class _Uses:
+    """Who reads the values of a program."""
+
+    def __init__(self, program: Program) -> None:
+        self.readers = readers(program)
+        self.kept = {*program.outputs, *program.updates.values()}
+
+    def only(self, value: Value) -> Operation | None:
+        """The one operation that reads a value; None if there are others, or if it is a result."""
+        found = self.readers.get(value, [])
+        return found[0] if len(found) == 1 and value not in self.kept else None
+
+
+# --- heads -----------------------------------------------------------------------------------------
+
+
+def _with_heads(program: Program) -> Program:
+    """The program with one operation for each cross entropy, its gradient, and the scores."""
+    uses = _Uses(program)
+    absorbed: set[Operation] = set()
+    heads: dict[Operation, tuple[Operation, Operation, Operation | None]] = {}
+    for operation in program.operations:
+        found = _head(operation, uses) if operation.name == "cross_entropy" else None
+        if found is not None:
+            heads[operation] = found
+            absorbed.update(x for x in found if x is not None)
+    if not heads:
+        return program
+    rewriting = Rewriting(program)
+    for operation in program.operations:
+        if operation in heads:
+            _append_head(rewriting, operation, *heads[operation])
+        elif operation not in absorbed:
+            rewriting.copy(operation)
+    return rewriting.program()
+
+
+def _head(loss: Operation, uses: _Uses) -> tuple[Operation, Operation, Operation | None] | None:
+    """The chain, the gradient, and the column sums that belong to a cross entropy, if they fit."""
+    x, t = loss.args
+    chain = x.operation
+    kept = loss.outputs[1]
+    gradient = uses.only(kept)
+    if chain is None or gradient is None or gradient.name != "cross_entropy_gradient":
+        return None
+    if not _is_scores(x) or not _is_class_numbers(t) or not _fits(chain):
+        return None
+    if x in uses.kept or not set(uses.readers[x]) <= {loss, gradient}:
+        return None
+    if len(chain.outputs) != 1 or gradient.args[1:3] != (x, t) or not _is_number(gradient.args[0]):
+        return None
+    sums = [y for y in uses.readers.get(gradient.outputs[0], []) if y.name == "column_sums"]
+    return chain, gradient, sums[0] if sums else None
+
+
+def _is_scores(x: Value) -> bool:
+    if len(x.shape) != 2 or str(x.dtype) not in ("float32", "float64"):
+        return False
+    rows, classes = x.shape
+    return 0 < classes <= MOST_CLASSES and 0 < rows * classes <= MOST_SCORES
+
+
+def _is_class_numbers(t: Value) -> bool:
+    return len(t.shape) == 1 and "int" in str(t.dtype)
+
+
+def _is_number(x: Any) -> bool:
+    """Whether x is a number of the host."""
+    return isinstance(x, (int, float)) or (isinstance(x, Value) and x.dtype is None)
+
+
+def _append_head(
+    rewriting: Rewriting,
+    loss: Operation,
+    chain: Operation,
+    gradient: Operation,
+    sums: Operation | None,
+) -> None:
+    inputs = _inputs(chain)
+    target = str(loss.args[1].dtype)
+    x = loss.args[0]
+    kernel = Head(chain.options["chain"], inputs, target, sums is not None, x.dtype)
+    args = [loss.args[1], gradient.args[0], *chain.args]
+    outputs = [loss.outputs[0], gradient.outputs[0]]
+    if sums is not None:
+        outputs.append(sums.outputs[0])
+    _append(rewriting, "head", kernel, args, outputs, loss.where)
+
+
+# --- chains with column sums -----------------------------------------------------------------------
+
+
+def _with_columns(program: Program) -> Program:
+    """The program with one operation for each chain, and the sums of its results' columns."""
+    uses = _Uses(program)
+    sums = {x: found for x in program.operations if (found := _sums_of(x, uses))}
+    products = {x: _product_of(x, uses) for x in sums}
+    absorbed = {one for found in sums.values() for one in found}
+    absorbed |= {x for x in products.values() if x is not None}
+    rewriting = Rewriting(program)
+    for operation in program.operations:
+        if operation in sums:
+            _append_columns(rewriting, operation, sums[operation], products[operation])
+        elif operation not in absorbed:
+            rewriting.copy(operation)
+    return rewriting.program()
+
+
+def _sums_of(operation: Operation, uses: _Uses) -> list[Operation]:
+    """The operations that add up the columns of a chain's results, if one kernel can do both."""
+    if operation.name != "chain" or not _fits(operation):
+        return []
+    rows = 1
+    for n in operation.outputs[0].shape[:-1]:
+        rows *= n
+    if rows > MOST_ROWS or rows == 0:
+        return []
+    found = []
+    for y in operation.outputs:
+        if str(y.dtype) in ("float32", "float64"):
+            found += [x for x in uses.readers.get(y, []) if x.name == "column_sums"]
+    if len({str(x.outputs[0].dtype) for x in found}) != 1:
+        return []
+    return found
+
+
+def _product_of(chain: Operation, uses: _Uses) -> Operation | None:
+    """A product with few terms, of a matrix and a transposed one, that only this chain reads."""
+    for x in chain.inputs():
+        product = x.operation
+        if product is None or product.name != "matmul" or uses.only(x) is not chain:
+            continue
+        a, b = product.args
+        transposed = b.operation
+        is_transposed = transposed is not None and transposed.name == "matrix_transpose"
+        if is_transposed and len(a.shape) == len(b.shape) == 2 and a.shape[1] <= MOST_TERMS:
+            if x.shape == chain.outputs[0].shape and a.dtype == b.dtype == x.dtype:
+                return product
+    return None
+
+
+def _append_columns(
+    rewriting: Rewriting, chain: Operation, sums: list[Operation], product: Operation | None
+) -> None:
+    inputs = _inputs(chain)
+    args: list[Any] = []
+    for n, x in enumerate(chain.args):
+        if product is not None and x is product.outputs[0]:
+            inputs[n] = Input("product", str(x.dtype))
+            a, b = product.args
+            args += [a, b.operation.args[0]]
+        else:
+            args.append(x)
+    results = dict(zip(chain.outputs, chain.options["chain"].results, strict=True))
+    registers = tuple(results[x.args[0]] for x in sums)
+    kernel = Columns(chain.options["chain"], inputs, registers, sums[0].outputs[0].dtype)
+    outputs = [*chain.outputs, *(x.outputs[0] for x in sums)]
+    _append(rewriting, "columns", kernel, args, outputs, chain.where)
+
+
+# --- common to both --------------------------------------------------------------------------------
+
+
+def _fits(operation: Operation) -> bool:
+    """Whether an operation is a chain that a kernel over a matrix can compute."""
+    if operation.name != "chain":
+        return False
+    chain = operation.options["chain"]
+    if len(chain.shape) < 2 or not _has_code(chain):
+        return False
+    dtypes = {str(x) for x in (*chain.inputs, *(step.dtype for step in chain.steps))}
+    if "float16" in dtypes:
+        return False
+    kinds = [input_kind(x.shape, chain.shape) for x in operation.args if x.dtype is not None]
+    return None not in kinds
+
+
+def _inputs(operation: Operation) -> list[Input]:
+    """How the inputs of a chain lie along its matrix."""
+    found = []
+    for x in operation.args:
+        if x.dtype is None:
+            found.append(Input("number", ""))
+        else:
+            kind = input_kind(x.shape, operation.options["chain"].shape)
+            found.append(Input(kind or "all", str(x.dtype)))
+    return found
+
+
+def _has_code(chain: Chain) -> bool:
+    """Whether all steps have CUDA code."""
+    dtypes: list[Any] = [*chain.inputs, *(None for _ in chain.numbers)]
+    for step in chain.steps:
+        operands = [dtypes[i] for i in step.registers]
+        if not has_code(step.name, operands, step.dtype):
+            return False
+        dtypes.append(step.dtype)
+    return all(x is None or str(x) in TYPES for x in chain.inputs)
+
+
+def _append(
+    rewriting: Rewriting,
+    name: str,
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    outputs: Sequence[Value],
+    where: str,
+) -> None:
+    """Append an operation with values of the given program."""
+    new = Operation(name, function, tuple(rewriting.value(x) for x in args), where=where)
+    new.outputs = [rewriting.output(old, new, n) for n, old in enumerate(outputs)]
+    new.result = tuple(new.outputs)
+    rewriting.operations.append(new)
+
+
+# --- functions -------------------------------------------------------------------------------------
+
+
+def _with_functions(program: Program) -> Program:
+    """The program with the function of each operation that has a kernel of its own."""
+    last = {x: i for i, operation in enumerate(program.operations) for x in operation.inputs()}
+    kept = {*program.outputs}
+    operations = []
+    for i, operation in enumerate(program.operations):
+        if operation.name == "chain" and _has_code(operation.options["chain"]):
+            kernel = chain_kernel(operation.options["chain"])
+            operation = replace(operation, function=kernel, options={})
+        elif operation.name == "update":
+            changed = [x for move in operation.args[3] for x in leaves((move[0], move[2]))]
+            if all(x.source == "state" and last[x] == i and x not in kept for x in changed):
+                operation = replace(operation, function=_updated_in_place)
+        operations.append(operation)
+    return replace(program, operations=operations)
+
+
+def _updated_in_place(
+    formula: str, numbers: Mapping[str, float], slots: tuple[str, ...], moves: list[Move]
+) -> list[tuple[Array, list[Array]]]:
+    """The kernel `update` on the arrays of the state: they are the new state too."""
+    left = update(formula, numbers, slots, moves)
+    assert not left, "the recording has only moves that the kernel can make"
+    return [(p, state) for p, _, state in moves]

@@ -1,0 +1,44 @@
+"""The CuPy executor: few launches in each step.
+
+On a GPU a launch takes microseconds of the host however small the arrays. So chains, and what surrounds
+them, become one launch each (see `cuda_fusion`), and the update of all parameters is one. Numbers of
+the host are arguments of launches: nothing is copied for them, and nothing waits.
+
+The update writes to the arrays of the state. All other results are new arrays, which CuPy's memory pool
+provides without a call of CUDA.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from xpnet._libraries.devices import call_on_their_device, known
+from xpnet._typing import Array
+from xpnet.compiler.executors.cuda_fusion import fused
+from xpnet.compiler.executors.library import LibraryExecutor
+from xpnet.compiler.record import Program
+
+__all__ = ["CuPyExecutor"]
+
+
+class CuPyExecutor(LibraryExecutor):
+    """Runs the program as kernels of CuPy, merged where one launch can do the work of several."""
+
+    name: ClassVar[str] = "cupy"
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(fused(program))
+
+    def run(self, arguments: Sequence[Array], hosts: Sequence[Any]) -> list[Array]:
+        """Run one step on the device of the state: see `Executor.run`."""
+        if not known.several:
+            return super().run(arguments, hosts)
+        arrays = [*self.states, *arguments]
+        return call_on_their_device(
+            lambda *_: super(CuPyExecutor, self).run(arguments, hosts), arrays
+        )
+
+    def describe(self) -> list[str]:
+        """Lines for `print(plan)`: how many operations are launched in each step."""
+        views = ("matrix_transpose", "reshape", "getitem", "permute_dims", "expand_dims", "squeeze")
+        launched = [x for x in self.program.operations if x.name not in views]
+        return [f"executor: cupy ({len(launched)} operations on the device in each step)"]

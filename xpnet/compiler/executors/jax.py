@@ -1,0 +1,142 @@
+"""The JAX executor: the whole step is one function, which XLA compiles.
+
+Eager JAX compiles each operation and starts it on its own. `jax.jit` traces the program once, and XLA
+merges what it can. Host numbers are arguments of weak type, like any Python number in JAX: they take
+the dtype of the array that they are combined with, and another number does not compile anew.
+
+No argument is donated. XLA could then write the new state into the memory of the old one, but somebody
+else may hold the old array (`before = layer.weight.data`), which JAX would make unusable.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from typing import Any, ClassVar
+
+from xpnet._typing import Array, DType
+from xpnet.compiler.executors.library import LibraryExecutor
+from xpnet.compiler.record import Program, Value
+from xpnet.kernels.window import Window
+
+__all__ = ["JAXExecutor"]
+
+
+class JAXExecutor(LibraryExecutor):
+    """Runs the program as one compiled function of arguments, state and host values."""
+
+    name: ClassVar[str] = "jax"
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(_with_own_functions(program))
+        self._eager = self._step
+        self._step = import_module("jax").jit(self._eager)
+        self._scan = import_module("jax").jit(
+            partial(_scanned, self._eager, self._updated), static_argnames="length"
+        )
+        self._float = _only_float(program)
+
+    @property
+    def source(self) -> str:
+        """The Python code that JAX traces."""
+        source: str = self._eager.source  # type: ignore[attr-defined]
+        return source
+
+    def run_steps(
+        self, arguments: Sequence[Array], hosts: Sequence[Sequence[Any]]
+    ) -> list[list[Array]]:
+        """Run several steps in one call, by `jax.lax.scan`: see `Executor.run_steps`.
+
+        A scan compares the state's types before and after a step, and it has no host numbers of weak
+        type. So if the program has host numbers, and arrays of several floating-point dtypes, its
+        steps run one by one.
+        """
+        if not hosts:
+            return []
+        if self._float is None and any(x.dtype is None for x in self.program.hosts):
+            return super().run_steps(arguments, hosts)
+        stacked = [self._stacked(i, [row[i] for row in hosts]) for i in range(len(hosts[0]))]
+        outputs, states = self._scan(arguments, self.states, stacked, length=len(hosts))
+        self.states[:] = states
+        return [[x[i] for x in outputs] for i in range(len(hosts))]
+
+    def _stacked(self, i: int, values: list[Any]) -> Array:
+        """The values of a host value in each of the steps."""
+        jnp = import_module("jax.numpy")
+        if self.program.hosts[i].dtype is None:
+            return jnp.asarray(values, dtype=self._float)
+        return jnp.stack(values)
+
+    def describe(self) -> list[str]:
+        """Lines for `print(plan)`."""
+        return ["executor: jax (the step is one function, compiled by XLA)"]
+
+
+def _scanned(
+    step: Any,
+    updated: list[int],
+    arguments: Sequence[Array],
+    states: list[Array],
+    hosts: list[Array],
+    length: int,
+) -> tuple[list[Array], list[Array]]:
+    """The outputs of `length` steps, stacked, and the states after them."""
+
+    def body(states: list[Array], now: Any) -> tuple[list[Array], list[Array]]:
+        outputs, updates = step(now[0], states, now[1])
+        after = list(states)
+        for i, x in zip(updated, updates, strict=True):
+            after[i] = x
+        return after, outputs
+
+    steps = list(arguments), hosts
+    after, outputs = import_module("jax").lax.scan(body, states, steps, length=length)
+    return outputs, after
+
+
+def _with_own_functions(program: Program) -> Program:
+    """The program with other functions for what XLA computes several times faster in another way."""
+    operations = []
+    for operation in program.operations:
+        function = operation.function
+        if operation.name == "weigh" and str(operation.outputs[0].dtype) in ("float32", "float64"):
+            function = _weigh
+        operations.append(replace(operation, function=function))
+    return replace(program, operations=operations)
+
+
+def _weigh(x: Array, gy: Array, window: Window, groups: int) -> Array:
+    """The gradient of a convolution by its weights: see `xpnet.functions._windows.weigh`.
+
+    XLA has one operation for it, which takes a fifth of the time that the portable product of two large
+    matrices takes. (Its convolution itself is not faster than the portable one.)
+    """
+    jax = import_module("jax")
+    shape = (gy.shape[1], x.shape[1] // groups, *window.kernel)
+    padding = [
+        (before, (places - 1) * stride + reach - size - before)
+        for (before, _), places, stride, reach, size in zip(
+            window.padding, window.out, window.stride, window.reach, window.size, strict=True
+        )
+    ]
+
+    def convolution(W: Array) -> Array:
+        return jax.lax.conv_general_dilated(
+            x, W, window.stride, padding, rhs_dilation=window.dilation, feature_group_count=groups
+        )
+
+    transposed = jax.linear_transpose(convolution, jax.ShapeDtypeStruct(shape, x.dtype))
+    (weights,) = transposed(gy)
+    return weights
+
+
+def _only_float(program: Program) -> DType | None:
+    """The one floating-point dtype of all arrays in a program, of 32 or 64 bits; None if there is none."""
+    values: list[Value] = [*program.arguments, *program.states, *program.hosts]
+    for operation in program.operations:
+        values += [*operation.inputs(), *operation.outputs]
+    jnp = import_module("jax.numpy")
+    dtypes = {jnp.dtype(x.dtype) for x in values if x.dtype is not None}
+    floats = {dtype for dtype in dtypes if jnp.issubdtype(dtype, jnp.inexact)}
+    found = floats.pop() if len(floats) == 1 else None
+    return found if found in (jnp.dtype("float32"), jnp.dtype("float64")) else None

@@ -1,0 +1,198 @@
+"""The NumPy executor: a program as generated Python, in which every call writes into given memory.
+
+    np.matmul(x, layers_0_weight, out=matmul)
+    # t3 = add(x0, x1); t4 = maximum(t3, 0.0) (32, 32)
+    np.add(matmul, layers_0_bias, out=chain)
+    np.maximum(chain, _0_0, out=chain)
+
+The arrays are views of one arena and of the state; they and all constants are bound to names once. The
+source is in `NumPyExecutor.source`; tracebacks show its lines.
+"""
+
+import linecache
+import threading
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any, ClassVar
+
+import numpy as np  # noqa: TID251 - the executor of this library
+
+from xpnet._typing import Array
+from xpnet.compiler.buffers import ALIGNMENT
+from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.executors._numpy_memory import Memory, aligned, flat
+from xpnet.compiler.executors._numpy_source import Bound, Flat, Pieces, Source
+from xpnet.compiler.record import Program, Value, replaced
+
+__all__ = ["NumPyExecutor"]
+
+_numbers = count(1)  # of the generated sources of this process
+
+
+class NumPyExecutor(Executor):
+    """Runs a program by generated source.
+
+    Parameters
+    ----------
+    program : Program
+        Cleaned for "numpy".
+
+    Attributes
+    ----------
+    source : str
+        The source of a function of the arguments and the host values.
+    """
+
+    name: ClassVar[str] = "numpy"
+    in_place: ClassVar[bool] = True
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(program)
+        self.memory = Memory(program)
+        written = Source(self.memory)
+        self.memory.finish()
+        self._bound = written.bound
+        names = ", ".join(written.parameters)
+        body = "".join(f"    {line}\n" for line in written.lines)
+        self.source = f"def step({names}):\n{body}"
+        self._file = f"<compiled step {next(_numbers)}>"
+        linecache.cache[self._file] = (
+            len(self.source),
+            None,
+            self.source.splitlines(keepends=True),
+            self._file,
+        )
+        self._step: Callable[..., list[Array]] | None = None
+        self._lock = threading.Lock()  # two runs at once would write into the same arena
+
+    def bind(self, states: Sequence[Array]) -> list[Array]:
+        """Take over the state: into aligned memory, where it is not there yet."""
+        with self._lock:
+            if self._step is not None:
+                for own, given in zip(self.states, states, strict=True):
+                    if own is not given:
+                        np.copyto(own, given)
+                return self.states
+            self.states = self._moved(states)
+            self._step = self._compiled()
+            return self.states
+
+    def run(self, arguments: Sequence[Array], hosts: Sequence[Array | float]) -> list[Array]:
+        with self._lock:
+            if self._step is None:
+                self.states = self._moved([])
+                self._step = self._compiled()
+            return self._step(*arguments, *hosts)
+
+    def describe(self) -> list[str]:
+        return [
+            f"executor: numpy, {len(self.source.splitlines())} lines of generated source",
+            f"arena: {self.memory.arena_size} bytes; largest live set: {self.memory.live_size}",
+        ]
+
+    # --- memory -----------------------------------------------------------------------------------
+
+    def _moved(self, states: Sequence[Array]) -> list[Array]:
+        """The states, each family one behind the other, on multiples of 64 bytes."""
+        given = dict(zip(self.program.states, states, strict=True))
+        if all(_is_placed(given, group) for group in self.memory.state_groups()):
+            return list(states)
+        sizes = [sum(given[x].nbytes for x in group) for group in self.memory.state_groups()]
+        memory = aligned(sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes))
+        start = 0
+        moved: dict[Value, Array] = {}
+        for group, size in zip(self.memory.state_groups(), sizes, strict=True):
+            at = start
+            for x in group:
+                old = given[x]
+                new = memory[at : at + old.nbytes].view(old.dtype).reshape(old.shape)
+                np.copyto(new, old)
+                moved[x] = new
+                at += old.nbytes
+            start += -(-size // ALIGNMENT) * ALIGNMENT
+        return [moved[x] for x in self.program.states]
+
+    def _compiled(self) -> Callable[..., list[Array]]:
+        """The function of the source, with all names bound."""
+        arrays = _Arrays(self.memory, self.states)
+        namespace = {name: arrays.found(bound) for name, bound in self._bound.items()}
+        code = compile(self.source, self._file, "exec")
+        exec(code, namespace)  # noqa: S102 - source that this class has written
+        step: Callable[..., list[Array]] = namespace["step"]
+        return step
+
+
+def _is_placed(given: dict[Value, Array], group: list[Value]) -> bool:
+    """Whether the arrays of a family lie one behind the other, in aligned memory."""
+    at = given[group[0]].ctypes.data
+    if at % ALIGNMENT:
+        return False
+    for x in group:
+        array = given[x]
+        if array.ctypes.data != at or not array.flags.c_contiguous or not array.flags.writeable:
+            return False
+        at += array.nbytes
+    return True
+
+
+class _Arrays:
+    """The arrays that names are bound to."""
+
+    def __init__(self, memory: Memory, states: Sequence[Array]) -> None:
+        self._memory = memory
+        self._arena = aligned(memory.arena_size)
+        self._found: dict[Value, Array] = dict(zip(memory.program.states, states, strict=True))
+
+    def found(self, bound: Bound) -> Any:
+        """What a name is bound to."""
+        if bound.is_constant:
+            return bound.what
+        if isinstance(bound.what, Pieces):
+            return self._pieces(bound.what)
+        if isinstance(bound.what, Flat):
+            array = self._flat(bound.what)
+            if bound.like is not None:
+                array = self._memory.shaped(bound.like, array)
+        else:
+            array = self.array(bound.what)
+        return array if bound.change is None else bound.change(array)
+
+    def array(self, x: Value) -> Array:
+        """The array of a value."""
+        if x not in self._found:
+            self._found[x] = self._new(x)
+        return self._found[x]
+
+    def _new(self, x: Value) -> Array:
+        if x.array is not None:
+            return x.array
+        home = self._memory.home(x)
+        if home is not x:
+            return self.array(home)
+        operation = x.operation
+        if x in self._memory.roots and operation is not None:
+            args, options = replaced((operation.args, operation.options), self._array_or_self)
+            return operation.function(*args, **options)
+        return self._memory.in_arena(x, self._arena)
+
+    def _array_or_self(self, x: Any) -> Any:
+        return self.array(x) if isinstance(x, Value) else x
+
+    def _flat(self, x: Flat) -> Array:
+        if isinstance(x.of, Value):
+            return flat(self.array(x.of))
+        if isinstance(x.of, list):  # a family: as one array, from the first one's beginning
+            first = flat(self.array(x.of[0]))
+            return np.lib.stride_tricks.as_strided(first, (x.size,), (first.itemsize,))
+        start = x.of.offset
+        return self._arena[start : start + x.of.size].view(x.dtype)
+
+    def _pieces(self, pieces: Pieces) -> list[tuple[Array, ...]]:
+        arrays = [self._flat(x) for x in pieces.arrays]
+        found = []
+        for start in range(0, pieces.size, pieces.step):
+            stop = min(start + pieces.step, pieces.size)
+            found.append(
+                tuple(x[start:stop] if len(x) == pieces.size else x[: stop - start] for x in arrays)
+            )
+        return found

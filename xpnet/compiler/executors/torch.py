@@ -1,0 +1,277 @@
+"""The PyTorch executor: PyTorch's own functions, in place where an array is not needed any more.
+
+Three things take time in a small step on PyTorch. The namespace of the standard wraps each function,
+to promote dtypes as the standard says: where all dtypes are equal, PyTorch's function does the same. A
+Python number is made a tensor in each call: here it is a tensor of no axes that is made once. And new
+memory is fetched for each result: a result takes the memory of an operand that nobody reads later,
+which for large parameters is the largest share of all.
+
+The new value of a state is written over the old one wherever it is computed number by number from it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import Any, ClassVar
+
+from xpnet._typing import Array
+from xpnet.compiler.executors.library import LibraryExecutor
+from xpnet.compiler.passes.rewriting import Rewriting, readers
+from xpnet.compiler.record import Operation, Program, Value
+
+__all__ = ["TorchExecutor"]
+
+IN_PLACE = {"add": "add_", "divide": "div_", "multiply": "mul_", "subtract": "sub_"}
+"""PyTorch's methods that write the result over their first operand."""
+
+COMMUTATIVE = ("add", "multiply")
+BINARY = {"add": "add", "divide": "div", "multiply": "mul", "subtract": "sub"}
+EXTREMES = {"maximum": "maximum", "minimum": "minimum"}
+COMPARISONS = {
+    "equal": "eq",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "less": "lt",
+    "less_equal": "le",
+    "not_equal": "ne",
+}
+UNARY = ("abs", "exp", "expm1", "log", "log1p", "negative", "sqrt", "square", "tanh")
+TWO_OPERANDS = BINARY | EXTREMES | COMPARISONS
+NEVER_VIEWS = frozenset((*TWO_OPERANDS, *UNARY, "where", "matmul", "sum", "max"))
+"""Operations whose results have memory of their own."""
+
+
+class TorchExecutor(LibraryExecutor):
+    """Runs the program by PyTorch's functions, without the wrappers of a namespace."""
+
+    name: ClassVar[str] = "torch"
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(_with_results_in_place(_with_torch_functions(program)))
+        self._numbers: list[Any] = [
+            None if x.dtype is not None else _torch().zeros((), dtype=_torch().float64)
+            for x in program.hosts
+        ]
+
+    def run(self, arguments: Sequence[Array], hosts: Sequence[Any]) -> list[Array]:
+        """Run one step: see `Executor.run`."""
+        given = [
+            x if number is None else number.fill_(x)
+            for x, number in zip(hosts, self._numbers, strict=True)
+        ]
+        return super().run(arguments, given)
+
+    def describe(self) -> list[str]:
+        """Lines for `print(plan)`."""
+        functions = [x.function for x in self.program.operations]
+        count = sum(x in _in_place_functions().values() for x in functions)
+        return [f"executor: torch ({len(functions)} operations, {count} of them in place)"]
+
+
+@cache
+def _torch() -> ModuleType:
+    return import_module("torch")
+
+
+@cache
+def _in_place_functions() -> dict[str, Callable[..., Array]]:
+    tensor = _torch().Tensor
+    return {name: getattr(tensor, method) for name, method in IN_PLACE.items()}
+
+
+# --- PyTorch's functions ---------------------------------------------------------------------------
+
+
+def _with_torch_functions(program: Program) -> Program:
+    """The program with PyTorch's own functions for operations on arrays of one dtype."""
+    rewriting = Rewriting(program)
+    numbers: dict[Any, Value] = {}
+    for operation in program.operations:
+        copy = rewriting.copy(operation)
+        found = _torch_form(copy, numbers)
+        if found is not None:
+            copy.function, copy.args = found
+            copy.options = {}
+    return rewriting.program()
+
+
+def _torch_form(
+    operation: Operation, numbers: dict[Any, Value]
+) -> tuple[Callable[..., Array], tuple[Any, ...]] | None:
+    """The function and the arguments that do the same; None to leave the operation as it is."""
+    name = operation.name
+    torch = _torch()
+    if name in ("sum", "max"):
+        return _reduction(operation)
+    if name == "matrix_transpose" and len(operation.args) == 1:
+        return _matrix_transposed, operation.args
+    if operation.options:
+        return None
+    args = operation.args
+    if name in UNARY and len(args) == 1 and _is_float(args[0]):
+        return getattr(torch, name), args
+    if name == "where" and len(args) == 3 and "bool" in str(args[0].dtype):
+        operands = _of_one_dtype(args[1:], numbers)
+        return None if operands is None else (torch.where, (args[0], *operands))
+    if name in TWO_OPERANDS and len(args) == 2:
+        operands = _of_one_dtype(args, numbers)
+        return None if operands is None else (getattr(torch, TWO_OPERANDS[name]), operands)
+    return None
+
+
+def _is_float(x: Any) -> bool:
+    """Whether x is an array in 32 or 64 bits."""
+    return isinstance(x, Value) and str(x.dtype) in ("torch.float32", "torch.float64")
+
+
+def _of_one_dtype(args: Sequence[Any], numbers: dict[Any, Value]) -> tuple[Value, ...] | None:
+    """Arrays of one floating-point dtype, and numbers as arrays of it; None if dtypes differ.
+
+    A number of the host stays as it is.
+    """
+    dtypes = {x.dtype for x in args if isinstance(x, Value) and x.dtype is not None}
+    arrays = [x for x in args if isinstance(x, Value) and x.dtype is not None]
+    if len(dtypes) != 1 or not _is_float(arrays[0]):
+        return None
+    dtype = dtypes.pop()
+    operands: list[Value] = []
+    for x in args:
+        if isinstance(x, Value):
+            operands.append(x)
+        elif type(x) in (int, float):
+            operands.append(_constant(x, dtype, arrays[0], numbers))
+        else:
+            return None
+    return tuple(operands)
+
+
+def _constant(x: float, dtype: Any, like: Value, numbers: dict[Any, Value]) -> Value:
+    """A number as an array without axes, on the CPU, where every device's functions take it."""
+    key = type(x), repr(x), dtype
+    if key not in numbers:
+        array = _torch().tensor(x, dtype=dtype)
+        numbers[key] = Value((), dtype, "constant", array=array)
+    return numbers[key]
+
+
+def _reduction(
+    operation: Operation,
+) -> tuple[Callable[..., Array], tuple[Any, ...]] | None:
+    x = operation.args[0]
+    options = dict(operation.options)
+    axis = options.pop("axis", None)
+    keepdims = options.pop("keepdims", False)
+    if options or len(operation.args) != 1 or not _is_float(x):
+        return None
+    if operation.outputs[0].dtype != x.dtype or axis is None or x.shape == ():
+        return None
+    function = _torch().sum if operation.name == "sum" else _torch().amax
+    return function, (x, axis, keepdims)
+
+
+def _matrix_transposed(x: Array) -> Array:
+    return x.mT
+
+
+# --- results in place ------------------------------------------------------------------------------
+
+
+def _with_results_in_place(program: Program) -> Program:
+    """The program with functions that write a result over an operand that nobody reads later."""
+    last = {x: i for i, operation in enumerate(program.operations) for x in operation.inputs()}
+    free = _free(program)
+    free |= _written_over(program, last)
+    operations = []
+    for i, operation in enumerate(program.operations):
+        place = _place(operation, lambda x, i=i: x in free and last[x] == i)
+        operations.append(operation if place is None else _in_place(operation, place))
+    return replace(program, operations=operations)
+
+
+def _free(program: Program) -> set[Value]:
+    """The values that have memory of their own, and of which nobody has a view."""
+    kept = {*program.outputs, *program.updates.values()}
+    read = readers(program)
+    return {
+        x
+        for operation in program.operations
+        for x in operation.outputs
+        if operation.name in NEVER_VIEWS
+        and x not in kept
+        and all(reader.name in NEVER_VIEWS for reader in read.get(x, []))
+    }
+
+
+def _written_over(program: Program, last: dict[Value, int]) -> set[Value]:
+    """The states whose new values are written over them, and the values in between."""
+    kept = {*program.outputs}
+    found: set[Value] = set()
+    for i, new in program.updates.items():
+        state = program.states[i]
+        if list(program.updates.values()).count(new) > 1 or _is_viewed(program, state):
+            continue
+        path = _path(program, state, new, last)
+        if path[-1] is new and kept.isdisjoint(path):
+            found.update(path[:-1])
+    return found
+
+
+def _is_viewed(program: Program, state: Value) -> bool:
+    """Whether a result of the step may share memory with a state."""
+    kept = {*program.outputs, *program.updates.values()}
+    shared = {state}
+    for operation in program.operations:
+        if operation.name not in NEVER_VIEWS and not shared.isdisjoint(operation.inputs()):
+            shared.update(operation.outputs)
+    return bool(kept & (shared - {state}))
+
+
+def _path(program: Program, state: Value, new: Value, last: dict[Value, int]) -> list[Value]:
+    """A state, and the values that can be written over it one after the other, until its new value."""
+    path = [state]
+    views = _last_views(program, last)
+    while path[-1] is not new:
+        x = path[-1]
+        i = last.get(x)
+        if i is None or views.get(x, -1) >= i:
+            return path
+        operation = program.operations[i]
+        place = _place(operation, lambda y, x=x: y is x)
+        if place is None:
+            return path
+        path.append(operation.outputs[0])
+    return path
+
+
+def _last_views(program: Program, last: dict[Value, int]) -> dict[Value, int]:
+    """For each value with views, the last operation that reads one of them."""
+    found: dict[Value, int] = {}
+    for operation in reversed(program.operations):
+        if operation.name in NEVER_VIEWS:
+            continue
+        for y in operation.outputs:
+            end = max(last.get(y, -1), found.get(y, -1))
+            for x in operation.inputs():
+                found[x] = max(found.get(x, -1), end)
+    return found
+
+
+def _place(operation: Operation, is_free: Callable[[Value], bool]) -> int | None:
+    """Which operand of an operation its result can be written over; None if there is none."""
+    if operation.name not in IN_PLACE or operation.options or len(operation.args) != 2:
+        return None
+    y = operation.outputs[0]
+    for n in (0, 1) if operation.name in COMMUTATIVE else (0,):
+        x = operation.args[n]
+        if isinstance(x, Value) and (x.shape, x.dtype) == (y.shape, y.dtype) and is_free(x):
+            return n
+    return None
+
+
+def _in_place(operation: Operation, place: int) -> Operation:
+    """The operation that writes its result over an operand."""
+    args = operation.args if place == 0 else operation.args[::-1]
+    function = _in_place_functions()[operation.name]
+    return replace(operation, function=function, args=args)

@@ -1,0 +1,176 @@
+"""Whether two recordings of a step agree: only then is it known what a replay has to do.
+
+What differs between two calls with the same key was computed outside of the record: a number from a
+counter, an array that was drawn. A replay would repeat it, so it is an error that names the line.
+"""
+
+from typing import Any
+
+from xpnet.compiler.record import Operation, Program, Value, leaves
+from xpnet.compiler.recording import Recorder
+
+__all__ = ["difference"]
+
+
+def difference(
+    a: Program, b: Program, a_numbers: Recorder, b_numbers: Recorder, trees: tuple[Any, Any]
+) -> str | None:
+    """What differs between two recordings of one step; None if they agree.
+
+    Parameters
+    ----------
+    a, b : Program
+    a_numbers, b_numbers : Recorder
+        With the recipes of the numbers of the host.
+    trees : tuple
+        The results of both calls, with Values for arrays.
+
+    Returns
+    -------
+    str or None
+        A sentence with "file:line".
+    """
+    same = _Correspondence()
+    for kind in ("arguments", "states"):
+        same.add(getattr(a, kind), getattr(b, kind))
+    found = _of_actions(a_numbers, b_numbers, same)
+    if found is not None:
+        return found
+    for first, second in zip(a.operations, b.operations, strict=False):
+        found = _of_operations(first, second, same)
+        if found is not None:
+            return found
+    if len(a.operations) != len(b.operations):
+        return _of_counts(a, b)
+    if not same.trees(*trees):
+        return "The step returns something else in two calls: a replay would repeat the first."
+    if a.updates.keys() != b.updates.keys() or not all(
+        same.values(x, b.updates[i]) for i, x in a.updates.items()
+    ):
+        return "The step changes other arrays in two calls."
+    return None
+
+
+class _Correspondence:
+    """Which Value of one recording is which of the other."""
+
+    def __init__(self) -> None:
+        self.of: dict[Value, Value] = {}
+
+    def add(self, xs: list[Value], ys: list[Value]) -> None:
+        self.of.update(zip(xs, ys, strict=True))
+
+    def values(self, x: Value, y: Value) -> bool:
+        if x.source == "constant" and y.source == "constant":
+            return x.array is y.array or _equal_scalars(x.array, y.array)
+        return self.of.get(x) is y
+
+    def trees(self, x: Any, y: Any) -> bool:
+        """Whether two trees are the same, with corresponding Values in the same places."""
+        if isinstance(x, Value) or isinstance(y, Value):
+            return isinstance(x, Value) and isinstance(y, Value) and self.values(x, y)
+        if type(x) is not type(y):
+            return False
+        if isinstance(x, (tuple, list)):
+            return len(x) == len(y) and all(map(self.trees, x, y))
+        if isinstance(x, dict):
+            return [*x] == [*y] and all(self.trees(x[key], y[key]) for key in x)
+        if isinstance(x, slice):
+            return self.trees((x.start, x.stop, x.step), (y.start, y.stop, y.step))
+        return _equal(x, y)
+
+
+def _equal(x: Any, y: Any) -> bool:
+    """Whether two leaves that are no arrays are the same; NaN is equal to NaN."""
+    if x is y:
+        return True
+    try:
+        return bool(x == y) or bool(x != x and y != y)  # noqa: PLR0124 - only NaN is not itself
+    except Exception:  # noqa: BLE001 - of an object that compares in its own way
+        return False
+
+
+def _equal_scalars(x: Any, y: Any) -> bool:
+    """Whether two of NumPy's scalars, which are new objects each time, have the same number."""
+    if hasattr(x, "__array_interface__") and type(x) is type(y) and not hasattr(x, "__setitem__"):
+        return x.dtype == y.dtype and _equal(x, y)
+    return False
+
+
+def _of_actions(a: Recorder, b: Recorder, same: _Correspondence) -> str | None:
+    if len(a.actions) != len(b.actions):
+        return (
+            f"The step calls each_step {len(a.actions)} times in one call, and {len(b.actions)} "
+            "times in the next one."
+        )
+    if len(a.hosts) == len(b.hosts):
+        same.add(a.hosts, b.hosts)
+    for x, y in zip(a.results, b.results, strict=True):
+        if not same.trees(x, y):
+            return (
+                f"An action of each_step returns {_shown(x)} in one call, and {_shown(y)} in the next: "
+                "only floats and arrays may differ."
+            )
+    for x, y in zip(a.recipes, b.recipes, strict=True):
+        if x[0] != y[0] or x[1] != y[1] or not same.trees(x[2], y[2]):
+            return "The step computes its numbers in two ways in two calls."
+    return None
+
+
+def _of_operations(a: Operation, b: Operation, same: _Correspondence) -> str | None:
+    """What differs between two operations at the same place."""
+    if a.name != b.name:
+        return (
+            f"{b.where}: the step computes {a.name!r} in one call, and {b.name!r} in the next, with "
+            "the same arguments."
+        )
+    xs = [*leaves((a.args, a.options))]
+    ys = [*leaves((b.args, b.options))]
+    if not same.trees((a.args, a.options), (b.args, b.options)):
+        for x, y in zip(xs, ys, strict=False):
+            if not same.trees(x, y):
+                return _of_leaves(a, b, x, y)
+        return f"{b.where}: {a.name} has other arguments in two calls."
+    if [_kind(x) for x in a.outputs] != [_kind(x) for x in b.outputs]:
+        return f"{b.where}: {a.name} returns arrays of another shape or dtype in two calls."
+    same.add(a.outputs, b.outputs)
+    return None
+
+
+def _of_leaves(a: Operation, b: Operation, x: Any, y: Any) -> str:
+    """What differs between two arguments."""
+    if isinstance(x, Value) and isinstance(y, Value):
+        if y.source == "constant":
+            return (
+                f"{b.where}: {b.name} is given an array of shape {y.shape} that is another one in "
+                "each call, and that the step did not compute from its arguments and state: a replay "
+                "would repeat its numbers. Pass it as an argument, keep one array in an attribute, or "
+                "create it in an action of each_step."
+            )
+        return f"{b.where}: {b.name} is given other arrays in two calls."
+    return (
+        f"{b.where}: {b.name} is given {_shown(x)} in one call, and {_shown(y)} in the next: a replay "
+        "would repeat the first. Pass the number as an argument of the step, as an array, or compute "
+        "it in an action of each_step."
+    )
+
+
+def _of_counts(a: Program, b: Program) -> str:
+    longer = max(a, b, key=lambda program: len(program.operations))
+    first = longer.operations[min(len(a.operations), len(b.operations))]
+    return (
+        f"{first.where}: the step has {len(a.operations)} operations in one call, and "
+        f"{len(b.operations)} in the next, with the same arguments; the first that only one of them "
+        f"has is {first.name!r}."
+    )
+
+
+def _kind(x: Value) -> tuple[Any, str]:
+    return x.shape, str(x.dtype)
+
+
+def _shown(x: Any) -> str:
+    if isinstance(x, Value):
+        return f"an array of shape {x.shape}" if x.dtype is not None else "a number"
+    text = repr(x)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,204 @@
+"""Elementwise operations grouped into chains.
+
+Operations are taken in order. One joins the chain of an operand if both have the same shape and
+nothing outside the chain lies between them: if it waited for an operation that itself needs a result
+of the chain, neither could be first. Where an operation has operands from several chains that may be
+one, they are merged. Nothing is computed twice.
+"""
+
+import heapq
+from collections.abc import Callable
+from typing import Any
+
+from xpnet.compiler.passes.chain import ELEMENTWISE, Chain, Step, run_chain
+from xpnet.compiler.passes.rewriting import Rewriting, readers
+from xpnet.compiler.record import Operation, Program, Value
+
+__all__ = ["with_chains"]
+
+CONVERSIONS = ("astype", "asarray")  # `asarray` of an array with another dtype
+IGNORED = frozenset(
+    ("copy", "device")
+)  # options of conversions: a value has no owner and one device
+Number = bool | int | float
+
+
+def with_chains(program: Program) -> Program:
+    """The program with each elementwise operation in a chain, as few of them as possible."""
+    groups = _Groups()
+    for operation in program.operations:
+        groups.add(operation)
+    used_in = readers(program)
+    needed = {*program.outputs, *program.updates.values()}
+    rewriting = Rewriting(program)
+    for members in groups.in_order():
+        if not _is_elementwise(members[0]):
+            rewriting.copy(members[0])
+            continue
+        own = set(members)
+        computed = [member.outputs[0] for member in members]
+        results = [x for x in computed if x in needed or not own.issuperset(used_in.get(x, ()))]
+        if not results:  # nobody reads them: a dead chain still needs a result to be one
+            results = computed[-1:]
+        _append_chain(rewriting, members, results)
+    return rewriting.program()
+
+
+def _is_elementwise(operation: Operation) -> bool:
+    """Whether an operation can be a step of a chain."""
+    name = "astype" if operation.name in CONVERSIONS else operation.name
+    options = set(operation.options)
+    if name == "astype":
+        options -= IGNORED | {"dtype"}
+    if options or name not in ELEMENTWISE or len(operation.outputs) != 1:
+        return False
+    operands = _operands(operation)
+    if len(operands) != ELEMENTWISE[name]:
+        return False
+    return any(isinstance(x, Value) and x.dtype is not None for x in operands)
+
+
+def _operands(operation: Operation) -> list[Value | Number]:
+    """The arguments that are values and numbers; what else there is makes the list too short."""
+    args = operation.args[:1] if operation.name in CONVERSIONS else operation.args
+    return [x for x in args if isinstance(x, (Value, bool, int, float))]
+
+
+class _Groups:
+    """Operations in groups, of which each group depends only on whole groups.
+
+    Sets of groups are kept as the bits of integers.
+    """
+
+    def __init__(self) -> None:
+        self._members: list[list[Operation]] = []
+        self._ancestors: list[int] = []  # for each group, those that must be computed before it
+        self._group: dict[Operation, int] = {}
+
+    def add(self, operation: Operation) -> None:
+        """Put an operation into the groups of its operands, or into a new one."""
+        i = len(self._members)
+        self._members.append([operation])
+        self._group[operation] = i
+        parents = dict.fromkeys(
+            self._group[x.operation] for x in operation.inputs() if x.operation in self._group
+        )
+        self._ancestors.append(0)
+        for parent in parents:
+            self._ancestors[i] |= self._ancestors[parent] | 1 << parent
+        if not _is_elementwise(operation):
+            return
+        for parent in parents:
+            if self._may_join(parent, i):
+                i = self._merge(parent, i)
+
+    def _may_join(self, first: int, second: int) -> bool:
+        one = self._members[first][0]
+        other = self._members[second][0]
+        if not _is_elementwise(one) or one.outputs[0].shape != other.outputs[0].shape:
+            return False
+        return not self._is_between(first, second) and not self._is_between(second, first)
+
+    def _is_between(self, first: int, second: int) -> bool:
+        """Whether a third group needs the first one and is needed by the second one."""
+        remaining = self._ancestors[second] & ~(1 << first)
+        while remaining:
+            lowest = remaining & -remaining
+            if self._ancestors[lowest.bit_length() - 1] >> first & 1:
+                return True
+            remaining ^= lowest
+        return False
+
+    def _merge(self, first: int, second: int) -> int:
+        """Make two groups one; returns its number."""
+        self._members[first] += self._members[second]
+        for operation in self._members[second]:
+            self._group[operation] = first
+        self._members[second] = []
+        both = 1 << first | 1 << second
+        above = (self._ancestors[first] | self._ancestors[second]) & ~both
+        self._ancestors[first] = above
+        self._ancestors[second] = 0
+        for i, ancestors in enumerate(self._ancestors):
+            if ancestors & both:
+                self._ancestors[i] = (ancestors & ~both) | above | 1 << first
+        return first
+
+    def in_order(self) -> list[list[Operation]]:
+        """The groups, each after those that it depends on, and as early as its last member was.
+
+        So values are computed shortly before they are needed.
+        """
+        place = {operation: n for n, operation in enumerate(self._group)}
+        waiting: dict[int, int] = {}
+        after: dict[int, list[int]] = {}
+        ready: list[tuple[int, int]] = []
+        last = {i: max(map(place.__getitem__, m)) for i, m in enumerate(self._members) if m}
+        for i, its_last in last.items():
+            parents = {
+                self._group[x.operation]
+                for member in self._members[i]
+                for x in member.inputs()
+                if x.operation in self._group
+            } - {i}
+            waiting[i] = len(parents)
+            for parent in parents:
+                after.setdefault(parent, []).append(i)
+            if not parents:
+                heapq.heappush(ready, (its_last, i))
+        ordered = []
+        while ready:
+            _, i = heapq.heappop(ready)
+            ordered.append(sorted(self._members[i], key=place.__getitem__))
+            for child in after.get(i, ()):
+                waiting[child] -= 1
+                if not waiting[child]:
+                    heapq.heappush(ready, (last[child], child))
+        return ordered
+
+
+def _append_chain(rewriting: Rewriting, members: list[Operation], results: list[Value]) -> None:
+    """Append a chain that computes `results`, Values of the given Program."""
+    computed = {member.outputs[0] for member in members}
+    inputs: dict[Value, None] = {}
+    numbers: dict[tuple[type, str], Number] = {}
+    for member in members:
+        for x in _operands(member):
+            if isinstance(x, Value):
+                if x not in computed:
+                    inputs[x] = None
+            else:
+                numbers[type(x), repr(x)] = x
+    register: dict[Any, int] = {key: n for n, key in enumerate([*inputs, *numbers])}
+    steps = []
+    for member in members:
+        operands = tuple(
+            register[x if isinstance(x, Value) else (type(x), repr(x))] for x in _operands(member)
+        )
+        name = "astype" if member.name in CONVERSIONS else member.name
+        dtype = member.outputs[0].dtype
+        steps.append(Step(name, operands, dtype, _function(member), member.where))
+        register[member.outputs[0]] = len(register)
+    chain = Chain(
+        shape=members[0].outputs[0].shape,
+        inputs=tuple(x.dtype for x in inputs),
+        numbers=tuple(numbers.values()),
+        steps=tuple(steps),
+        results=tuple(register[x] for x in results),
+    )
+    args = tuple(rewriting.value(x) for x in inputs)
+    new = Operation("chain", run_chain, args, {"chain": chain}, where=members[-1].where)
+    new.outputs = [rewriting.output(old, new, n) for n, old in enumerate(results)]
+    new.result = new.outputs[0] if len(results) == 1 else tuple(new.outputs)
+    rewriting.operations.append(new)
+
+
+def _function(operation: Operation) -> Callable[..., Any]:
+    """The operation as a function of its operands alone."""
+    operands = _operands(operation)
+    if len(operands) == len(operation.args) and not operation.options:
+        return operation.function
+    function = operation.function
+    args = operation.args[1:]
+    options = dict(operation.options)
+    return lambda x: function(x, *args, **options)

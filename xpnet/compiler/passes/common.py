@@ -1,0 +1,55 @@
+"""Common subexpressions: what is computed twice is computed once.
+
+Operations are pure. Two of the same name, on the same values and with the same options, have the same
+results.
+"""
+
+from typing import Any
+
+from xpnet.compiler.passes.rewriting import Rewriting
+from xpnet.compiler.record import Operation, Program, Value
+
+__all__ = ["without_repetitions"]
+
+
+def without_repetitions(program: Program) -> Program:
+    """The first of equal operations; the results of the others are its results."""
+    rewriting = Rewriting(program)
+    first: dict[Any, Operation] = {}
+    for operation in program.operations:
+        args = _key((operation.args, operation.options), rewriting)
+        earlier = first.get((operation.name, args))
+        if earlier is None:
+            first[operation.name, args] = rewriting.copy(operation)
+            continue
+        for old, new in zip(operation.outputs, earlier.outputs, strict=True):
+            rewriting.replace(old, new)
+    return rewriting.program()
+
+
+def _key(tree: Any, rewriting: Rewriting) -> Any:
+    """A hashable key of arguments; equal for equal ones only.
+
+    To Python 1, 1.0 and True are equal, and so are 0.0 and -0.0; to an operation they are not.
+    """
+    if isinstance(tree, Value):
+        value = rewriting.value(tree)
+        return ("constant", id(value.array)) if value.source == "constant" else id(value)
+    if isinstance(tree, (tuple, list)):
+        return (type(tree), *(_key(x, rewriting) for x in tree))
+    if isinstance(tree, dict):
+        return tuple((name, _key(tree[name], rewriting)) for name in sorted(tree))
+    if isinstance(tree, slice):
+        return ("slice", _key((tree.start, tree.stop, tree.step), rewriting))
+    return _leaf_key(tree)
+
+
+def _leaf_key(x: Any) -> Any:
+    """A hashable key of an argument that is not an array."""
+    if x is None or isinstance(x, (bool, int, float, complex, str)):
+        return (type(x), repr(x))
+    try:
+        hash(x)
+    except TypeError:
+        return ("object", id(x))
+    return (type(x), x)  # a dtype, a device, the window of a convolution

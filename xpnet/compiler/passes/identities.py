@@ -1,0 +1,126 @@
+"""Operations whose result is one of their operands, bit for bit.
+
+x + 0 is not among them: for x = -0 it is +0.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from xpnet.compiler.passes.rewriting import Rewriting
+from xpnet.compiler.record import Operation, Program, Value
+
+__all__ = ["RESHAPING", "without_identities"]
+
+RESHAPING = frozenset(("reshape", "squeeze", "expand_dims"))  # all keep the order of the numbers
+
+
+def without_identities(program: Program) -> Program:
+    """The program without operations that change nothing, such as two transpositions in a row."""
+    rewriting = Rewriting(program)
+    for operation in program.operations:
+        find = IDENTITIES.get(operation.name)
+        same = None if find is None else find(operation)
+        if same is None or (same.shape, same.dtype) != _kind(operation):
+            rewriting.copy(operation)
+        else:
+            rewriting.replace(operation.outputs[0], rewriting.value(same))
+    return rewriting.program()
+
+
+def _kind(operation: Operation) -> tuple[tuple[int, ...], Any]:
+    return operation.outputs[0].shape, operation.outputs[0].dtype
+
+
+def _first(operation: Operation) -> Value | None:
+    """The first argument, if it is an array."""
+    x = operation.args[0] if operation.args else None
+    return x if isinstance(x, Value) and x.dtype is not None else None
+
+
+def _computed_by(x: Value | None, *names: str) -> Operation | None:
+    """The operation that computes x, if it has one of these names."""
+    if x is None or x.operation is None or x.operation.name not in names:
+        return None
+    return x.operation
+
+
+def _of_reshaping(operation: Operation) -> Value | None:
+    """The array that was reshaped, perhaps several times, if it had the shape of the result."""
+    x = _first(operation)
+    while x is not None and x.shape != operation.outputs[0].shape:
+        earlier = _computed_by(x, *RESHAPING)
+        x = None if earlier is None else _first(earlier)
+    return x
+
+
+def _of_transposition(operation: Operation) -> Value | None:
+    earlier = _computed_by(_first(operation), "matrix_transpose")
+    return None if earlier is None else _first(earlier)
+
+
+def _of_permutation(operation: Operation) -> Value | None:
+    axes = operation.args[1] if len(operation.args) > 1 else operation.options.get("axes")
+    if axes is None or tuple(axes) != tuple(range(len(axes))):
+        return None
+    return _first(operation)
+
+
+def _of_conversion(operation: Operation) -> Value | None:
+    """`astype(x, dtype)`, for x of that dtype."""
+    if operation.options.get("device") is not None:
+        return None
+    return _first(operation)
+
+
+def _of_item(operation: Operation) -> Value | None:
+    """`x[...]` and `x[:, :]`."""
+    key = operation.args[1]
+    for part in key if isinstance(key, tuple) else (key,):
+        if part is not Ellipsis and part != slice(None):
+            return None
+    return _first(operation)
+
+
+def _with_number(number: float, either_side: bool) -> Callable[[Operation], Value | None]:
+    """For an operation that changes nothing if its second operand is this number."""
+
+    def find(operation: Operation) -> Value | None:
+        x, y = operation.args
+        if either_side and _is_number(x, number):
+            return y if isinstance(y, Value) else None
+        return _first(operation) if _is_number(y, number) else None
+
+    return find
+
+
+def _is_number(x: Any, number: float) -> bool:
+    """Whether x is this Python number, with its sign: -0.0 is not 0.0."""
+    if isinstance(x, bool) or not isinstance(x, (int, float)) or x != number:
+        return False
+    return math.copysign(1.0, x) == math.copysign(1.0, number)
+
+
+def _of_comparison(operation: Operation) -> Value | None:
+    """The booleans m of `astype(m, dtype) != 0`."""
+    x, y = operation.args
+    if not isinstance(y, (int, float)) or y != 0:
+        return None
+    earlier = _computed_by(x, "astype", "asarray") if isinstance(x, Value) else None
+    return None if earlier is None else _first(earlier)
+
+
+IDENTITIES: dict[str, Callable[[Operation], Value | None]] = {
+    "positive": _first,
+    "matrix_transpose": _of_transposition,
+    "permute_dims": _of_permutation,
+    "broadcast_to": _first,
+    **dict.fromkeys(RESHAPING, _of_reshaping),
+    **dict.fromkeys(("astype", "asarray"), _of_conversion),
+    "getitem": _of_item,
+    "multiply": _with_number(1, either_side=True),
+    "divide": _with_number(1, either_side=False),
+    "subtract": _with_number(0, either_side=False),
+    "not_equal": _of_comparison,
+}
+"""For each name, which operand the result may be; it is if shape and dtype are equal too."""

@@ -1,0 +1,115 @@
+"""A product whose only use is to change an array: one operation.
+
+p - lr * (x.T @ g) is the update of a parameter by gradient descent, where nobody else reads the
+gradient. BLAS computes it in one call, as it adds the product to what is there: no memory for the
+gradient, and no second pass over the parameter.
+
+    operation.name       "product_update"
+    operation.args       (c, beta, alpha, a, b): a, b of two axes, c of the shape of a @ b; alpha and
+                         beta Python numbers or numbers of the host
+    operation.options    {"sign": 1 or -1}
+    operation.outputs    beta * c + sign * alpha * (a @ b); without the factor beta if beta is None
+
+The rounding is not that of the separate operations, so only executors that compute products in their
+own way have it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from xpnet._typing import Array
+from xpnet.compiler.passes.rewriting import Rewriting, readers
+from xpnet.compiler.record import Operation, Program, Value
+
+__all__ = ["product_update", "with_product_updates"]
+
+Finder = Callable[[Any, str], Operation | None]
+
+
+def with_product_updates(program: Program) -> Program:
+    """The program with one operation for each product that is only added to an array."""
+    used_in = readers(program)
+    kept = {*program.outputs, *program.updates.values()}
+    fused: dict[Operation, tuple[Any, ...]] = {}
+    absorbed: set[Operation] = set()
+
+    def alone(x: Any, name: str) -> Operation | None:
+        """The operation of that name whose only use is x, if x has one reader."""
+        if not isinstance(x, Value) or x.operation is None or x.operation.name != name:
+            return None
+        return x.operation if len(used_in[x]) == 1 and x not in kept else None
+
+    for operation in program.operations:
+        if operation.name not in ("add", "subtract") or operation.options:
+            continue
+        found = _parts(operation, alone)
+        if found is not None:
+            args, others = found
+            fused[operation] = args
+            absorbed.update(others)
+    rewriting = Rewriting(program)
+    for operation in program.operations:
+        if operation in absorbed:
+            continue
+        if operation not in fused:
+            rewriting.copy(operation)
+            continue
+        args = tuple(rewriting.value(x) for x in fused[operation])
+        options = {"sign": 1 if operation.name == "add" else -1}
+        rewriting.append("product_update", product_update, args, options, operation)
+    return rewriting.program()
+
+
+def _parts(operation: Operation, alone: Finder) -> tuple[tuple[Any, ...], list[Operation]] | None:
+    """(c, beta, alpha, a, b) and the operations that the fused one replaces."""
+    sides = [operation.args]
+    if operation.name == "add":
+        sides.append(operation.args[::-1])
+    for left, right in sides:
+        alpha, inner, scaled = _factor_and_rest(right, alone)
+        product = alone(inner, "matmul")
+        if product is None or not _is_update(left, product):
+            continue
+        beta, c, kept = _factor_and_rest(left, alone)
+        if c is not inner:
+            return (c, beta, 1.0 if alpha is None else alpha, *product.args), [
+                product,
+                *scaled,
+                *kept,
+            ]
+    return None
+
+
+def _factor_and_rest(x: Any, alone: Finder) -> tuple[Any, Any, list[Operation]]:
+    """x as (factor, rest, [the multiplication]); as (None, x, []) if it is no such product."""
+    scaled = alone(x, "multiply")
+    if scaled is not None:
+        for factor, rest in (scaled.args, scaled.args[::-1]):
+            if _is_factor(factor) and isinstance(rest, Value) and rest.dtype is not None:
+                return factor, rest, [scaled]
+    return None, x, []
+
+
+def _is_update(c: Any, product: Operation) -> bool:
+    """Whether c is an array of the shape and dtype of the product, and that one of two matrices."""
+    a, b = product.args
+    y = product.outputs[0]
+    if not isinstance(c, Value) or c is y or c.shape != y.shape or len(a.shape) != 2:
+        return False
+    return len(b.shape) == 2 and {a.dtype, b.dtype, c.dtype} == {y.dtype}
+
+
+def _is_factor(x: Any) -> bool:
+    """Whether x is one number that takes the dtype of an array."""
+    if isinstance(x, Value):
+        return x.dtype is None
+    return isinstance(x, (int, float)) and not isinstance(x, bool)
+
+
+def product_update(
+    c: Array, beta: float | None, alpha: float, a: Array, b: Array, sign: int
+) -> Array:
+    """beta * c + sign * alpha * (a @ b), by the library's operations."""
+    kept = c if beta is None else beta * c
+    added = alpha * (a @ b)
+    return kept + added if sign == 1 else kept - added

@@ -1,0 +1,94 @@
+"""A new Program out of another one, operation by operation.
+
+A pass changes no Program that it is given: inputs and constants are shared, operations and the values
+that they compute are copied.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from xpnet.compiler.record import Operation, Program, Value, replaced
+
+__all__ = ["Rewriting", "readers"]
+
+
+class Rewriting:
+    """Makes a Program that computes what another one does.
+
+    Parameters
+    ----------
+    program : Program
+        The given one; it stays as it is.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._new: dict[Value, Value] = {}
+        self.operations: list[Operation] = []
+
+    def value(self, x: Any) -> Any:
+        """What stands for a Value of the given Program; anything else as it is."""
+        return self._new.get(x, x) if isinstance(x, Value) else x
+
+    def replace(self, old: Value, new: Value) -> None:
+        """Let `new`, a Value of the new Program, stand for `old`."""
+        self._new[old] = new
+
+    def copy(self, operation: Operation) -> Operation:
+        """Append an operation of the given Program, with the values of the new one."""
+        return self.append(
+            operation.name,
+            operation.function,
+            replaced(operation.args, self.value),
+            replaced(operation.options, self.value),
+            like=operation,
+        )
+
+    def append(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        options: dict[str, Any],
+        like: Operation,
+    ) -> Operation:
+        """Append a new operation that computes what the operation `like` of the given Program does.
+
+        Parameters
+        ----------
+        args, options : tuple and dict
+            With Values of the new Program.
+        """
+        new = Operation(name, function, args, options, where=like.where)
+        for old in like.outputs:
+            new.outputs.append(self.output(old, new, len(new.outputs)))
+        new.result = replaced(like.result, self.value)
+        self.operations.append(new)
+        return new
+
+    def output(self, old: Value, operation: Operation, index: int) -> Value:
+        """A Value that stands for `old` from now on, computed by an operation of the new Program."""
+        value = Value(old.shape, old.dtype, "operation", index, name=old.name, operation=operation)
+        self.replace(old, value)
+        return value
+
+    def program(self, operations: Iterable[Operation] | None = None) -> Program:
+        """The new Program; with other operations, or another order, if they are given."""
+        old = self._program
+        return Program(
+            arguments=old.arguments,
+            states=old.states,
+            hosts=old.hosts,
+            operations=list(self.operations if operations is None else operations),
+            outputs=[self.value(x) for x in old.outputs],
+            updates={i: self.value(x) for i, x in old.updates.items()},
+        )
+
+
+def readers(program: Program) -> dict[Value, list[Operation]]:
+    """For each Value that an operation reads, those that do, in order; each once."""
+    found: dict[Value, list[Operation]] = {}
+    for operation in program.operations:
+        for value in dict.fromkeys(operation.inputs()):
+            found.setdefault(value, []).append(operation)
+    return found

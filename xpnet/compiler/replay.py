@@ -1,0 +1,579 @@
+"""Replay: what happens in Python when a call is replayed, as functions that are written once.
+
+    ready(args, options, states)   whether this plan is for the call: all that selects code is the same
+    numbers()                      run the actions of `each_step`; the numbers and arrays of the step
+    finish(outputs, ...)           store new arrays in their places, and build the result
+
+They are generated, because a loop over all that they check would take longer than a small step.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import array_api_compat as compat
+
+from xpnet import backend
+from xpnet._libraries import library_of
+from xpnet._typing import Array
+from xpnet.autodiff import tape
+from xpnet.autodiff.namespace import as_array
+from xpnet.autodiff.variable import Variable, variable_of
+from xpnet.compiler.call import Constant, Recording, is_argument
+from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.record import Program, Value, leaves, replaced
+from xpnet.compiler.recording import unwrapped
+from xpnet.compiler.state import SCALARS, Entry, Place, Survey
+from xpnet.layers import _context, _step_by_step
+from xpnet.optimizers import averaging
+
+__all__ = ["Mismatch", "Replay", "context"]
+
+CONTEXT = (
+    tape.recording,
+    _context.training_mode,
+    _context.hooks,
+    _step_by_step.in_a_call,
+    backend._block,  # noqa: SLF001 - the current backend
+    averaging._applied,  # noqa: SLF001 - the averages of a block
+)
+"""What a block around a call may change, such as `no_grad()`."""
+
+
+def context() -> tuple[Any, ...]:
+    """The part of a call's key that depends on the blocks around it."""
+    values = [variable.get() for variable in CONTEXT]
+    values.append(backend._run)  # noqa: SLF001 - the run's backend
+    return tuple(x if isinstance(x, bool) or x is None else id(x) for x in values)
+
+
+MANY = 1000  # steps for which numbers are computed in advance
+FEW = 16  # the same if there are arrays among them
+
+
+class Mismatch(Exception):  # noqa: N818 - it is caught where it is raised: the call is recorded
+    """An action of `each_step` returned something that selects other code.
+
+    Attributes
+    ----------
+    done : list
+        The results of the actions that ran already.
+    """
+
+    def __init__(self, done: list[Any]) -> None:
+        super().__init__()
+        self.done = done
+
+
+class Code:
+    """Lines of a Python function, and the objects that they name."""
+
+    def __init__(self, head: str) -> None:
+        self.lines = [head]
+        self.names: dict[str, Any] = {}
+        self._of: dict[int, str] = {}
+
+    def add(self, line: str, depth: int = 1) -> None:
+        self.lines.append("    " * depth + line)
+
+    def name(self, x: Any) -> str:
+        """A name for an object; a literal for what has one."""
+        if x is None or x is True or x is False:
+            return repr(x)
+        found = self._of.get(id(x))
+        if found is None:
+            found = self._of[id(x)] = f"x{len(self._of)}"
+            self.names[found] = x
+        return found
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """The function that the lines define."""
+        exec("\n".join(self.lines), self.names)  # noqa: S102 - the lines are our own
+        function: Callable[..., Any] = self.names[name]
+        return function
+
+
+class Replay:
+    """A step that was recorded: when it applies, and how it is run.
+
+    Parameters
+    ----------
+    recording : Recording
+    args, options
+        What the recorded call was given.
+    written : set of Place ids
+        What actions of `each_step` change, which is therefore not compared.
+    keep_grad : bool
+        See `Compiled`.
+    make : function from Program to Executor
+
+    Attributes
+    ----------
+    program : Program
+    executor : Executor
+    reads_gradients : bool
+        Whether the step uses the gradients that it finds.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        args: Any,
+        options: Any,
+        written: set[tuple[int, Any]],
+        keep_grad: bool,
+        make: Callable[[Program], Executor],
+    ) -> None:
+        self.recording = recording
+        self.written = set(written)
+        self._given = replaced((args, options), _like)
+        self._context = [(variable, variable.get()) for variable in CONTEXT]
+        self._run_backend = backend._run  # noqa: SLF001 - the run's backend
+        self._arrange(keep_grad)
+        self.executor = make(self.program)
+        self._numbers, self._saved = _numbers(recording, self._used_hosts, self._written_places())
+        self._finish = self._finishing()
+        self._arguments = self._reading()
+        self.renew(recording.before)
+
+    # --- what is computed -------------------------------------------------------------------
+
+    def _arrange(self, keep_grad: bool) -> None:
+        """The Program with the inputs that it needs, and the arrays to store after a run."""
+        recording = self.recording
+        raw = recording.program
+        used = {id(x) for operation in raw.operations for x in operation.inputs()}
+        used |= {id(x) for x in [*raw.outputs, *raw.updates.values()]}
+        used -= {id(x) for i, x in enumerate(raw.states) if raw.updates.get(i) is x}
+        used |= {id(value) for _, value in recording.writes}
+        self.reads_gradients = any(
+            id(value) in used and any(place.is_gradient for place in places)
+            for value, places in zip(raw.states, recording.cells, strict=True)
+        )
+        state_of = {p.id: i for i, places in enumerate(recording.cells) for p in places}
+        updates = dict(raw.updates)
+        self._forget: list[Place] = []
+        self._writes = list(recording.writes)
+        for place, value, consumed in recording.gradients:
+            i = state_of.get(place.id, -1)
+            if consumed and not keep_grad:
+                self._forget.append(place)
+            elif i >= 0 and id(raw.states[i]) in used and len(recording.cells[i]) == 1:
+                updates[i] = value  # gradients that add up
+            else:
+                self._writes.append((place, value))
+        for i, value in list(updates.items()):
+            if (
+                id(raw.states[i]) not in used
+            ):  # its array is replaced: somebody may hold the old one
+                self._writes += [(place, value) for place in recording.cells[i]]
+                del updates[i]
+        used |= {id(value) for _, value in self._writes}
+        self._forget += [
+            place
+            for place, found in zip(recording.before.gradients, recording.presence, strict=True)
+            if found and place.get() is None
+        ]
+        kept = [i for i, x in enumerate(raw.states) if id(x) in used]
+        self.places = [recording.cells[i] for i in kept]
+        self._held = [recording.held[i] for i in kept]  # arrays that are in tuples
+        states = [raw.states[i] for i in kept]
+        updates = {kept.index(i): x for i, x in updates.items()}
+        self._used_hosts = [x for x in raw.hosts if id(x) in used or x in _hosts(recording.tree)]
+        for values in (states, self._used_hosts):
+            for i, value in enumerate(values):
+                value.index = i
+        outputs = [x for x in raw.outputs if x.source in ("operation", "state")]
+        outputs += [x for _, x in self._writes]
+        self.program = Program(
+            raw.arguments, states, self._used_hosts, raw.operations, outputs, updates
+        )
+
+    def _written_places(self) -> list[Place]:
+        entries = self.recording.before.entries
+        return [entry.place for entry in entries if entry.place.id in self.written]
+
+    # --- when it applies --------------------------------------------------------------------
+
+    def fits(self, presence: Sequence[bool]) -> bool:
+        """Whether it is for a call that finds gradients there: those that it replaces do not matter."""
+        if self.reads_gradients:
+            return tuple(presence) == self.recording.presence
+        return all(
+            now == then or i in self._replaced_gradients
+            for i, (now, then) in enumerate(zip(presence, self.recording.presence, strict=True))
+        )
+
+    def renew(self, found: Survey) -> None:
+        """Compare with what a survey found from now on, and take over the arrays in the cells."""
+        replaced_places = {place.id for place in self._forget}
+        replaced_places |= {place.id for place, _ in self._writes if place.is_gradient}
+        then = self.recording.presence
+        self._replaced_gradients = frozenset(
+            i
+            for i, place in enumerate(found.gradients)
+            if then[i] and place.id in replaced_places and not self.reads_gradients
+        )
+        self.found = found
+        self.bind()
+        self.ready_with = _ready(self, found)
+
+    def bind(self) -> None:
+        """Give the executor the arrays that are in the cells."""
+        given = [
+            unwrapped(places[0].get()) if places else held
+            for places, held in zip(self.places, self._held, strict=True)
+        ]
+        taken = self.executor.bind([as_array(x) for x in given])  # no NumPy scalars
+        for places, x, new in zip(self.places, given, taken, strict=True):
+            if new is not x:
+                for place in places:
+                    place.set(new)
+
+    def ready(self, args: Any, options: Any) -> bool:
+        """Whether this plan is for the call."""
+        answer: bool = self.ready_with(args, options, self.executor.states)
+        return answer
+
+    # --- a run ------------------------------------------------------------------------------
+
+    def run(self, args: Any, options: Any, done: Sequence[Any] = ()) -> Any:
+        """The result of the call; `ready` was True for it.
+
+        Parameters
+        ----------
+        args, options
+            The arguments of the call.
+        done : sequence
+            The results of the first actions of `each_step`, which ran already for this call.
+
+        Raises
+        ------
+        Mismatch
+            An action of `each_step` selects other code.
+        """
+        saved = self._saved()
+        try:
+            hosts = self._numbers(done, len(done))
+            given = self._arguments(args, options)
+            outputs = self.executor.run(given, hosts)
+        except Mismatch:
+            raise
+        except BaseException:
+            self._restore(saved)
+            raise
+        return self._finish(outputs, self.executor.states, given, hosts)
+
+    def run_steps(
+        self, stacked: Any, first: int, count: int, results: list[Any]
+    ) -> list[Any] | None:
+        """Several calls, from number `first` on; their results are added to `results`.
+
+        Parameters
+        ----------
+        stacked : tuple
+            Arguments with one call after the other along their first axis.
+        first, count : int
+            The number of the first call, and how many there are.
+        results : list
+
+        Returns
+        -------
+        list or None
+            None: `ready` was True for all calls that were made, at most `count`. A list: an action
+            of `each_step` selects other code for the next call; the results of its actions so far.
+        """
+        stop = min(count, first + (FEW if self._has_drawn_arrays else MANY))
+        saved = self._saved()
+        hosts: list[list[Any]] = []
+        done = None
+        try:
+            while done is None and first + len(hosts) < stop:
+                try:
+                    hosts.append(self._numbers((), 0))
+                except Mismatch as mismatch:
+                    done = mismatch.done
+            made = slice(first, first + len(hosts))
+            given = [x[made, ...] for x in self._arguments(stacked, {})]
+            outputs = self.executor.run_steps(given, hosts) if hosts else []
+        except BaseException:
+            self._restore(saved)
+            raise
+        for i, (arrays, numbers) in enumerate(zip(outputs, hosts, strict=True)):
+            at_i = [x[i, ...] for x in given]
+            results.append(self._finish(arrays, self.executor.states, at_i, numbers))
+        return done
+
+    @property
+    def _has_drawn_arrays(self) -> bool:
+        return any(x.dtype is not None for x in self._used_hosts)
+
+    def _restore(self, saved: Sequence[Any]) -> None:
+        """Set the numbers that actions have changed to what they were."""
+        for place, x in zip(self._written_places(), saved, strict=True):
+            place.set(x)
+
+    def _finishing(self) -> Callable[..., Any]:
+        """The function that stores new arrays, and returns the result."""
+        code = Code("def finish(outputs, states, given, hosts):")
+        program = self.program
+        if not self.executor.in_place:
+            for i in program.updates:
+                if program.states[i].shape == ():
+                    code.add(f"states[{i}] = {code.name(as_array)}(states[{i}])")
+                for place in self.places[i]:
+                    code.add(_assignment(code, place, f"states[{i}]"))
+        owners = {id(p.owner): p.owner for i in program.updates for p in self.places[i]}
+        variables = [x for x in owners.values() if isinstance(x, Variable)]
+        if variables:
+            code.add(f"order = next({code.name(tape.creation_order)})")
+        for x in variables:
+            code.add(f"{code.name(x)}.changed = order")
+        for place in self._forget:
+            code.add(_assignment(code, place, "None"))
+        first = len(program.outputs) - len(self._writes)
+        for i, (place, value) in enumerate(self._writes, first):
+            array = f"outputs[{i}]"
+            if value.shape == ():
+                array = f"{code.name(as_array)}({array})"
+            code.add(_assignment(code, place, array))
+        number: list[int] = []
+        code.add(f"return {_result(code, self.recording.tree, number)}")
+        return code.function("finish")
+
+    def _reading(self) -> Callable[..., list[Array]]:
+        """The function that returns the arrays among the arguments, in order."""
+        code = Code("def arguments(args, options):")
+        arrays: list[str] = []
+        args, options = self._given
+        _tree_tests(code, args, "args", [], arrays)
+        _tree_tests(code, options, "options", [], arrays)
+        code.add(f"return [{', '.join(arrays)}]")
+        return code.function("arguments")
+
+
+class _Like(NamedTuple):
+    """What is compared of an array among the arguments."""
+
+    variable: type | None
+    type: type
+    shape: tuple[int, ...]
+    dtype: Any
+    device: Any  # None: there is only one
+
+
+def _like(x: Any) -> Any:
+    """An argument without the numbers of arrays."""
+    if not is_argument(x):
+        return x
+    variable = type(x) if isinstance(x, Variable) else None
+    array = unwrapped(x.data if variable else x)
+    device = None if library_of(array).name == "numpy" else compat.device(array)
+    return _Like(variable, type(array), array.shape, array.dtype, device)
+
+
+def _hosts(tree: Any) -> list[Value]:
+    return [x for x in leaves(tree) if isinstance(x, Value) and x.source == "host"]
+
+
+def _assignment(code: Code, place: Place, value: str) -> str:
+    return f"{_access(code, place)} = {value}"
+
+
+def _access(code: Code, place: Place) -> str:
+    """An expression for what a place holds."""
+    if place.access == "item":
+        key = repr(place.key) if type(place.key) in (int, str) else code.name(place.key)
+        return f"{code.name(place.owner)}[{key}]"
+    return f"{code.name(place.owner)}.{place.key}"
+
+
+def _read(code: Code, place: Place) -> str:
+    """The same, in the shortest time: an attribute is looked up in the object's dict."""
+    owned = getattr(place.owner, "__dict__", None)
+    if place.access == "attribute" and isinstance(owned, dict) and place.key in owned:
+        return f"{code.name(owned)}[{place.key!r}]"
+    return _access(code, place)
+
+
+def _result(code: Code, tree: Any, number: list[int]) -> str:
+    """An expression that builds the result."""
+    if isinstance(tree, Constant):
+        made = code.name(variable_of)
+        return f"{made}({_result(code, tree.value, number)}, None)"
+    if isinstance(tree, Value):
+        return _result_array(code, tree, number)
+    if isinstance(tree, dict):
+        items = [f"{code.name(k)}: {_result(code, x, number)}" for k, x in tree.items()]
+        return "{" + ", ".join(items) + "}"
+    if not isinstance(tree, (tuple, list)):
+        return code.name(tree)
+    parts = "".join(f"{_result(code, x, number)}, " for x in tree)
+    if isinstance(tree, list):
+        return f"[{parts}]"
+    named = hasattr(tree, "_fields")
+    return f"{code.name(type(tree))}({parts})" if named else f"({parts})"
+
+
+def _result_array(code: Code, value: Value, number: list[int]) -> str:
+    if value.source == "argument":
+        return f"given[{value.index}]"
+    if value.source == "host":
+        return f"hosts[{value.index}]"
+    if value.source == "constant":
+        return code.name(value.array)
+    number.append(0)
+    return f"outputs[{len(number) - 1}]"
+
+
+# --- whether a plan applies -------------------------------------------------------------------
+
+
+def _ready(replay: Replay, found: Survey) -> Callable[..., Any]:
+    """The function `ready(args, options, states)`."""
+    code = Code("def ready(args, options, states):")
+    code.add("try:")
+    tests: list[str] = []
+    arrays: list[str] = []
+    args, options = replay._given  # noqa: SLF001 - of the same module
+    _tree_tests(code, args, "args", tests, arrays)
+    _tree_tests(code, options, "options", tests, arrays)
+    for variable, value in replay._context:  # noqa: SLF001
+        tests.append(f"{code.name(variable.get)}() is {code.name(value)}")
+    tests.append(f"{code.name(backend)}._run is {code.name(replay._run_backend)}")  # noqa: SLF001
+    for entry in found.entries:
+        test = _entry_test(code, entry, replay.written)
+        if test:
+            tests.append(test)
+    for i, places in enumerate(replay.places):
+        for place in places:
+            held = _read(code, place)
+            tests.append(f"{held} is states[{i}]")
+    for i, place in enumerate(found.gradients):
+        if i in replay._replaced_gradients:  # noqa: SLF001
+            continue
+        test = "is not" if replay.recording.presence[i] else "is"
+        tests.append(f"{_read(code, place)} {test} None")
+    for test in dict.fromkeys(tests):
+        code.add(f"if not ({test}): return False", 2)
+    code.add("except (AttributeError, KeyError, IndexError, ValueError, TypeError):")
+    code.add("return False", 2)
+    code.add("return True")
+    return code.function("ready")
+
+
+def _tree_tests(code: Code, x: Any, path: str, tests: list[str], arrays: list[str]) -> None:
+    """Tests that an argument is like x; the expressions of its arrays are added to `arrays`."""
+    if isinstance(x, _Like):
+        _array_tests(code, x, path, tests, arrays)
+    elif isinstance(x, (tuple, list)):
+        tests.append(f"type({path}) is {code.name(type(x))} and len({path}) == {len(x)}")
+        for i, part in enumerate(x):
+            _tree_tests(code, part, f"{path}[{i}]", tests, arrays)
+    elif isinstance(x, dict):
+        keys = code.name(tuple(x))
+        tests.append(f"type({path}) is {code.name(type(x))} and tuple({path}) == {keys}" if x
+                     else f"not {path}")  # fmt: skip
+        for key, part in x.items():
+            _tree_tests(code, part, f"{path}[{code.name(key)}]", tests, arrays)
+    else:
+        tests.append(_value_test(code, path, x))
+
+
+def _array_tests(code: Code, x: _Like, path: str, tests: list[str], arrays: list[str]) -> None:
+    if x.variable is not None:
+        tests.append(f"type({path}) is {code.name(x.variable)} and not {path}.requires_grad")
+        path += ".data"
+    dtype = code.name(x.dtype)
+    tests.append(f"type({path}) is {code.name(x.type)} and {path}.shape == {code.name(x.shape)}")
+    tests.append(f"({path}.dtype is {dtype} or {path}.dtype == {dtype})")
+    if x.device is not None:
+        tests.append(f"{code.name(compat.device)}({path}) == {code.name(x.device)}")
+    arrays.append(path)
+
+
+def _value_test(code: Code, path: str, x: Any) -> str:
+    """A test that `path` is x, or an equal number."""
+    if x is None or isinstance(x, bool) or not isinstance(x, SCALARS):
+        return f"{path} is {code.name(x)}"
+    same = code.name(x)
+    kind = code.name(type(x))
+    return f"({path} is {same} or type({path}) is {kind} and {path} == {same})"
+
+
+def _entry_test(code: Code, entry: Entry, written: set[tuple[int, Any]]) -> str:
+    """A test that a place holds what it held; "" if that need not be tested."""
+    place, kind, value, free = entry
+    if free or place.id in written or not (place.is_settable or kind == "keys"):
+        return ""
+    path = _read(code, place)
+    if kind == "keys":
+        if isinstance(value, frozenset):
+            return f"{path} == {code.name(value)}"
+        return f"len({path}) == {value if isinstance(value, int) else len(value)}"
+    return _value_test(code, path, value)
+
+
+# --- numbers of the host ----------------------------------------------------------------------
+
+
+def _numbers(recording: Recording, used: list[Value], written: list[Place]) -> Any:
+    """The function `numbers()`, and one that returns the numbers that actions change."""
+    recorder = recording.recorder
+    code = Code("def numbers(done, count):")
+    code.names["Mismatch"] = Mismatch
+    for i, (action, result) in enumerate(zip(recorder.actions, recorder.results, strict=True)):
+        code.add(f"r{i} = {code.name(action)}() if count <= {i} else done[{i}]")
+        tests: list[str] = []
+        _result_tests(code, result, f"r{i}", tests)
+        done = ", ".join(f"r{j}" for j in range(i + 1))
+        if tests:
+            rest = f"[{done}, *done[{i + 1}:]]"
+            code.add(f"if not ({' and '.join(tests)}): raise Mismatch({rest})")
+    needed = _needed(recorder, used)
+    names: dict[int, str] = {}
+    for j, (value, recipe) in enumerate(zip(recorder.hosts, recorder.recipes, strict=True)):
+        if id(value) not in needed:
+            continue
+        if recipe[0] == "action":
+            _, i, path = recipe
+            names[id(value)] = f"r{i}" + "".join(f"[{code.name(key)}]" for key in path)
+            continue
+        _, function, args = recipe
+        given = [names[id(x)] if isinstance(x, Value) else code.name(x) for x in args]
+        code.add(f"h{j} = {code.name(function)}({', '.join(given)})")
+        names[id(value)] = f"h{j}"
+    code.add(f"return [{', '.join(names[id(value)] for value in used)}]")
+    saved = Code("def saved():")
+    saved.add(f"return [{', '.join(_read(saved, place) for place in written)}]")
+    return code.function("numbers"), saved.function("saved")
+
+
+def _needed(recorder: Any, used: list[Value]) -> set[int]:
+    """The ids of the hosts that the used ones are computed from, and of these."""
+    needed = {id(value) for value in used}
+    for value, recipe in reversed(list(zip(recorder.hosts, recorder.recipes, strict=True))):
+        if recipe[0] == "derived" and id(value) in needed:
+            needed |= {id(x) for x in recipe[2] if isinstance(x, Value)}
+    return needed
+
+
+def _result_tests(code: Code, x: Any, path: str, tests: list[str]) -> None:
+    """Tests that the result of an action is like the recorded one, apart from floats and arrays."""
+    if isinstance(x, Value):
+        if x.dtype is None:
+            tests.append(f"isinstance({path}, float)")
+        else:
+            tests.append(f"getattr({path}, 'shape', None) == {code.name(x.shape)}")
+    elif isinstance(x, dict):
+        tests.append(f"isinstance({path}, dict) and {code.name(tuple(x))} == tuple({path})")
+        for key, part in x.items():
+            _result_tests(code, part, f"{path}[{code.name(key)}]", tests)
+    elif isinstance(x, (tuple, list)):
+        kind = code.name(type(x))
+        tests.append(f"isinstance({path}, {kind}) and len({path}) == {len(x)}")
+        for i, part in enumerate(x):
+            _result_tests(code, part, f"{path}[{i}]", tests)
+    elif x is None or isinstance(x, bool):
+        tests.append(f"{path} is {x!r}")
+    else:
+        tests.append(f"type({path}) is {code.name(type(x))} and {path} == {code.name(x)}")

@@ -1,0 +1,299 @@
+"""The parts of a learner's step: what is computed, without the counting around it; and their records.
+
+A step that is recorded once is replayed without Python: see `xpnet.compiler`. What decides something on
+the host cannot be a part of a record, so a step consists of parts, and the learner decides between them:
+
+    gradients     the output, the loss, and the gradients of one batch
+    prepared      the gradients of several batches divided; in half precision, whether they are finite
+    move          clipping, the optimizer's step, the average
+    whole         gradients and move in one
+
+`Parts` are these functions. `CompiledParts` are the same, each one recorded.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from copy import copy
+from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
+
+from xpnet._each_step import each_step, recorder
+from xpnet._libraries.devices import follow, stays
+from xpnet._typing import Array
+from xpnet.autodiff import tree
+from xpnet.autodiff.tape import recording
+from xpnet.autodiff.variable import Variable, data_of
+from xpnet.compiler import Compiled, compile
+from xpnet.errors import GradientError
+from xpnet.layers import Layer
+from xpnet.layers._context import hooks, training_mode
+from xpnet.optimizers import clip_grad_norm
+from xpnet.training.batches import Arrays, output, samples
+
+if TYPE_CHECKING:
+    from xpnet.training.learner import Learner
+    from xpnet.training.meter import Meter
+
+__all__ = ["CompiledMeasure", "CompiledParts", "Parts", "is_watched", "means_of"]
+
+
+class Parts:
+    """The functions that a step of a learner consists of.
+
+    They do not refer to the learner, whose counters differ in each step.
+
+    Parameters
+    ----------
+    learner : Learner
+
+    Attributes
+    ----------
+    in_one : bool
+        Whether the learner calls `whole` for a step, and not the other parts.
+    clips : bool
+        Whether `move` clips the gradients; if not, the learner does.
+    """
+
+    in_one = False
+    clips = True
+
+    def __init__(self, learner: "Learner") -> None:
+        self.model = learner.model
+        self.loss = learner.loss
+        self.optimizer = learner.optimizer
+        self.clip = learner.clip
+        self.precision = learner.precision
+        self.average = learner.average
+        self._begin = WeakMethod(learner.begin_update)
+
+    def is_of(self, learner: "Learner") -> bool:
+        """Whether these are still the parts of the learner, whose attributes can be changed."""
+        return (
+            self.model is learner.model
+            and self.loss is learner.loss
+            and self.optimizer is learner.optimizer
+            and self.clip is learner.clip
+            and self.precision is learner.precision
+            and self.average is learner.average
+        )
+
+    def whole(self, x: Arrays, t: Arrays) -> tuple[Any, Variable]:
+        """The gradients of one batch, and an update along them; returns the output and the loss."""
+        y, loss = self.gradients(x, t, 1.0, True)
+        each_step(self._begin_update)
+        self.move()
+        return y, loss
+
+    def _begin_update(self) -> None:
+        begin = self._begin()
+        if begin is not None:
+            begin()
+
+    def gradients(self, x: Arrays, t: Arrays, weight: float, first: bool) -> tuple[Any, Variable]:
+        """The output and the loss; the gradients of `weight` times the loss are in the parameters.
+
+        They are added to those that are there, unless it is the first batch of a step.
+        """
+        with self.precision or nullcontext():
+            y = output(self.model, x)
+            loss = self.loss(y, t)
+        if not hasattr(loss, "backward"):
+            kind = type(loss).__name__
+            raise GradientError(
+                f"Expected the loss to be a Variable, got {kind}: compute it with functions of "
+                "xpnet only."
+            )
+        if first:
+            self.optimizer.zero_grad()
+        weighted = loss if weight == 1.0 else loss * weight
+        if self.precision is None:
+            weighted.backward()
+        else:
+            self.precision.backward(weighted)
+        return y, loss
+
+    @stays
+    def prepared(self, weight: float) -> Array | None:
+        """Multiply the gradients by `weight`, and in half precision divide them by the loss's scale.
+
+        Returns
+        -------
+        array, shape (), or None
+            In half precision, whether all gradients are finite.
+        """
+        if weight != 1.0:
+            for p in self.optimizer.parameters:
+                follow(p)  # of several GPUs, compute on that of p
+                if p.raw_grad is not None:
+                    p.raw_grad = p.raw_grad * weight
+        if self.precision is None:
+            return None
+        return self.precision.divided(self.optimizer.parameters)
+
+    def move(self) -> None:
+        """Move the weights along the gradients."""
+        self.clip_gradients()
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
+
+    def clip_gradients(self) -> None:
+        """Clip the gradients, if that was asked for."""
+        if callable(self.clip):
+            self.clip(self.optimizer.parameters)
+        elif self.clip is not None:
+            clip_grad_norm(self.optimizer.parameters, self.clip)
+
+    def averages(self) -> AbstractContextManager[Any]:
+        """A block in which no other thread copies the averages, which `move` changes one by one."""
+        return _NOTHING if self.average is None else self.average.updating()
+
+
+_NOTHING = nullcontext()
+
+
+class CompiledParts:
+    """The parts of a learner's step, each recorded in its first calls, and replayed in later ones.
+
+    Parameters
+    ----------
+    learner : Learner
+
+    Attributes
+    ----------
+    reason : str
+        Why the steps cannot be compiled; empty if they can be.
+    in_one, clips
+        As for `Parts`.
+    """
+
+    def __init__(self, learner: "Learner") -> None:
+        self.reason = ""
+        self.plain = Parts(learner)
+        self._keeps = learner.keeps_gradients
+        self.in_one = learner.accumulate == 1 and learner.precision is None
+        self.clips = True
+        self._compile(self.plain)
+
+    def _compile(self, parts: Parts) -> None:
+        self._whole = self._compiled(parts.whole, keep_grad=self._keeps)
+        self._gradients = self._compiled(parts.gradients, keep_grad=True)
+        self._prepared = self._compiled(parts.prepared, keep_grad=True)
+        self._move = self._compiled(parts.move, keep_grad=self._keeps)
+
+    def _compiled(self, function: Callable[..., Any], keep_grad: bool) -> Compiled:
+        return compile(function, fallback=True, keep_grad=keep_grad)
+
+    def used(self) -> list[Compiled]:
+        """The parts that were called."""
+        parts = (self._whole, self._gradients, self._prepared, self._move)
+        return [part for part in parts if part.replays or part.reason]
+
+    def is_of(self, learner: "Learner") -> bool:
+        """Whether these are still the parts of the learner, whose attributes can be changed."""
+        return self.plain.is_of(learner) and self._keeps == learner.keeps_gradients
+
+    def whole(self, x: Arrays, t: Arrays) -> tuple[Any, Variable]:
+        """`Parts.whole`."""
+        with self.plain.averages():
+            result: tuple[Any, Variable] = self._whole(x, t)
+        if self._whole.reason:
+            self._divide(self._whole.reason)
+        return result
+
+    def gradients(self, x: Arrays, t: Arrays, weight: float, first: bool) -> tuple[Any, Variable]:
+        """`Parts.gradients`."""
+        with self._without_warnings():
+            result: tuple[Any, Variable] = self._gradients(x, t, weight, first)
+        self.reason = self.reason or self._gradients.reason or ""
+        return result
+
+    def prepared(self, weight: float) -> Array | None:
+        """`Parts.prepared`."""
+        with self._without_warnings():
+            finite: Array | None = self._prepared(weight)
+        self.reason = self.reason or self._prepared.reason or ""
+        return finite
+
+    def move(self) -> None:
+        """`Parts.move`."""
+        with self.plain.averages():
+            self._move()
+        self.reason = self.reason or self._move.reason or ""
+
+    def clip_gradients(self) -> None:
+        """`Parts.clip_gradients`, which is not recorded: it may read values."""
+        self.plain.clip_gradients()
+
+    def _divide(self, reason: str) -> None:
+        """A step as a whole cannot be recorded: do so in parts, if it is the clipping that reads values."""
+        if not callable(self.plain.clip):
+            self.reason = reason
+            return
+        self.clips = False
+        self.in_one = False
+        others = copy(self.plain)
+        others.clip = None  # what the function changes would be looked at before each replay
+        self._compile(others)
+
+    def _without_warnings(self) -> AbstractContextManager[Any]:
+        precision = self.plain.precision
+        return nullcontext() if precision is None else precision.without_warnings()
+
+
+class CompiledMeasure:
+    """What `evaluation.measure` computes of a batch, recorded in its first calls.
+
+    Parameters
+    ----------
+    learner : Learner
+        It has the model and the loss.
+    meter : Meter
+        It has the metrics.
+    """
+
+    def __init__(self, learner: "Learner", meter: "Meter") -> None:
+        self._recorded = _Measure(learner.model, learner.loss, meter)
+        self._compiled = compile(self._recorded.batch, fallback=True)
+
+    def is_of(self, learner: "Learner") -> bool:
+        """Whether this is still the model and the loss of the learner."""
+        return self._recorded.model is learner.model and self._recorded.loss is learner.loss
+
+    def add_to(self, meter: "Meter", x: Arrays, t: Arrays) -> None:
+        """Count a batch in a meter with these metrics."""
+        means, y = self._compiled(x, t)
+        meter.add_means(samples(t), means)
+        if meter.accumulators:
+            meter.accumulate(y, t)
+
+
+class _Measure:
+    """What is recorded of an evaluation: the model, the loss, and the metrics that are means."""
+
+    def __init__(self, model: Layer, loss: Callable[..., Any], meter: "Meter") -> None:
+        self.model = model
+        self.loss = loss
+        self.means = meter.means
+        self.returns_outputs = bool(meter.accumulators)
+
+    def batch(self, x: Arrays, t: Arrays) -> tuple[list[Any], Arrays | None]:
+        """The means of a batch, the loss first; and the output, if a metric object needs it."""
+        y = output(self.model, x)
+        means = means_of(self.loss(y, t), y, t, self.means)
+        return means, tree.map(data_of, y) if self.returns_outputs else None
+
+
+def means_of(loss: Array, y: Arrays, t: Arrays, metrics: Iterable[Callable[..., Any]]) -> list[Any]:
+    """The loss of a batch and its metrics that are means, as arrays: for `Meter.add_means`."""
+    y = tree.map(data_of, y)
+    return [data_of(loss), *(metric(y, t) for metric in metrics)]
+
+
+def is_watched() -> bool:
+    """Whether the calls of layers are watched here, or a call would not be that of a usual step.
+
+    Then a step is not replayed from a record: hooks would see nothing of it.
+    """
+    is_usual = training_mode.get() is None and recording.get()
+    return bool(hooks.get()) or not is_usual or recorder.get() is not None

@@ -1,0 +1,92 @@
+"""Resident: a compiled step that takes the rows of its batch from data on the device by itself.
+
+A loader of resident data would take each batch in Python, and a meter would compute the metrics there.
+As parts of the record they are replayed with the rest of the step.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from xpnet._typing import Array
+from xpnet.autodiff import tree
+from xpnet.autodiff.variable import data_of
+from xpnet.compiler import compile
+from xpnet.data.loader import DataLoader
+from xpnet.training._compiled import Parts, is_watched, means_of
+from xpnet.training.batches import Arrays, Loader
+
+if TYPE_CHECKING:
+    from xpnet.training.learner import Learner
+    from xpnet.training.meter import Meter
+
+__all__ = ["Resident", "has_rows"]
+
+
+def has_rows(loader: Loader) -> bool:
+    """Whether a loader's batches are rows of pairs (x, t) that are on the device."""
+    if not isinstance(loader, DataLoader) or type(loader).epoch is not DataLoader.epoch:
+        return False
+    data = loader.resident_data
+    return type(data) is tuple and len(data) == 2 and loader.in_rows
+
+
+class Resident:
+    """Steps of a learner on rows of a loader's data, compiled.
+
+    Parameters
+    ----------
+    learner : Learner
+    loader : DataLoader
+        With resident data.
+    meter : Meter
+        It has the metrics; each epoch has a meter of its own with the same ones.
+
+    Attributes
+    ----------
+    reason : str
+        Why such a step cannot be compiled; empty if it can be.
+    compiled : Compiled
+    """
+
+    def __init__(self, learner: "Learner", loader: DataLoader, meter: "Meter") -> None:
+        self.reason = ""
+        self._parts = Parts(learner)
+        self._keeps = learner.keeps_gradients
+        recorded = _OnRows(self._parts, loader.resident_data, meter)
+        self.compiled = compile(recorded.step, fallback=True, keep_grad=self._keeps)
+
+    def suits(self, learner: "Learner") -> bool:
+        """Whether the next step of the learner can be one of these."""
+        if self.reason or is_watched():
+            return False
+        is_simple = learner.accumulate == 1 and learner.precision is None
+        same = self._parts.is_of(learner) and self._keeps == learner.keeps_gradients
+        return is_simple and same and learner.compile is not False
+
+    def learn(self, learner: "Learner", rows: Array, meter: "Meter") -> None:
+        """Learn from the samples in these rows, and count them in the meter."""
+        with self._parts.averages():
+            means, y, t = self.compiled(rows)
+        learner.end_update()
+        meter.add_means(int(rows.shape[0]), means)
+        if meter.accumulators:
+            meter.accumulate(y, t)
+        self.reason = self.compiled.reason or ""
+
+
+class _OnRows:
+    """What is recorded: the data, the parts of a step, and the metrics that are means."""
+
+    def __init__(self, parts: Parts, data: tuple[Arrays, Arrays], meter: "Meter") -> None:
+        self.parts = parts
+        self.x, self.t = data
+        self.means = meter.means
+        self.returns_outputs = bool(meter.accumulators)
+
+    def step(self, rows: Array) -> tuple[list[Any], Arrays, Arrays]:
+        """Take the rows of a batch, learn from it, and return its means: the loss and the metrics."""
+        x, t = tree.map(lambda a: DataLoader.taken(a, rows), (self.x, self.t))
+        y, loss = self.parts.whole(x, t)
+        means = means_of(loss, y, t, self.means)
+        if self.returns_outputs:
+            return means, tree.map(data_of, y), t
+        return means, None, None
