@@ -60,10 +60,9 @@ EXPORT double limit(int64_t times, real* result) {
     for (int i = 0; i < 10; i++) sum[i] = x;
     const double start = seconds();
     for (int64_t k = 0; k < times; k++) {
-        IN_REGISTER(x);  // else the product is computed once
         UNROLL for (int i = 0; i < 10; i++) {
+            IN_REGISTER(x);  // else x * y is computed once for all
             sum[i] += x * y;
-            IN_REGISTER(sum[i]);
         }
     }
     const double taken = seconds() - start;
