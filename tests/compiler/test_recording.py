@@ -50,7 +50,7 @@ def of_gradients(call, count):
 def require_replay(f, batches):
     """Assert that a function of arrays gives the same bits compiled and not.
 
-    On NumPy it is run by its executor in Python too, whose results are those of NumPy bit for bit.
+    On NumPy it is run by its executor in Python too, to rounding.
     """
     numpy = all(isinstance(x, (np.ndarray, np.generic)) for x in batches[0])
     for executor in (LibraryExecutor, partial(choose, library="numpy", forced="numpy"))[
@@ -62,9 +62,9 @@ def require_replay(f, batches):
             found = [xpnet.to_numpy(x) for x in tree.leaves(compiled(*batch))]
             for a, b in zip(found, expected, strict=True):
                 assert a.dtype == b.dtype
-                if executor is not LibraryExecutor and a.dtype.kind == "c":
-                    # NumPy rounds complex products in one or two steps, depending on the memory.
-                    np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-13)
+                if executor is not LibraryExecutor:
+                    # NumPy's own rounding depends on the strides and the alignment of its arrays.
+                    np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
                 else:
                     np.testing.assert_array_equal(a, b)
         assert compiled.replays
