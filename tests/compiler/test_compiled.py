@@ -763,6 +763,63 @@ def test_an_object_as_a_result_is_refused(compile_it):
         compile_it(lambda x: Box(x * 2.0))(np.ones(2))
 
 
+def test_arrays_of_elsewhere_in_the_state(compile_it):
+    """`np.zeros` is not recorded: a replay would not repeat the assignment."""
+    state = {"h": np.ones(2)}
+
+    def step(x):
+        y = state["h"] + x
+        state["h"] = np.zeros(2)
+        return y
+
+    compiled = compile_it(step)
+    for _ in range(2):
+        compiled(np.ones(2))
+    with pytest.raises(CompileError, match="another array into state.h in each call"):
+        compiled(np.ones(2))
+
+    zeros = np.zeros(2)
+
+    def with_a_constant(x):
+        y = state["h"] + x
+        state["h"] = zeros if x.shape == (2,) else F.zeros(3)
+        return y
+
+    compiled = compile_it(with_a_constant)
+    for _ in range(5):
+        state["h"] = np.full(2, 5.0)
+        assert np.array_equal(compiled(np.ones(2)), [6.0, 6.0])
+        assert np.array_equal(state["h"], [0.0, 0.0])
+
+
+def test_arrays_that_a_step_removes(compile_it):
+    state = {"h": np.ones(2)}
+
+    def step(x):
+        y = state["h"] + x
+        state["h"] = None
+        return y
+
+    compiled = compile_it(step)
+    compiled(np.ones(2))
+    state["h"] = np.ones(2)
+    with pytest.raises(CompileError, match="changes state.h from an array to None"):
+        compiled(np.ones(2))
+
+
+def test_a_state_of_another_dtype(compile_it):
+    state = {"h": np.ones(2, "float32")}
+
+    def step(x):
+        state["h"] = state["h"] + x
+        return state["h"] * 2.0
+
+    compiled = compile_it(step)
+    for i in range(8):
+        assert np.array_equal(compiled(np.ones(2)), [2.0 * (i + 2)] * 2)
+    assert state["h"].dtype == np.float64
+
+
 # --- actions of each step -------------------------------------------------------------------------
 
 

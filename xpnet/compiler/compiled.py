@@ -198,7 +198,7 @@ class Compiled:
             recording.program,
             last.recorder,
             recording.recorder,
-            (last.tree, recording.tree),
+            ((last.tree, last.stores), (recording.tree, recording.stores)),
         )
         if found is not None:
             return found
