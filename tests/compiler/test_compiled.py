@@ -778,14 +778,25 @@ def test_arrays_of_elsewhere_in_the_state(compile_it):
     with pytest.raises(CompileError, match="another array into state.h in each call"):
         compiled(np.ones(2))
 
-    zeros = np.zeros(2)
 
-    def with_a_constant(x):
+def test_one_array_in_two_places_of_the_state_is_refused(compile_it):
+    """What changes one of them in place would change the other: a replay has two arrays."""
+    state = {"h": np.ones(2), "zeros": np.zeros(2)}
+
+    def step(x):
         y = state["h"] + x
-        state["h"] = zeros if x.shape == (2,) else F.zeros(3)
+        state["h"] = state["zeros"]
         return y
 
-    compiled = compile_it(with_a_constant)
+    with pytest.raises(CompileError, match="stores the array of state.zeros in state.h too"):
+        compile_it(step)(np.ones(2))
+
+    def copying(x):
+        y = state["h"] + x
+        state["h"] = state["zeros"] * 1.0
+        return y
+
+    compiled = compile_it(copying)
     for _ in range(5):
         state["h"] = np.full(2, 5.0)
         assert np.array_equal(compiled(np.ones(2)), [6.0, 6.0])
