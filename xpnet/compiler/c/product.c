@@ -48,8 +48,8 @@ static ending end_of_tile(const block* k, int64_t i) {
 }
 
 // The rows of the next tile, where `left` rows are left.
-static int next_rows(const plan* q, int64_t left) {
-    const int* choice = tile_rows[q->vectors];
+static int next_rows(int vectors, int64_t left) {
+    const int* choice = tile_rows[vectors];
     while (*choice > left) choice++;
     return *choice;
 }
@@ -58,7 +58,7 @@ static void pack_block_of_a(const block* k) {
     const matrix* a = &k->problem->a;
     int rows;
     for (int64_t i = 0; i < k->rows; i += rows) {
-        rows = next_rows(k->plan, k->rows - i);
+        rows = next_rows(k->plan->vectors, k->rows - i);
         const packing one = {
             .from = a->data + (k->first_row + i) * a->row + k->first_depth * a->column,
             .down = a->column,
@@ -92,8 +92,10 @@ static void pack_panel_of_b(const block* k) {
 
 // Sets the columns of a panel; `done` vectors are in the panels before it.
 static void choose_panel(block* k, int64_t panel, int64_t done) {
-    const int64_t vectors = divide_up(k->problem->n, LANES);
-    k->vectors = (int)((vectors - done) / (k->plan->panels - panel));
+    const plan* q = k->plan;
+    const int64_t vectors = vectors_of(k->problem->n) - q->rest_apart - done;
+    const int64_t panels = q->panels - q->rest_apart - panel;
+    k->vectors = panels > 0 ? (int)(vectors / panels) : 1;
     k->first_column = done * LANES;
     k->columns = (int)MIN(k->vectors * LANES, k->problem->n - k->first_column);
 }
@@ -171,13 +173,14 @@ static void compute_one_tile(const block* k, int64_t i, int rows, tile* t, int b
 static void compute_panel(const block* k, int packed) {
     const matrix* a = &k->problem->a;
     const int by_rows = !k->plan->pack_a && a->column == 1;
+    const int height = k->plan->pack_a ? k->plan->vectors : k->vectors;  // the entry of tile_rows
     upcoming u = next_panel(k);
     tile t = {.depth = k->depth, .alpha = k->problem->alpha};
     t.b = packed ? k->packed_b : start_of_b(k);
     t.b_stride = packed ? k->vectors * LANES : k->problem->b.row;
     int rows;
     for (int64_t i = 0; i < k->rows; i += rows) {
-        rows = next_rows(k->plan, k->rows - i);
+        rows = next_rows(height, k->rows - i);
         if (k->plan->pack_a) {
             t.a = k->packed_a + i * k->depth;
             t.a_stride = rows;

@@ -2,6 +2,7 @@
 #ifndef XPNET_PRODUCT_FINISH_H
 #define XPNET_PRODUCT_FINISH_H
 
+#include "product_pack.h"
 #include "product_tile.h"
 
 // A tile's sums, and where they go. For row i and column j of the tile:
@@ -126,10 +127,44 @@ static void (*const finish_functions[])(const ending*) = {NULL,     finish_1, fi
 static void (*const finish_functions[])(const ending*) = {NULL, finish_1, finish_2};
 #endif
 
+// A tile's rows, rounded up to whole vectors.
+#define PADDED_ROWS ((MAX_ROWS + LANES - 1) / LANES * LANES)
+
+// A tile whose rows, not columns, lie side by side in c: the sums are transposed.
+static void finish_transposed(const ending* e) {
+    const int width = (e->rows + LANES - 1) / LANES * LANES;
+    real sums[MAX_VECTORS * LANES * PADDED_ROWS] __attribute__((aligned(64)));
+    const packing columns = {
+        .from = e->sums,
+        .down = 1,
+        .across = (e->columns + LANES - 1) / LANES * LANES,
+        .length = e->columns,
+        .count = e->rows,
+        .width = width,
+        .out = sums,
+    };
+    pack_columns(&columns);
+    ending t = *e;
+    t.sums = sums;
+    t.rows = e->columns;
+    t.columns = e->rows;
+    t.c_row = e->c_column;
+    t.c_column = 1;
+    t.bias = e->row_bias;
+    t.row_bias = e->bias;
+    t.column_sums = e->row_sums;
+    t.row_sums = e->column_sums;
+    finish_functions[width / LANES](&t);
+}
+
 static void finish(const ending* e) {
     const int vectors = (e->columns + LANES - 1) / LANES;
     if (e->c_column == 1) {
         finish_functions[vectors](e);
+        return;
+    }
+    if (e->c_row == 1 && e->rows <= MAX_VECTORS * LANES) {
+        finish_transposed(e);
         return;
     }
     for (int j = 0; j < e->columns; j++) {

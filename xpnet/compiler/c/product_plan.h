@@ -41,9 +41,10 @@ typedef struct {
     int64_t row_block;
     int64_t depth_block;
     int pack_a;
-    int pack_b;    // 0: only a panel that ends in a part of a vector is packed
-    int use_dots;  // the sums run along the memory of a and b (product_dot.h)
-    int is_thin;   // k is small: by rows of c (product_thin.h)
+    int pack_b;      // 0: only a panel that ends in a part of a vector is packed
+    int rest_apart;  // the last vector of columns, used in part, is a panel of its own
+    int use_dots;    // the sums run along the memory of a and b (product_dot.h)
+    int is_thin;     // k is small: by rows of c (product_thin.h)
 } plan;
 
 // A panel of b, and a block of a, are read again and again: together they should fit into the
@@ -52,8 +53,10 @@ typedef struct {
 #define ROW_BLOCK 256
 // Packing a pays from so many panels of columns on.
 #define PANELS_TO_PACK 16
-// Packing b pays from so many rows on; up to so many rows, transposing b does not pay.
+// Packing b pays from so many rows on, the last panel, if it ends in a part of a vector, from so
+// many; up to so many rows, transposing b may not pay.
 #define ROWS_TO_PACK 192
+#define ROWS_TO_PACK_REST 48
 #define ROWS_FOR_DOTS 16
 // Up to this depth, and from so many columns on, c is computed row by row.
 #define DEPTH_OF_THIN 4
@@ -105,7 +108,7 @@ static int use_dots(const problem* p) {
 
 static int64_t cost(const problem* p) {
     int64_t all = use_dots(p) ? cost_of_dots(p) : cost_of_tiles(p);
-    if (p->c_column != 1) all += 4 * p->m * p->n;  // c is written number by number
+    if (p->c_column != 1) all += (p->c_row == 1 ? 1 : 4) * p->m * p->n;  // see `finish`
     return all;
 }
 
@@ -142,14 +145,18 @@ static void simplify(problem* p) {
 // ---- blocks -------------------------------------------------------------------------------------
 
 static plan make_plan(const problem* p) {
+    const int strided_a = p->a.row != 1 && p->a.column != 1;
     plan q = {0};
-    q.panels = divide_up(vectors_of(p->n), MAX_VECTORS);
-    q.vectors = (int)divide_up(vectors_of(p->n), q.panels);
+    q.pack_b = p->b.column != 1 || (p->n > MAX_VECTORS * LANES && p->m >= ROWS_TO_PACK);
+    q.rest_apart =
+        !q.pack_b && !strided_a && p->m < ROWS_TO_PACK_REST && p->n > LANES && p->n % LANES != 0;
+    const int64_t vectors = vectors_of(p->n) - q.rest_apart;
+    q.panels = divide_up(vectors, MAX_VECTORS);
+    q.vectors = (int)divide_up(vectors, q.panels);
+    q.panels += q.rest_apart;
     q.is_thin = is_thin(p);
     q.use_dots = use_dots(p);
-    q.pack_a = (p->a.row != 1 && p->a.column != 1) ||
-               (q.panels >= PANELS_TO_PACK && p->m >= ROWS_TO_PREFETCH);
-    q.pack_b = p->b.column != 1 || (q.panels > 1 && p->m >= ROWS_TO_PACK);
+    q.pack_a = strided_a || (q.panels >= PANELS_TO_PACK && p->m >= ROWS_TO_PACK_REST);
     q.depth_block = equal_blocks(p->k, DEPTH_BYTES / (int64_t)sizeof(real), 4);
     q.row_block = equal_blocks(p->m, ROW_BLOCK, tile_rows[q.vectors][0]);
     return q;

@@ -23,6 +23,7 @@ from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.executors._numpy_memory import Memory, aligned, flat
 from xpnet.compiler.executors._numpy_source import Bound, Flat, Pieces, Source
 from xpnet.compiler.record import Operation, Program, Value, replaced
+from xpnet.errors import StateError
 
 __all__ = ["NumPyExecutor"]
 
@@ -68,6 +69,13 @@ class NumPyExecutor(Executor):
 
     def bind(self, states: Sequence[Array]) -> list[Array]:
         """Take over the state: into aligned memory, where it is not there yet."""
+        for value, given in zip(self.program.states, states, strict=True):
+            if given.shape != value.shape or given.dtype != value.dtype:
+                raise StateError(
+                    f"Expected a state of shape {value.shape} and dtype {value.dtype} for "
+                    f"{value.name or 'an array'}, as in the recorded step, got {given.shape} and "
+                    f"{given.dtype}."
+                )
         with self._lock:
             if self._step is not None:
                 for own, given in zip(self.states, states, strict=True):
