@@ -438,8 +438,8 @@ class ChainWriter:
             out = waiting.pop(register, None)
             if out is not None and self._is_read_later(out, n, where):
                 late.append((out, register))  # an operand is still in that memory
-                out = None
-            if out is None:
+                out = self._scratch(step.dtype)
+            elif out is None:
                 out = self._in_result(register, n, waiting, where) or self._scratch(step.dtype)
             operands = [self._operand(i, step, where) for i in step.registers]
             self._write_step(step, out, operands)
