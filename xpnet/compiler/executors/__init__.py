@@ -64,15 +64,15 @@ def choose(program: Program, library: str, forced: str | None = None) -> Executo
         raise ArgumentError(f'The executor is "c" or "numpy", but got {forced!r}.')
     if forced == "numpy":
         return _made(NUMPY, program, origin)
-    found = load.wait() if forced == "c" else load.find()
+    if forced == "c":
+        return _made(C, program, origin, load.wait())
+    found = load.find()
     if found is None:
         return _made(NUMPY, program, f"C library: {load.status()}")
-    reason = origin if forced == "c" else f"the fastest for NumPy's arrays ({load.status()})"
     try:
+        reason = f"the fastest for NumPy's arrays ({load.status()})"
         return _made(C, program, reason, found)
     except CompileError as error:
-        if forced == "c":
-            raise
         return _made(NUMPY, program, f"C cannot run this program: {error}")
 
 
