@@ -39,6 +39,11 @@ class Executor:
         self.states: list[Array] = []
         self.reason = ""
 
+    @property
+    def now(self) -> "Executor":
+        """The executor that runs the next step: itself, unless it waits for another one."""
+        return self
+
     def bind(self, states: Sequence[Array]) -> list[Array]:
         """Take over the state.
 

@@ -446,6 +446,7 @@ class ChainWriter:
             out = waiting.pop(register, None)
             if out is not None and self._is_read_later(out, n, where):
                 late.append((out, register))  # an operand is still in that memory
+                self.last[register] = len(chain.steps)
                 out = self._scratch(step.dtype)
             elif out is None:
                 out = self._in_result(register, n, waiting, where) or self._scratch(step.dtype)
