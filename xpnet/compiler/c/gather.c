@@ -89,15 +89,18 @@ static void fetch_row(const gather* g, const char* table, const void* next_indic
     if (bytes > 0) __builtin_prefetch(start + bytes - 1, 0, 2);
 }
 
-// Rows that lie in the result one after the other.
-static void gather_by_rows(const gather* g, const char* table, const void* indices,
-                           const void* next_indices, real* result) {
+// Rows that lie in the result one after the other. Each index is checked once more where it is
+// used: somebody else may have changed it meanwhile.
+static int64_t gather_by_rows(const gather* g, const char* table, const void* indices,
+                              const void* next_indices, real* result) {
     const int64_t stride_bytes = g->table_stride * TYPE_BYTES[g->table_type];
     for (int64_t i = 0; i < g->count; i++) {
         if (next_indices) fetch_row(g, table, next_indices, i);
         const int64_t row = row_number(indices, g->index_type, i, g->table_rows);
+        if (row < 0) return i;
         convert_row(g, table + row * stride_bytes, result + i * g->row_stride);
     }
+    return -1;
 }
 
 #define TILE 64  // numbers of a row that are transposed together
@@ -138,8 +141,8 @@ static void write_transposed(const gather* g, const real* tile, int64_t rows, in
 
 // The batch is the last axis: up to LANES rows, from number `first` of the batch, are transposed on
 // their way.
-static void gather_transposed(const gather* g, const char* table, const void* indices,
-                              int64_t first, real* result) {
+static int64_t gather_transposed(const gather* g, const char* table, const void* indices,
+                                 int64_t first, real* result) {
     const scaling s = scaling_of(g);
     const int64_t bytes = TYPE_BYTES[g->table_type];
     const int64_t size = g->shape[0] * g->shape[1] * g->shape[2];
@@ -150,20 +153,24 @@ static void gather_transposed(const gather* g, const char* table, const void* in
         const int64_t n = size - done < TILE ? size - done : TILE;
         for (int64_t i = 0; i < rows; i++) {
             const int64_t row = row_number(indices, g->index_type, first + i, g->table_rows);
+            if (row < 0) return first + i;
             const char* from = table + (row * g->table_stride + done) * bytes;
             convert_line(tile + i * TILE, 1, from, g->table_type, n, s);
         }
         write_transposed(g, tile, rows, n, &p, result);
     }
+    return -1;
 }
 
-static void gather_by_columns(const gather* g, const char* table, const void* indices,
-                              const void* next_indices, real* result) {
+static int64_t gather_by_columns(const gather* g, const char* table, const void* indices,
+                                 const void* next_indices, real* result) {
     for (int64_t first = 0; first < g->count; first += LANES) {
         for (int64_t i = first; next_indices && i < first + LANES && i < g->count; i++)
             fetch_row(g, table, next_indices, i);
-        gather_transposed(g, table, indices, first, result);
+        const int64_t wrong = gather_transposed(g, table, indices, first, result);
+        if (wrong >= 0) return wrong;
     }
+    return -1;
 }
 
 int64_t NAME(gather_rows)(const gather* g, const void* table, const void* indices,
@@ -171,10 +178,8 @@ int64_t NAME(gather_rows)(const gather* g, const void* table, const void* indice
     const int64_t wrong = first_wrong(indices, g->index_type, g->count, g->table_rows);
     if (wrong >= 0) return wrong;
     if (g->row_stride == 1 && g->strides[2] != 1)
-        gather_by_columns(g, table, indices, next_indices, result);
-    else
-        gather_by_rows(g, table, indices, next_indices, result);
-    return -1;
+        return gather_by_columns(g, table, indices, next_indices, result);
+    return gather_by_rows(g, table, indices, next_indices, result);
 }
 
 #if REAL_BITS == 32  // once for both sizes
@@ -185,6 +190,7 @@ int64_t take_rows(int64_t row_bytes, int64_t table_stride_bytes, int64_t table_r
     if (wrong >= 0) return wrong;
     for (int64_t i = 0; i < count; i++) {
         const int64_t row = row_number(indices, index_type, i, table_rows);
+        if (row < 0) return i;
         char* to = (char*)result + i * result_stride_bytes;
         const char* from = (const char*)table + row * table_stride_bytes;
         if (row_bytes == 8)
@@ -206,6 +212,7 @@ int64_t NAME(scatter_add)(real* table, int64_t table_rows, int64_t table_stride,
     const vreal weight = splat((real)factor);
     for (int64_t i = 0; i < count; i++) {
         const int64_t place = row_number(indices, index_type, i, table_rows);
+        if (place < 0) return i;
         real* to = table + place * table_stride;
         const real* from = rows + i * row_stride;
         int64_t j = 0;
