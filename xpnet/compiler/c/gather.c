@@ -31,38 +31,41 @@ typedef struct {
     real shift;
 } scaling;
 
-INLINE real scaled(real x, scaling s) { return x * s.high + (x * s.low + s.shift); }
+// Of a floating-point number, which may be infinite, and of an integer.
+INLINE real scaled(real x, scaling s) { return x * s.high + s.shift; }
+INLINE real scaled_integer(real x, scaling s) { return x * s.high + (x * s.low + s.shift); }
 
 static scaling scaling_of(const gather* g) {
     const real high = (real)g->scale;
-    return (scaling){high, (real)(g->scale - (double)high), (real)g->shift};
+    const real shift = g->shift == 0 ? (real)-0.0 : (real)g->shift;  // -0 + -0 remains -0
+    return (scaling){high, (real)(g->scale - (double)high), shift};
 }
 
-// to[i * stride] = scaled(from[i]), i < n, for numbers of type T. (Bytes become integers first:
-// there are vector instructions for that.)
-#define CONVERT(T, first)                                                                  \
-    {                                                                                      \
-        const T* p = from;                                                                 \
-        if (stride == 1) {                                                                 \
-            for (int64_t i = 0; i < n; i++) to[i] = scaled((real)(first)p[i], s);          \
-        } else {                                                                           \
-            for (int64_t i = 0; i < n; i++) to[i * stride] = scaled((real)(first)p[i], s); \
-        }                                                                                  \
-        break;                                                                             \
+// to[i * stride] = f(from[i]), i < n, for numbers of type T. (Bytes become integers first: there
+// are vector instructions for that.)
+#define CONVERT(T, first, f)                                                          \
+    {                                                                                 \
+        const T* p = from;                                                            \
+        if (stride == 1) {                                                            \
+            for (int64_t i = 0; i < n; i++) to[i] = f((real)(first)p[i], s);          \
+        } else {                                                                      \
+            for (int64_t i = 0; i < n; i++) to[i * stride] = f((real)(first)p[i], s); \
+        }                                                                             \
+        break;                                                                        \
     }
 static void convert_line(real* restrict to, int64_t stride, const void* restrict from, int32_t type,
                          int64_t n, scaling s) {
     switch (type) {
         case TYPE_FLOAT32:
-            CONVERT(float, float)
+            CONVERT(float, float, scaled)
         case TYPE_FLOAT64:
-            CONVERT(double, double)
+            CONVERT(double, double, scaled)
         case TYPE_INT32:
-            CONVERT(int32_t, int32_t)
+            CONVERT(int32_t, int32_t, scaled_integer)
         case TYPE_INT64:
-            CONVERT(int64_t, int64_t)
+            CONVERT(int64_t, int64_t, scaled_integer)
         default:
-            CONVERT(uint8_t, int32_t)
+            CONVERT(uint8_t, int32_t, scaled_integer)
     }
 }
 
