@@ -57,6 +57,15 @@ def test_a_drawn_program_has_the_bits_of_eager_code(builder):
         run_and_compare(builder.program, *arrays, steps=2)
 
 
+@given(builder=builders(steps=40, elementwise=True))
+@settings(deadline=None, max_examples=300)
+def test_long_chains_have_the_bits_of_eager_code(builder):
+    """Registers take over the memory of operands, and results that of registers."""
+    with np.errstate(all="ignore"):
+        arrays = [builder.given(kind) for kind in ("argument", "state", "host")]
+        run_and_compare(builder.program, *arrays, steps=2)
+
+
 # --- memory -----------------------------------------------------------------------------------------
 
 

@@ -380,6 +380,27 @@ def test_an_input_is_read_after_its_array_got_a_result(chain_library, suffix, dt
     np.testing.assert_array_equal(other, (before + 1) * before)
 
 
+@pytest.mark.parametrize("size", [5, 3000])
+def test_two_arrays_are_exchanged(chain_library, suffix, dtype, size):
+    x = np.arange(size, dtype=dtype)
+    y = -np.arange(size, dtype=dtype)
+    before = x.copy()
+    chains.Chain(chain_library, suffix, x.shape, [x, y], [], [], [(1, x), (0, y)]).run()
+    np.testing.assert_array_equal(x, -before)
+    np.testing.assert_array_equal(y, before)
+
+
+@pytest.mark.parametrize("size", [5, 3000])
+def test_the_old_values_of_what_is_updated_are_a_result(chain_library, suffix, dtype, size):
+    x = np.arange(size, dtype=dtype)
+    before = x.copy()
+    old = np.zeros_like(x)
+    steps = [("add", 0, 1)]
+    chains.Chain(chain_library, suffix, x.shape, [x], [1.0], steps, [(2, x), (0, old)]).run()
+    np.testing.assert_array_equal(x, before + 1)
+    np.testing.assert_array_equal(old, before)
+
+
 def test_numbers_are_read_at_each_run(chain_library, suffix, dtype):
     x = np.ones(100, dtype)
     chain = chains.Chain(chain_library, suffix, x.shape, [x], [3.0], [("multiply", 0, 1)], [(2, x)])

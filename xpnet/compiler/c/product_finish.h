@@ -117,15 +117,20 @@ INLINE void finish_number(const ending* e, int width, int i, int j) {
     static void finish_##vectors(const ending* e) { finish_rows(vectors, e); }
 DEFINE_FINISH(1)
 DEFINE_FINISH(2)
-#if MAX_VECTORS == 5
 DEFINE_FINISH(3)
 DEFINE_FINISH(4)
 DEFINE_FINISH(5)
-static void (*const finish_functions[])(const ending*) = {NULL,     finish_1, finish_2,
-                                                          finish_3, finish_4, finish_5};
-#else
-static void (*const finish_functions[])(const ending*) = {NULL, finish_1, finish_2};
+#if MAX_VECTORS == 8
+DEFINE_FINISH(6)
+DEFINE_FINISH(7)
+DEFINE_FINISH(8)
 #endif
+static void (*const finish_functions[MAX_VECTORS + 1])(const ending*) = {
+    NULL,     finish_1, finish_2, finish_3, finish_4, finish_5,
+#if MAX_VECTORS == 8
+    finish_6, finish_7, finish_8,
+#endif
+};
 
 // A tile's rows, rounded up to whole vectors.
 #define PADDED_ROWS ((MAX_ROWS + LANES - 1) / LANES * LANES)

@@ -217,17 +217,11 @@ static void sum_tiles(const sweep* s, tile* t, const real* input, real* output, 
     }
 }
 
-// A run of fewer than LANES numbers. Whole vectors are read where they lie within the input.
-static void sum_short_run(const sweep* s, tile* t, const real* input, real* output,
-                          int64_t length) {
-    t->first = length;
-    sum_tiles(s, t, input, output, 0);
-}
-
 // A run of any length. The last vector is moved back to end where the run does.
 static void sum_run(const sweep* s, tile* t, const real* input, real* output, int64_t length) {
     if (length < LANES) {
-        sum_short_run(s, t, input, output, length);
+        t->first = length;
+        sum_tiles(s, t, input, output, 0);
         return;
     }
     const int64_t widest = WIDEST(longest_part(&s->tiles));
