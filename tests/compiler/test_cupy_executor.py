@@ -420,3 +420,32 @@ def test_a_loss_that_is_scaled(cupy_backend):
     model, _ = model_of("mlp")
     optimizer = momentum(model.parameters())
     np.testing.assert_allclose(losses, [float(step(x, t)) for x, t in pairs], rtol=CLOSE)
+
+
+# --- two devices -----------------------------------------------------------------------------------
+
+
+def test_a_step_runs_on_the_device_of_its_state(cupy_backend):
+    """Another device may be current when the step is called."""
+    import cupy
+
+    if cupy.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("there is one device: HOST_CUDA_DEVICES=2 emulates two")
+    losses = []
+    for compiles in (False, True):
+        with xpnet.using("cupy:1") as backend:
+            model, shape = model_of("mlp")
+            pairs = list(batches(backend, shape))
+        step = stepping(model, momentum(model.parameters()))
+        if compiles:
+            step = Compiled(step, executor=executed_by(CuPyExecutor))
+        with xpnet.using("cupy:1"):
+            results = [step(x, t) for x, t in pairs[:5]]
+            with cupy.cuda.Device(0):
+                results.append(step(*pairs[5]))
+        assert {x.data.device.id for x in results} == {1}
+        assert {p.data.device.id for p in model.parameters()} == {1}
+        losses.append([float(x) for x in results])
+        if compiles:
+            assert len(step.replays) == 1
+    np.testing.assert_allclose(*losses, rtol=CLOSE)
