@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
+
+import numpy as np
 
 from xpnet import _each_step
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable, constant
-from xpnet.compiler import executors
 from xpnet.compiler.call import (
     Recording,
     array_key,
@@ -17,9 +19,10 @@ from xpnet.compiler.call import (
     recorded_call,
     roots_of,
 )
+from xpnet.compiler.executors import choose
 from xpnet.compiler.executors._base import Executor
-from xpnet.compiler.executors.library import LibraryExecutor
 from xpnet.compiler.guard import difference
+from xpnet.compiler.plan import Plan
 from xpnet.compiler.record import Program, leaves, replaced
 from xpnet.compiler.recording import unwrapped
 from xpnet.compiler.replay import Mismatch, Replay, context
@@ -29,6 +32,9 @@ from xpnet.errors import CompileError, ShapeError
 __all__ = ["Compiled", "Recording", "compile", "recorded_call"]
 
 
+MOST_KEYS = 256
+
+
 class _Key:
     """Calls with one key, apart from which gradients they found: their recordings and their plans."""
 
@@ -36,6 +42,7 @@ class _Key:
         self.calls = 0
         self.last: dict[tuple[bool, ...], Recording] = {}
         self.replays: list[Replay] = []
+        self.holds: Any = None  # the objects whose ids are in the key
 
 
 class Compiled:
@@ -78,12 +85,11 @@ class Compiled:
         self.keep_grad = keep_grad
         self.reason: str | None = None
         self.replays: list[Replay] = []
-        self._executor = executor or chosen
+        self._executor = executor
         self._keys: dict[Any, _Key] = {}
         self._written: set[tuple[int, Any]] = set()  # what actions change
         self._varying: set[tuple[int, Any]] = set()  # NumPy's scalars that steps change
         self._changed: dict[tuple[int, Any], str] = {}  # what steps have changed otherwise
-        self._holds: list[Any] = []  # objects whose ids are in keys
         self._current: Replay | None = None
         self._lock = threading.RLock()
 
@@ -150,14 +156,22 @@ class Compiled:
             signature = self._signature(recording.before, recording.cell_keys, args, options)
             key = self._keys.get(signature)
             if key is None:
-                key = self._keys[signature] = _Key()
-                self._holds.append((recording.before, objects_in((args, options))))
+                key = self._new_key(signature)
+                key.holds = (recording.before, objects_in((args, options)))
             key.calls += 1
             problem = self._problem(recording) or self._planned(key, recording, args, options)
             self._changed.update(recording.changes)
         if problem is not None:
             self._give_up(problem)
         return result
+
+    def _new_key(self, signature: Any) -> _Key:
+        """The entry for a new kind of call; the oldest ones for which there is no plan are forgotten."""
+        if len(self._keys) >= MOST_KEYS:
+            for old in [x for x, key in self._keys.items() if not key.replays]:
+                del self._keys[old]
+        key = self._keys[signature] = _Key()
+        return key
 
     def _problem(self, recording: Recording) -> str | None:
         """Why this recording cannot be replayed; None if it can."""
@@ -190,12 +204,18 @@ class Compiled:
             return found
         if recording.changes or recording.varying:
             return None
-        replay = Replay(recording, args, options, self._written, self.keep_grad, self._executor)
+        replay = Replay(recording, args, options, self._written, self.keep_grad, self._make)
         key.replays.append(replay)
         key.last.clear()
         self.replays.append(replay)
         self._current = replay
         return None
+
+    def _make(self, program: Program, library: str) -> Executor:
+        """The executor for a program."""
+        if self._executor is not None:
+            return self._executor(program)
+        return choose(program, library)
 
     def _give_up(self, problem: str) -> None:
         if not self.fallback:
@@ -226,14 +246,14 @@ class Compiled:
         with self._lock:
             while len(results) < count:
                 i = len(results)
-                args = replaced(stacked, lambda x, i=i: _at(x, i))
+                args = replaced(stacked, partial(_at, i))
                 current = self._current
                 if self._runs_as_it_is() or current is None or not current.ready(args, {}):
                     results.append(self(*args))
                     continue
                 done = current.run_steps(stacked, i, count, results)
                 if done is not None:
-                    args = replaced(stacked, lambda x: _at(x, len(results)))
+                    args = replaced(stacked, partial(_at, len(results)))
                     results.append(self._other(args, {}, done))
         return _stacked(results)
 
@@ -242,29 +262,42 @@ class Compiled:
         return self.reason is not None or _each_step.recorder.get() is not None
 
     @property
-    def plans(self) -> list[Any]:
-        """The plans so far: of each what `print` shows, see `xpnet.compiler.plan`."""
-        return [getattr(replay.executor, "plan", replay.executor) for replay in self.replays]
+    def plans(self) -> list[Plan]:
+        """The plans so far: print one to see what runs, and where."""
+        return [Plan(replay.program, replay.executor.now, self._name) for replay in self.replays]
+
+    @property
+    def _name(self) -> str:
+        function = self.function
+        while isinstance(function, partial):
+            function = function.func
+        return getattr(function, "__name__", type(function).__name__)
+
+    def explain(self) -> str:
+        """What is not compiled, and why, as text for a reader."""
+        if self.reason is not None:
+            return f"{self._name} runs as it is. {self.reason}"
+        if not self.replays:
+            return f"{self._name} has no plan so far: the first three calls of a kind are recorded."
+        return "\n\n".join(plan.explain() for plan in self.plans)
 
     def __repr__(self) -> str:
-        name = getattr(self.function, "__qualname__", repr(self.function))
         if self.reason is not None:
-            return f"Compiled({name}): it runs as it is. {self.reason}"
+            return f"Compiled({self._name}, runs as it is)"
         count = len(self.replays)
-        return f"Compiled({name}): {count} {'plan' if count == 1 else 'plans'}"
+        return f"Compiled({self._name}, {count} {'plan' if count == 1 else 'plans'})"
 
     def __str__(self) -> str:
-        lines = [repr(self)]
-        for replay in self.replays:
-            lines += ["", *replay.executor.describe()]
-        return "\n".join(lines)
+        if not self.replays or self.reason is not None:
+            return f"{self!r}: {self.explain()}"
+        return "\n\n".join(map(str, self.plans))
 
 
 def _argument_key(x: Any) -> Any:
     if isinstance(x, Variable):
         return Variable, array_key(unwrapped(x.data))
     if is_array(x):
-        return array_key(unwrapped(x))
+        return isinstance(x, np.generic), array_key(unwrapped(x))
     if isinstance(x, SCALARS):
         return type(x), x if not isinstance(x, slice) else str(x)
     return id(x)
@@ -279,13 +312,6 @@ def _structure(tree: Any) -> Any:
     return None
 
 
-def chosen(program: Program) -> Executor:
-    """The executor for a program, by its library and by what is installed here."""
-    choose = getattr(executors, "choose", LibraryExecutor)
-    made: Executor = choose(program)
-    return made
-
-
 def _length(stacked: Any) -> int:
     """How many calls there are for stacked arguments."""
     lengths = {x.shape[0] if x.shape else 0 for x in leaves(stacked) if hasattr(x, "shape")}
@@ -297,7 +323,7 @@ def _length(stacked: Any) -> int:
     return int(lengths.pop())
 
 
-def _at(x: Any, i: int) -> Any:
+def _at(i: int, x: Any) -> Any:
     """x[i] of an array or a Variable; anything else as it is."""
     return x[i, ...] if hasattr(x, "shape") else x
 

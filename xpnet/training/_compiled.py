@@ -24,6 +24,9 @@ from xpnet.autodiff import tree
 from xpnet.autodiff.tape import recording
 from xpnet.autodiff.variable import Variable, data_of
 from xpnet.compiler import Compiled, compile
+from xpnet.compiler.c import load
+from xpnet.compiler.executors import KINDS
+from xpnet.compiler.plan import NAMES
 from xpnet.errors import GradientError
 from xpnet.layers import Layer
 from xpnet.layers._context import hooks, training_mode
@@ -34,7 +37,14 @@ if TYPE_CHECKING:
     from xpnet.training.learner import Learner
     from xpnet.training.meter import Meter
 
-__all__ = ["CompiledMeasure", "CompiledParts", "Parts", "is_watched", "means_of"]
+__all__ = [
+    "CompiledMeasure",
+    "CompiledParts",
+    "Parts",
+    "executor_name",
+    "is_watched",
+    "means_of",
+]
 
 
 class Parts:
@@ -288,6 +298,21 @@ def means_of(loss: Array, y: Arrays, t: Arrays, metrics: Iterable[Callable[..., 
     """The loss of a batch and its metrics that are means, as arrays: for `Meter.add_means`."""
     y = tree.map(data_of, y)
     return [data_of(loss), *(metric(y, t) for metric in metrics)]
+
+
+def executor_name(library: str) -> str:
+    """The name of the executor that a step on arrays of a library will have: "C", "jax.jit".
+
+    It is the one that there is now: a C library that is being compiled may replace NumPy's.
+    """
+    if library in KINDS:
+        return NAMES[library]
+    if library != "numpy":
+        return "operation by operation"
+    is_forced = load.forced()
+    if is_forced is None and load.find() is not None:
+        return NAMES["c"]
+    return NAMES[is_forced or "numpy"]
 
 
 def is_watched() -> bool:

@@ -4,7 +4,7 @@ A loader of resident data would take each batch in Python, and a meter would com
 As parts of the record they are replayed with the rest of the step.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from xpnet._typing import Array
 from xpnet.autodiff import tree
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Resident", "has_rows"]
 
 
-def has_rows(loader: Loader) -> bool:
+def has_rows(loader: Loader) -> TypeGuard[DataLoader]:
     """Whether a loader's batches are rows of pairs (x, t) that are on the device."""
     if not isinstance(loader, DataLoader) or type(loader).epoch is not DataLoader.epoch:
         return False
@@ -76,7 +76,7 @@ class Resident:
 class _OnRows:
     """What is recorded: the data, the parts of a step, and the metrics that are means."""
 
-    def __init__(self, parts: Parts, data: tuple[Arrays, Arrays], meter: "Meter") -> None:
+    def __init__(self, parts: Parts, data: Any, meter: "Meter") -> None:
         self.parts = parts
         self.x, self.t = data
         self.means = meter.means

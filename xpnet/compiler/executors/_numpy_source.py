@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np  # noqa: TID251 - the executor of this library
+import numpy as np
 
 from xpnet._typing import Array, DType
 from xpnet.compiler.buffers import Block
@@ -112,6 +112,8 @@ class Source:
     lines : list of str
     bound : dict from str to Bound
         The names that the source uses, other than those of arguments and of what it computes.
+    calls : list of Operation
+        Those that only their functions compute.
     """
 
     def __init__(self, memory: Memory) -> None:
@@ -119,6 +121,7 @@ class Source:
         self.program = memory.program
         self.bound: dict[str, Bound] = {"np": Bound(np, is_constant=True)}
         self.lines: list[str] = []
+        self.calls: list[Operation] = []
         self.names: dict[Any, str] = {}
         self._taken: set[str] = {"np"}
         self.place = 0
@@ -245,6 +248,7 @@ class Source:
 
     def _write_call(self, operation: Operation) -> None:
         """An operation that only its function computes."""
+        self.calls.append(operation)
         call = self.call(operation)
         if operation.result is operation.outputs[0]:
             x = operation.outputs[0]
@@ -434,6 +438,7 @@ class ChainWriter:
             out = waiting.pop(register, None)
             if out is not None and self._is_read_later(out, n, where):
                 late.append((out, register))  # an operand is still in that memory
+                self.last[register] = len(chain.steps)
                 out = None
             if out is None:
                 out = self._in_result(register, n, waiting, where) or self._scratch(step.dtype)
@@ -595,8 +600,22 @@ def _matmul(source: Source, operation: Operation) -> bool:
     y = operation.outputs[0]
     if operation.options or {a.dtype, b.dtype} != {y.dtype}:
         return False
-    source.lines.append(f"np.matmul({source.name(a)}, {source.name(b)}, out={source.name(y)})")
+    function = "np.dot" if _is_plain_product(source, a, b, y) else "np.matmul"
+    source.lines.append(f"{function}({source.name(a)}, {source.name(b)}, out={source.name(y)})")
     return True
+
+
+def _is_plain_product(source: Source, a: Value, b: Value, y: Value) -> bool:
+    """Whether `np.dot` makes the same call of BLAS as `np.matmul`, which takes longer to reach it."""
+    if np.dtype(y.dtype) not in (np.float32, np.float64):
+        return False
+    for x in (a, b):
+        flags = source.memory.shadow(x).flags
+        if len(x.shape) != 2 or min(x.shape) < 2 or source.at_run_time(x):
+            return False
+        if not (flags.c_contiguous or flags.f_contiguous):
+            return False
+    return a is not b and source.memory.shadow(y).flags.c_contiguous
 
 
 def _outer_product(source: Source, operation: Operation) -> bool:
@@ -759,7 +778,8 @@ def _cross_entropy(source: Source, operation: Operation) -> bool:
     wanted = loss in source.readers or loss in source.needed
     picked = source.new_name("picked")
     if wanted:
-        source.lines.append(f"{picked} = {z}.reshape(-1).take({index})")
+        flat = source.view_of(z, lambda array: array.reshape(-1))
+        source.lines.append(f"{picked} = {flat}.take({index})")
     source.lines += [
         f"np.exp({z}, out={z})",
         f"np.add.reduce({z}, axis=1, out={source.name(total)})",
@@ -785,10 +805,11 @@ def _cross_entropy_gradient(source: Source, operation: Operation) -> bool:
     y = source.name(operation.outputs[0])
     n = x.shape[0]
     column = source.view_of(source.name(total), lambda array: array[:, None])
+    flat = source.view_of(y, lambda array: array.reshape(-1))
     scale = f"{source.name(gy)} / {n}" if isinstance(gy, Value) else repr(gy / n)
     source.lines += [
         f"np.divide({source.name(e)}, {column}, out={y})",
-        f"{y}.reshape(-1)[{source.name(rows)}] -= 1.0",
+        f"{flat}[{source.name(rows)}] -= 1.0",
         f"np.multiply({y}, {scale}, out={y})",
     ]
     return True
