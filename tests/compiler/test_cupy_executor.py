@@ -17,7 +17,7 @@ from tests.compiler.replayed import (
     stepping,
 )
 from tests.host_cuda.device import counting, emulated, shuffled
-from xpnet import functions as F
+from xpnet import functions as F, models
 from xpnet.backend import to_numpy
 from xpnet.compiler.compiled import Compiled
 from xpnet.compiler.executors import cuda_chain
@@ -169,6 +169,23 @@ def test_a_mask_is_one_transfer(counted):
     counts = counted(model, (1, 28, 28), momentum(model.parameters()), 4)
     assert counts.total <= 40, counts.names
     assert (counts.to_device, counts.to_host, counts.synchronizes) == (1, 0, 0), counts.names
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "options", "most"),
+    [
+        ("lenet", (1, 28, 28), {"dropout": 0.0}, 32),
+        ("lstm", (28, 28), {}, 130),
+        ("resnet", (1, 28, 28), {}, 126),
+        ("transformer", (28, 28), {"dropout": 0.0}, 143),
+    ],
+)
+def test_models_of_the_library(counted, name, shape, options, most):
+    """As they are, these take 38, 137, 136 and 178."""
+    model = models.build(name, shape, 10, rng=0, **options)
+    counts = counted(model, shape, xpnet.Adam(model.parameters()), 4)
+    assert counts.total <= most, counts.names
+    assert stays_on_the_device(counts), counts.names
 
 
 # --- chains ----------------------------------------------------------------------------------------
