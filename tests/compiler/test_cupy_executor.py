@@ -24,8 +24,10 @@ from xpnet.compiler.executors import cuda_chain
 from xpnet.compiler.executors.cuda_matrix import Columns, Head, Input, input_kind
 from xpnet.compiler.executors.cupy import CuPyExecutor
 from xpnet.compiler.passes.chain import ELEMENTWISE, Chain, Step, run_chain
+from xpnet.compiler.record import Operation, Program, Value
 from xpnet.kernels import cross_entropy
 from xpnet.kernels.column_sums import column_sums
+from xpnet.kernels.update import update
 
 CLOSE = 1e-5
 """Sums of columns and products of few terms are added up in another order."""
@@ -102,6 +104,55 @@ def test_streams_that_run_late(cupy_backend):
         pytest.skip("only the emulated device delays work at random")
     with shuffled(5):
         assert_agrees(cupy_backend, CuPyExecutor, "normalized", momentum, rtol=CLOSE)
+
+
+def test_a_state_that_is_read_after_its_update_is_not_written_over(cupy_backend):
+    """Directly, and by a view that was taken before the update."""
+    import cupy
+
+    f = np.dtype("float32")
+    s = Value((2, 3), f, "state", 0)
+    x = Value((2, 3), f, "argument", 0)
+
+    def program(reads):
+        operations = []
+
+        def add(name, function, args, shapes):
+            operation = Operation(name, function, args)
+            operation.outputs = [
+                Value(shape, f, "operation", i, operation=operation)
+                for i, shape in enumerate(shapes)
+            ]
+            operations.append(operation)
+            return operation
+
+        view = add("matrix_transpose", cupy.transpose, (s,), [(3, 2)])
+        view.result = view.outputs[0]
+        args = ("p -= lr * g;", {"lr": 0.5}, (), [(s, x, [])])
+        update = add("update", _updated, args, [(2, 3)])
+        update.result = [(update.outputs[0], [])]
+        read = {"state": s, "view": view.outputs[0], "nothing": x}[reads]
+        product = add("multiply", cupy.multiply, (read, 2.0), [read.shape])
+        product.result = product.outputs[0]
+        return Program([x], [s], [], operations, product.outputs, {0: update.outputs[0]})
+
+    for reads in ("state", "view", "nothing"):
+        executor = CuPyExecutor(program(reads))
+        state = cupy.arange(6, dtype=f).reshape(2, 3)
+        before = state.get()
+        executor.bind([state])
+        (product,) = executor.run([cupy.ones((2, 3), f)], [])
+        expected = {"state": 2 * before, "view": 2 * before.T, "nothing": np.full((2, 3), 2.0)}
+        np.testing.assert_array_equal(product.get(), expected[reads])
+        np.testing.assert_array_equal(executor.states[0].get(), before - 0.5)
+        assert (executor.states[0] is state) == (reads == "nothing")
+
+
+def _updated(formula, numbers, slots, moves):
+    """The kernel `update` on copies, as it is recorded."""
+    copies = [(p.copy(), g, [x.copy() for x in state]) for p, g, state in moves]
+    update(formula, numbers, slots, copies)
+    return [(p, state) for p, _, state in copies]
 
 
 # --- launches --------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from xpnet.compiler.executors.cuda_matrix import (
     Input,
     input_kind,
 )
+from xpnet.compiler.executors.library import viewed
 from xpnet.compiler.passes.chain import Chain
 from xpnet.compiler.passes.dead import without_dead_operations
 from xpnet.compiler.passes.rewriting import Rewriting, readers
@@ -285,8 +286,10 @@ def _append(
 
 def _with_functions(program: Program) -> Program:
     """The program with the function of each operation that has a kernel of its own."""
-    last = {x: i for i, operation in enumerate(program.operations) for x in operation.inputs()}
-    kept = {*program.outputs}
+    last: dict[Value, int] = {}  # the last operation that reads a value, or a view of it
+    for i, operation in enumerate(program.operations):
+        last.update((viewed(x), i) for x in operation.inputs())
+    kept = {viewed(x) for x in program.outputs}
     operations = []
     for i, operation in enumerate(program.operations):
         if operation.name == "chain" and _has_code(operation.options["chain"]):
