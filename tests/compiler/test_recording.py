@@ -271,7 +271,7 @@ def test_a_record_refers_to_no_arrays_but_constants():
     program = recorded_call(f, (np.ones(2),)).program
 
     def values(operation):
-        return [x for x in tree.leaves((operation.args, [*operation.options.values()]))]
+        return list(tree.leaves((operation.args, [*operation.options.values()])))
 
     for operation in program.operations:
         for x in values(operation):

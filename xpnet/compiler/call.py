@@ -339,11 +339,11 @@ def _replaced(call: _Call, found: dict[Any, Any]) -> Iterator[None]:
 
 def argument_names(function: Callable[..., Any], args: Any, options: Any) -> list[str]:
     """A name for each leaf of the arguments: "x", "batch.0"."""
+    names: list[str] = []
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # of a function that is written in C
         parameters = []
-    names = []
     for i, arg in enumerate(args):
         name = f"argument {i}"
         if parameters:

@@ -246,14 +246,14 @@ class Compiled:
         with self._lock:
             while len(results) < count:
                 i = len(results)
-                args = replaced(stacked, lambda x, i=i: _at(x, i))
+                args = replaced(stacked, partial(_at, i))
                 current = self._current
                 if self._runs_as_it_is() or current is None or not current.ready(args, {}):
                     results.append(self(*args))
                     continue
                 done = current.run_steps(stacked, i, count, results)
                 if done is not None:
-                    args = replaced(stacked, lambda x: _at(x, len(results)))
+                    args = replaced(stacked, partial(_at, len(results)))
                     results.append(self._other(args, {}, done))
         return _stacked(results)
 
@@ -323,7 +323,7 @@ def _length(stacked: Any) -> int:
     return int(lengths.pop())
 
 
-def _at(x: Any, i: int) -> Any:
+def _at(i: int, x: Any) -> Any:
     """x[i] of an array or a Variable; anything else as it is."""
     return x[i, ...] if hasattr(x, "shape") else x
 

@@ -346,16 +346,17 @@ for _name, _function in (
 ):
     _forward, _, _ = _operator(_name, _function)
     setattr(RecordedArray, f"__{_function.__name__}__", _forward)
-for _name, _method, _function in (
+UNARY: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("negative", "neg", operator.neg),
     ("positive", "pos", operator.pos),
     ("abs", "abs", abs),
     ("bitwise_invert", "invert", operator.invert),
-):
+)
+for _name, _method, _unary in UNARY:
     setattr(
         RecordedArray,
         f"__{_method}__",
-        lambda x, name=_name, function=_function: called(name, function, (x,), {}),
+        lambda x, name=_name, function=_unary: called(name, function, (x,), {}),
     )
 
 
@@ -831,7 +832,7 @@ class RecordedNumber:
         self.value = value
         self.recorder = recorder
 
-    __class__ = property(lambda x: float)  # type: ignore[assignment] # for isinstance(x, float)
+    __class__ = property(lambda _: float)  # for isinstance(x, float)
 
     def _read(self, kind: str) -> float:
         self.recorder.fail(f"reads a number of the step: {kind}", NUMBER)
@@ -918,8 +919,8 @@ for _name, _method, _function in (
     _forward, _reflected = _number_operator(_name, _function)
     setattr(RecordedNumber, f"__{_method}__", _forward)
     setattr(RecordedNumber, f"__r{_method}__", _reflected)
-for _name, _function in (("neg", operator.neg), ("pos", operator.pos), ("abs", abs)):
-    setattr(RecordedNumber, f"__{_name}__", _number_function(_function))
+for _, _method, _unary in UNARY[:3]:
+    setattr(RecordedNumber, f"__{_method}__", _number_function(_unary))
 
 
 def _comparison(name: str, function: Callable[..., Any]) -> Any:

@@ -96,5 +96,5 @@ def special_function(xp: Namespace, name: str) -> Callable[..., Any] | None:
         ) from error
     found = OURS.get((module, name), getattr(functions, name, None))
     if found is not None and hasattr(xp, "with_record"):  # the namespace of recording arrays
-        return xp.with_record(f"special.{name}", found)
+        found = xp.with_record(f"special.{name}", found)
     return found
