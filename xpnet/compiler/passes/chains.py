@@ -66,11 +66,14 @@ def _step_name(operation: Operation) -> str:
 
 
 def _operands(operation: Operation) -> list[Value | Number]:
-    """The arguments that are values and numbers; what else there is makes the list too short."""
+    """The arguments that are values and numbers; what else there is makes the list too short.
+
+    A scalar of NumPy is a Python float too, but has a dtype that takes part in promotion.
+    """
     args = operation.args
     if operation.name in CONVERSIONS:
         args = args[:1]
-    return [x for x in args if isinstance(x, (Value, bool, int, float))]
+    return [x for x in args if isinstance(x, Value) or type(x) in (bool, int, float)]
 
 
 class _Groups:
