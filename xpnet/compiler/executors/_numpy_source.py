@@ -284,10 +284,8 @@ class Source:
             i: x for i, x in self.program.updates.items() if self.memory.updates.get(i) is not x
         }
         new = {i: self.new_name("new") for i in late}
-        for i, x in late.items():
-            lines.append(f"{new[i]} = np.array({self.name(x)})")
-        for i in late:
-            lines.append(f"np.copyto({self.name(self.program.states[i])}, {new[i]})")
+        lines += [f"{new[i]} = np.array({self.name(x)})" for i, x in late.items()]
+        lines += [f"np.copyto({self.name(self.program.states[i])}, {new[i]})" for i in late]
         lines.append(f"return [{', '.join(outputs)}]")
         self.lines += lines
 

@@ -113,6 +113,8 @@ class _Groups:
 
     def _is_between(self, first: int, second: int) -> bool:
         """Whether a third group needs the first one and is needed by the second one."""
+        if not self._ancestors[second] >> first & 1:
+            return False
         remaining = self._ancestors[second] & ~(1 << first)
         while remaining:
             lowest = remaining & -remaining
