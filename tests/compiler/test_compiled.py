@@ -1,7 +1,9 @@
 """Compiled functions: their calls, replays, results, and what is guarded."""
 
 import functools
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -1028,6 +1030,49 @@ def test_an_executor_may_take_over_the_memory(compile_it):
         compiled()
     assert total["x"] is compiled.replays[0].executor.states[0]
     assert total["x"][0] == 6.0
+
+
+def test_an_executor_that_cannot_run_a_program(compile_it):
+    def refusing(program):
+        raise CompileError("There is no such operation.")
+
+    compiled = Compiled(lambda x: x * 2.0, executor=refusing, fallback=True)
+    for i in range(6):
+        assert compiled(np.full(1, float(i)))[0] == 2.0 * i
+    assert compiled.reason == "There is no such operation."
+    assert "runs as it is" in str(compiled)
+    strict = Compiled(lambda x: x * 2.0, executor=refusing)
+    for _ in range(2):
+        strict(np.ones(1))
+    with pytest.raises(CompileError, match="no such operation"):
+        strict(np.ones(1))
+
+
+def test_arguments_are_not_kept(compile_it):
+    compiled = compile_it(lambda x: x * 2.0)
+    alive = []
+    for _ in range(5):
+        x = np.ones(3)
+        alive.append(weakref.ref(x))
+        compiled(x)
+        del x
+    gc.collect()
+    assert [reference() for reference in alive] == [None] * 5
+
+
+def test_what_is_printed(compile_it):
+    def double(batch):
+        return batch * 2.0
+
+    compiled = compile_it(double)
+    assert str(compiled).startswith("Compiled(double, 0 plans): double has no plan so far")
+    for _ in range(4):
+        compiled(np.ones(3))
+    assert repr(compiled) == "Compiled(double, 1 plan)"
+    assert "Plan of double" in str(compiled)
+    assert "batch (3,) float64" in str(compiled)
+    assert [plan.name for plan in compiled.plans] == ["double"]
+    assert compiled.explain()
 
 
 def test_compile_has_the_options_of_compiled():
