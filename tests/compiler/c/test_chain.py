@@ -265,9 +265,9 @@ def operands(draw, shape, kind):
     """An array of small integers that broadcasts to a shape, with whatever strides."""
     axes = [1 if draw(st.booleans()) else n for n in shape]
     axes = axes[draw(st.integers(0, len(axes))) :] if draw(st.booleans()) else axes
-    spread = [draw(st.integers(1, 2)) for _ in axes]
+    spread = [draw(st.sampled_from([1, 2, -1, -2])) for _ in axes]
     order = draw(st.permutations(range(len(axes))))
-    whole = [n * s for n, s in zip(axes, spread, strict=True)]
+    whole = [n * abs(s) for n, s in zip(axes, spread, strict=True)]
     seed = draw(st.integers(0, 100))
     low = 0 if kind in ("bool", "uint8") else -4
     values = np.random.default_rng(seed).integers(low, 5, [whole[i] for i in order])

@@ -13,8 +13,6 @@
 #define DOTS 8
 #endif
 
-#define MIN(x, y) ((x) < (y) ? (x) : (y))
-
 // The columns of b at a time. One row of a takes 8 at most: so many rows of memory of b, if their
 // distance is a power of two, still fit into the cache together.
 #define DOT_STEP(rows) ((rows) == 1 ? 8 : DOTS / (rows))

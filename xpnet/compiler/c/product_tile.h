@@ -4,6 +4,8 @@
 
 #include "vector.h"
 
+#define MIN(x, y) ((x) < (y) ? (x) : (y))
+
 // A tile keeps its sums in registers, beside one row of b and one number of a. On processors with
 // 32 vector registers it has up to 25 sums, with 16 registers up to 12.
 #if VECTOR_BYTES == 64 || defined(__aarch64__)

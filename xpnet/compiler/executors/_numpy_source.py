@@ -7,8 +7,10 @@ Names of arrays are bound once. What changes from step to step is an argument of
 
 import math
 import operator
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
@@ -125,7 +127,7 @@ class Source:
         self.lines: list[str] = []
         self.calls: list[Operation] = []
         self.names: dict[Any, str] = {}
-        self._taken: set[str] = {"np"}
+        self._taken: set[str] = {"np", "slice"}
         self.place = 0
         self.readers: dict[Value, list[Operation]] = {}
         for operation in self.program.operations:
@@ -147,8 +149,8 @@ class Source:
     # --- names ------------------------------------------------------------------------------------
 
     def new_name(self, wish: str) -> str:
-        wish = "".join(c if c.isalnum() else "_" for c in wish).strip("_") or "x"
-        if wish[0].isdigit():
+        wish = re.sub("[^0-9A-Za-z]+", "_", wish).strip("_") or "x"
+        if wish[0].isdigit() or iskeyword(wish):
             wish = f"_{wish}"
         name = wish
         n = 1
@@ -275,18 +277,16 @@ class Source:
 
     def _finish(self) -> None:
         """Outputs, and new values that are not in the state yet."""
-        lines = []
-        for n, x in enumerate(self.program.outputs):
-            lines += [f"output_{n} = np.array({self.name(x)})"]
+        outputs = [self.new_name("output") for _ in self.program.outputs]
+        pairs = zip(outputs, self.program.outputs, strict=True)
+        lines = [f"{output} = np.array({self.name(x)})" for output, x in pairs]
         late = {
             i: x for i, x in self.program.updates.items() if self.memory.updates.get(i) is not x
         }
-        for i, x in late.items():
-            lines.append(f"new_{i} = np.array({self.name(x)})")
-        for i in late:
-            lines.append(f"np.copyto({self.name(self.program.states[i])}, new_{i})")
-        outputs = ", ".join(f"output_{n}" for n in range(len(self.program.outputs)))
-        lines.append(f"return [{outputs}]")
+        new = {i: self.new_name("new") for i in late}
+        lines += [f"{new[i]} = np.array({self.name(x)})" for i, x in late.items()]
+        lines += [f"np.copyto({self.name(self.program.states[i])}, {new[i]})" for i in late]
+        lines.append(f"return [{', '.join(outputs)}]")
         self.lines += lines
 
     # --- chains -----------------------------------------------------------------------------------

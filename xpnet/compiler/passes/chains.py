@@ -66,11 +66,14 @@ def _step_name(operation: Operation) -> str:
 
 
 def _operands(operation: Operation) -> list[Value | Number]:
-    """The arguments that are values and numbers; what else there is makes the list too short."""
+    """The arguments that are values and numbers; what else there is makes the list too short.
+
+    A scalar of NumPy is a Python float too, but has a dtype that takes part in promotion.
+    """
     args = operation.args
     if operation.name in CONVERSIONS:
         args = args[:1]
-    return [x for x in args if isinstance(x, (Value, bool, int, float))]
+    return [x for x in args if isinstance(x, Value) or type(x) in (bool, int, float)]
 
 
 class _Groups:
@@ -110,6 +113,8 @@ class _Groups:
 
     def _is_between(self, first: int, second: int) -> bool:
         """Whether a third group needs the first one and is needed by the second one."""
+        if not self._ancestors[second] >> first & 1:
+            return False
         remaining = self._ancestors[second] & ~(1 << first)
         while remaining:
             lowest = remaining & -remaining

@@ -105,7 +105,7 @@ def _is_factor(x: Any) -> bool:
     """Whether x is one number that takes the dtype of an array."""
     if isinstance(x, Value):
         return x.dtype is None
-    return isinstance(x, (int, float)) and not isinstance(x, bool)
+    return type(x) in (int, float)  # a scalar of NumPy has a dtype that takes part in promotion
 
 
 def product_update(
