@@ -1,5 +1,9 @@
 """The NumPy executor: the same bits as eager code, in given memory."""
 
+import operator
+import threading
+import traceback
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,11 +11,15 @@ from hypothesis import given, settings
 import xpnet
 from tests.compiler.programs import (
     SIZES,
+    Builder,
+    Capturing,
     assert_equal_bits,
     builders,
     interpreted,
     recorded_step,
 )
+from xpnet import functions as F
+from xpnet.compiler.compiled import Compiled
 from xpnet.compiler.executors.numpy import NumPyExecutor
 from xpnet.compiler.passes import cleaned
 
@@ -47,3 +55,335 @@ def test_a_drawn_program_has_the_bits_of_eager_code(builder):
     with np.errstate(all="ignore"):
         arrays = [builder.given(kind) for kind in ("argument", "state", "host")]
         run_and_compare(builder.program, *arrays, steps=2)
+
+
+@given(builder=builders(steps=40, elementwise=True))
+@settings(deadline=None, max_examples=300)
+def test_long_chains_have_the_bits_of_eager_code(builder):
+    """Registers take over the memory of operands, and results that of registers."""
+    with np.errstate(all="ignore"):
+        arrays = [builder.given(kind) for kind in ("argument", "state", "host")]
+        run_and_compare(builder.program, *arrays, steps=2)
+
+
+# --- memory -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("name", SIZES)
+def test_the_arena_is_within_a_fifth_of_the_largest_live_set(name, optimizer):
+    program, *_ = recorded_step(name, OPTIMIZERS[optimizer])
+    memory = NumPyExecutor(cleaned(program, "numpy")).memory
+    assert 0 < memory.live_size <= memory.arena_size <= 1.2 * memory.live_size
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_all_parameters_are_updated_by_one_batch(optimizer):
+    program, *_ = recorded_step("mlp", OPTIMIZERS[optimizer])
+    (batch,) = NumPyExecutor(cleaned(program, "numpy")).memory.batches
+    assert len(batch.members) == 6
+
+
+def bound_executor(name="mlp"):
+    program, arguments, states, hosts = recorded_step(name, OPTIMIZERS["Adam"])
+    executor = NumPyExecutor(cleaned(program, "numpy"))
+    return executor, arguments, states, hosts, executor.bind([np.array(x) for x in states])
+
+
+def test_the_state_is_moved_to_whole_cache_lines_with_its_numbers():
+    _, _, states, _, bound = bound_executor()
+    assert_equal_bits(bound, states)
+    large = [x for x in bound if x.nbytes % 64 == 0]
+    assert len(large) > 3
+    assert all(x.ctypes.data % 64 == 0 for x in large)
+
+
+def test_a_second_plan_leaves_the_state_where_the_first_has_put_it():
+    """Plans for two batch sizes take turns: neither must move what the other is bound to."""
+    _, _, _, _, bound = bound_executor()
+    other, arguments, _, hosts, _ = bound_executor()
+    second = NumPyExecutor(other.program)
+    assert all(x is y for x, y in zip(second.bind(bound), bound, strict=True))
+    before = [x.copy() for x in bound]
+    second.run(arguments, hosts)
+    assert any(not np.array_equal(x, y) for x, y in zip(bound, before, strict=True))
+
+
+def test_a_state_that_was_replaced_is_taken_over():
+    executor, arguments, states, hosts, bound = bound_executor()
+    expected = executor.run(arguments, hosts)
+    again = executor.bind([np.array(x) for x in states])
+    assert all(x is y for x, y in zip(again, bound, strict=True))
+    assert_equal_bits(again, states)
+    assert_equal_bits(executor.run(arguments, hosts), expected)
+
+
+def test_a_state_of_another_shape_is_refused_before_anything_is_changed():
+    executor, _, states, _, bound = bound_executor()
+    before = [x.copy() for x in bound]
+    wrong = [np.array(x) for x in states[:-1]] + [np.zeros((1, *states[-1].shape), "f")]
+    with pytest.raises(xpnet.StateError, match="Expected a state of shape"):
+        executor.bind(wrong)
+    assert_equal_bits(executor.states, before)
+
+
+def test_a_later_run_does_not_change_the_outputs_of_an_earlier_one():
+    builder = Builder()
+    x = builder.input("argument", np.ones((4, 3), "f"))
+    p = builder.input("state", np.ones((4, 3), "f"))
+    new = builder.apply("add", operator.add, p, x)
+    builder.program.updates = {0: new}
+    table = builder.apply("full", np.full, (3,), 2.0, dtype=np.dtype("f"))
+    builder.program.outputs = [new, p, x, table, builder.apply("reshape", np.reshape, new, (3, 4))]
+    executor = NumPyExecutor(cleaned(builder.program, "numpy"))
+    executor.bind([np.ones((4, 3), "f")])
+    argument = np.ones((4, 3), "f")
+    outputs = executor.run([argument], [])
+    kept = [y.copy() for y in outputs]
+    for y in executor.run([argument + 1], []):
+        y[...] = -1.0  # nor does the caller change what the executor holds
+    assert_equal_bits(outputs, kept)
+    np.testing.assert_array_equal(argument, np.ones((4, 3), "f"))
+    np.testing.assert_array_equal(executor.run([argument], [])[3], np.full(3, 2, "f"))
+
+
+# --- operations -------------------------------------------------------------------------------------
+
+
+def compiled_alone(name, function, *inputs, options=None, arguments=None):
+    """One operation on arguments, by the executor and as it is."""
+    builder = Builder()
+    values = [builder.input("argument", x) if isinstance(x, np.ndarray) else x for x in inputs]
+    builder.program.outputs = [builder.apply(name, function, *values, **(options or {}))]
+    executor = NumPyExecutor(cleaned(builder.program, "numpy"))
+    given_ = [x for x in inputs if isinstance(x, np.ndarray)] if arguments is None else arguments
+    return executor.run(given_, [])[0]
+
+
+def numbers(*shape, dtype="f"):
+    return np.random.default_rng(len(shape)).standard_normal(shape).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "inputs"),
+    [
+        ("matmul", operator.matmul, (numbers(3, 4), numbers(4))),
+        ("matmul", operator.matmul, (numbers(2, 3, 4), numbers(4, 5))),
+        ("matmul", operator.matmul, (numbers(3, 4), numbers(4, 5, dtype="d"))),
+        ("matmul", operator.matmul, (np.arange(12).reshape(3, 4), np.arange(8).reshape(4, 2))),
+        ("astype", lambda x, dtype: x.astype(dtype), (numbers(3, 4), np.dtype("i4"))),
+        ("pow", operator.pow, (numbers(3, 4), 2)),
+        ("pow", operator.pow, (numbers(3, 4), 2.0)),
+        ("pow", np.power, (np.abs(numbers(3, 4)), 1.5)),
+        ("pow", operator.pow, (np.arange(4), 2)),
+        ("clip", np.clip, (numbers(3, 4), -0.5, 0.5)),
+        ("where", np.where, (numbers(3, 4) > 0, numbers(3, 4), 1.0)),
+        ("less", operator.lt, (numbers(3, 4), 0.1)),
+        ("add", operator.add, (np.arange(6), 2)),
+        ("add", operator.add, (np.arange(6), numbers(2, 6))),
+        ("divide", operator.truediv, (np.arange(6), 4)),
+        ("remainder", operator.mod, (numbers(3, 4), 0.3)),
+        ("round", np.round, (10 * numbers(3, 4),)),
+        ("logical_not", np.logical_not, (numbers(3, 4) > 0,)),
+        ("linalg.inv", np.linalg.inv, (numbers(3, 3),)),
+        ("cumulative_sum", np.cumsum, (numbers(7),)),
+        ("argsort", np.argsort, (numbers(7),)),
+        ("flip", np.flip, (numbers(3, 4),)),
+        ("concat", lambda xs: np.concatenate(xs), ([numbers(3, 4), numbers(2, 4)],)),
+    ],
+)
+def test_an_operation_has_the_bits_of_its_function(name, function, inputs):
+    if isinstance(inputs[0], list):
+        builder = Builder()
+        values = [builder.input("argument", x) for x in inputs[0]]
+        builder.program.outputs = [builder.apply(name, function, values)]
+        run_and_compare(builder.program, inputs[0], [])
+        return
+    assert_equal_bits([compiled_alone(name, function, *inputs)], [function(*inputs)])
+
+
+@pytest.mark.parametrize("name", ["sum", "max", "min", "mean", "prod"])
+@pytest.mark.parametrize("axis", [None, 0, (0, 2), -1])
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("dtype", ["f", "d", "i4"])
+def test_a_reduction_has_the_bits_of_its_function(name, axis, keepdims, dtype):
+    x = (2 * numbers(3, 5, 7)).astype(dtype)
+    function = getattr(np, name)
+    options = {"axis": axis, "keepdims": keepdims}
+    found = compiled_alone(name, function, x, options=options)
+    assert_equal_bits([found], [function(x, **options)])
+
+
+@pytest.mark.parametrize("size", [1, 2**14 - 1, 2**14 + 1, 3 * 2**14 + 5, 2**18])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_large_parameters_are_updated_in_blocks_with_the_same_bits(size, optimizer):
+    """Sizes around a block: the last one is shorter, and no number is left out."""
+    layer = xpnet.Parameter(numbers(size))
+    other = xpnet.Parameter(numbers(3, 5))
+    update = OPTIMIZERS[optimizer]([layer, other])
+
+    def step(x):
+        loss = F.sum(layer * layer * x) + F.sum(other * other)
+        update.zero_grad()
+        loss.backward()
+        update.step()
+        return loss
+
+    compiled = Compiled(step, executor=Capturing)
+    for _ in range(4):
+        compiled(numbers(size))
+    (replay,) = compiled.replays
+    run_and_compare(replay.program, *replay.executor.given)
+
+
+def test_arguments_need_not_be_contiguous():
+    x = numbers(6, 8)
+    w = numbers(8, 3)
+    found = compiled_alone("matmul", operator.matmul, x, w, arguments=[x.T.copy().T, w])
+    np.testing.assert_allclose(found, x.astype("d") @ w, rtol=1e-5, atol=1e-6)
+    strided = np.repeat(x, 2, axis=1)[:, ::2]
+    found = compiled_alone("negative", operator.neg, x, arguments=[strided])
+    np.testing.assert_array_equal(found, -x)
+
+
+@pytest.mark.parametrize("indices", [[0, 3, 1], [-1, 2, -5]])
+@pytest.mark.parametrize(("name", "function"), [("take", np.take), ("getitem", operator.getitem)])
+def test_rows_are_found_by_indices_from_either_end(name, function, indices):
+    table = numbers(5, 4)
+    i = np.array(indices)
+    options = {"axis": 0} if name == "take" else {}
+    found = compiled_alone(name, function, table, i, options=options)
+    np.testing.assert_array_equal(found, table[i])
+
+
+@pytest.mark.parametrize("index", [5, -6, 2**40])
+@pytest.mark.parametrize(("name", "function"), [("take", np.take), ("getitem", operator.getitem)])
+def test_an_index_out_of_range_raises_what_eager_code_raises(name, function, index):
+    table = numbers(5, 4)
+    options = {"axis": 0} if name == "take" else {}
+    with pytest.raises(IndexError) as eager:
+        function(table, np.array([0, index]), **options)
+    with pytest.raises(IndexError) as found:
+        compiled_alone(
+            name,
+            function,
+            table,
+            np.array([0, 1]),
+            options=options,
+            arguments=[table, np.array([0, index])],
+        )
+    assert str(found.value) == str(eager.value)
+
+
+@pytest.mark.parametrize("dtype", ["i8", "i4", "u1"])
+@pytest.mark.parametrize("classes", [(0, 1, 2, 2), (0, 3, 1, 2), (200, 1, 1, 0)])
+def test_a_class_number_out_of_range_has_the_loss_and_gradient_of_eager_code(dtype, classes):
+    p = xpnet.Parameter(numbers(5, 3))
+    x = numbers(4, 5)
+    optimizer = xpnet.SGD([p], lr=0.5)
+
+    def step(x, t):
+        loss = F.softmax_cross_entropy(x @ p, t)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    compiled = Compiled(step, executor=lambda program: NumPyExecutor(cleaned(program, "numpy")))
+    good = np.array([0, 1, 2, 0], dtype)
+    for _ in range(4):
+        compiled(x, good)
+    before = p.data.copy()
+    t = np.array(classes).astype(dtype)
+    loss = compiled(x, t)
+    after = p.data.copy()
+    p.data[...] = before
+    assert_equal_bits([np.asarray(loss.data)], [np.asarray(step(x, t).data)])
+    assert_equal_bits([after], [p.data])
+
+
+# --- the process ------------------------------------------------------------------------------------
+
+
+def test_two_threads_do_not_write_into_each_others_memory():
+    builder = Builder()
+    x = builder.input("argument", numbers(300, 300))
+    product = builder.apply("matmul", operator.matmul, x, x)
+    builder.program.outputs = [builder.apply("tanh", np.tanh, product)]
+    executor = NumPyExecutor(cleaned(builder.program, "numpy"))
+    given_ = [numbers(300, 300) * k for k in (0.01, 0.1)]
+    expected = [np.tanh(x @ x) for x in given_]
+    wrong = []
+
+    def run(k):
+        for _ in range(50):
+            (found,) = executor.run([given_[k]], [])
+            if not np.array_equal(found, expected[k]):
+                wrong.append(k)
+
+    threads = [threading.Thread(target=run, args=(k,)) for k in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_traceback_shows_the_generated_source():
+    table = numbers(5, 4)
+    with pytest.raises(IndexError) as raised:
+        compiled_alone(
+            "getitem", operator.getitem, table, np.array([0]), arguments=[table, np.array([7])]
+        )
+    text = "".join(traceback.format_exception(raised.value))
+    assert "compiled step" in text
+    assert "np.copyto(getitem, " in text
+
+
+def test_the_source_names_parameters_and_shapes():
+    program, *_ = recorded_step("mlp")
+    source = NumPyExecutor(cleaned(program, "numpy")).source
+    assert "# matmul (32, 784), (784, 80) -> (32, 80)" in source
+    assert "weight" in source
+    assert source.count("\n") < 80
+
+
+def test_names_that_are_no_names_of_python():
+    builder = Builder()
+    x = builder.input("argument", numbers(4, 3))
+    x.name = "class"
+    states = [builder.input("state", numbers(4, 3)) for _ in range(4)]
+    for state, name in zip(states, ["model.0", "np", "é.²", "output_1"], strict=True):
+        state.name = name
+    builder.program.updates = {
+        i: builder.apply("add", operator.add, state, x) for i, state in enumerate(states)
+    }
+    builder.program.outputs = [*builder.program.updates.values()]
+    run_and_compare(builder.program, [numbers(4, 3)], builder.given("state"))
+
+
+def test_states_that_are_exchanged_or_replaced():
+    builder = Builder()
+    x = builder.input("argument", numbers(4, 4))
+    p, q, r, s = [builder.input("state", k * numbers(4, 4)) for k in (1, 2, 3, 4)]
+    turned = builder.apply("matrix_transpose", np.matrix_transpose, r)
+    full = builder.apply("full", np.full, (4, 4), 2.0, dtype=np.dtype("f"))
+    builder.program.updates = {0: q, 1: p, 2: turned, 3: x}
+    builder.program.outputs = [p, s, full, builder.apply("tanh", np.tanh, s)]
+    run_and_compare(builder.program, [numbers(4, 4)], builder.given("state"))
+
+
+def test_two_states_with_one_new_value():
+    builder = Builder()
+    p, q = [builder.input("state", k * numbers(4, 4)) for k in (1, 2)]
+    new = builder.apply("add", operator.add, p, q)
+    builder.program.updates = {0: new, 1: new}
+    run_and_compare(builder.program, [], builder.given("state"))
+
+
+@pytest.mark.parametrize("scalar", [np.float64(0.1), np.float32(0.1), np.int64(3), True, 2**40])
+def test_a_number_is_promoted_as_in_eager_code(scalar):
+    for x in (numbers(3, 4), numbers(3, 4, dtype="d"), np.arange(12).reshape(3, 4)):
+        for name, function in (("multiply", operator.mul), ("add", np.add)):
+            found = compiled_alone(name, function, x, scalar)
+            assert_equal_bits([found], [function(x, scalar)])

@@ -176,15 +176,15 @@ def _differentiable(a: Namespace, b: Namespace) -> Namespace:
     # Both record, or one of them belongs to the recording of a compiler.
     first, second = (a, b) if isinstance(a, DifferentiableNamespace) else (b, a)
     recording = getattr(second, "_xp", second)
-    if hasattr(recording, "_xp") and not hasattr(first._xp, "_xp"):
-        return namespace_over(recording, first._home.device)
+    if hasattr(recording, "_xp") and not hasattr(first._xp, "_xp"):  # noqa: SLF001 - of this module
+        return namespace_over(recording, first._home.device)  # noqa: SLF001
     return first
 
 
 def _library(xp: Namespace) -> Namespace:
     """The library's own namespace in one that records."""
     while hasattr(xp, "_xp"):
-        xp = xp._xp
+        xp = xp._xp  # noqa: SLF001
     return xp
 
 

@@ -252,10 +252,15 @@ _NOT_IN_CONFIG = ("resume", "config", "quiet", "trust", "of_a_run", "environment
 
 
 def _first_lines(settings: dict[str, Any], device: str, samples: "Samples", model: "Layer") -> str:
-    """The lines printed before the training: the data, the device, the optimizer and the network."""
+    """The lines printed before the training: the data, the device, how it computes, the network."""
+    from xpnet.backend import current
+    from xpnet.training._compiled import executor_name
+
     what = "images" if samples.reading["kind"] in PICTURES else "samples"
     precision = settings["precision"] or settings["dtype"]
-    how = "compiled" if settings["compile"] else "not compiled"
+    how = "not compiled"
+    if settings["compile"]:
+        how = f"compiled ({executor_name(current().library.name)})"
     return (
         f"{len(samples.train[0])} training and {len(samples.test[0])} test {what}, on "
         f"{device} in {precision}, {settings['optimizer']} from lr "

@@ -1,5 +1,6 @@
 """One call of a step that is recorded: the arrays that it can reach are replaced while it runs."""
 
+import inspect
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,6 +58,8 @@ class Recording:
         The numbers that actions of `each_step` have changed.
     changes : dict from Place id to str
         What else the step has changed: a replay would not.
+    library : str
+        The name of the library of its arrays; "" if they are of several.
     varying : set of Place ids
         The scalars of NumPy that the step has changed.
     cell_keys : tuple
@@ -73,6 +76,7 @@ class Recording:
     recorder: Recorder
     before: Survey
     presence: tuple[bool, ...]
+    library: str = "numpy"
     varying: set[tuple[int, Any]] = field(default_factory=set)
     cell_keys: Any = ()
     held: list[Array] = field(default_factory=list)
@@ -245,8 +249,10 @@ class _Call:
     def changes(self) -> dict[tuple[int, Any], str]:
         """What the step has changed outside of actions, apart from arrays."""
         found = {}
+        tuples = {place.id for place, _ in self.tuples}  # of recording arrays, in that snapshot
         for entry, _, now in self.before.changed_since(self.snapshot):
-            found[entry.place.id] = now
+            if entry.place.id not in tuples:
+                found[entry.place.id] = now
         for entry, _, now in self.before.changed_since(self.start):
             if entry.place.id not in self.written:
                 found[entry.place.id] = now
@@ -309,7 +315,9 @@ def recorded_call(
     with record_lock:
         call = _Call(roots_of(function, args, options), done, varying)
         arguments: list[Value] = []
-        given = [replaced(x, _argument(call.recorder, arguments)) for x in (tuple(args), options)]
+        names = iter(argument_names(function, args, options))
+        argument = _argument(call.recorder, arguments, names)
+        given = [replaced(x, argument) for x in (tuple(args), options)]
         found: dict[tuple[int, Any], tuple[Place, Value]] = {}
         with _replaced(call, found), call.recorder:
             if isinstance(function, partial):  # its arrays are arguments that it has already
@@ -331,12 +339,48 @@ def _replaced(call: _Call, found: dict[Any, Any]) -> Iterator[None]:
         found.update(call.restore())
 
 
-def _argument(recorder: Recorder, arguments: list[Value]) -> Callable[[Any], Any]:
+def argument_names(function: Callable[..., Any], args: Any, options: Any) -> list[str]:
+    """A name for each leaf of the arguments: "x", "batch.0"."""
+    names: list[str] = []
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # of a function that is written in C
+        parameters = []
+    for i, arg in enumerate(args):
+        name = f"argument {i}"
+        if parameters:
+            parameter = parameters[min(i, len(parameters) - 1)]
+            name = parameter.name
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                name = f"{name}.{i - len(parameters) + 1}"
+        names += _leaf_names(arg, name)
+    for key, arg in options.items():
+        names += _leaf_names(arg, key)
+    return names
+
+
+def _leaf_names(x: Any, name: str) -> Iterator[str]:
+    if isinstance(x, (tuple, list)):
+        for i, part in enumerate(x):
+            yield from _leaf_names(part, f"{name}.{i}")
+    elif isinstance(x, dict):
+        for key, part in x.items():
+            yield from _leaf_names(part, f"{name}.{key}")
+    elif isinstance(x, slice):
+        yield from (name, name, name)
+    else:
+        yield name
+
+
+def _argument(
+    recorder: Recorder, arguments: list[Value], names: Iterator[str]
+) -> Callable[[Any], Any]:
     def wrapped(x: Any) -> Any:
+        name = next(names)
         if not is_argument(x):
             return x
         array = unwrapped(x.data if isinstance(x, Variable) else x)
-        value = Value(tuple(array.shape), array.dtype, "argument", len(arguments))
+        value = Value(tuple(array.shape), array.dtype, "argument", len(arguments), name=name)
         arguments.append(value)
         recorded = recorder.wrap(array, value)
         return variable_of(recorded, None) if isinstance(x, Variable) else recorded
@@ -372,6 +416,7 @@ def _finished(
     recording.written = call.written
     recording.changes = call.changes()
     recording.varying = call.varying
+    recording.library = _library_of(recorder, program)
     recording.cell_keys = call.cell_keys
     recording.held = [
         x if not places else None for x, places in zip(call.held, call.cells, strict=True)
@@ -418,6 +463,17 @@ def _require_own(call: _Call, i: int, value: Value) -> None:
         what = f"the step stores the array of {value.name} in {call.initial[i].name} too"
         advice = "Store a copy, F.asarray(x, copy=True): what changes one would change the other."
         call.recorder.failures.append(Failure("", what, advice))
+
+
+def _library_of(recorder: Recorder, program: Program) -> str:
+    """The name of the library of the arrays that a program uses; "" if there are several."""
+    states = {id(x) for operation in program.operations for x in operation.inputs()}
+    found = {
+        name
+        for value, name in recorder.libraries.items()
+        if value.source != "state" or id(value) in states
+    }
+    return found.pop() if len(found) == 1 else ""
 
 
 def value_of(x: Any) -> Any:

@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
+
+import numpy as np
 
 from xpnet import _each_step
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable, constant
-from xpnet.compiler import executors
 from xpnet.compiler.call import (
     Recording,
     array_key,
@@ -17,16 +19,22 @@ from xpnet.compiler.call import (
     recorded_call,
     roots_of,
 )
+from xpnet.compiler.executors import choose
 from xpnet.compiler.executors._base import Executor
-from xpnet.compiler.executors.library import LibraryExecutor
 from xpnet.compiler.guard import difference
+from xpnet.compiler.plan import Plan
 from xpnet.compiler.record import Program, leaves, replaced
 from xpnet.compiler.recording import unwrapped
+from xpnet.compiler.rehearsal import Before
 from xpnet.compiler.replay import Mismatch, Replay, context
 from xpnet.compiler.state import SCALARS, Survey, is_array, survey
 from xpnet.errors import CompileError, ShapeError
 
 __all__ = ["Compiled", "Recording", "compile", "recorded_call"]
+
+
+REHEARSALS = 5  # recordings of one call: more than three if the first ones create something
+MOST_KEYS = 256
 
 
 class _Key:
@@ -36,6 +44,7 @@ class _Key:
         self.calls = 0
         self.last: dict[tuple[bool, ...], Recording] = {}
         self.replays: list[Replay] = []
+        self.holds: Any = None  # the objects whose ids are in the key
 
 
 class Compiled:
@@ -53,6 +62,9 @@ class Compiled:
         Whether the gradients of parameters are kept after a step that has used them itself.
     executor : function from Program to Executor, optional
         What runs a plan. By default it is chosen by the library.
+    rehearse : bool
+        Whether a call is recorded and undone three times, and then made by the plan, so that all calls
+        are: see `xpnet.compiler.rehearsal`. By default the first three calls run as they are.
 
     Attributes
     ----------
@@ -72,18 +84,19 @@ class Compiled:
         fallback: bool = False,
         keep_grad: bool = False,
         executor: Callable[[Program], Executor] | None = None,
+        rehearse: bool = False,
     ) -> None:
         self.function = function
         self.fallback = fallback
         self.keep_grad = keep_grad
+        self.rehearse = rehearse
         self.reason: str | None = None
         self.replays: list[Replay] = []
-        self._executor = executor or chosen
+        self._executor = executor
         self._keys: dict[Any, _Key] = {}
         self._written: set[tuple[int, Any]] = set()  # what actions change
         self._varying: set[tuple[int, Any]] = set()  # NumPy's scalars that steps change
         self._changed: dict[tuple[int, Any], str] = {}  # what steps have changed otherwise
-        self._holds: list[Any] = []  # objects whose ids are in keys
         self._current: Replay | None = None
         self._lock = threading.RLock()
 
@@ -142,6 +155,31 @@ class Compiled:
     def _record(self, args: Any, options: Any, done: Any) -> Any:
         """A call that runs as it is and is recorded; after three of a kind there is a plan."""
         with record_lock:
+            if self.rehearse:
+                return self._rehearsed(args, options, done)
+            result, _ = self._recorded(args, options, done)
+            return result
+
+    def _rehearsed(self, args: Any, options: Any, done: Any) -> Any:
+        """A call that is recorded as often as a plan needs it, and then made by the plan."""
+        before = Before(survey(*roots_of(self.function, args, options), varying=self._varying))
+        plans = len(self.replays)
+        for _ in range(REHEARSALS):
+            result, recording = self._recorded(args, options, done)
+            done = recording.recorder.returned
+            recording.recorder.returned = []
+            if self.reason is not None or not before.can_undo(recording):
+                return result
+            before.restore()
+            if len(self.replays) > plans:
+                break
+        if len(self.replays) > plans and self.replays[-1].ready(args, options):
+            return self.replays[-1].run(args, options, done)
+        return self._recorded(args, options, done)[0]
+
+    def _recorded(self, args: Any, options: Any, done: Any) -> tuple[Any, Recording]:
+        """The result of a call that runs as it is, and its recording."""
+        with record_lock:
             recording = recorded_call(self.function, args, options, done, self._varying)
             self._varying |= recording.varying
             result = recording.result
@@ -150,14 +188,22 @@ class Compiled:
             signature = self._signature(recording.before, recording.cell_keys, args, options)
             key = self._keys.get(signature)
             if key is None:
-                key = self._keys[signature] = _Key()
-                self._holds.append((recording.before, objects_in((args, options))))
+                key = self._new_key(signature)
+                key.holds = (recording.before, objects_in((args, options)))
             key.calls += 1
             problem = self._problem(recording) or self._planned(key, recording, args, options)
             self._changed.update(recording.changes)
         if problem is not None:
             self._give_up(problem)
-        return result
+        return result, recording
+
+    def _new_key(self, signature: Any) -> _Key:
+        """The entry for a new kind of call; the oldest ones for which there is no plan are forgotten."""
+        if len(self._keys) >= MOST_KEYS:
+            for old in [x for x, key in self._keys.items() if not key.replays]:
+                del self._keys[old]
+        key = self._keys[signature] = _Key()
+        return key
 
     def _problem(self, recording: Recording) -> str | None:
         """Why this recording cannot be replayed; None if it can."""
@@ -190,12 +236,18 @@ class Compiled:
             return found
         if recording.changes or recording.varying:
             return None
-        replay = Replay(recording, args, options, self._written, self.keep_grad, self._executor)
+        replay = Replay(recording, args, options, self._written, self.keep_grad, self._make)
         key.replays.append(replay)
         key.last.clear()
         self.replays.append(replay)
         self._current = replay
         return None
+
+    def _make(self, program: Program, library: str) -> Executor:
+        """The executor for a program."""
+        if self._executor is not None:
+            return self._executor(program)
+        return choose(program, library)
 
     def _give_up(self, problem: str) -> None:
         if not self.fallback:
@@ -226,14 +278,14 @@ class Compiled:
         with self._lock:
             while len(results) < count:
                 i = len(results)
-                args = replaced(stacked, lambda x, i=i: _at(x, i))
+                args = replaced(stacked, partial(_at, i))
                 current = self._current
                 if self._runs_as_it_is() or current is None or not current.ready(args, {}):
                     results.append(self(*args))
                     continue
                 done = current.run_steps(stacked, i, count, results)
                 if done is not None:
-                    args = replaced(stacked, lambda x: _at(x, len(results)))
+                    args = replaced(stacked, partial(_at, len(results)))
                     results.append(self._other(args, {}, done))
         return _stacked(results)
 
@@ -242,29 +294,42 @@ class Compiled:
         return self.reason is not None or _each_step.recorder.get() is not None
 
     @property
-    def plans(self) -> list[Any]:
-        """The plans so far: of each what `print` shows, see `xpnet.compiler.plan`."""
-        return [getattr(replay.executor, "plan", replay.executor) for replay in self.replays]
+    def plans(self) -> list[Plan]:
+        """The plans so far: print one to see what runs, and where."""
+        return [Plan(replay.program, replay.executor.now, self._name) for replay in self.replays]
+
+    @property
+    def _name(self) -> str:
+        function = self.function
+        while isinstance(function, partial):
+            function = function.func
+        return getattr(function, "__name__", type(function).__name__)
+
+    def explain(self) -> str:
+        """What is not compiled, and why, as text for a reader."""
+        if self.reason is not None:
+            return f"{self._name} runs as it is. {self.reason}"
+        if not self.replays:
+            return f"{self._name} has no plan so far: the first three calls of a kind are recorded."
+        return "\n\n".join(plan.explain() for plan in self.plans)
 
     def __repr__(self) -> str:
-        name = getattr(self.function, "__qualname__", repr(self.function))
         if self.reason is not None:
-            return f"Compiled({name}): it runs as it is. {self.reason}"
+            return f"Compiled({self._name}, runs as it is)"
         count = len(self.replays)
-        return f"Compiled({name}): {count} {'plan' if count == 1 else 'plans'}"
+        return f"Compiled({self._name}, {count} {'plan' if count == 1 else 'plans'})"
 
     def __str__(self) -> str:
-        lines = [repr(self)]
-        for replay in self.replays:
-            lines += ["", *replay.executor.describe()]
-        return "\n".join(lines)
+        if not self.replays or self.reason is not None:
+            return f"{self!r}: {self.explain()}"
+        return "\n\n".join(map(str, self.plans))
 
 
 def _argument_key(x: Any) -> Any:
     if isinstance(x, Variable):
         return Variable, array_key(unwrapped(x.data))
     if is_array(x):
-        return array_key(unwrapped(x))
+        return isinstance(x, np.generic), array_key(unwrapped(x))
     if isinstance(x, SCALARS):
         return type(x), x if not isinstance(x, slice) else str(x)
     return id(x)
@@ -279,13 +344,6 @@ def _structure(tree: Any) -> Any:
     return None
 
 
-def chosen(program: Program) -> Executor:
-    """The executor for a program, by its library and by what is installed here."""
-    choose = getattr(executors, "choose", LibraryExecutor)
-    made: Executor = choose(program)
-    return made
-
-
 def _length(stacked: Any) -> int:
     """How many calls there are for stacked arguments."""
     lengths = {x.shape[0] if x.shape else 0 for x in leaves(stacked) if hasattr(x, "shape")}
@@ -297,7 +355,7 @@ def _length(stacked: Any) -> int:
     return int(lengths.pop())
 
 
-def _at(x: Any, i: int) -> Any:
+def _at(i: int, x: Any) -> Any:
     """x[i] of an array or a Variable; anything else as it is."""
     return x[i, ...] if hasattr(x, "shape") else x
 

@@ -25,6 +25,7 @@ from xpnet._libraries import library_of
 from xpnet._libraries._base import Library
 from xpnet._typing import Array, Device, Namespace
 from xpnet.autodiff.namespace import _namespace_of, array_types
+from xpnet.autodiff.variable import Variable
 from xpnet.backend import Backend, array_like, current, to_numpy, using
 from xpnet.compiler.record import Operation, Value, leaves, replaced
 from xpnet.kernels.lookup import Kernel
@@ -294,12 +295,16 @@ def _operator(name: str, function: Callable[..., Any], change: Any = None) -> tu
     """x op y, y op x and x op= y."""
 
     def forward(x: RecordedArray, y: Array) -> Array:
+        if isinstance(y, Variable):  # its own operator records the derivative too
+            return NotImplemented
         return called(name, function, (x, y), {})
 
     def reflected(x: RecordedArray, y: Array) -> Array:
         return called(name, function, (y, x), {})
 
     def in_place(x: RecordedArray, y: Array) -> Array:
+        if isinstance(y, Variable):
+            return NotImplemented
         if not library_of(x.array).mutable:
             return called(name, function, (x, y), {})
         before = x.array
@@ -341,16 +346,17 @@ for _name, _function in (
 ):
     _forward, _, _ = _operator(_name, _function)
     setattr(RecordedArray, f"__{_function.__name__}__", _forward)
-for _name, _method, _function in (
+UNARY: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("negative", "neg", operator.neg),
     ("positive", "pos", operator.pos),
     ("abs", "abs", abs),
     ("bitwise_invert", "invert", operator.invert),
-):
+)
+for _name, _method, _unary in UNARY:
     setattr(
         RecordedArray,
         f"__{_method}__",
-        lambda x, name=_name, function=_function: called(name, function, (x,), {}),
+        lambda x, name=_name, function=_unary: called(name, function, (x,), {}),
     )
 
 
@@ -374,6 +380,10 @@ class RecordingNamespace:
         self._xp = xp
         self._prefix = prefix
         self.__name__ = xp.__name__
+
+    def with_record(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function that belongs to the library, from another package, recorded."""
+        return _recorded_function(name, function)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._xp, name)
@@ -462,9 +472,9 @@ class RecordedLibrary(Library):
 
     def scatter_add(self, x: Array, indices: Array, values: Array) -> Array:
         args = (x, indices, values)
-        if not (self.mutable and isinstance(x, RecordedArray)):
-            return called("scatter_add", self._scattered, args, {})
-        self.inner.scatter_add(*map(unwrapped, args))
+        found = self.inner.scatter_add(*map(unwrapped, args))
+        if found is not unwrapped(x):
+            return recorded("scatter_add", self._scattered, args, {}, found)
         return x.recorder.changed_in_place(x, "scatter_add", self._scattered, args)
 
     def _scattered(self, x: Array, indices: Array, values: Array) -> Array:
@@ -477,9 +487,10 @@ def recorded_type(xp: Namespace, kind: type) -> type[RecordedArray]:
     """The class of the recording arrays for one class of arrays, with their namespace."""
     name = xp.__name__.removeprefix("array_api_compat.")
     members = {"__slots__": (), "namespace": recording_namespace(xp), "__module__": __name__}
-    recorded = type(f"RecordedArray[{name}]", (RecordedArray,), members)
-    array_types.add(recorded)
-    return recorded
+    made = type(f"RecordedArray[{name}]", (RecordedArray,), members)
+    if kind is not np.generic:  # `as_array` makes arrays of NumPy's scalars
+        array_types.add(made)
+    return made
 
 
 @cache
@@ -519,6 +530,17 @@ def called(
 ) -> Any:
     """function(*args, **options) on the library's arrays, as an operation of the active record."""
     result = function(*replaced(args, unwrapped), **replaced(options, unwrapped))
+    return recorded(name, function, args, options, result)
+
+
+def recorded(
+    name: str,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+    result: Any,
+) -> Any:
+    """The result of a call as recording arrays, and the call in the active record."""
     active = _each_step.recorder.get()
     if not isinstance(active, Recorder):  # the recording is over, or another thread's
         return result
@@ -553,6 +575,8 @@ class Recorder:
         Why the step cannot be replayed.
     foreign : list of Value
         Arrays that the step found in none of its cells or arguments.
+    libraries : dict from Value to str
+        The name of the library of each array.
     known : dict from int to Value
         Arrays that are in places which cannot be assigned to, such as tuples, by their ids.
     watch : function or None
@@ -565,8 +589,10 @@ class Recorder:
         self.recipes: list[tuple[Any, ...]] = []
         self.actions: list[Callable[[], Any]] = []
         self.results: list[Any] = []
+        self.returned: list[Any] = []  # what the actions returned, as they are
         self.failures: list[Failure] = []
         self.foreign: list[Value] = []
+        self.libraries: dict[Value, str] = {}
         self.known: dict[int, Value] = {}
         self.watch: Callable[[], None] | None = None
         self._done = list(done)
@@ -586,10 +612,11 @@ class Recorder:
 
     def wrap(self, array: Array, value: Value) -> RecordedArray:
         """An array as a RecordedArray for this value."""
-        own_kind = np.ndarray if isinstance(array, np.generic) else type(array)
+        own_kind = np.generic if isinstance(array, np.generic) else type(array)
         kind = recorded_type(compat.array_namespace(array), own_kind)  # type: ignore[arg-type]
         if kind not in _libraries._by_type:  # noqa: SLF001 - its table of types
             _libraries._by_type[kind] = RecordedLibrary(library_of(array))  # noqa: SLF001
+        self.libraries[value] = library_of(array).name
         x = kind(array, value, self)
         self._live.append(weakref.ref(x))
         return x
@@ -732,6 +759,7 @@ class Recorder:
             result = self._done[number]
         else:
             result = self._ran(action)
+        self.returned.append(result)
         wrapped = self._with_hosts(result, number, ())
         self.results.append(replaced(wrapped, _value_or_self))
         return wrapped
@@ -817,7 +845,7 @@ class RecordedNumber:
         self.value = value
         self.recorder = recorder
 
-    __class__ = property(lambda x: float)  # type: ignore[assignment] # for isinstance(x, float)
+    __class__ = property(lambda _: float)  # for isinstance(x, float)
 
     def _read(self, kind: str) -> float:
         self.recorder.fail(f"reads a number of the step: {kind}", NUMBER)
@@ -904,8 +932,8 @@ for _name, _method, _function in (
     _forward, _reflected = _number_operator(_name, _function)
     setattr(RecordedNumber, f"__{_method}__", _forward)
     setattr(RecordedNumber, f"__r{_method}__", _reflected)
-for _name, _function in (("neg", operator.neg), ("pos", operator.pos), ("abs", abs)):
-    setattr(RecordedNumber, f"__{_name}__", _number_function(_function))
+for _, _method, _unary in UNARY[:3]:
+    setattr(RecordedNumber, f"__{_method}__", _number_function(_unary))
 
 
 def _comparison(name: str, function: Callable[..., Any]) -> Any:

@@ -1,6 +1,7 @@
 """Replay: what happens in Python when a call is replayed, as functions that are written once.
 
-    ready(args, options, states)   whether this plan is for the call: all that selects code is the same
+    guard(args, options)           whether this plan is for the call: all that selects code is the same
+    bound(states)                  whether the cells hold the arrays that the executor changes
     numbers()                      run the actions of `each_step`; the numbers and arrays of the step
     finish(outputs, ...)           store new arrays in their places, and build the result
 
@@ -21,8 +22,9 @@ from xpnet.autodiff.variable import Variable, variable_of
 from xpnet.compiler.call import Constant, Recording, is_argument
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.record import Program, Value, leaves, replaced
-from xpnet.compiler.recording import unwrapped
-from xpnet.compiler.state import SCALARS, Entry, Place, Survey
+from xpnet.compiler.recording import RecordedArray, unwrapped
+from xpnet.compiler.state import SCALARS, Entry, Place, Survey, is_array
+from xpnet.errors import CompileError
 from xpnet.layers import _context, _step_by_step
 from xpnet.optimizers import averaging
 
@@ -104,14 +106,12 @@ class Replay:
         What actions of `each_step` change, which is therefore not compared.
     keep_grad : bool
         See `Compiled`.
-    make : function from Program to Executor
+    make : function from a Program and the name of a library to an Executor
 
     Attributes
     ----------
     program : Program
     executor : Executor
-    reads_gradients : bool
-        Whether the step uses the gradients that it finds.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Replay:
         options: Any,
         written: set[tuple[int, Any]],
         keep_grad: bool,
-        make: Callable[[Program], Executor],
+        make: Callable[[Program, str], Executor],
     ) -> None:
         self.recording = recording
         self.written = set(written)
@@ -129,10 +129,11 @@ class Replay:
         self._context = [(variable, variable.get()) for variable in CONTEXT]
         self._run_backend = backend._run  # noqa: SLF001 - the run's backend
         self._arrange(keep_grad)
-        self.executor = make(self.program)
+        self.executor = make(self.program, recording.library)
         self._numbers, self._saved = _numbers(recording, self._used_hosts, self._written_places())
         self._finish = self._finishing()
         self._arguments = self._reading()
+        self._bound = self._binding()
         self.renew(recording.before)
 
     # --- what is computed -------------------------------------------------------------------
@@ -145,9 +146,16 @@ class Replay:
         used |= {id(x) for x in [*raw.outputs, *raw.updates.values()]}
         used -= {id(x) for i, x in enumerate(raw.states) if raw.updates.get(i) is x}
         used |= {id(value) for _, value in recording.writes}
-        self.reads_gradients = any(
-            id(value) in used and any(place.is_gradient for place in places)
+        read = {
+            place.id
             for value, places in zip(raw.states, recording.cells, strict=True)
+            for place in places
+            if id(value) in used
+        }
+        self._unused_gradients = frozenset(
+            i
+            for i, place in enumerate(recording.before.gradients)
+            if recording.presence[i] and place.id not in read
         )
         state_of = {p.id: i for i, places in enumerate(recording.cells) for p in places}
         updates = dict(raw.updates)
@@ -195,44 +203,52 @@ class Replay:
     # --- when it applies --------------------------------------------------------------------
 
     def fits(self, presence: Sequence[bool]) -> bool:
-        """Whether it is for a call that finds gradients there: those that it replaces do not matter."""
-        if self.reads_gradients:
-            return tuple(presence) == self.recording.presence
+        """Whether it is for a call that finds gradients there: those that it does not use may be absent."""
         return all(
-            now == then or i in self._replaced_gradients
+            now == then or i in self._unused_gradients
             for i, (now, then) in enumerate(zip(presence, self.recording.presence, strict=True))
         )
 
     def renew(self, found: Survey) -> None:
         """Compare with what a survey found from now on, and take over the arrays in the cells."""
-        replaced_places = {place.id for place in self._forget}
-        replaced_places |= {place.id for place, _ in self._writes if place.is_gradient}
-        then = self.recording.presence
-        self._replaced_gradients = frozenset(
-            i
-            for i, place in enumerate(found.gradients)
-            if then[i] and place.id in replaced_places and not self.reads_gradients
-        )
         self.found = found
-        self.bind()
-        self.ready_with = _ready(self, found)
+        if not self.bind():
+            raise CompileError("The arrays of a step are replaced by another thread.")
+        self._guard = _guarding(self, found)
 
-    def bind(self) -> None:
-        """Give the executor the arrays that are in the cells."""
-        given = [
-            unwrapped(places[0].get()) if places else held
-            for places, held in zip(self.places, self._held, strict=True)
-        ]
+    def bind(self) -> bool:
+        """Give the executor the arrays that are in the cells; False if it cannot take them."""
+        given = []
+        for places, held, value in zip(self.places, self._held, self.program.states, strict=True):
+            x = places[0].get() if places else held
+            if not _is_like(x, value) or any(place.get() is not x for place in places):
+                return False
+            given.append(x)
+        if len({id(x) for x in given}) < len(given):
+            return False
         taken = self.executor.bind([as_array(x) for x in given])  # no NumPy scalars
         for places, x, new in zip(self.places, given, taken, strict=True):
             if new is not x:
                 for place in places:
                     place.set(new)
+        return True
 
     def ready(self, args: Any, options: Any) -> bool:
-        """Whether this plan is for the call."""
-        answer: bool = self.ready_with(args, options, self.executor.states)
-        return answer
+        """Whether this plan is for the call; it takes over arrays that others have put in place."""
+        if not self._guard(args, options):
+            return False
+        return self._bound(self.executor.states) or self.bind()
+
+    def _binding(self) -> Callable[[list[Array]], bool]:
+        """The function that returns whether the cells hold the arrays of the executor."""
+        code = Code("def bound(states):")
+        tests = [
+            f"{_read(code, place)} is states[{i}]"
+            for i, places in enumerate(self.places)
+            for place in places
+        ]
+        _add_tests(code, tests)
+        return code.function("bound")
 
     # --- a run ------------------------------------------------------------------------------
 
@@ -428,37 +444,46 @@ def _result_array(code: Code, value: Value, number: list[int]) -> str:
 # --- whether a plan applies -------------------------------------------------------------------
 
 
-def _ready(replay: Replay, found: Survey) -> Callable[..., Any]:
-    """The function `ready(args, options, states)`."""
-    code = Code("def ready(args, options, states):")
-    code.add("try:")
+def _guarding(replay: Replay, found: Survey) -> Callable[..., bool]:
+    """The function `guard(args, options)`: whether all that selects code is as it was."""
+    code = Code("def guard(args, options):")
     tests: list[str] = []
     arrays: list[str] = []
-    args, options = replay._given  # noqa: SLF001 - of the same module
+    args, options = replay._given  # noqa: SLF001 - of this module
     _tree_tests(code, args, "args", tests, arrays)
     _tree_tests(code, options, "options", tests, arrays)
     for variable, value in replay._context:  # noqa: SLF001
         tests.append(f"{code.name(variable.get)}() is {code.name(value)}")
     tests.append(f"{code.name(backend)}._run is {code.name(replay._run_backend)}")  # noqa: SLF001
-    for entry in found.entries:
-        test = _entry_test(code, entry, replay.written)
-        if test:
-            tests.append(test)
-    for i, places in enumerate(replay.places):
-        for place in places:
-            held = _read(code, place)
-            tests.append(f"{held} is states[{i}]")
+    tests += [_entry_test(code, entry, replay.written) for entry in found.entries]
+    used = {place.id for places in replay.places for place in places}
+    for place in found.cells:
+        if place.id not in used and place.is_settable:  # only its shape may have been used
+            _array_tests(code, _like(unwrapped(place.get())), _read(code, place), tests, arrays)
     for i, place in enumerate(found.gradients):
-        if i in replay._replaced_gradients:  # noqa: SLF001
-            continue
-        test = "is not" if replay.recording.presence[i] else "is"
-        tests.append(f"{_read(code, place)} {test} None")
+        if i not in replay._unused_gradients:  # noqa: SLF001
+            test = "is not" if replay.recording.presence[i] else "is"
+            tests.append(f"{_read(code, place)} {test} None")
+    _add_tests(code, tests)
+    return code.function("guard")
+
+
+def _add_tests(code: Code, tests: list[str]) -> None:
+    """The body of a function that returns whether all tests are passed."""
+    code.add("try:")
     for test in dict.fromkeys(tests):
-        code.add(f"if not ({test}): return False", 2)
+        if test:
+            code.add(f"if not ({test}): return False", 2)
+    code.add("return True", 2)
     code.add("except (AttributeError, KeyError, IndexError, ValueError, TypeError):")
     code.add("return False", 2)
-    code.add("return True")
-    return code.function("ready")
+
+
+def _is_like(x: Any, value: Value) -> bool:
+    """Whether x is an array of the library, with the shape and dtype of a state."""
+    if isinstance(x, RecordedArray) or not is_array(x):
+        return False
+    return tuple(x.shape) == value.shape and bool(x.dtype == value.dtype)
 
 
 def _tree_tests(code: Code, x: Any, path: str, tests: list[str], arrays: list[str]) -> None:

@@ -28,6 +28,7 @@ from xpnet.autodiff.namespace import DifferentiableNamespace
 from xpnet.autodiff.variable import Parameter, Variable
 from xpnet.backend import Backend
 from xpnet.errors import CompileError
+from xpnet.layers._contents import Buffer
 
 __all__ = ["Entry", "Place", "Survey", "survey"]
 
@@ -384,14 +385,17 @@ def _names(code: CodeType) -> Iterator[str]:
 
 def _class(x: type, name: str) -> Iterator[Child]:
     """What a user's class holds: functions with their globals, and attributes."""
-    members = vars(x)
-    for key, child in list(members.items()):
-        if key in _OF_A_CLASS or isinstance(child, _DESCRIPTORS):
+    for base in x.__mro__:
+        if not _is_users(base.__module__):
             continue
-        if isinstance(child, _WRAPPERS):  # an attribute of the class is not what is in it
-            yield Place(members, key, "item", _joined(name, key)), child, 5
-        else:
-            yield Place(x, key, "attribute", _joined(name, key)), child, 5
+        members = vars(base)
+        for key, child in list(members.items()):
+            if key in _OF_A_CLASS or isinstance(child, _DESCRIPTORS):
+                continue
+            if isinstance(child, _WRAPPERS):  # an attribute of the class is not what is in it
+                yield Place(members, key, "item", _joined(name, key)), child, 5
+            else:
+                yield Place(base, key, "attribute", _joined(name, key)), child, 5
 
 
 _WRAPPERS = (staticmethod, classmethod, property)
@@ -415,9 +419,7 @@ def _object(x: Any, name: str) -> Iterator[Child]:
         for key in reached:
             yield Place(x, key, "attribute", name), getattr(x, key), 1
         return
-    for base in kind.__mro__:
-        if _is_users(base.__module__):
-            yield from _class(base, name)
+    yield Place(x, "__class__", "attribute", name), kind, 5
     if kind.__module__.partition(".")[0] in _LIBRARY_MODULES and not isinstance(x, _OPEN):
         return
     yield from _attributes(x, name)
@@ -425,10 +427,10 @@ def _object(x: Any, name: str) -> Iterator[Child]:
 
 def _attributes(x: Any, name: str) -> Iterator[Child]:
     if isinstance(getattr(x, "__dict__", None), dict) and not isinstance(x, Variable):
-        yield Place(x, "__class__", "attribute", name), x.__class__, 5
         yield Place(x, "__dict__", "attribute", name), vars(x), 0
     for key, child in list(getattr(x, "__dict__", {}).items()):
-        yield Place(x, key, "attribute", _joined(name, key)), child, _cost(key, x)
+        full = name if isinstance(x, Buffer) else _joined(name, key)
+        yield Place(x, key, "attribute", full), child, _cost(key, x)
     if isinstance(x, Variable):
         return
     for kind in type(x).__mro__:
@@ -438,7 +440,8 @@ def _attributes(x: Any, name: str) -> Iterator[Child]:
                 continue
             child = getattr(x, key, MISSING)
             if child is not MISSING:
-                yield Place(x, key, "attribute", _joined(name, key)), child, _cost(key, x)
+                full = name if isinstance(x, Buffer) else _joined(name, key)
+                yield Place(x, key, "attribute", full), child, _cost(key, x)
 
 
 def _cost(key: str, x: Any) -> int:

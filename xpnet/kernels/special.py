@@ -94,4 +94,7 @@ def special_function(xp: Namespace, name: str) -> Callable[..., Any] | None:
             "is not installed. Install it with: pip install scipy",
             name=error.name,
         ) from error
-    return OURS.get((module, name), getattr(functions, name, None))
+    found = OURS.get((module, name), getattr(functions, name, None))
+    if found is not None and hasattr(xp, "with_record"):  # the namespace of recording arrays
+        found = xp.with_record(f"special.{name}", found)
+    return found

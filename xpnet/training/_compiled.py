@@ -23,7 +23,10 @@ from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff.tape import recording
 from xpnet.autodiff.variable import Variable, data_of
-from xpnet.compiler import Compiled, compile
+from xpnet.compiler import Compiled
+from xpnet.compiler.c import load
+from xpnet.compiler.executors import KINDS
+from xpnet.compiler.plan import NAMES
 from xpnet.errors import GradientError
 from xpnet.layers import Layer
 from xpnet.layers._context import hooks, training_mode
@@ -34,7 +37,14 @@ if TYPE_CHECKING:
     from xpnet.training.learner import Learner
     from xpnet.training.meter import Meter
 
-__all__ = ["CompiledMeasure", "CompiledParts", "Parts", "is_watched", "means_of"]
+__all__ = [
+    "CompiledMeasure",
+    "CompiledParts",
+    "Parts",
+    "executor_name",
+    "is_watched",
+    "means_of",
+]
 
 
 class Parts:
@@ -182,7 +192,7 @@ class CompiledParts:
         self._move = self._compiled(parts.move, keep_grad=self._keeps)
 
     def _compiled(self, function: Callable[..., Any], keep_grad: bool) -> Compiled:
-        return compile(function, fallback=True, keep_grad=keep_grad)
+        return Compiled(function, fallback=True, keep_grad=keep_grad, rehearse=True)
 
     def used(self) -> list[Compiled]:
         """The parts that were called."""
@@ -254,7 +264,7 @@ class CompiledMeasure:
 
     def __init__(self, learner: "Learner", meter: "Meter") -> None:
         self._recorded = _Measure(learner.model, learner.loss, meter)
-        self._compiled = compile(self._recorded.batch, fallback=True)
+        self._compiled = Compiled(self._recorded.batch, fallback=True, rehearse=True)
 
     def is_of(self, learner: "Learner") -> bool:
         """Whether this is still the model and the loss of the learner."""
@@ -288,6 +298,21 @@ def means_of(loss: Array, y: Arrays, t: Arrays, metrics: Iterable[Callable[..., 
     """The loss of a batch and its metrics that are means, as arrays: for `Meter.add_means`."""
     y = tree.map(data_of, y)
     return [data_of(loss), *(metric(y, t) for metric in metrics)]
+
+
+def executor_name(library: str) -> str:
+    """The name of the executor that a step on arrays of a library will have: "C", "jax.jit".
+
+    It is the one that there is now: a C library that is being compiled may replace NumPy's.
+    """
+    if library in KINDS:
+        return NAMES[library]
+    if library != "numpy":
+        return "operation by operation"
+    is_forced = load.forced()
+    if is_forced is None and load.find() is not None:
+        return NAMES["c"]
+    return NAMES[is_forced or "numpy"]
 
 
 def is_watched() -> bool:

@@ -4,12 +4,12 @@ A loader of resident data would take each batch in Python, and a meter would com
 As parts of the record they are replayed with the rest of the step.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff.variable import data_of
-from xpnet.compiler import compile
+from xpnet.compiler import Compiled
 from xpnet.data.loader import DataLoader
 from xpnet.training._compiled import Parts, is_watched, means_of
 from xpnet.training.batches import Arrays, Loader
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Resident", "has_rows"]
 
 
-def has_rows(loader: Loader) -> bool:
+def has_rows(loader: Loader) -> TypeGuard[DataLoader]:
     """Whether a loader's batches are rows of pairs (x, t) that are on the device."""
     if not isinstance(loader, DataLoader) or type(loader).epoch is not DataLoader.epoch:
         return False
@@ -52,7 +52,7 @@ class Resident:
         self._parts = Parts(learner)
         self._keeps = learner.keeps_gradients
         recorded = _OnRows(self._parts, loader.resident_data, meter)
-        self.compiled = compile(recorded.step, fallback=True, keep_grad=self._keeps)
+        self.compiled = Compiled(recorded.step, fallback=True, keep_grad=self._keeps, rehearse=True)
 
     def suits(self, learner: "Learner") -> bool:
         """Whether the next step of the learner can be one of these."""
@@ -76,9 +76,9 @@ class Resident:
 class _OnRows:
     """What is recorded: the data, the parts of a step, and the metrics that are means."""
 
-    def __init__(self, parts: Parts, data: tuple[Arrays, Arrays], meter: "Meter") -> None:
+    def __init__(self, parts: Parts, data: Any, meter: "Meter") -> None:
         self.parts = parts
-        self.x, self.t = data
+        self.x, self.t = tree.map(_read_only, data)
         self.means = meter.means
         self.returns_outputs = bool(meter.accumulators)
 
@@ -90,3 +90,12 @@ class _OnRows:
         if self.returns_outputs:
             return means, tree.map(data_of, y), t
         return means, None, None
+
+
+def _read_only(x: Array) -> Array:
+    """A view that cannot be written to, where the library has such: a rehearsal need not copy it."""
+    if not hasattr(x, "flags") or not hasattr(x.flags, "writeable"):
+        return x
+    view = x[...]
+    view.flags.writeable = False
+    return view

@@ -1,1 +1,93 @@
-"""Executors: each runs a Program in its own way."""
+"""Executors: each runs a Program in its own way. `choose` finds the fastest one that there is."""
+
+from importlib import import_module
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.passes import cleaned
+from xpnet.compiler.record import Program
+from xpnet.errors import ArgumentError, CompileError
+
+__all__ = ["choose"]
+
+
+class _Kind(NamedTuple):
+    """Where the executor of a library is."""
+
+    module: str
+    executor: str
+    passes: str  # for `cleaned`
+    reason: str
+
+
+KINDS = {
+    "cupy": _Kind("cupy", "CuPyExecutor", "cupy", "the arrays are CuPy's: few launches a step"),
+    "jax": _Kind("jax", "JAXExecutor", "jax", "the arrays are JAX's: jax.jit compiles the step"),
+    "torch": _Kind("torch", "TorchExecutor", "torch", "the arrays are PyTorch's"),
+}
+"""The executors of libraries, by the library's name; NumPy's depends on whether there is a C library."""
+
+ANY = _Kind("library", "LibraryExecutor", "library", "the library has no executor of its own")
+NUMPY = _Kind("numpy", "NumPyExecutor", "numpy", "")
+C = _Kind("c", "CExecutor", "c", "")
+
+
+def choose(program: Program, library: str, forced: str | None = None) -> Executor:
+    """The executor for a program; `reason` of the result says why it was chosen.
+
+    Parameters
+    ----------
+    program : Program
+        As recorded: it is cleaned here, for the executor.
+    library : str
+        The name of the library whose arrays were recorded: "numpy", "torch".
+    forced : {"c", "numpy"}, optional
+        The executor for arrays of NumPy. By default the environment variable XPNET_EXECUTOR names it;
+        if that is not set, it is C where the C library is there, and NumPy elsewhere.
+
+    Raises
+    ------
+    ArgumentError
+        Another executor is forced.
+    CompileError
+        C is forced, and there is no C library.
+    """
+    if library != "numpy":
+        return _made(KINDS.get(library, ANY), program)
+    load = import_module("xpnet.compiler.c.load")
+    if forced is None:
+        forced = load.forced()
+        origin = "XPNET_EXECUTOR names it"
+    else:
+        origin = "the caller names it"
+    if forced not in (None, "c", "numpy"):
+        raise ArgumentError(f'The executor is "c" or "numpy", but got {forced!r}.')
+    if forced == "numpy":
+        return _made(NUMPY, program, origin)
+    if forced == "c":
+        return _made(C, program, origin, load.wait())
+    return _fastest_for_numpy(program, load)
+
+
+def _fastest_for_numpy(program: Program, load: ModuleType) -> Executor:
+    """C; NumPy where C cannot run the program, where there is no library, and until it is compiled."""
+    found = load.find()
+    if found is None:
+        made = _made(NUMPY, program, f"C library: {load.status()}")
+        if not load.is_searching():
+            return made
+        waiting: Executor = import_module("xpnet.compiler.executors.c").CWhenCompiled(program, made)
+        return waiting
+    try:
+        reason = f"the fastest for NumPy's arrays ({load.status()})"
+        return _made(C, program, reason, found)
+    except CompileError as error:
+        return _made(NUMPY, program, f"C cannot run this program: {error}")
+
+
+def _made(kind: _Kind, program: Program, reason: str = "", *more: Any) -> Executor:
+    module = import_module(f"xpnet.compiler.executors.{kind.module}")
+    executor: Executor = getattr(module, kind.executor)(cleaned(program, kind.passes), *more)
+    executor.reason = reason or kind.reason
+    return executor

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from xpnet._typing import Array
-from xpnet.compiler.record import Program
+from xpnet.compiler.record import Operation, Program
 from xpnet.errors import MissingMethodError
 
 __all__ = ["Executor"]
@@ -27,6 +27,8 @@ class Executor:
     in_place : bool
         Whether `run` changes the arrays in `states` themselves. If it does not, `states` holds new
         arrays after each run.
+    reason : str
+        Why it was chosen, for `print(plan)`.
     """
 
     name: ClassVar[str] = ""
@@ -35,6 +37,12 @@ class Executor:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.states: list[Array] = []
+        self.reason = ""
+
+    @property
+    def now(self) -> "Executor":
+        """The executor that runs the next step: itself, unless it waits for another one."""
+        return self
 
     def bind(self, states: Sequence[Array]) -> list[Array]:
         """Take over the state.
@@ -81,7 +89,14 @@ class Executor:
         list of lists of arrays
             The outputs of each step.
         """
-        return [self.run([x[i] for x in arguments], host) for i, host in enumerate(hosts)]
+        return [self.run([x[i, ...] for x in arguments], host) for i, host in enumerate(hosts)]
+
+    def calls(self) -> list[Operation]:
+        """The operations that are left to the library's own functions, in new memory.
+
+        They are what `plan.explain()` names. An executor that does nothing else has none.
+        """
+        return []
 
     def describe(self) -> list[str]:
         """Lines for `print(plan)`: what runs where, and why."""

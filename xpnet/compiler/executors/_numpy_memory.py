@@ -4,11 +4,11 @@ Chains that do the same to several arrays, as an optimizer does to each paramete
 their arrays can lie one behind the other: then one call updates all of them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np  # noqa: TID251 - the executor of this library
+import numpy as np
 
 from xpnet._typing import Array
 from xpnet.compiler.buffers import (
@@ -224,7 +224,7 @@ class Memory:
     updates : dict from int to Value
         New values that are written over the old state.
     shadows : dict from Value to array
-        Arrays of the shape, dtype and order of memory of each value, with no numbers in them.
+        See `shadow`.
     local : set of Value
         Arrays that are made anew in each run.
     blocks : list of Block
@@ -257,34 +257,45 @@ class Memory:
         self.live_size = 0
 
     def shadow(self, x: Value) -> Array:
-        """An array like the one that x will be."""
+        """An array of the shape, dtype and strides that x will have, which owns next to no memory."""
         if x not in self.shadows:
-            self.shadows[x] = x.array if x.array is not None else np.zeros(x.shape, x.dtype)
+            self.shadows[x] = _shadow_of(np.empty(x.shape, x.dtype) if x.array is None else x.array)
         return self.shadows[x]
 
     def _add(self, operation: Operation) -> None:
         """Decide on the results of one operation."""
-        if is_view_by_name(operation):
-            base = operation.args[0]
-            args, options = replaced((operation.args, operation.options), self._shadow_or_self)
-            view = operation.function(*args, **options)
-            if isinstance(view, np.ndarray) and np.may_share_memory(view, self.shadow(base)):
-                x = operation.outputs[0]
-                self.shadows[x] = view
-                self.roots[x] = self.roots.get(base, base)
-                return
-        for x, result in zip(operation.outputs, self._results(operation), strict=True):
-            self.shadows[x] = np.zeros_like(result, x.dtype, order="K")
+        given: dict[Value, Array] = {}
+
+        def zeros(x: Any) -> Any:
+            if not isinstance(x, Value):
+                return x
+            if x.dtype is None:
+                return 1.0
+            if x not in given:
+                given[x] = _zeros(self.shadow(x)) if x.array is None else x.array
+            return given[x]
+
+        results = self._results(operation, zeros)
+        base = operation.args[0] if operation.args else None
+        if is_view_by_name(operation) and np.may_share_memory(results[0], given[base]):
+            x = operation.outputs[0]
+            self.shadows[x] = _shadow_of(results[0])
+            self.roots[x] = self.roots.get(base, base)
+            return
+        for x, result in zip(operation.outputs, results, strict=True):
             if operation.name in FRESH and not self._is_of_head(operation, x):
                 self.local.add(x)
+            else:
+                result = np.empty_like(result, x.dtype, order="K")
+            self.shadows[x] = _shadow_of(result)
 
-    def _results(self, operation: Operation) -> list[Array]:
+    def _results(self, operation: Operation, zeros: Callable[[Any], Any]) -> list[Array]:
         """Arrays with the order of memory that NumPy gives to the results of an operation.
 
         It computes them, once, from zeros: the order in which numbers are added depends on it, and so
         do the last bits of a sum.
         """
-        args, options = replaced((operation.args, operation.options), self._shadow_or_self)
+        args, options = replaced((operation.args, operation.options), zeros)
         try:
             with np.errstate(all="ignore"):
                 result = operation.function(*args, **options)
@@ -302,11 +313,6 @@ class Memory:
         if operation not in self.heads:
             return False
         return operation.name == "cross_entropy_gradient" or x.index in (1, 2)
-
-    def _shadow_or_self(self, x: Any) -> Any:
-        if not isinstance(x, Value):
-            return x
-        return 1.0 if x.dtype is None else self.shadow(x)
 
     def _may_overwrite(self, operation: Operation, x: Value, y: Value) -> bool:
         if operation.name != "chain" or x.dtype is None:
@@ -420,8 +426,24 @@ class Memory:
         return groups
 
 
+def _shadow_of(x: Array) -> Array:
+    """An array of the same shape, dtype and strides, whose numbers are all one and the same."""
+    return np.lib.stride_tricks.as_strided(np.zeros(1, x.dtype), x.shape, x.strides)
+
+
+def _zeros(shadow: Array) -> Array:
+    """Zeros of the same shape, dtype and strides, in memory of their own."""
+    lengths = zip(shadow.shape, shadow.strides, strict=True)
+    steps = [(n - 1) * stride for n, stride in lengths if n]
+    before = -sum(step for step in steps if step < 0)
+    size = before + sum(step for step in steps if step > 0) + shadow.itemsize
+    memory = np.zeros(size, np.uint8)[before:]
+    first = memory[: shadow.itemsize].view(shadow.dtype)
+    return np.lib.stride_tricks.as_strided(first, shadow.shape, shadow.strides)
+
+
 def _like(shadow: Array, numbers: Array) -> Array:
     """Numbers in one axis as an array of the shape and order of memory of another one."""
     axes = sorted(range(shadow.ndim), key=lambda i: -shadow.strides[i])
-    permuted = numbers.reshape([shadow.shape[i] for i in axes])
-    return permuted.transpose(np.argsort(axes)) if axes else permuted
+    permuted: Array = numbers.reshape([shadow.shape[i] for i in axes])
+    return permuted.transpose(sorted(range(len(axes)), key=axes.__getitem__))

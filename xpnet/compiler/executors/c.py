@@ -5,6 +5,7 @@ lock is released while C computes.
 """
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -22,7 +23,7 @@ from xpnet.compiler.c import (
 )
 from xpnet.compiler.c.blas import find_blas
 from xpnet.compiler.c.encode import Encoded, Failure, chosen
-from xpnet.compiler.c.load import Library, find
+from xpnet.compiler.c.load import Library, find, is_searching, status
 from xpnet.compiler.c.lowering import Call, Instruction, Number, lower
 from xpnet.compiler.c.memory import (
     ALIGNMENT,
@@ -31,16 +32,20 @@ from xpnet.compiler.c.memory import (
     contiguous_strides,
 )
 from xpnet.compiler.executors._base import Executor
-from xpnet.compiler.record import Program, replaced
+from xpnet.compiler.passes import cleaned
+from xpnet.compiler.record import Operation, Program, replaced
 from xpnet.errors import CompileError, IndexingError
 
-__all__ = ["CExecutor"]
+MOST_COPIED = 8192
+"""Bytes: to copy an input of this size takes less time than to ask NumPy for its address."""
+
+__all__ = ["CExecutor", "CWhenCompiled"]
 
 
 class CExecutor(Executor):
     """Runs a Program of NumPy arrays by the C library.
 
-    Two runs at the same time would use the same memory: the caller sees to it that they take turns.
+    Runs use the same memory, so they take turns, whichever thread they come from.
 
     Parameters
     ----------
@@ -74,6 +79,7 @@ class CExecutor(Executor):
         self._constants = lowered.constants
         self._place_inputs()
         self._segments: list[Encoded | _BoundCall] = []
+        self._lock = threading.Lock()
 
     def _place_inputs(self) -> None:
         """Give each piece of memory a slot; those of states and arguments are filled in later."""
@@ -104,6 +110,19 @@ class CExecutor(Executor):
             self._results.append(view.in_memory(self._memory["output", i]))
         self._array_hosts = hosts
         self._number_hosts = [x.index for x in program.hosts if x.dtype is None]
+        self._copied: list[tuple[str, int, Array]] = []  # inputs for which there is memory
+        self._pointed: list[tuple[str, int]] = []  # and those that are read where they lie
+        for x in [*program.arguments, *(x for x in program.hosts if x.dtype is not None)]:
+            size = int(np.dtype(x.dtype).itemsize * np.prod(x.shape, dtype=np.int64))
+            if size > MOST_COPIED:
+                self._pointed.append((x.source, x.index))
+                continue
+            self._fill(x.source, x.index, aligned_empty(size))
+            array = np.ndarray(x.shape, x.dtype, self._memory[x.source, x.index])
+            self._copied.append((x.source, x.index, array))
+        pointers = (self._slots, self._stay, self._numbers)
+        addresses = [ctypes.addressof(x) for x in pointers]
+        self._run_with = (*addresses, 1, ctypes.addressof(self._failure))
 
     def _fill(self, kind: str, index: int, array: Array) -> None:
         """Let a slot point to an array."""
@@ -121,9 +140,13 @@ class CExecutor(Executor):
     def bind(self, states: Sequence[Array]) -> list[Array]:
         """Take over the state: what the step changes is moved to aligned memory."""
         changed = set(self.program.updates)
-        self.states = [
-            x if _is_suitable(x, i in changed) else _aligned_copy(x) for i, x in enumerate(states)
-        ]
+        return self.take(
+            [x if _is_suitable(x, i in changed) else _aligned_copy(x) for i, x in enumerate(states)]
+        )
+
+    def take(self, states: Sequence[Array]) -> list[Array]:
+        """Take over arrays of the state that are row-major and may be changed where they are."""
+        self.states = list(states)
         for i, x in enumerate(self.states):
             self._fill("state", i, x)
         if not self._segments:
@@ -159,11 +182,11 @@ class CExecutor(Executor):
         )
 
     def array(self, view: View) -> Array | None:
-        """The array that a view stands for; None for an argument or a host's array, not known yet."""
+        """The array that a view stands for; None for an input that is read where it lies."""
         if view.memory.kind == "arena":
             start = view.memory.offset
             return view.in_memory(self._arena[start : start + max(view.memory.size, 1)])
-        if view.memory.kind in ("argument", "host"):
+        if (view.memory.kind, view.memory.index) in self._pointed:
             return None
         return view.in_memory(self._memory[view.memory.kind, view.memory.index])
 
@@ -171,25 +194,24 @@ class CExecutor(Executor):
 
     def run(self, arguments: Sequence[Array], hosts: Sequence[Array | float]) -> list[Array]:
         """Run one step."""
-        slots = self._slots
-        slot = self._slot
-        kept = []
-        for i, x in enumerate(arguments):
-            x = _contiguous(x)
-            slots[slot["argument", i]] = x.__array_interface__["data"][0]
-            kept.append(x)
+        with self._lock:
+            return self._run(arguments, hosts)
+
+    def _run(self, arguments: Sequence[Array], hosts: Sequence[Array | float]) -> list[Array]:
+        given = {"argument": arguments, "host": hosts}
+        for kind, i, array in self._copied:
+            array[...] = given[kind][i]
+        kept = []  # until the step is done
+        for kind, i in self._pointed:
+            kept.append(_contiguous(given[kind][i]))
+            self._fill(kind, i, kept[-1])
+        numbers = self._numbers
         for i in self._number_hosts:
-            self._numbers[i] = hosts[i]
-        for i in self._array_hosts:
-            x = _contiguous(hosts[i])
-            slots[slot["host", i]] = x.__array_interface__["data"][0]
-            self._memory["host", i] = x
-        run = self.library.c.xpnet_run
-        failure = ctypes.byref(self._failure)
+            numbers[i] = hosts[i]
         for segment in self._segments:
             if isinstance(segment, _BoundCall):
-                segment.run(kept, hosts, self._memory)
-            elif run(segment.address, slots, self._stay, self._numbers, 1, failure):
+                segment.run(hosts, self._memory)
+            elif self.library.c.xpnet_run(segment.address, *self._run_with):
                 raise self._error(segment)
         return [x.copy() for x in self._results]
 
@@ -200,6 +222,16 @@ class CExecutor(Executor):
         steps = len(hosts)
         if len(self._segments) != 1 or isinstance(self._segments[0], _BoundCall) or steps == 0:
             return super().run_steps(arguments, hosts)
+        with self._lock:
+            return self._run_steps(arguments, hosts, steps, self._segments[0])
+
+    def _run_steps(
+        self,
+        arguments: Sequence[Array],
+        hosts: Sequence[Sequence[Array | float]],
+        steps: int,
+        segment: Encoded,
+    ) -> list[list[Array]]:
         kept = [_contiguous(x) for x in arguments]
         for i, x in enumerate(kept):
             self._move("argument", i, x)
@@ -213,8 +245,7 @@ class CExecutor(Executor):
         results = [np.empty((steps, *x.shape), x.dtype) for x in self._output_views]
         for i, x in enumerate(results):
             self._move("output", i, x)
-        segment = self._segments[0]
-        states = list(self._slots)
+        slots = list(self._slots)
         failed = self.library.c.xpnet_run(
             segment.address,
             self._slots,
@@ -223,7 +254,7 @@ class CExecutor(Executor):
             steps,
             ctypes.byref(self._failure),
         )
-        self._slots[:] = states
+        self._slots[:] = slots
         for i, array in enumerate(self._results):
             self._slots[self._slot["output", i]] = array.ctypes.data
         if failed:
@@ -246,12 +277,15 @@ class CExecutor(Executor):
 
     # ---- what is shown ---------------------------------------------------------------------------
 
+    def calls(self) -> list[Operation]:
+        """The operations that are left to NumPy, between those that C has."""
+        return [x.operation for x in self._steps if isinstance(x, Call)]
+
     def describe(self) -> list[str]:
         """Lines for `print(plan)`: what runs where, and why."""
-        calls = [x.operation for x in self._steps if isinstance(x, Call)]
+        calls = len(self.calls())
         lines = [f"executor: c, {self.library.origin} for {self.library.variant}"]
-        lines.append(f"{len(self._steps) - len(calls)} instructions, {len(calls)} calls of NumPy")
-        lines += [f"NumPy computes {x.name}, at {x.where}" for x in calls]
+        lines.append(f"{len(self._steps) - calls} instructions, {calls} calls of NumPy")
         lines.append(f"arena: {self._arena.nbytes} bytes")
         return lines
 
@@ -278,12 +312,7 @@ class _BoundCall:
         self._options = replaced(self._call.options, found)
         self._targets = [executor.array(x) for x in self._call.targets]
 
-    def run(
-        self,
-        arguments: Sequence[Array],
-        hosts: Sequence[Array | float],
-        memory: dict[tuple[str, int], Array],
-    ) -> None:
+    def run(self, hosts: Sequence[Array | float], memory: dict[tuple[str, int], Array]) -> None:
         """Call the function, and copy its results to where they belong."""
 
         def given(x: Any) -> Any:
@@ -291,13 +320,11 @@ class _BoundCall:
                 return hosts[x.index]
             if not isinstance(x, View):
                 return x
-            index = x.memory.index
-            whole = arguments[index] if x.memory.kind == "argument" else memory["host", index]
-            return x.in_memory(whole.reshape(-1).view(np.uint8))
+            return x.in_memory(memory[x.memory.kind, x.memory.index])
 
         operation = self._call.operation
         result = operation.function(*replaced(self._args, given), **replaced(self._options, given))
-        arrays = [x for x in _arrays(operation.result, result)]
+        arrays = _arrays(operation.result, result)
         for target, x in zip(self._targets, arrays, strict=True):
             target[...] = x
 
@@ -335,3 +362,72 @@ def _aligned_copy(x: Array) -> Array:
     made = np.ndarray(x.shape, x.dtype, memory, 0, strides)
     made[...] = x
     return made
+
+
+class CWhenCompiled(Executor):
+    """Runs a Program by another executor until the C library is there, then by C.
+
+    Parameters
+    ----------
+    program : Program
+        As recorded.
+    meanwhile : Executor
+        For the same program; it changes the state in place.
+
+    Attributes
+    ----------
+    program : Program
+        As recorded.
+
+    Raises
+    ------
+    CompileError
+        If `meanwhile` does not change the state in place.
+    """
+
+    in_place: ClassVar[bool] = True
+
+    def __init__(self, program: Program, meanwhile: Executor) -> None:
+        super().__init__(program)
+        if not meanwhile.in_place:
+            raise CompileError(f"{meanwhile.name} does not change the state in place.")
+        self._now = meanwhile
+
+    @property
+    def now(self) -> Executor:
+        """The executor that runs the next step."""
+        if not isinstance(self._now, CExecutor) and not is_searching():
+            library = find()
+            if library is not None:
+                self._take_over(library)
+        return self._now
+
+    def _take_over(self, library: Library) -> None:
+        """Go on in C."""
+        ready = CExecutor(cleaned(self.program, "c"), library)
+        ready.take(self._now.states)
+        ready.reason = f"its library was compiled meanwhile ({status()})"
+        self._now = ready
+
+    def bind(self, states: Sequence[Array]) -> list[Array]:
+        """Take over the state."""
+        self.states = self.now.bind(states)
+        return self.states
+
+    def run(self, arguments: Sequence[Array], hosts: Sequence[Array | float]) -> list[Array]:
+        """Run one step."""
+        return self.now.run(arguments, hosts)
+
+    def run_steps(
+        self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
+    ) -> list[list[Array]]:
+        """Run several steps."""
+        return self.now.run_steps(arguments, hosts)
+
+    def calls(self) -> list[Operation]:
+        """The operations that are left to NumPy."""
+        return self.now.calls()
+
+    def describe(self) -> list[str]:
+        """Lines for `print(plan)`."""
+        return self.now.describe()

@@ -24,10 +24,12 @@ from xpnet.compiler.executors.cuda_matrix import (
     Input,
     input_kind,
 )
+from xpnet.compiler.executors.library import viewed
 from xpnet.compiler.passes.chain import Chain
 from xpnet.compiler.passes.dead import without_dead_operations
 from xpnet.compiler.passes.rewriting import Rewriting, readers
 from xpnet.compiler.record import Operation, Program, Value, leaves
+from xpnet.errors import CompileError
 from xpnet.kernels.update import Move, update
 
 __all__ = ["fused"]
@@ -98,7 +100,9 @@ def _head(loss: Operation, uses: _Uses) -> tuple[Operation, Operation, Operation
         return None
     if x in uses.kept or not set(uses.readers[x]) <= {loss, gradient}:
         return None
-    if len(chain.outputs) != 1 or gradient.args[1:3] != (x, t) or not _is_number(gradient.args[0]):
+    if len(chain.outputs) != 1 or gradient.args[1:3] != (x, t):
+        return None
+    if not _is_number(_number_in(gradient.args[0])):
         return None
     sums = [y for y in uses.readers.get(gradient.outputs[0], []) if y.name == "column_sums"]
     return chain, gradient, sums[0] if sums else None
@@ -120,6 +124,16 @@ def _is_number(x: Any) -> bool:
     return isinstance(x, (int, float)) or (isinstance(x, Value) and x.dtype is None)
 
 
+def _number_in(x: Any) -> Any:
+    """The number that an array is filled with, such as the 1 that `backward` begins with; else x."""
+    operation = x.operation if isinstance(x, Value) else None
+    if operation is None:
+        return x
+    if operation.name == "ones_like":
+        return 1.0
+    return operation.args[1] if operation.name == "full_like" else x
+
+
 def _append_head(
     rewriting: Rewriting,
     loss: Operation,
@@ -131,7 +145,7 @@ def _append_head(
     target = str(loss.args[1].dtype)
     x = loss.args[0]
     kernel = Head(chain.options["chain"], inputs, target, sums is not None, x.dtype)
-    args = [loss.args[1], gradient.args[0], *chain.args]
+    args = [loss.args[1], _number_in(gradient.args[0]), *chain.args]
     outputs = [loss.outputs[0], gradient.outputs[0]]
     if sums is not None:
         outputs.append(sums.outputs[0])
@@ -182,12 +196,15 @@ def _product_of(chain: Operation, uses: _Uses) -> Operation | None:
         if product is None or product.name != "matmul" or uses.only(x) is not chain:
             continue
         a, b = product.args
-        transposed = b.operation
-        is_transposed = transposed is not None and transposed.name == "matrix_transpose"
-        if is_transposed and len(a.shape) == len(b.shape) == 2 and a.shape[1] <= MOST_TERMS:
-            if x.shape == chain.outputs[0].shape and a.dtype == b.dtype == x.dtype:
-                return product
+        fits = len(a.shape) == len(b.shape) == 2 and a.shape[1] <= MOST_TERMS
+        alike = x.shape == chain.outputs[0].shape and a.dtype == b.dtype == x.dtype
+        if fits and alike and _is_transposed(b):
+            return product
     return None
+
+
+def _is_transposed(x: Value) -> bool:
+    return x.operation is not None and x.operation.name == "matrix_transpose"
 
 
 def _append_columns(
@@ -269,8 +286,10 @@ def _append(
 
 def _with_functions(program: Program) -> Program:
     """The program with the function of each operation that has a kernel of its own."""
-    last = {x: i for i, operation in enumerate(program.operations) for x in operation.inputs()}
-    kept = {*program.outputs}
+    last: dict[Value, int] = {}  # the last operation that reads a value, or a view of it
+    for i, operation in enumerate(program.operations):
+        last.update((viewed(x), i) for x in operation.inputs())
+    kept = {viewed(x) for x in program.outputs}
     operations = []
     for i, operation in enumerate(program.operations):
         if operation.name == "chain" and _has_code(operation.options["chain"]):
@@ -278,7 +297,8 @@ def _with_functions(program: Program) -> Program:
             operation = replace(operation, function=kernel, options={})
         elif operation.name == "update":
             changed = [x for move in operation.args[3] for x in leaves((move[0], move[2]))]
-            if all(x.source == "state" and last[x] == i and x not in kept for x in changed):
+            its_own = all(x.source == "state" and last[x] == i and x not in kept for x in changed)
+            if its_own and kept.isdisjoint(operation.outputs):
                 operation = replace(operation, function=_updated_in_place)
         operations.append(operation)
     return replace(program, operations=operations)
@@ -289,5 +309,9 @@ def _updated_in_place(
 ) -> list[tuple[Array, list[Array]]]:
     """The kernel `update` on the arrays of the state: they are the new state too."""
     left = update(formula, numbers, slots, moves)
-    assert not left, "the recording has only moves that the kernel can make"
+    if left:
+        raise CompileError(
+            "Expected arrays in the state like the ones of the recording: contiguous, of the same dtype "
+            "and on the same device. Compile the step again after they were replaced."
+        )
     return [(p, state) for p, _, state in moves]

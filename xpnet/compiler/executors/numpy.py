@@ -15,14 +15,15 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, ClassVar
 
-import numpy as np  # noqa: TID251 - the executor of this library
+import numpy as np
 
 from xpnet._typing import Array
 from xpnet.compiler.buffers import ALIGNMENT
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.executors._numpy_memory import Memory, aligned, flat
 from xpnet.compiler.executors._numpy_source import Bound, Flat, Pieces, Source
-from xpnet.compiler.record import Program, Value, replaced
+from xpnet.compiler.record import Operation, Program, Value, replaced
+from xpnet.errors import StateError
 
 __all__ = ["NumPyExecutor"]
 
@@ -52,6 +53,7 @@ class NumPyExecutor(Executor):
         written = Source(self.memory)
         self.memory.finish()
         self._bound = written.bound
+        self._calls = written.calls
         names = ", ".join(written.parameters)
         body = "".join(f"    {line}\n" for line in written.lines)
         self.source = f"def step({names}):\n{body}"
@@ -67,6 +69,13 @@ class NumPyExecutor(Executor):
 
     def bind(self, states: Sequence[Array]) -> list[Array]:
         """Take over the state: into aligned memory, where it is not there yet."""
+        for value, given in zip(self.program.states, states, strict=True):
+            if given.shape != value.shape or given.dtype != value.dtype:
+                raise StateError(
+                    f"Expected a state of shape {value.shape} and dtype {value.dtype} for "
+                    f"{value.name or 'an array'}, as in the recorded step, got {given.shape} and "
+                    f"{given.dtype}."
+                )
         with self._lock:
             if self._step is not None:
                 for own, given in zip(self.states, states, strict=True):
@@ -84,10 +93,14 @@ class NumPyExecutor(Executor):
                 self._step = self._compiled()
             return self._step(*arguments, *hosts)
 
+    def calls(self) -> list[Operation]:
+        return self._calls
+
     def describe(self) -> list[str]:
+        memory = self.memory
         return [
             f"executor: numpy, {len(self.source.splitlines())} lines of generated source",
-            f"arena: {self.memory.arena_size} bytes; largest live set: {self.memory.live_size}",
+            f"arena: {memory.arena_size} bytes (largest live set: {memory.live_size})",
         ]
 
     # --- memory -----------------------------------------------------------------------------------

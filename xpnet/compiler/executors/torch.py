@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from xpnet._typing import Array
 from xpnet.compiler.executors.library import LibraryExecutor
+from xpnet.compiler.executors.torch_graph import Captured, CUDAGraph
 from xpnet.compiler.passes.rewriting import Rewriting, readers
 from xpnet.compiler.record import Operation, Program, Value
 
@@ -49,25 +50,61 @@ class TorchExecutor(LibraryExecutor):
     name: ClassVar[str] = "torch"
 
     def __init__(self, program: Program) -> None:
-        super().__init__(_with_results_in_place(_with_torch_functions(program)))
-        self._numbers: list[Any] = [
-            None if x.dtype is not None else _torch().zeros((), dtype=_torch().float64)
-            for x in program.hosts
-        ]
+        self._captured: Captured | None = None
+        self._runs = 0
+        super().__init__(program)
+        self._tensors: list[Any] = []
+
+    def prepared(self, program: Program) -> Program:
+        """The program with PyTorch's functions, in place where they can be."""
+        numbers = _Numbers(len(program.hosts))
+        changed = _with_results_in_place(_with_torch_functions(program, numbers))
+        self._numbers = [(x.index, dtype) for x, dtype in numbers.hosts]
+        return replace(changed, hosts=[*program.hosts, *numbers.hosts.values()])
+
+    def bind(self, states: Sequence[Array]) -> list[Array]:
+        """Take over the state: see `Executor.bind`."""
+        self._captured = None
+        self._runs = 0
+        return super().bind(states)
 
     def run(self, arguments: Sequence[Array], hosts: Sequence[Any]) -> list[Array]:
         """Run one step: see `Executor.run`."""
-        given = [
-            x if number is None else number.fill_(x)
-            for x, number in zip(hosts, self._numbers, strict=True)
-        ]
+        self._runs += 1
+        if self._runs == 1:
+            device = self._device(arguments)
+            self._tensors = [_torch().zeros((), dtype=x, device=device) for _, x in self._numbers]
+        for (i, _), tensor in zip(self._numbers, self._tensors, strict=True):
+            tensor.fill_(hosts[i])
+        given = [*hosts, *self._tensors]
+        # The first run allocates what libraries keep, which must not happen while a graph is captured.
+        if self._captured is None and self._runs == 2 and self._can_be_captured(arguments):
+            self._captured = Captured(self._step, self.states, self._updated, CUDAGraph())
+        if self._captured is not None:
+            return self._captured(arguments, given)
         return super().run(arguments, given)
+
+    def _device(self, arguments: Sequence[Array]) -> Any:
+        """The device of the step's arrays; the CPU if it has none."""
+        arrays = [*self.states, *arguments]
+        return arrays[0].device if arrays else "cpu"
+
+    def _can_be_captured(self, arguments: Sequence[Array]) -> bool:
+        """Whether the step can be one CUDA graph: all on one GPU, and no numbers in its launches."""
+        devices = {x.device for x in (*self.states, *arguments)}
+        if not _torch().cuda.is_available() or {x.type for x in devices} != {"cuda"}:
+            return False
+        read = {x for operation in self.program.operations for x in operation.inputs()}
+        return len(devices) == 1 and not any(x.dtype is None for x in read)
 
     def describe(self) -> list[str]:
         """Lines for `print(plan)`."""
         functions = [x.function for x in self.program.operations]
         count = sum(x in _in_place_functions().values() for x in functions)
-        return [f"executor: torch ({len(functions)} operations, {count} of them in place)"]
+        lines = [f"executor: torch ({len(functions)} operations, {count} of them in place)"]
+        if self._captured is not None:
+            lines.append("the step is one CUDA graph")
+        return lines
 
 
 @cache
@@ -84,10 +121,40 @@ def _in_place_functions() -> dict[str, Callable[..., Array]]:
 # --- PyTorch's functions ---------------------------------------------------------------------------
 
 
-def _with_torch_functions(program: Program) -> Program:
+class _Numbers:
+    """Tensors without axes for the numbers of a program: each number once for a dtype.
+
+    Parameters
+    ----------
+    first : int
+        How many host values the program has.
+
+    Attributes
+    ----------
+    hosts : dict from (Value, dtype) to Value
+        For a number of the host, another host value: the number as a tensor of this dtype.
+    """
+
+    def __init__(self, first: int) -> None:
+        self.hosts: dict[tuple[Value, Any], Value] = {}
+        self._first = first
+        self._constants: dict[Any, Value] = {}
+
+    def value(self, x: Value | float, dtype: Any) -> Value:
+        """The value for a number. A constant is on the CPU, where all devices' functions read it."""
+        if isinstance(x, Value):
+            index = self._first + len(self.hosts)
+            return self.hosts.setdefault((x, dtype), Value((), dtype, "host", index))
+        key = type(x), repr(x), dtype
+        if key not in self._constants:
+            array = _torch().tensor(x, dtype=dtype)
+            self._constants[key] = Value((), dtype, "constant", array=array)
+        return self._constants[key]
+
+
+def _with_torch_functions(program: Program, numbers: _Numbers) -> Program:
     """The program with PyTorch's own functions for operations on arrays of one dtype."""
     rewriting = Rewriting(program)
-    numbers: dict[Any, Value] = {}
     for operation in program.operations:
         copy = rewriting.copy(operation)
         found = _torch_form(copy, numbers)
@@ -98,27 +165,33 @@ def _with_torch_functions(program: Program) -> Program:
 
 
 def _torch_form(
-    operation: Operation, numbers: dict[Any, Value]
+    operation: Operation, numbers: _Numbers
 ) -> tuple[Callable[..., Array], tuple[Any, ...]] | None:
     """The function and the arguments that do the same; None to leave the operation as it is."""
     name = operation.name
-    torch = _torch()
+    args = operation.args
     if name in ("sum", "max"):
         return _reduction(operation)
-    if name == "matrix_transpose" and len(operation.args) == 1:
-        return _matrix_transposed, operation.args
-    if operation.options:
+    if name == "matrix_transpose" and len(args) == 1:
+        return _matrix_transposed, args
+    if operation.options or len(args) != {"where": 3, **dict.fromkeys(UNARY, 1)}.get(name, 2):
         return None
-    args = operation.args
-    if name in UNARY and len(args) == 1 and _is_float(args[0]):
-        return getattr(torch, name), args
-    if name == "where" and len(args) == 3 and "bool" in str(args[0].dtype):
-        operands = _of_one_dtype(args[1:], numbers)
-        return None if operands is None else (torch.where, (args[0], *operands))
-    if name in TWO_OPERANDS and len(args) == 2:
-        operands = _of_one_dtype(args, numbers)
-        return None if operands is None else (getattr(torch, TWO_OPERANDS[name]), operands)
-    return None
+    if name in UNARY:
+        return (getattr(_torch(), name), args) if _is_float(args[0]) else None
+    if name == "where":
+        first = args[:1]
+        operands = _of_one_dtype(args[1:], numbers) if _is_condition(args[0]) else None
+    else:
+        first = ()
+        operands = _of_one_dtype(args, numbers) if name in TWO_OPERANDS else None
+    if operands is None:
+        return None
+    return getattr(_torch(), TWO_OPERANDS.get(name, name)), (*first, *operands)
+
+
+def _is_condition(x: Any) -> bool:
+    """Whether x is an array of booleans."""
+    return isinstance(x, Value) and "bool" in str(x.dtype)
 
 
 def _is_float(x: Any) -> bool:
@@ -126,34 +199,20 @@ def _is_float(x: Any) -> bool:
     return isinstance(x, Value) and str(x.dtype) in ("torch.float32", "torch.float64")
 
 
-def _of_one_dtype(args: Sequence[Any], numbers: dict[Any, Value]) -> tuple[Value, ...] | None:
-    """Arrays of one floating-point dtype, and numbers as arrays of it; None if dtypes differ.
-
-    A number of the host stays as it is.
-    """
-    dtypes = {x.dtype for x in args if isinstance(x, Value) and x.dtype is not None}
+def _of_one_dtype(args: Sequence[Any], numbers: _Numbers) -> tuple[Value, ...] | None:
+    """Arrays of one floating-point dtype, and numbers as arrays of it; None if dtypes differ."""
     arrays = [x for x in args if isinstance(x, Value) and x.dtype is not None]
-    if len(dtypes) != 1 or not _is_float(arrays[0]):
+    if len({x.dtype for x in arrays}) != 1 or not _is_float(arrays[0]):
         return None
-    dtype = dtypes.pop()
     operands: list[Value] = []
     for x in args:
-        if isinstance(x, Value):
+        if isinstance(x, Value) and x.dtype is not None:
             operands.append(x)
-        elif type(x) in (int, float):
-            operands.append(_constant(x, dtype, arrays[0], numbers))
+        elif isinstance(x, Value) or type(x) in (int, float):
+            operands.append(numbers.value(x, arrays[0].dtype))
         else:
             return None
     return tuple(operands)
-
-
-def _constant(x: float, dtype: Any, like: Value, numbers: dict[Any, Value]) -> Value:
-    """A number as an array without axes, on the CPU, where every device's functions take it."""
-    key = type(x), repr(x), dtype
-    if key not in numbers:
-        array = _torch().tensor(x, dtype=dtype)
-        numbers[key] = Value((), dtype, "constant", array=array)
-    return numbers[key]
 
 
 def _reduction(
@@ -185,7 +244,8 @@ def _with_results_in_place(program: Program) -> Program:
     free |= _written_over(program, last)
     operations = []
     for i, operation in enumerate(program.operations):
-        place = _place(operation, lambda x, i=i: x in free and last[x] == i)
+        now_free = {x for x in operation.inputs() if x in free and last[x] == i}
+        place = _place(operation, now_free)
         operations.append(operation if place is None else _in_place(operation, place))
     return replace(program, operations=operations)
 
@@ -238,7 +298,7 @@ def _path(program: Program, state: Value, new: Value, last: dict[Value, int]) ->
         if i is None or views.get(x, -1) >= i:
             return path
         operation = program.operations[i]
-        place = _place(operation, lambda y, x=x: y is x)
+        place = _place(operation, {x})
         if place is None:
             return path
         path.append(operation.outputs[0])
@@ -258,14 +318,14 @@ def _last_views(program: Program, last: dict[Value, int]) -> dict[Value, int]:
     return found
 
 
-def _place(operation: Operation, is_free: Callable[[Value], bool]) -> int | None:
+def _place(operation: Operation, free: set[Value]) -> int | None:
     """Which operand of an operation its result can be written over; None if there is none."""
     if operation.name not in IN_PLACE or operation.options or len(operation.args) != 2:
         return None
     y = operation.outputs[0]
     for n in (0, 1) if operation.name in COMMUTATIVE else (0,):
         x = operation.args[n]
-        if isinstance(x, Value) and (x.shape, x.dtype) == (y.shape, y.dtype) and is_free(x):
+        if isinstance(x, Value) and (x.shape, x.dtype) == (y.shape, y.dtype) and x in free:
             return n
     return None
 

@@ -3,12 +3,12 @@
 A pass is a function from Program to Program; it changes nothing of the Program that it is given.
 """
 
-from xpnet.compiler.passes.fused_products import with_fused_products
-from xpnet.compiler.passes.fused_windows import with_fused_windows
 from xpnet.compiler.passes.chains import with_chains
 from xpnet.compiler.passes.common import without_repetitions
 from xpnet.compiler.passes.constants import with_constants_folded
 from xpnet.compiler.passes.dead import without_dead_operations
+from xpnet.compiler.passes.fused_products import with_fused_products
+from xpnet.compiler.passes.fused_windows import with_fused_windows
 from xpnet.compiler.passes.identities import without_identities
 from xpnet.compiler.passes.products import with_product_updates
 from xpnet.compiler.record import Program

@@ -1,0 +1,329 @@
+"""Recording: what is computed is recorded, on every library, by every function."""
+
+import copy
+import operator
+import pickle
+import threading
+from collections import deque
+
+import array_api_compat as compat
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+import xpnet
+from tests.functions.cases import CASES
+from tests.functions.networks import ROWS
+from xpnet import Variable, array_namespace, functions as F
+from xpnet._libraries import library_of
+from xpnet.autodiff import tree
+from xpnet.compiler.compiled import Compiled, recorded_call
+from xpnet.compiler.executors.library import LibraryExecutor
+from xpnet.compiler.record import Value
+from xpnet.compiler.recording import RecordedArray
+from xpnet.errors import CompileError
+
+READS = {
+    "unique_all": "shape",
+    "unique_counts": "shape",
+    "unique_inverse": "shape",
+    "unique_values": "shape",
+}
+"""Functions that cannot be compiled, since the shape of their result depends on values."""
+
+
+def of_gradients(call, count):
+    """A function of arrays: a result of the call, and its gradients by the first `count` arrays."""
+
+    def f(*arrays):
+        xs = [Variable(x) for x in arrays[:count]]
+        y = call(*xs, *arrays[count:])
+        leaves = [leaf for leaf in tree.leaves(y) if getattr(leaf, "requires_grad", False)]
+        loss = sum(F.sum(F.abs(leaf) ** 2) for leaf in leaves)
+        return y, xpnet.gradients(loss, xs)
+
+    return f
+
+
+def require_replay(f, batches):
+    """Assert that a function of arrays gives the same bits compiled and not."""
+    compiled = Compiled(f, executor=LibraryExecutor)
+    for batch in batches:
+        expected = [xpnet.to_numpy(x) for x in tree.leaves(f(*batch))]
+        found = [xpnet.to_numpy(x) for x in tree.leaves(compiled(*batch))]
+        for a, b in zip(found, expected, strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+    assert compiled.replays
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [(name, i) for name in sorted(CASES) for i in range(len(CASES[name]))]
+)
+@settings(
+    max_examples=2,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_functions_of_the_standard(backend64, name, number, data):
+    call, hosts = data.draw(CASES[name][number])
+    xs = [backend64.asarray(host) for host in hosts]
+    if name in READS:
+        with pytest.raises(CompileError, match=READS[name]):
+            Compiled(lambda *xs: call(array_namespace(*xs), *xs))(*xs)
+        return
+    f = of_gradients(lambda *xs: call(array_namespace(*xs), *xs), len(xs))
+    batches = [xs] * 4 + [[x * 1.0009765625 for x in xs]]
+    require_replay(f, batches)
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_functions_of_networks(backend64, name):
+    row = ROWS[name]
+    xs = [backend64.asarray(host) for host in row.hosts()]
+    constant = [backend64.asarray(x) if hasattr(x, "dtype") else x for x in row.constant]
+    f = of_gradients(row.call, len(xs))
+    require_replay(f, [[*(x * (1.0 - i / 64.0) for x in xs), *constant] for i in range(5)])
+
+
+# --- arrays that record ---------------------------------------------------------------------------
+
+OPERATORS = [
+    *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"),
+    *("lt", "le", "gt", "ge", "eq", "ne"),
+]
+INTEGERS = ["and_", "or_", "xor", "lshift", "rshift", "add", "mod"]
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("other", ["array", "number", "plain array"])
+def test_operators(backend64, name, other):
+    function = getattr(operator, name)
+    constant = backend64.asarray([0.5, 2.0])
+
+    def f(x, y):
+        z = {"array": y, "number": 2.0, "plain array": constant}[other]
+        return function(x, z), function(z, x)
+
+    x = backend64.asarray([1.5, 2.0])
+    y = backend64.asarray([0.5, 4.0])
+    require_replay(f, [(x * (1.0 + i), y) for i in range(5)])
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+def test_operators_of_integers(backend64, name):
+    function = getattr(operator, name)
+    x = backend64.asarray([5, 9])
+    require_replay(
+        lambda x, y: (function(x, y), function(x, 2), ~x), [(x + i, x) for i in range(5)]
+    )
+
+
+@pytest.mark.parametrize("name", ["neg", "pos", "abs"])
+def test_unary_operators(backend64, name):
+    x = backend64.asarray([5.0, -9.0])
+    require_replay(getattr(operator, name), [(x + i,) for i in range(5)])
+
+
+IN_PLACE = ["iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow"]
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_operators_in_place(backend64, name):
+    """Other references to the array see the change, on libraries whose arrays change."""
+    function = getattr(operator, name)
+
+    def f(x):
+        y = x * 1.0
+        same = [y]
+        y = function(y, x)
+        return y, same[0], same[0] + 1.0
+
+    x = backend64.asarray([1.5, 2.0])
+    require_replay(f, [(x * (1.0 + i),) for i in range(5)])
+
+
+def test_operators_in_place_round_as_the_library_does():
+    """x += y with a wider y computes in the wider dtype, and then rounds."""
+
+    def f(x, y):
+        z = x * np.float32(1.0)
+        z += y
+        z *= y
+        return z
+
+    rng = np.random.default_rng(0)
+    x = rng.random(9, dtype="float32")
+    require_replay(f, [(x, rng.random(9)) for _ in range(5)])
+    with pytest.raises(TypeError):  # NumPy's error
+        Compiled(lambda n: operator.iadd(n * 1, 0.5))(np.ones(2, "int64"))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.T,
+        lambda x: x.mT,
+        lambda x: x[0, ...],
+        lambda x: x[..., None, 1:, ::2],
+        lambda x: x[1, ...] + x[:, 0],
+        lambda x: x[x.shape[0] - 2 :, ...],
+        lambda x: x * x.ndim + compat.size(x),
+    ],
+)
+def test_attributes_and_items(backend64, function):
+    x = backend64.asarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])
+    require_replay(function, [(x + i,) for i in range(5)])
+
+
+def test_rows_and_lengths():
+    x = np.arange(6.0).reshape(3, 2)
+    require_replay(lambda x: sum(row for row in x) * len(x), [(x + i,) for i in range(5)])
+
+
+def test_numpys_own_functions_of_arrays():
+    constant = np.array([1.0, 2.0])
+
+    def f(x):
+        y = np.exp(x) + np.add.reduce(x, axis=0) + constant * x
+        return np.concatenate([y, np.where(x > 1.0, x, np.multiply.outer(x, x)[0, 0])]), np.sum(x)
+
+    x = np.array([[0.5, 1.5]])
+    require_replay(f, [(x + i / 4.0,) for i in range(5)])
+
+
+def test_out_is_written_as_numpy_does():
+    buffer = np.zeros(2)
+
+    def f(x):
+        np.add(x, 1.0, out=buffer)
+        return buffer * 2.0
+
+    compiled = Compiled(f, executor=LibraryExecutor)
+    for i in range(6):
+        assert np.array_equal(compiled(np.full(2, float(i))), [2.0 * i + 2.0] * 2)
+    assert len(compiled.replays) == 1
+
+
+def test_libraries_that_special_functions_are_in():
+    scipy = pytest.importorskip("scipy.special")
+    x = np.array([0.5, 1.5])
+    require_replay(lambda x: scipy.erf(x) * 2.0, [(x + i,) for i in range(5)])
+
+
+@pytest.mark.parametrize("method", ["set_item", "with_item", "scatter_add", "last_at"])
+def test_what_the_standard_lacks_is_one_operation(backend64, method):
+    places = backend64.asarray([2, 0, 2])
+
+    def f(x, y):
+        library = library_of(x)
+        if method == "last_at":
+            return library.last_at(places, 4)
+        if method == "scatter_add":
+            return library.scatter_add(x * 1.0, places, y)
+        return getattr(library, method)(x * 1.0, (slice(1, 4),), y)
+
+    x = backend64.asarray([1.0] * 4)
+    y = backend64.asarray([1.0, 2.0, 3.0])
+    require_replay(f, [(x + i, y * i) for i in range(5)])
+    names = [o.name for o in recorded_call(f, (x, y)).program.operations]
+    expected = "set_item" if "item" in method else method
+    assert names == (["last_at"] if method == "last_at" else ["multiply", expected])
+
+
+def test_creation_is_recorded_and_not_foreign(backend64):
+    def f(x):
+        made = F.zeros(2) + F.arange(2.0) + F.asarray([1.0, 2.0]) + F.full(2, 0.5)
+        return made * x + Variable([3.0, 4.0]).data + F.linspace(0.0, 1.0, 2)
+
+    x = backend64.asarray([1.0, 2.0])
+    require_replay(f, [(x + i,) for i in range(5)])
+    assert not recorded_call(f, (x,)).recorder.foreign
+
+
+def test_device_and_namespace(backend64):
+    x = backend64.asarray([1.0, 2.0])
+
+    def f(x):
+        xp = compat.array_namespace(x)
+        assert compat.device(x) == backend64.device
+        assert xp.isdtype(x.dtype, "real floating")
+        assert xp.result_type(x, xp.float32) == backend64.xp.float64
+        return compat.to_device(x * 2.0, compat.device(x))
+
+    require_replay(f, [(x + i,) for i in range(5)])
+
+
+def test_operations_know_the_line():
+    def f(x):
+        y = x * 2.0
+        return F.softmax(y)
+
+    operations = recorded_call(f, (np.ones(3),)).program.operations
+    first = f.__code__.co_firstlineno
+    file = f.__code__.co_filename
+    assert [o.where for o in operations][:2] == [f"{file}:{first + 1}", f"{file}:{first + 2}"]
+
+
+def test_a_record_refers_to_no_arrays_but_constants():
+    def f(x):
+        return x * F.asarray([1.0, 2.0]) + 1.0
+
+    program = recorded_call(f, (np.ones(2),)).program
+
+    def values(operation):
+        return list(tree.leaves((operation.args, [*operation.options.values()])))
+
+    for operation in program.operations:
+        for x in values(operation):
+            assert isinstance(x, type) or not compat.is_array_api_obj(x)
+            assert not isinstance(x, RecordedArray)
+            assert not isinstance(x, Value) or x.array is None
+
+
+# --- after the recording, and in other threads ----------------------------------------------------
+
+
+def left_over(backend):
+    """A recording array that outlives its recording."""
+    kept = deque()  # which is not looked into
+    recorded_call(lambda x: kept.append(x * 2.0), (backend.asarray([1.0, 2.0]),))
+    return kept[0]
+
+
+def test_an_array_that_is_left_over_computes_as_the_librarys(backend64):
+    x = left_over(backend64)
+    kind = type(backend64.asarray([1.0]))
+    assert isinstance(x, RecordedArray)
+    assert type(x + 1.0) is kind
+    assert type(backend64.xp.exp(x.array)) is kind
+    assert type(F.exp(x)) is kind
+    assert float(F.sum(x)) == 6.0
+    assert np.array_equal(xpnet.to_numpy(x), [2.0, 4.0])
+    assert type(copy.deepcopy(x)) is kind
+    assert np.array_equal(xpnet.to_numpy(copy.copy(x)), [2.0, 4.0])
+
+
+def test_copies_and_pickles_are_the_librarys():
+    x = left_over(xpnet.current())
+    assert type(pickle.loads(pickle.dumps(x))) is np.ndarray
+    assert np.array_equal(np.asarray(x), [2.0, 4.0])
+
+
+def test_another_thread_adds_nothing_to_a_record():
+    found = []
+
+    def f(x):
+        thread = threading.Thread(target=lambda: found.append(F.exp(x) + float(x[0])))
+        thread.start()
+        thread.join()
+        return x * 2.0
+
+    recording = recorded_call(f, (np.ones(2),))
+    assert [o.name for o in recording.program.operations] == ["multiply"]
+    assert not recording.recorder.failures
+    assert type(found[0]) is np.ndarray
+    assert np.array_equal(found[0], np.exp(np.ones(2)) + 1.0)

@@ -1,0 +1,218 @@
+"""Plan: what a compiled step does, to read."""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from xpnet.compiler.buffers import VIEWS
+from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.passes.chain import Chain
+from xpnet.compiler.record import Operation, Program, Value
+
+__all__ = ["Plan"]
+
+WIDTH = 80
+NAMES = {"c": "C", "numpy": "NumPy", "cupy": "CuPy", "jax": "jax.jit", "torch": "PyTorch"}
+
+
+class Plan:
+    """A step as it is replayed: `print(plan)` shows it, `plan.explain()` says what limits it.
+
+    Parameters
+    ----------
+    recorded : Program
+        As it was recorded.
+    executor : Executor
+        What runs it.
+    name : str
+        Of the function.
+    problems : sequence of str
+        What could not be compiled, with its line, where that is known.
+
+    Attributes
+    ----------
+    program : Program
+        As it runs: cleaned.
+    """
+
+    def __init__(
+        self,
+        recorded: Program,
+        executor: Executor,
+        name: str = "step",
+        problems: Sequence[str] = (),
+    ) -> None:
+        self.recorded = recorded
+        self.executor = executor
+        self.name = name
+        self.problems = list(problems)
+
+    @property
+    def program(self) -> Program:
+        """The program as it runs."""
+        return self.executor.program
+
+    @property
+    def source(self) -> str:
+        """The code that runs, if the executor generates Python; otherwise an empty string."""
+        source: str = getattr(self.executor, "source", "")
+        return source
+
+    def __repr__(self) -> str:
+        return f"Plan({self.name}, {len(self.program.operations)} operations, {self._runs_on()})"
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [self._title(), "", *self._operations(), "", *self._memory(), *self._why()]
+        )
+
+    def explain(self) -> str:
+        """What is not compiled, and where in the step: as text for a reader."""
+        calls = self.executor.calls()
+        lines = [f"{self.name} cannot be compiled: {problem}" for problem in self.problems]
+        if not calls:
+            lines.append(f"{self._runs_on()} computes all operations of {self.name} itself.")
+            return "\n".join(lines)
+        lines.append(f"{self.name} runs as {', '.join(self._segments(set(calls)))}.")
+        lines.append("The library's own functions compute, in new memory each time:")
+        for operation in calls:
+            shapes = ", ".join(_shape(x) for x in operation.outputs)
+            lines.append(f"  {operation.name} -> {shapes}, at {_line(operation)}")
+        return "\n".join(lines)
+
+    # --- parts of the table -----------------------------------------------------------------------
+
+    def _runs_on(self) -> str:
+        return NAMES.get(self.executor.name, self.executor.name)
+
+    def _title(self) -> str:
+        before = len(self.recorded.operations)
+        after = len(self.program.operations)
+        return (
+            f"Plan of {self.name}: {before} operations were recorded, {after} run, "
+            f"by {self._runs_on()}"
+        )
+
+    def _operations(self) -> Iterator[str]:
+        """The operations under the line of code that they come from."""
+        labels = _labels(self.program)
+        numbered = list(enumerate(self.program.operations, 1))
+        for line, rows in groupby(numbered, key=lambda row: _line(row[1])):
+            yield line
+            for n, operation in rows:
+                yield from _row(n, operation, labels)
+
+    def _memory(self) -> Iterator[str]:
+        program = self.program
+        states = sum(map(_bytes, program.states))
+        arguments = ", ".join(f"{x.name or 'x'} {_shape(x)}" for x in program.arguments)
+        yield from _wrapped("arguments", arguments or "none")
+        changed = len(program.updates)
+        text = f"{len(program.states)} arrays, {_size(states)}; the step changes {changed}"
+        yield from _wrapped("state", text)
+        memory = getattr(self.executor, "memory", None)
+        if memory is not None:
+            text = f"{_size(memory.arena_size)} for all other arrays; "
+            text += f"{_size(memory.live_size)} are needed at once"
+            yield from _wrapped("arena", text)
+
+    def _why(self) -> Iterator[str]:
+        for line in self.executor.describe():
+            head, _, rest = line.partition(": ")
+            if head != "arena" or not hasattr(self.executor, "memory"):
+                yield from _wrapped(head, rest) if rest else _wrapped("", line)
+        if self.executor.reason:
+            yield from _wrapped("chosen", self.executor.reason)
+
+    def _segments(self, calls: set[Operation]) -> Iterator[str]:
+        """The operations in runs, each of those that are computed in one way."""
+        computed = [x for x in self.program.operations if x.name not in VIEWS]
+        for is_call, run in groupby(computed, key=calls.__contains__):
+            count = len(list(run))
+            what = "a call" if count == 1 else f"{count} calls"
+            operations = "1 operation" if count == 1 else f"{count} operations"
+            yield f"{what} of the library" if is_call else f"{self._runs_on()} ({operations})"
+
+
+def _labels(program: Program) -> dict[Value, str]:
+    """What each value is called in the table: inputs by name, results by their operation's number."""
+    labels = {x: x.name or f"x{x.index}" for x in program.arguments}
+    labels |= {x: x.name or f"state {x.index}" for x in program.states}
+    labels |= {x: x.name or f"number {x.index}" for x in program.hosts}
+    for n, operation in enumerate(program.operations, 1):
+        for x in operation.outputs:
+            several = len(operation.outputs) > 1
+            labels[x] = f"[{n}.{x.index}]" if several else f"[{n}]"
+    return labels
+
+
+def _row(n: int, operation: Operation, labels: dict[Value, str]) -> Iterator[str]:
+    """One operation: its number, what it computes, from what, and the result's shape."""
+    chain = operation.options.get("chain")
+    name = operation.name
+    if isinstance(chain, Chain):
+        name = ", ".join(step.name for step in chain.steps)
+    operands = ", ".join(
+        _short(labels.get(x, "constant")) for x in dict.fromkeys(operation.inputs())
+    )
+    result = _shape(operation.outputs[0])
+    if len(operation.outputs) > 1:
+        result += f" and {len(operation.outputs) - 1} more"
+    room = WIDTH - 8 - len(result)
+    text = f"{name}  {operands}" if operands else name
+    parts = _cut(text, room)
+    yield f"  {n:>3}  {parts[0]:<{room}} {result}"
+    for part in parts[1:]:
+        yield f"         {part}"
+
+
+def _cut(text: str, room: int) -> list[str]:
+    """A text in lines of at most `room` characters, broken at spaces."""
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if len(joined) > room and lines[-1]:
+            lines.append(word)
+        else:
+            lines[-1] = joined
+    return lines
+
+
+def _wrapped(head: str, text: str) -> Iterator[str]:
+    """A line with a heading, broken where it is longer than the table."""
+    first, *others = _cut(text, WIDTH - 12)
+    yield f"{head:<11} {first}".rstrip()
+    for line in others:
+        yield f"{'':<11} {line}"
+
+
+def _short(name: str, most: int = 24) -> str:
+    """A name, without its beginning if it is long."""
+    return name if len(name) <= most else f"...{name[3 - most :]}"
+
+
+def _shape(x: Value) -> str:
+    kind = str(x.dtype).rpartition(".")[2] if x.dtype is not None else "number"
+    return f"{x.shape} {kind}"
+
+
+def _line(operation: Operation) -> str:
+    """The file's name, without its folders, and the line."""
+    path, _, line = operation.where.rpartition(":")
+    return f"{Path(path).name}:{line}" if path else "xpnet"
+
+
+def _bytes(x: Value) -> int:
+    size = getattr(x.dtype, "itemsize", 0)
+    return math.prod(x.shape) * int(size)
+
+
+def _size(count: int) -> str:
+    """Bytes as a reader writes them: 1.5 MB."""
+    size = float(count)
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{count} bytes" if unit == "bytes" else f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
