@@ -589,6 +589,7 @@ class Recorder:
         self.recipes: list[tuple[Any, ...]] = []
         self.actions: list[Callable[[], Any]] = []
         self.results: list[Any] = []
+        self.returned: list[Any] = []  # what the actions returned, as they are
         self.failures: list[Failure] = []
         self.foreign: list[Value] = []
         self.libraries: dict[Value, str] = {}
@@ -758,6 +759,7 @@ class Recorder:
             result = self._done[number]
         else:
             result = self._ran(action)
+        self.returned.append(result)
         wrapped = self._with_hosts(result, number, ())
         self.results.append(replaced(wrapped, _value_or_self))
         return wrapped
