@@ -425,7 +425,7 @@ def bench(session: nox.Session) -> None:
     hour, with PyTorch, JAX, MyGrad and Keras as peers. `-- table step` runs only these programs.
     """
     session.install("-e", ".[plots]", *BACKENDS["torch"][1], "jax", "keras", "mygrad")
-    programs = [path for path in sorted(Path("benchmarks").glob("*.py")) if path.stem != "gpu"]
+    programs = sorted(Path("benchmarks").glob("*.py"))
     if session.posargs:
         programs = [path for path in programs if path.stem in session.posargs]
     # On some machines OPENBLAS_CORETYPE is set, to a kernel that halves NumPy's speed.

@@ -66,13 +66,13 @@ def test_another_number_does_not_compile_anew(jax_backend):
     step, model, optimizer, pairs = compiled_mlp(jax_backend, 3)
     jitted = step.replays[0].executor._step
     assert jitted._cache_size() == 1
-    before = to_numpy(model.parameters()[0].data)
+    before = to_numpy(next(iter(model.parameters())).data)
     for (x, t), lr in zip(pairs, (0.5, 0.25, 1e-30), strict=True):
         optimizer.lr = lr
         step(x, t)
     assert jitted._cache_size() == 1
     assert {str(p.data.dtype) for p in model.parameters()} == {"float32"}
-    assert not np.array_equal(to_numpy(model.parameters()[0].data), before)
+    assert not np.array_equal(to_numpy(next(iter(model.parameters())).data), before)
 
 
 def test_an_array_that_somebody_holds_stays_usable(jax_backend):
@@ -88,7 +88,7 @@ def test_an_array_that_somebody_holds_stays_usable(jax_backend):
 
 def test_many_steps_in_one_call(jax_backend):
     """`run_steps` is a scan: the losses and the state of single steps."""
-    step, model, _, pairs = compiled_mlp(jax_backend, 5)
+    step, _, _, pairs = compiled_mlp(jax_backend, 5)
     replay = step.replays[0]
     executor = replay.executor
     hosts = [[0.05 / (1 + i), 0.9] for i in range(5)]

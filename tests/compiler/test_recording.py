@@ -5,11 +5,12 @@ import operator
 import pickle
 import threading
 from collections import deque
+from functools import partial
 
 import array_api_compat as compat
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 import xpnet
 from tests.functions.cases import CASES
@@ -18,6 +19,7 @@ from xpnet import Variable, array_namespace, functions as F
 from xpnet._libraries import library_of
 from xpnet.autodiff import tree
 from xpnet.compiler.compiled import Compiled, recorded_call
+from xpnet.compiler.executors import choose
 from xpnet.compiler.executors.library import LibraryExecutor
 from xpnet.compiler.record import Value
 from xpnet.compiler.recording import RecordedArray
@@ -46,22 +48,35 @@ def of_gradients(call, count):
 
 
 def require_replay(f, batches):
-    """Assert that a function of arrays gives the same bits compiled and not."""
-    compiled = Compiled(f, executor=LibraryExecutor)
-    for batch in batches:
-        expected = [xpnet.to_numpy(x) for x in tree.leaves(f(*batch))]
-        found = [xpnet.to_numpy(x) for x in tree.leaves(compiled(*batch))]
-        for a, b in zip(found, expected, strict=True):
-            assert a.dtype == b.dtype
-            np.testing.assert_array_equal(a, b)
-    assert compiled.replays
+    """Assert that a function of arrays gives the same bits compiled and not.
+
+    On NumPy it is run by its executor in Python too, to rounding.
+    """
+    numpy = all(isinstance(x, (np.ndarray, np.generic)) for x in batches[0])
+    for executor in (LibraryExecutor, partial(choose, library="numpy", forced="numpy"))[
+        : 1 + numpy
+    ]:
+        compiled = Compiled(f, executor=executor)
+        for batch in batches:
+            expected = [xpnet.to_numpy(x) for x in tree.leaves(f(*batch))]
+            found = [xpnet.to_numpy(x) for x in tree.leaves(compiled(*batch))]
+            for a, b in zip(found, expected, strict=True):
+                assert a.dtype == b.dtype
+                if executor is not LibraryExecutor:
+                    # NumPy's own rounding depends on the strides and the alignment of its arrays.
+                    np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+                else:
+                    np.testing.assert_array_equal(a, b)
+        assert compiled.replays
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # a rule may compute what it does not use
 @pytest.mark.parametrize(
     ("name", "number"), [(name, i) for name in sorted(CASES) for i in range(len(CASES[name]))]
 )
 @settings(
-    max_examples=2,
+    max_examples=1,
+    phases=[Phase.generate],
     deadline=None,
     derandomize=True,
     database=None,
@@ -167,17 +182,21 @@ def test_operators_in_place_round_as_the_library_does():
     [
         lambda x: x.T,
         lambda x: x.mT,
-        lambda x: x[0],
+        lambda x: x[0, ...],
         lambda x: x[..., None, 1:, ::2],
         lambda x: x[1, ...] + x[:, 0],
-        lambda x: sum(row for row in x[:2, :2]),
-        lambda x: x[x.shape[0] - len(x) :],
-        lambda x: x * x.ndim + x.size,
+        lambda x: x[x.shape[0] - 2 :, ...],
+        lambda x: x * x.ndim + compat.size(x),
     ],
 )
 def test_attributes_and_items(backend64, function):
     x = backend64.asarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])
     require_replay(function, [(x + i,) for i in range(5)])
+
+
+def test_rows_and_lengths():
+    x = np.arange(6.0).reshape(3, 2)
+    require_replay(lambda x: sum(row for row in x) * len(x), [(x + i,) for i in range(5)])
 
 
 def test_numpys_own_functions_of_arrays():
@@ -222,7 +241,7 @@ def test_what_the_standard_lacks_is_one_operation(backend64, method):
             return library.scatter_add(x * 1.0, places, y)
         return getattr(library, method)(x * 1.0, (slice(1, 4),), y)
 
-    x = backend64.xp.zeros(4) + 1.0
+    x = backend64.asarray([1.0] * 4)
     y = backend64.asarray([1.0, 2.0, 3.0])
     require_replay(f, [(x + i, y * i) for i in range(5)])
     names = [o.name for o in recorded_call(f, (x, y)).program.operations]

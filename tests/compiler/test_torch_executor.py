@@ -199,6 +199,51 @@ def test_two_states_that_become_each_other_are_not_written_over():
     np.testing.assert_array_equal(executor.states[1], [4.0, 4.0, 4.0])
 
 
+def test_an_output_that_is_an_input_is_a_copy():
+    """Of a state, of an argument, and of a new state: whoever is given it may change it."""
+    b = Builder()
+    (s,) = b.states
+    (x,) = b.arguments
+    new = b.add("add", xp.add, s, x)
+    view = b.add("reshape", lambda y: y.view(3), s)
+    executor = b.executor([view, x, new, new], {0: new})
+    executor.bind([array([1.0, 1.0, 1.0])])
+    given = array([2.0, 2.0, 2.0])
+    found = executor.run([given], [])
+    np.testing.assert_array_equal(np.stack(found)[:, 0], [1.0, 2.0, 3.0, 3.0])
+    for y in found:
+        y += 100.0
+    np.testing.assert_array_equal(given, [2.0, 2.0, 2.0])
+    np.testing.assert_array_equal(executor.states[0], [3.0, 3.0, 3.0])
+    np.testing.assert_array_equal(np.stack(found)[:, 0], [101.0, 102.0, 103.0, 103.0])
+
+
+def test_a_number_of_the_host_changes_no_dtype():
+    """Beside arrays with and without axes, in float32 and in float16."""
+    operations = []
+    outputs = []
+    values = [
+        Value(shape, dtype, "argument", i)
+        for i, (shape, dtype) in enumerate(
+            (((), torch.float32), ((2,), torch.float32), ((2,), torch.float16), ((), torch.float16))
+        )
+    ]
+    host = Value((), None, "host", 0)
+    for x in values:
+        operation = Operation("multiply", lambda x, h: x * h, (x, host))
+        y = Value(x.shape, x.dtype, "operation", operation=operation)
+        operation.outputs = [y]
+        operation.result = y
+        operations.append(operation)
+        outputs.append(y)
+    executor = TorchExecutor(Program(values, [], [host], operations, outputs, {}))
+    arrays = [torch.full(x.shape, 3.0, dtype=x.dtype) for x in values]
+    for h in (0.5, 0.1):
+        for x, y in zip(arrays, executor.run(arrays, [h]), strict=True):
+            assert y.dtype == x.dtype
+            assert torch.equal(y, x * h)
+
+
 def test_an_argument_is_never_written_over():
     b = Builder()
     (x,) = b.arguments

@@ -532,6 +532,9 @@ def _entry_test(code: Code, entry: Entry, written: set[tuple[int, Any]]) -> str:
         return ""
     path = _read(code, place)
     if kind == "keys":
+        held = place.get()
+        if not isinstance(held, tuple):  # that it is the same one is tested; a tuple may be another
+            path = code.name(held)
         if isinstance(value, frozenset):
             return f"{path} == {code.name(value)}"
         return f"len({path}) == {value if isinstance(value, int) else len(value)}"

@@ -265,8 +265,9 @@ def _note(
         found.entries.append(Entry(place, "scalar", child, free and may_differ))
         return False
     in_tuple = isinstance(child, tuple)
-    found.entries.append(Entry(place, "object", child, free and in_tuple))
-    if isinstance(child, (dict, list, set, frozenset)) or (free and in_tuple):
+    free = free and in_tuple and all(isinstance(x, NUMBERS) for x in child)
+    found.entries.append(Entry(place, "object", child, free))
+    if isinstance(child, (dict, list, set, frozenset)) or free:
         found.entries.append(Entry(place, "keys", _keys(child), False))
     if in_tuple and place.is_settable and any(map(is_array, _in_tuples(child))):
         found.tuples.append(place)
@@ -419,7 +420,8 @@ def _object(x: Any, name: str) -> Iterator[Child]:
         for key in reached:
             yield Place(x, key, "attribute", name), getattr(x, key), 1
         return
-    yield Place(x, "__class__", "attribute", name), kind, 5
+    if _is_users(kind.__module__):
+        yield Place(x, "__class__", "attribute", name), kind, 5
     if kind.__module__.partition(".")[0] in _LIBRARY_MODULES and not isinstance(x, _OPEN):
         return
     yield from _attributes(x, name)

@@ -107,7 +107,7 @@ def _compile(compiler: Sequence[str], flags: Sequence[str], digest: str, target:
                 objects.append(name)
         linked = f"{folder}/{target.name}"
         _call([*compiler, *flags, "-shared", *objects, "-o", linked, "-lm"])
-        os.replace(linked, target)
+        Path(linked).replace(target)
 
 
 def _call(command: Sequence[str]) -> None:
@@ -119,7 +119,7 @@ def _call(command: Sequence[str]) -> None:
         With its first message, if it fails.
     """
     try:
-        finished = subprocess.run(
+        finished = subprocess.run(  # noqa: S603 - a compiler that is on the PATH
             command, capture_output=True, text=True, timeout=SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -220,7 +220,7 @@ def _into_cache(compiler: list[str], flags: list[str], digest: str, stem: Path) 
     temporary = stem.parent / f"{stem.name}.new"
     _compile(compiler, flags, digest, temporary)
     file = stem.parent / f"{stem.name}-{_digest_of(temporary)}{suffix}"
-    os.replace(temporary, file)
+    temporary.replace(file)
     return file
 
 
@@ -234,7 +234,7 @@ def _native_flags(variant: str) -> list[str]:
 def _version(compiler: str) -> str:
     """What a compiler prints about itself."""
     try:
-        finished = subprocess.run(
+        finished = subprocess.run(  # noqa: S603 - likewise
             [compiler, "--version"], capture_output=True, text=True, timeout=60, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -285,17 +285,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not given.zig:
         from xpnet.compiler.c.load import variants
 
-        print(cached(variants()[0]))
+        sys.stdout.write(f"{cached(variants()[0])}\n")
         return
     if given.out is None:
         parser.error("--zig needs --out")
     chosen = [x for x in TARGETS if given.only is None or given.only in x.file_name]
     for file in build_all(given.out, chosen):
-        print(f"{file}  {file.stat().st_size / 1000:.0f} kB")
+        sys.stdout.write(f"{file}  {file.stat().st_size / 1000:.0f} kB\n")
 
 
 def system_and_machine() -> tuple[str, str]:
-    """This machine's, in the words of `Target`."""
+    """The system and the processor of this machine, in the words of `Target`."""
     system = {"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
     machine = platform.machine().lower()
     machine = {"amd64": "x86-64", "x86_64": "x86-64", "arm64": "aarch64"}.get(machine, machine)

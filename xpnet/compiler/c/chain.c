@@ -5,6 +5,31 @@
 #include "vector.h"
 #include "vector_math.h"
 
+// ---- functions of two numbers that math.h does not have -----------------------------------------
+
+// x - y floor(x / y), with the sign of y, as in Python and NumPy.
+static real floor_remainder(real x, real y) {
+    const real rest = REAL(fmod)(x, y);
+    if (rest == 0) return REAL(copysign)(rest, y);
+    return (rest < 0) != (y < 0) ? rest + y : rest;
+}
+
+// floor(x / y), from the exact remainder: x / y itself may be rounded up to an integer.
+static real floor_quotient(real x, real y) {
+    if (y == 0) return x / y;
+    const real rest = REAL(fmod)(x, y);
+    real quotient = (x - rest) / y;  // an integer but for its rounding
+    if (rest != 0 && (rest < 0) != (y < 0)) quotient -= 1;
+    return quotient == 0 ? REAL(copysign)(0, x / y) : REAL(rint)(quotient);
+}
+
+// log(exp(x) + exp(y)), without overflow
+static real log_of_sum(real x, real y) {
+    if (x == y) return x + REAL(log)(2);  // also where both are infinite
+    const real larger_one = x > y ? x : y;
+    return larger_one + REAL(log1p)(REAL(exp)(-REAL(fabs)(x - y)));
+}
+
 // ---- the operations on a block ------------------------------------------------------------------
 
 // A value within a block: its numbers follow `at`. A uniform value is LANES copies of one number

@@ -1,6 +1,7 @@
 // Rows by their numbers, and sums of rows. See gather.h.
 #include "gather.h"
 
+#include "transpose.h"
 #include "vector.h"
 
 #define LINE 64  // bytes of a cache line
@@ -99,23 +100,69 @@ static void gather_by_rows(const gather* g, const char* table, const void* indic
     }
 }
 
-// The batch is the last axis: a line of every row before the next line, so that what is written
-// stays in the cache until its neighbors are written.
-static void gather_by_lines(const gather* g, const char* table, const void* indices,
-                            const void* next_indices, real* result) {
+#define TILE 64  // numbers of a row that are transposed together
+
+// A number of a row: its indices, and where it is in the result.
+typedef struct {
+    int64_t index[GATHER_DIMENSIONS];
+    int64_t offset;
+} position;
+
+static void next_number(const gather* g, position* p) {
+    for (int axis = GATHER_DIMENSIONS - 1; axis >= 0; axis--) {
+        p->offset += g->strides[axis];
+        if (++p->index[axis] < g->shape[axis]) return;
+        p->offset -= g->strides[axis] * g->shape[axis];
+        p->index[axis] = 0;
+    }
+}
+
+// Writes number j < n <= TILE of each of `rows` <= LANES rows to its place: tile[i * TILE + j] to
+// result[offset of j + i].
+static void write_transposed(const gather* g, const real* tile, int64_t rows, int64_t n,
+                             position* p, real* result) {
+    for (int64_t j = 0; j < n; j += LANES) {
+        vreal block[LANES];
+        UNROLL for (int i = 0; i < LANES; i++) block[i] = load(tile + i * TILE + j);
+        transpose_block(block);
+        const int64_t numbers = n - j < LANES ? n - j : LANES;
+        for (int64_t k = 0; k < numbers; k++) {
+            if (rows == LANES)
+                store(result + p->offset, block[k]);
+            else
+                store_first(result + p->offset, block[k], rows);
+            next_number(g, p);
+        }
+    }
+}
+
+// The batch is the last axis: up to LANES rows, from number `first` of the batch, are transposed on
+// their way.
+static void gather_transposed(const gather* g, const char* table, const void* indices,
+                              int64_t first, real* result) {
     const scaling s = scaling_of(g);
     const int64_t bytes = TYPE_BYTES[g->table_type];
-    const int64_t lines = g->shape[0] * g->shape[1];
-    for (int64_t line = 0; line < lines; line++) {
-        const int64_t a = line / g->shape[1], b = line % g->shape[1];
-        const char* from = table + line * g->shape[2] * bytes;
-        real* to = result + a * g->strides[0] + b * g->strides[1];
-        for (int64_t i = 0; i < g->count; i++) {
-            if (next_indices && line == 0) fetch_row(g, table, next_indices, i);
-            const int64_t row = row_number(indices, g->index_type, i, g->table_rows);
-            convert_line(to + i, g->strides[2], from + row * g->table_stride * bytes, g->table_type,
-                         g->shape[2], s);
+    const int64_t size = g->shape[0] * g->shape[1] * g->shape[2];
+    const int64_t rows = g->count - first < LANES ? g->count - first : LANES;
+    real tile[LANES * TILE] = {0};
+    position p = {{0}, first};
+    for (int64_t done = 0; done < size; done += TILE) {
+        const int64_t n = size - done < TILE ? size - done : TILE;
+        for (int64_t i = 0; i < rows; i++) {
+            const int64_t row = row_number(indices, g->index_type, first + i, g->table_rows);
+            const char* from = table + (row * g->table_stride + done) * bytes;
+            convert_line(tile + i * TILE, 1, from, g->table_type, n, s);
         }
+        write_transposed(g, tile, rows, n, &p, result);
+    }
+}
+
+static void gather_by_columns(const gather* g, const char* table, const void* indices,
+                              const void* next_indices, real* result) {
+    for (int64_t first = 0; first < g->count; first += LANES) {
+        for (int64_t i = first; next_indices && i < first + LANES && i < g->count; i++)
+            fetch_row(g, table, next_indices, i);
+        gather_transposed(g, table, indices, first, result);
     }
 }
 
@@ -124,7 +171,7 @@ int64_t NAME(gather_rows)(const gather* g, const void* table, const void* indice
     const int64_t wrong = first_wrong(indices, g->index_type, g->count, g->table_rows);
     if (wrong >= 0) return wrong;
     if (g->row_stride == 1 && g->strides[2] != 1)
-        gather_by_lines(g, table, indices, next_indices, result);
+        gather_by_columns(g, table, indices, next_indices, result);
     else
         gather_by_rows(g, table, indices, next_indices, result);
     return -1;

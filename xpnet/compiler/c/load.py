@@ -16,7 +16,7 @@ import numpy as np
 from xpnet.compiler.c import build
 from xpnet.errors import ArgumentError, CompileError
 
-__all__ = ["Library", "find", "forced", "status", "variants", "wait"]
+__all__ = ["Library", "find", "forced", "is_searching", "status", "variants", "wait"]
 
 BINARIES = Path(__file__).parent / "binaries"
 SECONDS_TO_LOAD = 0.5
@@ -191,6 +191,11 @@ def wait() -> Library:
     if _search.library is None:
         raise CompileError(f"There is no C library: {' '.join(_search.reasons)}")
     return _search.library
+
+
+def is_searching() -> bool:
+    """Whether a library may be there later."""
+    return _search.thread is not None and _search.thread.is_alive()
 
 
 def status() -> str:

@@ -34,9 +34,11 @@ OF_TRUTH = {  # steps on truth values that have another name in C
     "multiply": "logical_and",
 }
 TO_TRUTH = frozenset(
-    ("equal", "greater", "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal")
-    + ("logical_and", "logical_not", "logical_or", "logical_xor", "not_equal", "where")
-    + ("zero_unless", "signbit")
+    [
+        *("equal", "greater", "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal"),
+        *("logical_and", "logical_not", "logical_or", "logical_xor", "not_equal", "where"),
+        *("zero_unless", "signbit"),
+    ]
 )
 
 
@@ -82,23 +84,28 @@ class _Builder:
     def _translated(self, step: Step) -> Any:
         """The value of a step."""
         operands = [self._value[register] for register in step.registers]
-        dtype = np.dtype(step.dtype)
-        if step.name == "astype":
-            if dtype == BOOL:
-                return self._add("not_equal", operands[0], self._number(0.0))
-            return self._add("copy", operands[0])
         if step.name == "clip":
             raised = self._add("maximum", operands[0], operands[1])
             return self._add("minimum", raised, operands[2])
-        if dtype == BOOL and step.name not in TO_TRUTH:
-            if step.name not in OF_TRUTH:
+        if step.name == "astype" and np.dtype(step.dtype) == BOOL:
+            return self._add("not_equal", operands[0], self._number(0.0))
+        name, count = self._name_of(step)
+        return self._add(name, *operands[:count])
+
+    def _name_of(self, step: Step) -> tuple[str, int]:
+        """What C calls a step, and how many of its operands it takes."""
+        name = step.name
+        if np.dtype(step.dtype) == BOOL and name not in TO_TRUTH:
+            if name not in OF_TRUTH:
                 raise _Unknown
-            return self._add(OF_TRUTH[step.name], *operands)
-        if step.name == "maximum" and self._is_number(step.registers[1], 0.0):
-            return self._add("relu", operands[0])
-        if step.name == "pow" and self._is_number(step.registers[1], 2.0):
-            return self._add("square", operands[0])
-        return self._add(step.name, *operands)
+            name = OF_TRUTH[name]
+        elif name == "astype":
+            name = "copy"
+        elif name == "maximum" and self._is_number(step.registers[1], 0.0):
+            return "relu", 1
+        elif name == "pow" and self._is_number(step.registers[1], 2.0):
+            return "square", 1
+        return name, len(step.registers)
 
     def _is_number(self, register: int, number: float) -> bool:
         place = register - len(self._chain.inputs)
@@ -150,28 +157,57 @@ def _real(chain: Chain) -> DType | None:
 
 
 def _lower_chain(lowering: Lowering, operation: Operation) -> bool:
-    """A chain as one instruction."""
+    """Append a chain as one instruction."""
     chain: Chain = operation.options["chain"]
     if _lower_count(lowering, operation, chain):
         return True
+    builder = _built(lowering, operation, chain)
+    if builder is None:
+        return False
+    inputs = [lowering.view(x) for x in builder.arrays]
+    _place_results(lowering, operation, inputs)
+    results = [lowering.view(x) for x in operation.outputs]
+    made = _structure(chain, builder, inputs, results)
+    end = suffix(_real(chain))
+    if getattr(lowering.library.c, f"chain_prepare{end}")(ctypes.byref(made)) != 0:
+        return False
+    instruction = Instruction(f"chain{end}", [*inputs, *results], numbers=builder.numbers)
+    instruction.detail = made
+    instruction.scratch = made.scratch_bytes
+    lowering.emit(instruction)
+    return True
+
+
+def _built(lowering: Lowering, operation: Operation, chain: Chain) -> _Builder | None:
+    """The steps of a chain in C's words; None if C cannot compute it."""
     real = _real(chain)
     if real is None or any(np.dtype(x.dtype) not in (real, *EXACT) for x in operation.outputs):
-        return False
+        return None
     builder = _Builder(lowering.library, chain, operation.args)
     try:
         builder.build()
     except _Unknown:
-        return False
-    inputs = [lowering.view(x) for x in builder.arrays]
-    turned = any(x.shape == chain.shape and x.is_batch_last for x in inputs)
-    straight = any(x.shape == chain.shape and x.is_contiguous for x in inputs)
+        return None
+    operands = len(builder.arrays) + len(operation.outputs)
+    return builder if _fits(chain, builder, operands) else None
+
+
+def _place_results(lowering: Lowering, operation: Operation, inputs: list[View]) -> None:
+    """Give results the order of memory that the inputs have, so that all are read in one go."""
+    shape = operation.options["chain"].shape
+    whole = [x for x in inputs if x.shape == shape]
+    if any(x.is_contiguous for x in whole) or not any(x.is_batch_last for x in whole):
+        return
     for x in operation.outputs:
-        if turned and not straight and not lowering.is_placed(x):
+        if not lowering.is_placed(x):
             lowering.place(x, lowering.temporary(x.shape, x.dtype, batch_last=True))
-    results = [lowering.view(x) for x in operation.outputs]
-    if not _fits(chain, builder, len(inputs) + len(results)):
-        return False
-    made = structures.chain(
+
+
+def _structure(
+    chain: Chain, builder: _Builder, inputs: list[View], results: list[View]
+) -> structures.Chain:
+    """A chain as C's structure."""
+    return structures.chain(
         chain.shape,
         [(x.dtype.name, broadcast_strides(x, chain.shape)) for x in inputs],
         len(builder.numbers),
@@ -181,20 +217,6 @@ def _lower_chain(lowering: Lowering, operation: Operation) -> bool:
             for x, register in zip(results, chain.results, strict=True)
         ],
     )
-    end = suffix(real)
-    prepare = getattr(lowering.library.c, f"chain_prepare{end}")
-    if prepare(ctypes.byref(made)) != 0:
-        return False
-    lowering.emit(
-        Instruction(
-            f"chain{end}",
-            [*inputs, *results],
-            numbers=builder.numbers,
-            detail=made,
-            scratch=made.scratch_bytes,
-        )
-    )
-    return True
 
 
 def _lower_count(lowering: Lowering, operation: Operation, chain: Chain) -> bool:
@@ -203,8 +225,8 @@ def _lower_count(lowering: Lowering, operation: Operation, chain: Chain) -> bool
         return False
     [step] = chain.steps
     [number] = chain.numbers
-    signs = {("add", (0, 1)): 1, ("add", (1, 0)): 1, ("subtract", (0, 1)): -1}
-    sign = signs.get((step.name, step.registers))
+    signs = {"add (0, 1)": 1, "add (1, 0)": 1, "subtract (0, 1)": -1}
+    sign = signs.get(f"{step.name} {step.registers}")
     if sign is None or type(number) is not int or not -(2**62) < number < 2**62:
         return False
     x = lowering.view(operation.args[0])

@@ -82,21 +82,21 @@ def _linear(
     chain: Chain, name: str, registers: tuple[int, ...], before: int
 ) -> tuple[float, float] | None:
     """A step as (scale, shift), if it is one of the value `before` it."""
-    if registers[0] != before:
-        return None
-    if name == "astype":
+    if name == "astype" and registers == (before,):
         return 1.0, 0.0
     place = registers[-1] - len(chain.inputs)
-    if len(registers) != 2 or not 0 <= place < len(chain.numbers):
+    if registers[0] != before or len(registers) != 2 or not 0 <= place < len(chain.numbers):
         return None
     number = float(chain.numbers[place])
-    if name == "multiply":
-        return number, 0.0
-    if name == "divide" and number != 0:
-        return 1.0 / number, 0.0
-    if name in ("add", "subtract"):
-        return 1.0, number if name == "add" else -number
-    return None
+    if name == "divide" and number == 0:
+        return None
+    known = {
+        "multiply": (number, 0.0),
+        "divide": (1.0 / (number or 1.0), 0.0),
+        "add": (1.0, number),
+        "subtract": (1.0, -number),
+    }
+    return known.get(name)
 
 
 def _gather(

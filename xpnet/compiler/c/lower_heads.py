@@ -17,34 +17,31 @@ INDICES = ("int32", "int64")
 
 
 def _lower_cross_entropy(lowering: Lowering, operation: Operation) -> bool:
-    """The loss, and the gradient if it is this loss times a number."""
+    """Append the loss, and the gradient if it is this loss times a number."""
     x, t = operation.args
     loss, *kept = operation.outputs
     users = {user for value in kept for user in lowering.readers.get(value, [])}
-    if any(user.name != "cross_entropy_gradient" or user.args[1] is not x for user in users):
-        return False
     if operation.options or len(users) > 1 or not _suits(x, t):
         return False
     if any(value in lowering.needed for value in kept):
         return False
-    gradient = users.pop() if users else None
-    factor = None if gradient is None else _factor(gradient.args[0])
-    if gradient is not None and factor is None:
-        return False
-    rows = int(np.prod(x.shape[:-1], dtype=np.int64))
-    target = None if gradient is None else lowering.view(gradient.outputs[0])
+    factor = Number(-1, 1.0)
+    target = None
+    for gradient in users:
+        found = _factor(gradient, x)
+        if found is None:
+            return False
+        factor = found
+        target = lowering.view(gradient.outputs[0])
+    lowering.done.update(users)
     is_read = loss in lowering.readers or loss in lowering.needed
-    if factor is None:
-        factor = Number(-1, 1.0)
-    scale = Number(factor.index, factor.constant / rows)
-    _emit(lowering, x, t, lowering.view(loss) if is_read else None, target, scale)
-    if gradient is not None:
-        lowering.done.add(gradient)
+    result = lowering.view(loss) if is_read else None
+    _emit(lowering, x, t, result, target, factor)
     return True
 
 
 def _emit(
-    lowering: Lowering, x: Value, t: Value, loss: View | None, target: View | None, scale: Number
+    lowering: Lowering, x: Value, t: Value, loss: View | None, target: View | None, factor: Number
 ) -> None:
     """Append the instruction, and a copy of the gradient if its rows are not evenly spaced."""
     scores = lowering.view(x)
@@ -56,6 +53,7 @@ def _emit(
     end = suffix(x.dtype)
     layout = structures.CrossEntropy()
     layout.rows = int(np.prod(x.shape[:-1], dtype=np.int64))
+    scale = Number(factor.index, factor.constant / layout.rows)
     layout.classes = x.shape[-1]
     layout.row_stride = _row_stride(scores)
     layout.class_stride = scores.strides[-1]
@@ -90,10 +88,15 @@ def _suits(x: Any, t: Any) -> bool:
     )
 
 
-def _factor(gy: Any) -> Number | None:
+def _factor(gradient: Operation, x: Value) -> Number | None:
     """What the gradient is multiplied by, if it is a number that is known before the loss."""
+    if gradient.name != "cross_entropy_gradient" or gradient.args[1] is not x:
+        return None
+    gy = gradient.args[0]
+    if isinstance(gy, (int, float)):
+        return Number(-1, float(gy))
     if not isinstance(gy, Value):
-        return Number(-1, float(gy)) if isinstance(gy, (int, float)) else None
+        return None
     if gy.dtype is None:
         return Number(gy.index, 1.0)
     if gy.source == "constant" and gy.array is not None and gy.array.size == 1:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def one_stride(shape: tuple[int, ...], strides: tuple[int, ...]) -> int | None:
     axes = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
     if not axes:
         return 0
-    for (_, outer), (n, inner) in zip(axes, axes[1:], strict=False):
+    for (_, outer), (n, inner) in pairwise(axes):
         if outer != inner * n:
             return None
     return axes[-1][1]
@@ -110,8 +111,8 @@ def _stacks_of(views: list[View], axes: tuple[int, ...]) -> list[Matrix] | None:
     for i, x in enumerate(views):
         one = _matrix(x, (x.shape[-2], x.shape[-1]), (x.strides[-2], x.strides[-1]))
         counts = (merged[0][0], merged[1][0])
-        steps = (merged[0][1][i], merged[1][1][i])
-        found.append(Matrix(x, one.rows, one.columns, one.row, one.column, counts, steps))
+        distances = (merged[0][1][i], merged[1][1][i])
+        found.append(Matrix(x, one.rows, one.columns, one.row, one.column, counts, distances))
     return found
 
 
@@ -212,7 +213,7 @@ def _suits(operation: Operation, *operands: Any) -> bool:
 
 
 def _lower_matmul(lowering: Lowering, operation: Operation) -> bool:
-    """a @ b"""
+    """Append a @ b."""
     if operation.options or not _suits(operation, *operation.args):
         return False
     a, b = (lowering.view(x) for x in operation.args)
@@ -224,7 +225,7 @@ def _lower_matmul(lowering: Lowering, operation: Operation) -> bool:
 
 
 def _lower_product(lowering: Lowering, operation: Operation) -> bool:
-    """a @ b with what follows it: see `fused_products`."""
+    """Append a @ b with what follows it: see `fused_products`."""
     a, b, bias, mask = operation.args
     given = [x for x in operation.args if x is not None]
     if not _suits(operation, *given) or len(b.shape) != 2:
@@ -253,7 +254,7 @@ def _lower_product(lowering: Lowering, operation: Operation) -> bool:
 
 
 def _lower_update(lowering: Lowering, operation: Operation) -> bool:
-    """beta c + sign alpha (a @ b)"""
+    """Append beta c + sign alpha (a @ b)."""
     c, beta, alpha, a, b = operation.args
     if not _suits(operation, c, a, b):
         return False

@@ -9,6 +9,7 @@ from xpnet._typing import DType
 from xpnet.compiler.c import structures
 from xpnet.compiler.c.lower_chains import EXACT
 from xpnet.compiler.c.lowering import LOWERINGS, Instruction, Lowering, suffix
+from xpnet.compiler.c.memory import View
 from xpnet.compiler.record import Operation, Value
 
 __all__: list[str] = []
@@ -31,41 +32,49 @@ TYPES = ("float32", "float64", "bool", "uint8", "int32", "int64")
 
 
 def _lower_reduction(lowering: Lowering, operation: Operation) -> bool:
-    """A reduction as one instruction."""
-    if not set(operation.options) <= {"axis", "keepdims", "dtype"} or len(operation.args) not in (
-        1,
-        2,
-    ):
+    """Append a reduction as one instruction."""
+    if not _is_known(operation):
         return False
     x = operation.args[0]
     y = operation.outputs[0]
-    if not isinstance(x, Value) or x.dtype is None or 0 in x.shape:
-        return False
-    axis = operation.options.get("axis", operation.args[1] if len(operation.args) == 2 else None)
     real = _real(operation, x, y)
+    axis = operation.options.get("axis", (*operation.args, None)[1])
     if real is None or not (axis is None or isinstance(axis, (int, tuple))):
         return False
-    axes = _axes(operation.name, axis, len(x.shape))
-    given = lowering.view(x)
-    result = lowering.view(y)
-    kept = [n for n in range(len(x.shape)) if n not in axes]
-    strides = result.strides
-    if len(y.shape) == len(x.shape):
-        strides = tuple(result.strides[n] for n in kept)
-    count = float(np.prod([x.shape[n] for n in axes], dtype=np.int64))
-    made = structures.reduction(
-        NAMES[operation.name],
-        x.shape,
-        axes,
-        (given.dtype.name, given.strides),
-        (result.dtype.name, strides),
-        count if operation.name == "mean" else 1.0,
-    )
+    made = _structure(operation, lowering.view(x), lowering.view(y), axis)
     end = suffix(real)
     if getattr(lowering.library.c, f"reduce_prepare{end}")(ctypes.byref(made)) != 0:
         return False
-    lowering.emit(Instruction(f"reduce{end}", [given, result], detail=made, scratch=SCRATCH))
+    operands: list[View | None] = [lowering.view(x), lowering.view(y)]
+    lowering.emit(Instruction(f"reduce{end}", operands, detail=made, scratch=SCRATCH))
     return True
+
+
+def _is_known(operation: Operation) -> bool:
+    """Whether the arguments are those that C knows: an array that is not empty, and its axes."""
+    x = operation.args[0]
+    return (
+        set(operation.options) <= {"axis", "keepdims", "dtype"}
+        and len(operation.args) <= 2
+        and isinstance(x, Value)
+        and x.dtype is not None
+        and 0 not in x.shape
+    )
+
+
+def _structure(operation: Operation, x: View, y: View, axis: Any) -> structures.Reduction:
+    """A reduction as C's structure."""
+    axes = _axes(operation.name, axis, len(x.shape))
+    strides = y.strides
+    if len(y.shape) == len(x.shape):
+        strides = tuple(y.strides[n] for n in range(len(x.shape)) if n not in axes)
+    count = 1.0
+    if operation.name == "mean":
+        count = float(np.prod([x.shape[n] for n in axes], dtype=np.int64))
+    name = NAMES[operation.name]
+    return structures.reduction(
+        name, x.shape, axes, (x.dtype.name, x.strides), (y.dtype.name, strides), count
+    )
 
 
 def _real(operation: Operation, x: Value, y: Value) -> DType | None:

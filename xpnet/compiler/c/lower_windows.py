@@ -3,10 +3,10 @@
 import ctypes
 from typing import Any
 
-from xpnet.compiler.passes.fused_windows import suits
 from xpnet.compiler.c.lowering import LOWERINGS, Instruction, Lowering, suffix
 from xpnet.compiler.c.memory import View
 from xpnet.compiler.c.windows import WindowStructure, window_structure
+from xpnet.compiler.passes.fused_windows import suits
 from xpnet.compiler.record import Operation, Value
 
 __all__: list[str] = []
@@ -146,7 +146,8 @@ def _lower_place(lowering: Lowering, operation: Operation) -> bool:
         return False
     gx = _Images(lowering, operation.outputs[0])
     shape = window_structure(window, *x.shape[:2])
-    operands = [*(lowering.batch_last(v) for v in (gy, x, y)), gx.view]
+    operands: list[View | None] = [lowering.batch_last(v) for v in (gy, x, y)]
+    operands.append(gx.view)
     _emit(lowering, "place_by_values", operands, detail=shape)
     gx.finish()
     return True

@@ -33,16 +33,10 @@ __all__ = ["LOWERINGS", "Call", "Instruction", "Lowered", "Lowering", "Number", 
 NATIVE = np.dtype("f4").str[0]  # the byte order of this machine, as dtypes write it
 
 VIEWS = frozenset(
-    (
-        "broadcast_to",
-        "expand_dims",
-        "flip",
-        "getitem",
-        "matrix_transpose",
-        "moveaxis",
-        "permute_dims",
-    )
-    + ("positive", "reshape", "squeeze", "swapaxes", "transpose")
+    [
+        *("broadcast_to", "expand_dims", "flip", "getitem", "matrix_transpose", "moveaxis"),
+        *("permute_dims", "positive", "reshape", "squeeze", "swapaxes", "transpose"),
+    ]
 )
 """Operations whose results may be views of their first argument."""
 

@@ -4,108 +4,9 @@
 #include "product_dot.h"
 #include "product_finish.h"
 #include "product_pack.h"
+#include "product_plan.h"
 #include "product_thin.h"
 #include "product_tile.h"
-
-// A matrix: element (i, j) is at data[i * row + j * column].
-typedef struct {
-    const real* data;
-    int64_t row;
-    int64_t column;
-} matrix;
-
-// c = epilogue(alpha * a b + beta * c). Where c was transposed (see `simplify`), the bias has a
-// number per row, and the sums are those of rows.
-typedef struct {
-    int64_t m;
-    int64_t n;
-    int64_t k;
-    real alpha;
-    real beta;
-    matrix a;
-    matrix b;
-    real* c;
-    int64_t c_row;
-    int64_t c_column;
-    const real* bias;
-    const real* row_bias;
-    int relu;
-    const real* mask;
-    real* column_sums;
-    real* row_sums;
-} problem;
-
-// ---- the plan -----------------------------------------------------------------------------------
-
-// How a product is cut: columns into panels, rows and depth (k) into blocks.
-typedef struct {
-    int64_t panels;  // of columns
-    int vectors;     // in the widest panel; the others have as many, or one less
-    int64_t row_block;
-    int64_t depth_block;
-    int pack_a;
-    int pack_b;    // 0: only a panel that ends in a part of a vector is packed
-    int use_dots;  // the sums run along the memory of a and b (product_dot.h)
-    int is_thin;   // k is small: by rows of c (product_thin.h)
-} plan;
-
-// A panel of b, and a block of a, are read again and again: together they should fit into the
-// second-level cache.
-#define DEPTH_BYTES 2048
-#define ROW_BLOCK 256
-// Packing a pays from so many panels of columns on.
-#define PANELS_TO_PACK 16
-// Packing b pays from so many rows on; up to so many rows, transposing b does not pay.
-#define ROWS_TO_PACK 192
-#define ROWS_FOR_DOTS 16
-// Up to this depth, and from so many columns on, c is computed row by row.
-#define DEPTH_OF_THIN 4
-// The next panel of b is prefetched where a panel is used by at least so many rows.
-#define ROWS_TO_PREFETCH 32
-
-static int64_t divide_up(int64_t x, int64_t by) { return (x + by - 1) / by; }
-
-// Cuts `size` into equal blocks of at most about `most`, each a multiple of `unit`.
-static int64_t equal_blocks(int64_t size, int64_t most, int64_t unit) {
-    if (size <= most) return size > 0 ? size : 1;
-    const int64_t block = divide_up(size, divide_up(size, most));
-    return divide_up(block, unit) * unit;
-}
-
-static int has_epilogue(const problem* p) {
-    return p->bias || p->row_bias || p->relu || p->mask || p->column_sums || p->row_sums;
-}
-
-static plan make_plan(const problem* p) {
-    plan q = {0};
-    const int64_t vectors = divide_up(p->n, LANES);
-    q.panels = divide_up(vectors, MAX_VECTORS);
-    q.vectors = (int)divide_up(vectors, q.panels);
-    q.use_dots = p->m <= ROWS_FOR_DOTS && p->k >= 2 * LANES && p->a.column == 1 && p->b.row == 1 &&
-                 p->b.column != 1;
-    q.is_thin = p->k >= 1 && (p->k == 1 || (p->k <= DEPTH_OF_THIN && q.panels > 1)) &&
-                p->b.column == 1 && p->c_column == 1 && !has_epilogue(p);
-    q.pack_a = (p->a.row != 1 && p->a.column != 1) ||
-               (q.panels >= PANELS_TO_PACK && p->m >= ROWS_TO_PREFETCH);
-    q.pack_b = p->b.column != 1 || (q.panels > 1 && p->m >= ROWS_TO_PACK);
-    q.depth_block = equal_blocks(p->k, DEPTH_BYTES / (int64_t)sizeof(real), 4);
-    q.row_block = equal_blocks(p->m, ROW_BLOCK, tile_rows[q.vectors][0]);
-    return q;
-}
-
-// The numbers for the packed block of a, and for the packed panel of b.
-static int64_t packed_a_size(const problem* p, const plan* q) {
-    if (!q->pack_a) return 0;
-    return divide_up(MIN(q->row_block, p->m) * q->depth_block, LANES) * LANES + LANES;
-}
-
-static int64_t packed_b_size(const plan* q) { return q->depth_block * q->vectors * LANES; }
-
-// The numbers of scratch memory for a plan; the blocks in it begin at a multiple of 64 bytes.
-static int64_t scratch_numbers(const problem* p, const plan* q) {
-    if (q->is_thin || q->use_dots) return 0;
-    return packed_a_size(p, q) + packed_b_size(q) + 64 / (int64_t)sizeof(real);
-}
 
 // ---- panels of tiles ----------------------------------------------------------------------------
 
@@ -147,8 +48,8 @@ static ending end_of_tile(const block* k, int64_t i) {
 }
 
 // The rows of the next tile, where `left` rows are left.
-static int next_rows(const plan* q, int64_t left) {
-    const int* choice = tile_rows[q->vectors];
+static int next_rows(int vectors, int64_t left) {
+    const int* choice = tile_rows[vectors];
     while (*choice > left) choice++;
     return *choice;
 }
@@ -157,7 +58,7 @@ static void pack_block_of_a(const block* k) {
     const matrix* a = &k->problem->a;
     int rows;
     for (int64_t i = 0; i < k->rows; i += rows) {
-        rows = next_rows(k->plan, k->rows - i);
+        rows = next_rows(k->plan->vectors, k->rows - i);
         const packing one = {
             .from = a->data + (k->first_row + i) * a->row + k->first_depth * a->column,
             .down = a->column,
@@ -191,8 +92,10 @@ static void pack_panel_of_b(const block* k) {
 
 // Sets the columns of a panel; `done` vectors are in the panels before it.
 static void choose_panel(block* k, int64_t panel, int64_t done) {
-    const int64_t vectors = divide_up(k->problem->n, LANES);
-    k->vectors = (int)((vectors - done) / (k->plan->panels - panel));
+    const plan* q = k->plan;
+    const int64_t vectors = vectors_of(k->problem->n) - q->rest_apart - done;
+    const int64_t panels = q->panels - q->rest_apart - panel;
+    k->vectors = panels > 0 ? (int)(vectors / panels) : 1;
     k->first_column = done * LANES;
     k->columns = (int)MIN(k->vectors * LANES, k->problem->n - k->first_column);
 }
@@ -270,13 +173,14 @@ static void compute_one_tile(const block* k, int64_t i, int rows, tile* t, int b
 static void compute_panel(const block* k, int packed) {
     const matrix* a = &k->problem->a;
     const int by_rows = !k->plan->pack_a && a->column == 1;
+    const int height = k->plan->pack_a ? k->plan->vectors : k->vectors;  // the entry of tile_rows
     upcoming u = next_panel(k);
     tile t = {.depth = k->depth, .alpha = k->problem->alpha};
     t.b = packed ? k->packed_b : start_of_b(k);
     t.b_stride = packed ? k->vectors * LANES : k->problem->b.row;
     int rows;
     for (int64_t i = 0; i < k->rows; i += rows) {
-        rows = next_rows(k->plan, k->rows - i);
+        rows = next_rows(height, k->rows - i);
         if (k->plan->pack_a) {
             t.a = k->packed_a + i * k->depth;
             t.a_stride = rows;
@@ -317,19 +221,36 @@ static void compute_by_tiles(const problem* p, const plan* q, real* scratch) {
     } while (k.first_depth < p->k);
 }
 
-static void compute_by_dots(const problem* p, const plan* q) {
+// The rows of a, with the numbers of a row side by side; copied to `scratch` if they are not so.
+static matrix rows_of_a(const problem* p, real* scratch) {
+    if (p->a.column == 1) return p->a;
+    const packing rows = {
+        .from = p->a.data,
+        .down = p->a.row,
+        .across = p->a.column,
+        .length = p->m,
+        .count = p->k,
+        .width = p->k,
+        .out = scratch,
+    };
+    pack(&rows);
+    return (matrix){scratch, p->k, 1};
+}
+
+static void compute_by_dots(const problem* p, const plan* q, real* scratch) {
+    const matrix a = rows_of_a(p, scratch);
     block k = {.problem = p, .plan = q, .depth = p->k};
     real sums[MAX_SUMS * LANES] __attribute__((aligned(64)));
     for (; k.first_column < p->n; k.first_column += DOT_COLUMNS) {
         k.columns = (int)MIN(DOT_COLUMNS, p->n - k.first_column);
-        dots d = {.depth = p->k, .a_row = p->a.row, .b_column = p->b.column, .alpha = p->alpha};
+        dots d = {.depth = p->k, .a_row = a.row, .b_column = p->b.column, .alpha = p->alpha};
         d.b = start_of_b(&k);
         d.columns = k.columns;
         d.width = (int)divide_up(k.columns, LANES) * LANES;
         d.sums = sums;
         int rows;
         for (int64_t i = 0; i < p->m; i += rows) {
-            d.a = p->a.data + i * p->a.row;
+            d.a = a.data + i * a.row;
             rows = compute_dots(&d, p->m - i);
             ending e = end_of_tile(&k, i);
             e.sums = sums;
@@ -374,46 +295,8 @@ static void compute_by_rows(const problem* p) {
     }
 }
 
-// ---- layout -------------------------------------------------------------------------------------
-
-// c transposed is b transposed times a transposed.
-static void transpose(problem* p) {
-    const problem old = *p;
-    p->m = old.n;
-    p->n = old.m;
-    p->a = (matrix){old.b.data, old.b.column, old.b.row};
-    p->b = (matrix){old.a.data, old.a.column, old.a.row};
-    p->c_row = old.c_column;
-    p->c_column = old.c_row;
-    p->bias = old.row_bias;
-    p->row_bias = old.bias;
-    p->column_sums = old.row_sums;
-    p->row_sums = old.column_sums;
-}
-
-// Whether c has so few columns that vectors along its rows pay, although they are written number by
-// number, which takes about as long as 48 multiplications each.
-static int is_narrow(const problem* p) {
-    if (p->a.row != 1 || p->a.column == 1 || p->c_column != 1) return 0;
-    const int64_t now = p->m * divide_up(p->n, LANES) * LANES;
-    const int64_t then = p->n * divide_up(p->m, LANES) * LANES;
-    return (now - then) * p->k > 48 * p->m * p->n;
-}
-
-// Strides that are never used become 1; c is transposed where that helps.
-static void simplify(problem* p) {
-    if (p->m == 1 && p->a.column != 1) p->a.row = 1;
-    if (p->k == 1 && p->a.row != 1) p->a.column = 1;
-    if (p->k == 1 && p->b.column != 1) p->b.row = 1;
-    if (p->n == 1 && p->b.row != 1) p->b.column = 1;
-    if (p->m == 1 && p->c_column != 1) p->c_row = 1;
-    if (p->n == 1 && p->c_row != 1) p->c_column = 1;
-    if (p->c_column != 1 && p->c_row == 1) {
-        transpose(p);
-    } else if (is_narrow(p)) {
-        transpose(p);
-    }
-}
+// ---- the functions of product.h
+// --------------------------------------------------------------------
 
 EXPORT int64_t NAME(product_scratch)(int64_t m, int64_t n, int64_t k, int64_t a_row, int64_t a_col,
                                      int64_t b_row, int64_t b_col, int64_t c_row, int64_t c_col) {
@@ -451,7 +334,7 @@ EXPORT void NAME(product)(int64_t m, int64_t n, int64_t k, real alpha, const rea
     if (q.is_thin) {
         compute_by_rows(&p);
     } else if (q.use_dots) {
-        compute_by_dots(&p, &q);
+        compute_by_dots(&p, &q, scratch);
     } else {
         compute_by_tiles(&p, &q, scratch);
     }

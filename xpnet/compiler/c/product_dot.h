@@ -15,6 +15,10 @@
 
 #define MIN(x, y) ((x) < (y) ? (x) : (y))
 
+// The columns of b at a time. One row of a takes 8 at most: so many rows of memory of b, if their
+// distance is a power of two, still fit into the cache together.
+#define DOT_STEP(rows) ((rows) == 1 ? 8 : DOTS / (rows))
+
 // sums[i * width + j] = alpha * sum_p a[i * a_row + p] b[j * b_column + p] for i < rows, j <
 // columns.
 typedef struct {
@@ -45,9 +49,9 @@ INLINE void add_dots(const int rows, const int columns, const dots* d, const rea
     }
 }
 
-// rows x (DOTS / rows) sums, from column j on.
+// rows x DOT_STEP(rows) sums, from column j on.
 INLINE void compute_some_dots(const int rows, const dots* d, int j) {
-    const int columns = DOTS / rows;
+    const int columns = DOT_STEP(rows);
     const real* b[DOTS];
     vreal v[DOTS];
     UNROLL for (int c = 0; c < columns; c++) {
@@ -74,7 +78,7 @@ INLINE void compute_some_dots(const int rows, const dots* d, int j) {
 // Up to 4 of the rows that are left; returns how many.
 static int compute_dots(const dots* d, int64_t rows_left) {
     const int rows = rows_left >= 4 ? 4 : rows_left >= 2 ? 2 : 1;
-    for (int j = 0; j < d->columns; j += DOTS / rows) {
+    for (int j = 0; j < d->columns; j += DOT_STEP(rows)) {
         if (rows == 4) {
             compute_some_dots(4, d, j);
         } else if (rows == 2) {

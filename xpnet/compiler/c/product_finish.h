@@ -2,13 +2,14 @@
 #ifndef XPNET_PRODUCT_FINISH_H
 #define XPNET_PRODUCT_FINISH_H
 
+#include "product_pack.h"
 #include "product_tile.h"
 
 // A tile's sums, and where they go. For row i and column j of the tile:
 //   x = sums[i, j] + beta c[i, j] + bias[j] + row_bias[i]; 0 if x <= floor; 0 if mask[i, j] <= 0
 // Then c[i, j] = x, and x is added to column_sums[j] and row_sums[i].
 typedef struct {
-    const real* sums;  // rows of whole vectors
+    real* sums;  // rows of whole vectors; overwritten
     int rows;
     int columns;  // the last vector may be used in part
     real beta;
@@ -40,12 +41,25 @@ INLINE void store_row(const int vectors, int last, real* to, const vreal* v) {
     }
 }
 
+// sums += beta * c. All rows of c are read before one is written: to read a row just after a part
+// of a vector was written beside it would wait for that.
+INLINE void add_old_rows(const int vectors, const ending* e) {
+    const int last = e->columns - (vectors - 1) * LANES;
+    const vreal beta = splat(e->beta);
+    vreal old[MAX_VECTORS];
+    for (int i = 0; i < e->rows; i++) {
+        real* sums = e->sums + i * vectors * LANES;
+        load_row(vectors, last, e->c + i * e->c_row, old);
+        UNROLL for (int j = 0; j < vectors; j++) {
+            store(sums + j * LANES, load(sums + j * LANES) + beta * old[j]);
+        }
+    }
+}
+
 // The rows of a tile whose columns lie side by side in c.
 INLINE void finish_rows(const int vectors, const ending* e) {
     const int last = e->columns - (vectors - 1) * LANES;
-    const vreal beta = splat(e->beta);
     const vreal floor = splat(e->floor);
-    const int add_c = e->beta != 0;
     const real* mask = e->mask;
     vreal bias[MAX_VECTORS];
     vreal total[MAX_VECTORS];
@@ -56,14 +70,11 @@ INLINE void finish_rows(const int vectors, const ending* e) {
         total[j] = splat(0);
     }
     if (e->bias) load_row(vectors, last, e->bias, bias);
+    if (e->beta != 0) add_old_rows(vectors, e);
     for (int i = 0; i < e->rows; i++) {
         real* c = e->c + i * e->c_row;
         const vreal row_bias = splat(e->row_bias ? e->row_bias[i] : (real)-0.0);
         UNROLL for (int j = 0; j < vectors; j++) x[j] = load(e->sums + (i * vectors + j) * LANES);
-        if (add_c) {
-            load_row(vectors, last, c, old);
-            UNROLL for (int j = 0; j < vectors; j++) x[j] += beta * old[j];
-        }
         UNROLL for (int j = 0; j < vectors; j++) {
             x[j] = x[j] + bias[j] + row_bias;
             x[j] = zero_unless(~(x[j] <= floor), x[j]);
@@ -116,10 +127,44 @@ static void (*const finish_functions[])(const ending*) = {NULL,     finish_1, fi
 static void (*const finish_functions[])(const ending*) = {NULL, finish_1, finish_2};
 #endif
 
+// A tile's rows, rounded up to whole vectors.
+#define PADDED_ROWS ((MAX_ROWS + LANES - 1) / LANES * LANES)
+
+// A tile whose rows, not columns, lie side by side in c: the sums are transposed.
+static void finish_transposed(const ending* e) {
+    const int width = (e->rows + LANES - 1) / LANES * LANES;
+    real sums[MAX_VECTORS * LANES * PADDED_ROWS] __attribute__((aligned(64)));
+    const packing columns = {
+        .from = e->sums,
+        .down = 1,
+        .across = (e->columns + LANES - 1) / LANES * LANES,
+        .length = e->columns,
+        .count = e->rows,
+        .width = width,
+        .out = sums,
+    };
+    pack_columns(&columns);
+    ending t = *e;
+    t.sums = sums;
+    t.rows = e->columns;
+    t.columns = e->rows;
+    t.c_row = e->c_column;
+    t.c_column = 1;
+    t.bias = e->row_bias;
+    t.row_bias = e->bias;
+    t.column_sums = e->row_sums;
+    t.row_sums = e->column_sums;
+    finish_functions[width / LANES](&t);
+}
+
 static void finish(const ending* e) {
     const int vectors = (e->columns + LANES - 1) / LANES;
     if (e->c_column == 1) {
         finish_functions[vectors](e);
+        return;
+    }
+    if (e->c_row == 1 && e->rows <= MAX_VECTORS * LANES) {
+        finish_transposed(e);
         return;
     }
     for (int j = 0; j < e->columns; j++) {

@@ -2,53 +2,15 @@
 #ifndef XPNET_PRODUCT_PACK_H
 #define XPNET_PRODUCT_PACK_H
 
+#include "transpose.h"
 #include "vector.h"
 
-#if LANES == 2
-#define FOR_LANES(F, s) F(0, s), F(1, s)
-#elif LANES == 4
-#define FOR_LANES(F, s) F(0, s), F(1, s), F(2, s), F(3, s)
-#elif LANES == 8
-#define FOR_LANES(F, s) F(0, s), F(1, s), F(2, s), F(3, s), F(4, s), F(5, s), F(6, s), F(7, s)
-#else
-#define FOR_LANES(F, s)                                                                       \
-    F(0, s), F(1, s), F(2, s), F(3, s), F(4, s), F(5, s), F(6, s), F(7, s), F(8, s), F(9, s), \
-        F(10, s), F(11, s), F(12, s), F(13, s), F(14, s), F(15, s)
-#endif
-
-// Where lane i comes from when two vectors, x and y (its lanes are counted on from LANES), exchange
-// the off-diagonal blocks of s lanes.
-#define FROM_LOW(i, s) (((i) & (s)) ? LANES + (i) - (s) : (i))
-#define FROM_HIGH(i, s) (((i) & (s)) ? LANES + (i) : (i) + (s))
-
-#define EXCHANGE_BLOCKS(v, s)                                                \
-    UNROLL for (int i = 0; i < LANES; i++) {                                 \
-        if (i & (s)) continue;                                               \
-        const vreal x = v[i];                                                \
-        const vreal y = v[i + (s)];                                          \
-        v[i] = __builtin_shufflevector(x, y, FOR_LANES(FROM_LOW, s));        \
-        v[i + (s)] = __builtin_shufflevector(x, y, FOR_LANES(FROM_HIGH, s)); \
-    }
-
-// Transposes LANES vectors of LANES numbers: v[i][j] and v[j][i] are exchanged.
-INLINE void transpose_lanes(vreal v[LANES]){EXCHANGE_BLOCKS(v, 1)
-#if LANES > 2
-                                                EXCHANGE_BLOCKS(v, 2)
-#endif
-#if LANES > 4
-                                                    EXCHANGE_BLOCKS(v, 4)
-#endif
-#if LANES > 8
-                                                        EXCHANGE_BLOCKS(v, 8)
-#endif
-}
-
-#define ADD_BLOCKS(v, s)                                               \
-    UNROLL for (int i = 0; i < LANES; i += 2 * (s)) {                  \
-        const vreal x = v[i];                                          \
-        const vreal y = v[i + (s)];                                    \
-        v[i] = __builtin_shufflevector(x, y, FOR_LANES(FROM_LOW, s)) + \
-               __builtin_shufflevector(x, y, FOR_LANES(FROM_HIGH, s)); \
+#define ADD_BLOCKS(v, s)                                            \
+    UNROLL for (int i = 0; i < LANES; i += 2 * (s)) {               \
+        const vreal x = v[i];                                       \
+        const vreal y = v[i + (s)];                                 \
+        v[i] = __builtin_shufflevector(x, y, LANE_LIST(LOWER, s)) + \
+               __builtin_shufflevector(x, y, LANE_LIST(UPPER, s));  \
     }
 
 // The sums of the lanes of LANES vectors: lane i is the sum of v[i]. v is overwritten.
@@ -107,7 +69,7 @@ INLINE void pack_block(const packing* k, int64_t p, int64_t j, int64_t rows, int
             rows == LANES ? load(from + row * k->across) : load_first(from + row * k->across, rows);
         if (i >= columns) v[i] = splat(0);
     }
-    transpose_lanes(v);
+    transpose_block(v);
     const int whole = k->width % LANES == 0 || k->width < LANES;
     UNROLL for (int i = 0; i < LANES; i++) {
         if (i >= rows) break;

@@ -103,11 +103,14 @@ INLINE void compute_tile(const int rows, const int vectors, const int by_rows, c
 // tile_rows lists for V; the other panels have V - 1 vectors, or the same number.
 #define ROW_CHOICES 5
 #if MAX_VECTORS == 5
-#define FOR_ALL_TILES(DO)                                                                         \
-    DO(12, 1)                                                                                     \
-    DO(12, 2) DO(8, 1) DO(8, 2) DO(8, 3) DO(6, 3) DO(6, 4) DO(5, 4) DO(5, 5) DO(4, 1) DO(4, 2)    \
-        DO(4, 3) DO(4, 4) DO(4, 5) DO(2, 1) DO(2, 2) DO(2, 3) DO(2, 4) DO(2, 5) DO(1, 1) DO(1, 2) \
-            DO(1, 3) DO(1, 4) DO(1, 5)
+#define FOR_ALL_TILES(DO)                                                                     \
+    DO(12, 1)                                                                                 \
+    DO(12, 2)                                                                                 \
+    DO(8, 1)                                                                                  \
+    DO(8, 2)                                                                                  \
+    DO(8, 3)                                                                                  \
+    DO(6, 3) DO(6, 4) DO(5, 4) DO(5, 5) DO(4, 1) DO(4, 2) DO(4, 3) DO(4, 4) DO(4, 5) DO(2, 1) \
+        DO(2, 2) DO(2, 3) DO(2, 4) DO(2, 5) DO(1, 1) DO(1, 2) DO(1, 3) DO(1, 4) DO(1, 5)
 static const int tile_rows[MAX_VECTORS + 1][ROW_CHOICES] = {
     {0}, {12, 8, 4, 2, 1}, {12, 8, 4, 2, 1}, {8, 4, 2, 1}, {6, 4, 2, 1}, {5, 4, 2, 1}};
 #else

@@ -233,6 +233,24 @@ static void reduce_rows(const reduction* r, const void* input, void* result, rea
     }
 }
 
+// Whether each number of the result is that of one piece, which is read where it lies.
+static int has_short_rows(const reduction* r) {
+    return r->operation < REDUCE_ARGMAX && r->input_type == REAL_TYPE && r->kept == 1 &&
+           r->reduced == 1 && r->reduced_strides[0] == 1 && r->reduced_shape[0] <= PIECE;
+}
+
+static void reduce_short_rows(const reduction* r, const real* input, void* result, real* buffer) {
+    const int64_t rows = r->kept_shape[0], stride = r->result_strides[0];
+    for (int64_t done = 0; done < rows; done += COLUMNS) {
+        const int64_t n = rows - done < COLUMNS ? rows - done : COLUMNS;
+        for (int64_t i = 0; i < n; i++) {
+            buffer[i] = reduce_piece(r->operation, input, r->reduced_shape[0]);
+            input += r->kept_strides[0];
+        }
+        write_numbers(r, result, done * stride, stride, buffer, n);
+    }
+}
+
 // ---- columns ------------------------------------------------------------------------------------
 
 // Combines a vector of each of 8 rows (or of `rows` < 8 of them) with a vector of partial results.
@@ -327,6 +345,8 @@ static void reduce_columns(const reduction* r, const real* input, void* result, 
 void NAME(reduce_run)(const reduction* r, const void* input, void* result, void* scratch) {
     if (r->by_columns)
         reduce_columns(r, input, result, scratch);
+    else if (has_short_rows(r))
+        reduce_short_rows(r, input, result, scratch);
     else
         reduce_rows(r, input, result, scratch);
 }

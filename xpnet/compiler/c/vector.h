@@ -132,13 +132,33 @@ INLINE vint choose_integers(vint mask, vint a, vint b) { return (mask & a) | (~m
 // a where the mask is -1, +0 where it is 0 (also where a is NaN or infinite).
 INLINE vreal zero_unless(vint mask, vreal a) { return (vreal)(mask & (vint)a); }
 
-// The larger and the smaller of two numbers; NaN if one of them is NaN, as numpy.maximum.
-INLINE vreal maximum(vreal a, vreal b) { return choose((a >= b) | (a != a), a, b); }
-INLINE vreal minimum(vreal a, vreal b) { return choose((a <= b) | (a != a), a, b); }
-
-// The larger and the smaller of two numbers, quickly: b if one of them is NaN.
+// The larger and the smaller of two numbers, by one instruction: b if one of them is NaN.
+#if VECTOR_BYTES == 64 && REAL_BITS == 32
+INLINE vreal larger(vreal a, vreal b) { return (vreal)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE vreal smaller(vreal a, vreal b) { return (vreal)_mm512_min_ps((__m512)a, (__m512)b); }
+#elif VECTOR_BYTES == 64
+INLINE vreal larger(vreal a, vreal b) { return (vreal)_mm512_max_pd((__m512d)a, (__m512d)b); }
+INLINE vreal smaller(vreal a, vreal b) { return (vreal)_mm512_min_pd((__m512d)a, (__m512d)b); }
+#elif VECTOR_BYTES == 32 && REAL_BITS == 32
+INLINE vreal larger(vreal a, vreal b) { return (vreal)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE vreal smaller(vreal a, vreal b) { return (vreal)_mm256_min_ps((__m256)a, (__m256)b); }
+#elif VECTOR_BYTES == 32
+INLINE vreal larger(vreal a, vreal b) { return (vreal)_mm256_max_pd((__m256d)a, (__m256d)b); }
+INLINE vreal smaller(vreal a, vreal b) { return (vreal)_mm256_min_pd((__m256d)a, (__m256d)b); }
+#elif defined(__SSE2__) && REAL_BITS == 32
+INLINE vreal larger(vreal a, vreal b) { return (vreal)_mm_max_ps((__m128)a, (__m128)b); }
+INLINE vreal smaller(vreal a, vreal b) { return (vreal)_mm_min_ps((__m128)a, (__m128)b); }
+#elif defined(__SSE2__)
+INLINE vreal larger(vreal a, vreal b) { return (vreal)_mm_max_pd((__m128d)a, (__m128d)b); }
+INLINE vreal smaller(vreal a, vreal b) { return (vreal)_mm_min_pd((__m128d)a, (__m128d)b); }
+#else
 INLINE vreal larger(vreal a, vreal b) { return choose(a > b, a, b); }
 INLINE vreal smaller(vreal a, vreal b) { return choose(a < b, a, b); }
+#endif
+
+// The larger and the smaller of two numbers; NaN if one of them is NaN, as numpy.maximum.
+INLINE vreal maximum(vreal a, vreal b) { return choose(a != a, a, larger(a, b)); }
+INLINE vreal minimum(vreal a, vreal b) { return choose(a != a, a, smaller(a, b)); }
 
 // max(a, 0), and NaN where a is NaN, as numpy.maximum(a, 0).
 INLINE vreal relu(vreal a) { return zero_unless(~(a <= splat(0)), a); }

@@ -59,6 +59,21 @@ INLINE vreal real_of(vint n) {
     return (vreal)(n + (vint)splat(ROUNDER)) - splat(ROUNDER);  // for |n| < 2^(FRACTION_BITS - 1)
 }
 
+// y 2^n, where whole is n as a real; in two factors, because 2^n alone may overflow or be 0.
+INLINE vreal scaled_by_power(vreal y, vreal whole, vint n) {
+#if VECTOR_BYTES == 64 && REAL_BITS == 32
+    (void)n;
+    return (vreal)_mm512_scalef_ps((__m512)y, (__m512)whole);
+#elif VECTOR_BYTES == 64
+    (void)n;
+    return (vreal)_mm512_scalef_pd((__m512d)y, (__m512d)whole);
+#else
+    (void)whole;
+    const vint half = n >> 1;
+    return y * power_of_two(half) * power_of_two(n - half);
+#endif
+}
+
 // (exp(r) - 1 - r) / r^2 for |r| <= ln(2) / 2
 INLINE vreal exp_polynomial(vreal r) {
 #if REAL_BITS == 32
@@ -81,7 +96,7 @@ INLINE vreal reduced(vreal x, vreal n, vreal* rest) {
     return r;
 }
 
-// exp(x) = 2^n exp(r), where x = n ln 2 + r; 2^n in two factors, for results that are subnormal.
+// exp(x) = 2^n exp(r), where x = n ln 2 + r
 INLINE vreal exponential(vreal x) {
     x = smaller(splat(EXP_HIGHEST), larger(splat(EXP_LOWEST), x));
     vint n;
@@ -89,8 +104,7 @@ INLINE vreal exponential(vreal x) {
     vreal rest;
     const vreal r = reduced(x, whole, &rest);
     const vreal y = (exp_polynomial(r) * (r * r) + rest) + r + (real)1;
-    const vint half = n >> 1;
-    return y * power_of_two(half) * power_of_two(n - half);
+    return scaled_by_power(y, whole, n);
 }
 
 // exp(x) - 1 = 2 (s (exp(r) - 1) + (s - 1/2)), where s = 2^(n - 1)

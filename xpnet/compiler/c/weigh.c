@@ -25,12 +25,6 @@ enum { RUN_PART = 96 * LANES, OUTPUT_PART = 128 };
 // Partial sums of more bytes than this do not stay in the cache.
 #define MOST_BYTES_OF_SUMS (256 << 10)
 
-// The size of n things in as few and as equal parts as possible, each of at most `limit`.
-INLINE int64_t equal_parts(int64_t n, int64_t limit) {
-    const int64_t parts = (n + limit - 1) / limit;
-    return parts ? (n + parts - 1) / parts : 1;
-}
-
 INLINE int64_t rounded_to_lanes(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
 
 // A window and the tables for it.
@@ -160,9 +154,10 @@ static const run_function RUN_FUNCTIONS[RUN_OUTPUTS][RUN_TAPS] = {
 // The taps from `from` to `to` - 1, for some outputs.
 static void weigh_taps(const tables* t, run_tile* tile, vreal* sums, int64_t outputs, int64_t from,
                        int64_t to) {
-    const int64_t together = equal_parts(to - from, RUN_TAPS);
-    for (int64_t i = from; i < to; i += together) {
-        const int64_t taps = least(together, to - i);
+    parts tiles = equal_parts(to - from, RUN_TAPS);
+    int64_t taps;
+    for (int64_t i = from; i < to; i += taps) {
+        taps = next_part(&tiles);
         tile->offsets = t->offsets + i;
         tile->sums = sums + i;
         RUN_FUNCTIONS[outputs - 1][taps - 1](tile);
@@ -188,10 +183,11 @@ static void weigh_all_taps(const tables* t, run_tile* tile, vreal* sums, int64_t
 // All outputs and taps, for the pieces of a run.
 static void weigh_run(const tables* t, run_tile* tile, vreal* sums, const meeting* up,
                       const meeting* along) {
-    const int64_t together = equal_parts(t->outputs, RUN_OUTPUTS);
+    parts tiles = equal_parts(t->outputs, RUN_OUTPUTS);
     const real* gy = tile->gy;
-    for (int64_t o = 0; o < t->outputs; o += together) {
-        const int64_t outputs = least(together, t->outputs - o);
+    int64_t outputs;
+    for (int64_t o = 0; o < t->outputs; o += outputs) {
+        outputs = next_part(&tiles);
         tile->gy = gy + o * t->y_plane;
         weigh_all_taps(t, tile, sums + o * t->taps, outputs, up, along);
     }
@@ -211,7 +207,8 @@ static void weigh_row(const tables* t, const real* x, const real* gy, int64_t ro
         const real* x_start = x + up.start * t->x_row + along->meets.start * w->batch;
         const int64_t run = flat ? along->count * w->batch : w->batch;
         tile.pieces = flat ? 1 : along->count;
-        const int64_t part = rounded_to_lanes(equal_parts(run, RUN_PART));
+        const parts equal = equal_parts(run, RUN_PART);
+        const int64_t part = rounded_to_lanes(longest_part(&equal));
         for (int64_t j = 0; j < run; j += part) {
             tile.length = least(part, run - j);
             tile.gy = y_start + j;
@@ -375,9 +372,10 @@ static void weigh_number(const tables* t, output_tile* tile, const part* p, cons
     x += (up->start + t->axes[ROWS].relative[r]) * t->x_row + p->batch[0] +
          (from * stride + reach) * w->batch;
     sums += (r * w->kernel[COLUMNS] + k) * t->channels * tile->outputs;
-    const int64_t together = equal_parts(t->channels, OUTPUT_CHANNELS);
-    for (int64_t c = 0; c < t->channels; c += together) {
-        const int64_t channels = least(together, t->channels - c);
+    parts tiles = equal_parts(t->channels, OUTPUT_CHANNELS);
+    int64_t channels;
+    for (int64_t c = 0; c < t->channels; c += channels) {
+        channels = next_part(&tiles);
         tile->x = x + c * t->x_plane;
         tile->sums = sums + c * tile->outputs;
         OUTPUT_FUNCTIONS[channels - 1][vectors - 1](tile);
@@ -389,10 +387,11 @@ static void weigh_part(const tables* t, const part* p, int64_t row, const real* 
                        real* sums, real* transposed) {
     const meeting up = meet(&t->axes[ROWS], row);
     const int64_t all = whole_vectors(t->outputs);
-    const int64_t together = equal_parts(all, OUTPUT_VECTORS);
+    parts tiles = equal_parts(all, OUTPUT_VECTORS);
+    int64_t vectors;
     output_tile tile = {.x_plane = t->x_plane, .outputs = all * LANES};
-    for (int64_t v = 0; v < all; v += together) {
-        const int64_t vectors = least(together, all - v);
+    for (int64_t v = 0; v < all; v += vectors) {
+        vectors = next_part(&tiles);
         const int64_t outputs = least(vectors * LANES, t->outputs - v * LANES);
         const real* rows = gy + v * LANES * t->y_plane + row * t->y_row;
         transpose_part(t, rows, p, outputs, vectors * LANES, transposed);

@@ -19,7 +19,7 @@
 #define WIDEST(outputs) ((outputs) > 6 ? 3 : 4)
 #else
 #define MOST_OUTPUTS 6
-#define WIDEST(outputs) ((outputs) > 3 ? 2 : 4)
+#define WIDEST(outputs) ((outputs) > 4 ? 2 : 3)
 #endif
 #define MOST_VECTORS 4
 
@@ -123,7 +123,7 @@ typedef struct {
     int64_t input_plane;  // height x width x batch
     int64_t taps;
     int64_t* offsets;  // [taps]
-    int64_t together;  // outputs in a tile
+    parts tiles;       // of the outputs
     real* weights;     // tile by tile: [taps][outputs of the tile]
     real* bias;        // [outputs]
     int64_t rectified;
@@ -169,8 +169,7 @@ static void prepare(sweep* s, const window* w, char** scratch) {
     s->input_row = columns->inputs * w->batch;
     s->input_plane = rows->inputs * s->input_row;
     s->taps = s->inputs * w->kernel[ROWS] * w->kernel[COLUMNS];
-    const int64_t tiles = (s->outputs + MOST_OUTPUTS - 1) / MOST_OUTPUTS;
-    s->together = tiles ? (s->outputs + tiles - 1) / tiles : 1;
+    s->tiles = equal_parts(s->outputs, MOST_OUTPUTS);
     s->stretches = part_of(scratch, columns->outputs * (int64_t)sizeof(stretch));
     s->stretch_count = find_stretches(columns, s->stretches);
     s->offsets = part_of(scratch, 8 * s->taps);
@@ -186,8 +185,10 @@ static void pack_weights(const sweep* s, const strides_of_weights* strides, cons
     const axis* columns = &s->axes[COLUMNS];
     const real* from = W + group * strides->group;
     real* to = s->weights;
-    for (int64_t o = 0; o < s->outputs; o += s->together) {
-        const int64_t outputs = least(s->together, s->outputs - o);
+    parts tiles = s->tiles;
+    int64_t outputs;
+    for (int64_t o = 0; o < s->outputs; o += outputs) {
+        outputs = next_part(&tiles);
         for (int64_t r = 0; r < rows->first[rows->phases]; r++) {
             for (int64_t k = 0; k < columns->first[columns->phases]; k++) {
                 const real* number = from + rows->number[r] * strides->row + columns->number[k];
@@ -205,8 +206,10 @@ static void pack_weights(const sweep* s, const strides_of_weights* strides, cons
 // All outputs of a group, for VECTORS (0: fewer numbers than LANES) of a run.
 static void sum_tiles(const sweep* s, tile* t, const real* input, real* output, int vectors) {
     t->input = input;
-    for (int64_t o = 0; o < s->outputs; o += s->together) {
-        const int64_t outputs = least(s->together, s->outputs - o);
+    parts tiles = s->tiles;
+    int64_t outputs;
+    for (int64_t o = 0; o < s->outputs; o += outputs) {
+        outputs = next_part(&tiles);
         t->weights = s->weights + o * s->taps;
         t->bias = s->bias + o;
         t->output = output + o * t->plane;
@@ -227,7 +230,7 @@ static void sum_run(const sweep* s, tile* t, const real* input, real* output, in
         sum_short_run(s, t, input, output, length);
         return;
     }
-    const int64_t widest = WIDEST(s->together);
+    const int64_t widest = WIDEST(longest_part(&s->tiles));
     int64_t i = 0;
     while (i < length) {
         int64_t vectors = least(most((length - i) / LANES, 1), widest);

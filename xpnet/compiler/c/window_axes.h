@@ -36,6 +36,25 @@ INLINE int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 INLINE int64_t quotient(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 INLINE int64_t remainder_of(int64_t a, int64_t b) { return a - quotient(a, b) * b; }
 
+// ---- equal parts --------------------------------------------------------------------------------
+
+// n things in as few parts as possible, each of at most `limit`. Their sizes differ by at most one:
+// `longer` parts have size + 1 things, and come first.
+typedef struct {
+    int64_t size;
+    int64_t longer;
+} parts;
+
+INLINE parts equal_parts(int64_t n, int64_t limit) {
+    const int64_t count = most((n + limit - 1) / limit, 1);
+    return (parts){.size = n / count, .longer = n % count};
+}
+
+// The size of the next part.
+INLINE int64_t next_part(parts* p) { return p->size + (p->longer-- > 0); }
+
+INLINE int64_t longest_part(const parts* p) { return p->size + (p->longer > 0); }
+
 // ---- what one axis meets ------------------------------------------------------------------------
 
 // Along one axis, output q is the sum over kernel numbers k of inputs at position

@@ -66,7 +66,11 @@ def choose(program: Program, library: str, forced: str | None = None) -> Executo
         return _made(NUMPY, program, origin)
     found = load.wait() if forced == "c" else load.find()
     if found is None:
-        return _made(NUMPY, program, f"C library: {load.status()}")
+        made = _made(NUMPY, program, f"C library: {load.status()}")
+        if not load.is_searching():
+            return made
+        waiting: Executor = import_module("xpnet.compiler.executors.c").CWhenCompiled(program, made)
+        return waiting
     reason = origin if forced == "c" else f"the fastest for NumPy's arrays ({load.status()})"
     try:
         return _made(C, program, reason, found)

@@ -39,6 +39,11 @@ class Executor:
         self.states: list[Array] = []
         self.reason = ""
 
+    @property
+    def now(self) -> "Executor":
+        """The executor that runs the next step: itself, unless it waits for another one."""
+        return self
+
     def bind(self, states: Sequence[Array]) -> list[Array]:
         """Take over the state.
 
@@ -84,7 +89,7 @@ class Executor:
         list of lists of arrays
             The outputs of each step.
         """
-        return [self.run([x[i] for x in arguments], host) for i, host in enumerate(hosts)]
+        return [self.run([x[i, ...] for x in arguments], host) for i, host in enumerate(hosts)]
 
     def calls(self) -> list[Operation]:
         """The operations that are left to the library's own functions, in new memory.

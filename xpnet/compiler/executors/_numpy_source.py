@@ -440,8 +440,10 @@ class ChainWriter:
                 late.append((out, register))  # an operand is still in that memory
                 self.last[register] = len(chain.steps)
                 out = None
+            if out is None and all(register != kept for _, kept in late):  # those stay to the end
+                out = self._in_result(register, n, waiting, where)
             if out is None:
-                out = self._in_result(register, n, waiting, where) or self._scratch(step.dtype)
+                out = self._scratch(step.dtype)
             operands = [self._operand(i, step, where) for i in step.registers]
             self._write_step(step, out, operands)
             where[register] = out

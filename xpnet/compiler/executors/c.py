@@ -5,6 +5,7 @@ lock is released while C computes.
 """
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -22,7 +23,7 @@ from xpnet.compiler.c import (
 )
 from xpnet.compiler.c.blas import find_blas
 from xpnet.compiler.c.encode import Encoded, Failure, chosen
-from xpnet.compiler.c.load import Library, find
+from xpnet.compiler.c.load import Library, find, is_searching, status
 from xpnet.compiler.c.lowering import Call, Instruction, Number, lower
 from xpnet.compiler.c.memory import (
     ALIGNMENT,
@@ -31,16 +32,17 @@ from xpnet.compiler.c.memory import (
     contiguous_strides,
 )
 from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.passes import cleaned
 from xpnet.compiler.record import Operation, Program, replaced
 from xpnet.errors import CompileError, IndexingError
 
-__all__ = ["CExecutor"]
+__all__ = ["CExecutor", "CWhenCompiled"]
 
 
 class CExecutor(Executor):
     """Runs a Program of NumPy arrays by the C library.
 
-    Two runs at the same time would use the same memory: the caller sees to it that they take turns.
+    Runs use the same memory, so they take turns, whichever thread they come from.
 
     Parameters
     ----------
@@ -74,6 +76,7 @@ class CExecutor(Executor):
         self._constants = lowered.constants
         self._place_inputs()
         self._segments: list[Encoded | _BoundCall] = []
+        self._lock = threading.Lock()
 
     def _place_inputs(self) -> None:
         """Give each piece of memory a slot; those of states and arguments are filled in later."""
@@ -121,9 +124,13 @@ class CExecutor(Executor):
     def bind(self, states: Sequence[Array]) -> list[Array]:
         """Take over the state: what the step changes is moved to aligned memory."""
         changed = set(self.program.updates)
-        self.states = [
-            x if _is_suitable(x, i in changed) else _aligned_copy(x) for i, x in enumerate(states)
-        ]
+        return self.take(
+            [x if _is_suitable(x, i in changed) else _aligned_copy(x) for i, x in enumerate(states)]
+        )
+
+    def take(self, states: Sequence[Array]) -> list[Array]:
+        """Take over arrays of the state that are row-major and may be changed where they are."""
+        self.states = list(states)
         for i, x in enumerate(self.states):
             self._fill("state", i, x)
         if not self._segments:
@@ -171,6 +178,10 @@ class CExecutor(Executor):
 
     def run(self, arguments: Sequence[Array], hosts: Sequence[Array | float]) -> list[Array]:
         """Run one step."""
+        with self._lock:
+            return self._run(arguments, hosts)
+
+    def _run(self, arguments: Sequence[Array], hosts: Sequence[Array | float]) -> list[Array]:
         slots = self._slots
         slot = self._slot
         kept = []
@@ -200,6 +211,16 @@ class CExecutor(Executor):
         steps = len(hosts)
         if len(self._segments) != 1 or isinstance(self._segments[0], _BoundCall) or steps == 0:
             return super().run_steps(arguments, hosts)
+        with self._lock:
+            return self._run_steps(arguments, hosts, steps, self._segments[0])
+
+    def _run_steps(
+        self,
+        arguments: Sequence[Array],
+        hosts: Sequence[Sequence[Array | float]],
+        steps: int,
+        segment: Encoded,
+    ) -> list[list[Array]]:
         kept = [_contiguous(x) for x in arguments]
         for i, x in enumerate(kept):
             self._move("argument", i, x)
@@ -213,8 +234,7 @@ class CExecutor(Executor):
         results = [np.empty((steps, *x.shape), x.dtype) for x in self._output_views]
         for i, x in enumerate(results):
             self._move("output", i, x)
-        segment = self._segments[0]
-        states = list(self._slots)
+        slots = list(self._slots)
         failed = self.library.c.xpnet_run(
             segment.address,
             self._slots,
@@ -223,7 +243,7 @@ class CExecutor(Executor):
             steps,
             ctypes.byref(self._failure),
         )
-        self._slots[:] = states
+        self._slots[:] = slots
         for i, array in enumerate(self._results):
             self._slots[self._slot["output", i]] = array.ctypes.data
         if failed:
@@ -247,15 +267,14 @@ class CExecutor(Executor):
     # ---- what is shown ---------------------------------------------------------------------------
 
     def calls(self) -> list[Operation]:
-        """The operations that NumPy computes."""
+        """The operations that are left to NumPy, between those that C has."""
         return [x.operation for x in self._steps if isinstance(x, Call)]
 
     def describe(self) -> list[str]:
         """Lines for `print(plan)`: what runs where, and why."""
-        calls = [x.operation for x in self._steps if isinstance(x, Call)]
+        calls = len(self.calls())
         lines = [f"executor: c, {self.library.origin} for {self.library.variant}"]
-        lines.append(f"{len(self._steps) - len(calls)} instructions, {len(calls)} calls of NumPy")
-        lines += [f"NumPy computes {x.name}, at {x.where}" for x in calls]
+        lines.append(f"{len(self._steps) - calls} instructions, {calls} calls of NumPy")
         lines.append(f"arena: {self._arena.nbytes} bytes")
         return lines
 
@@ -301,7 +320,7 @@ class _BoundCall:
 
         operation = self._call.operation
         result = operation.function(*replaced(self._args, given), **replaced(self._options, given))
-        arrays = [x for x in _arrays(operation.result, result)]
+        arrays = _arrays(operation.result, result)
         for target, x in zip(self._targets, arrays, strict=True):
             target[...] = x
 
@@ -339,3 +358,72 @@ def _aligned_copy(x: Array) -> Array:
     made = np.ndarray(x.shape, x.dtype, memory, 0, strides)
     made[...] = x
     return made
+
+
+class CWhenCompiled(Executor):
+    """Runs a Program by another executor until the C library is there, then by C.
+
+    Parameters
+    ----------
+    program : Program
+        As recorded.
+    meanwhile : Executor
+        For the same program; it changes the state in place.
+
+    Attributes
+    ----------
+    program : Program
+        As recorded.
+
+    Raises
+    ------
+    CompileError
+        If `meanwhile` does not change the state in place.
+    """
+
+    in_place: ClassVar[bool] = True
+
+    def __init__(self, program: Program, meanwhile: Executor) -> None:
+        super().__init__(program)
+        if not meanwhile.in_place:
+            raise CompileError(f"{meanwhile.name} does not change the state in place.")
+        self._now = meanwhile
+
+    @property
+    def now(self) -> Executor:
+        """The executor that runs the next step."""
+        if not isinstance(self._now, CExecutor) and not is_searching():
+            library = find()
+            if library is not None:
+                self._take_over(library)
+        return self._now
+
+    def _take_over(self, library: Library) -> None:
+        """Go on in C."""
+        ready = CExecutor(cleaned(self.program, "c"), library)
+        ready.take(self._now.states)
+        ready.reason = f"its library was compiled meanwhile ({status()})"
+        self._now = ready
+
+    def bind(self, states: Sequence[Array]) -> list[Array]:
+        """Take over the state."""
+        self.states = self.now.bind(states)
+        return self.states
+
+    def run(self, arguments: Sequence[Array], hosts: Sequence[Array | float]) -> list[Array]:
+        """Run one step."""
+        return self.now.run(arguments, hosts)
+
+    def run_steps(
+        self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
+    ) -> list[list[Array]]:
+        """Run several steps."""
+        return self.now.run_steps(arguments, hosts)
+
+    def calls(self) -> list[Operation]:
+        """The operations that are left to NumPy."""
+        return self.now.calls()
+
+    def describe(self) -> list[str]:
+        """Lines for `print(plan)`."""
+        return self.now.describe()

@@ -111,18 +111,18 @@ def has_code(step_name: str, operands: list[DType | None], result: DType) -> boo
     dtypes = [np.dtype(x) for x in operands if x is not None]
     if not dtypes or str(result) not in TYPES or any(str(x) not in TYPES for x in dtypes):
         return False
-    if step_name == "astype":
-        return True
-    if step_name in ("where", "zero_unless"):
-        return dtypes[0 if step_name == "where" else -1] == np.bool_
     common = np.result_type(*dtypes)
-    if step_name in COMPARISONS:
-        return _is_exact(common, operands)
-    if step_name in KERNELS:
-        return common == result and common.kind == "f"
-    if common != result:
-        return False
-    return step_name in _codes(common)
+    if step_name == "astype":
+        found = True
+    elif step_name in ("where", "zero_unless"):
+        found = dtypes[0 if step_name == "where" else -1] == np.bool_
+    elif step_name in COMPARISONS:
+        found = _is_exact(common, operands)
+    elif step_name in KERNELS:
+        found = common == result and common.kind == "f"
+    else:
+        found = common == result and step_name in _codes(common)
+    return bool(found)
 
 
 def _is_exact(common: DType, operands: list[DType | None]) -> bool:
@@ -160,13 +160,13 @@ def _line(chain: Chain, step: Step, register: int) -> str:
         first, second = (_cast(kind, x) for x in operands[1:])
         return f"const {kind} r{register} = {operands[0]} ? {first} : {second};"
     if step.name == "zero_unless":
-        return f"const {kind} r{register} = {operands[1]} ? {operands[0]} : {kind}(0);"
+        return f"const {kind} r{register} = {operands[1]} ? {operands[0]} : ({kind})(0);"
     dtypes = [_dtype_of(chain, i) for i in step.registers]
     common = np.result_type(*[x for x in dtypes if x is not None])
     computed = "float" if common == np.float16 else TYPES[str(common)]
     code = COMPARISONS.get(step.name) or _codes(common)[step.name]
-    numbers = [f"{computed}({_cast(TYPES[str(common)], x)})" for x in operands]
-    value = code.replace("A(", f"{computed}(").format(*numbers)
+    numbers = [f"(({computed}){_cast(TYPES[str(common)], x)})" for x in operands]
+    value = code.replace("A(", f"({computed})(").format(*numbers)
     return f"const {kind} r{register} = {_cast(kind, value)};"
 
 
@@ -195,13 +195,13 @@ def _dtype_of(chain: Chain, register: int) -> DType | None:
     return chain.steps[register - chain.first].dtype
 
 
-def _number_type(x: int | float | bool) -> str:
+def _number_type(x: float) -> str:
     if isinstance(x, bool):
         return "bool"
     return "long long" if isinstance(x, int) else "double"
 
 
-def _literal(x: int | float | bool) -> str:
+def _literal(x: float) -> str:
     """A number in C. NVRTC does not define INFINITY and NAN."""
     if isinstance(x, bool):
         return "true" if x else "false"

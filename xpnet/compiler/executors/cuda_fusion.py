@@ -28,6 +28,7 @@ from xpnet.compiler.passes.chain import Chain
 from xpnet.compiler.passes.dead import without_dead_operations
 from xpnet.compiler.passes.rewriting import Rewriting, readers
 from xpnet.compiler.record import Operation, Program, Value, leaves
+from xpnet.errors import CompileError
 from xpnet.kernels.update import Move, update
 
 __all__ = ["fused"]
@@ -182,12 +183,15 @@ def _product_of(chain: Operation, uses: _Uses) -> Operation | None:
         if product is None or product.name != "matmul" or uses.only(x) is not chain:
             continue
         a, b = product.args
-        transposed = b.operation
-        is_transposed = transposed is not None and transposed.name == "matrix_transpose"
-        if is_transposed and len(a.shape) == len(b.shape) == 2 and a.shape[1] <= MOST_TERMS:
-            if x.shape == chain.outputs[0].shape and a.dtype == b.dtype == x.dtype:
-                return product
+        fits = len(a.shape) == len(b.shape) == 2 and a.shape[1] <= MOST_TERMS
+        alike = x.shape == chain.outputs[0].shape and a.dtype == b.dtype == x.dtype
+        if fits and alike and _is_transposed(b):
+            return product
     return None
+
+
+def _is_transposed(x: Value) -> bool:
+    return x.operation is not None and x.operation.name == "matrix_transpose"
 
 
 def _append_columns(
@@ -278,7 +282,8 @@ def _with_functions(program: Program) -> Program:
             operation = replace(operation, function=kernel, options={})
         elif operation.name == "update":
             changed = [x for move in operation.args[3] for x in leaves((move[0], move[2]))]
-            if all(x.source == "state" and last[x] == i and x not in kept for x in changed):
+            its_own = all(x.source == "state" and last[x] == i and x not in kept for x in changed)
+            if its_own and kept.isdisjoint(operation.outputs):
                 operation = replace(operation, function=_updated_in_place)
         operations.append(operation)
     return replace(program, operations=operations)
@@ -289,5 +294,9 @@ def _updated_in_place(
 ) -> list[tuple[Array, list[Array]]]:
     """The kernel `update` on the arrays of the state: they are the new state too."""
     left = update(formula, numbers, slots, moves)
-    assert not left, "the recording has only moves that the kernel can make"
+    if left:
+        raise CompileError(
+            "Expected arrays in the state like the ones of the recording: contiguous, of the same dtype "
+            "and on the same device. Compile the step again after they were replaced."
+        )
     return [(p, state) for p, _, state in moves]

@@ -25,8 +25,9 @@ class CuPyExecutor(LibraryExecutor):
 
     name: ClassVar[str] = "cupy"
 
-    def __init__(self, program: Program) -> None:
-        super().__init__(fused(program))
+    def prepared(self, program: Program) -> Program:
+        """The program with its operations merged into kernels."""
+        return fused(program)
 
     def run(self, arguments: Sequence[Array], hosts: Sequence[Any]) -> list[Array]:
         """Run one step on the device of the state: see `Executor.run`."""

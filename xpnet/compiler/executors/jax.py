@@ -28,13 +28,17 @@ class JAXExecutor(LibraryExecutor):
     name: ClassVar[str] = "jax"
 
     def __init__(self, program: Program) -> None:
-        super().__init__(_with_own_functions(program))
+        super().__init__(program)
         self._eager = self._step
         self._step = import_module("jax").jit(self._eager)
         self._scan = import_module("jax").jit(
             partial(_scanned, self._eager, self._updated), static_argnames="length"
         )
         self._float = _only_float(program)
+
+    def prepared(self, program: Program) -> Program:
+        """The program with XLA's own functions where they are faster."""
+        return _with_own_functions(program)
 
     @property
     def source(self) -> str:

@@ -1,14 +1,23 @@
 """Replay on any library: each operation is a call of its function."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
+
+import array_api_compat as compat
 
 from xpnet._typing import Array
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.executors.straight_line import straight_line
-from xpnet.compiler.record import Program
+from xpnet.compiler.record import Operation, Program, Value
 
-__all__ = ["LibraryExecutor"]
+__all__ = ["LibraryExecutor", "with_own_outputs"]
+
+VIEWS = (
+    "broadcast_to", "expand_dims", "flip", "getitem", "imag", "matrix_transpose", "moveaxis",
+    "permute_dims", "real", "reshape", "squeeze",
+)  # fmt: skip
+"""Operations whose result may share the memory of their first operand."""
 
 
 class LibraryExecutor(Executor):
@@ -25,9 +34,13 @@ class LibraryExecutor(Executor):
     name: ClassVar[str] = "library"
 
     def __init__(self, program: Program) -> None:
-        super().__init__(program)
-        self._step = straight_line(program)
+        super().__init__(self.prepared(with_own_outputs(program)))
+        self._step = straight_line(self.program)
         self._updated = [*program.updates]
+
+    def prepared(self, program: Program) -> Program:
+        """The program as this executor runs it, perhaps with other functions."""
+        return program
 
     @property
     def source(self) -> str:
@@ -45,3 +58,38 @@ class LibraryExecutor(Executor):
         """Store the new values of the states; all of them, once the step has succeeded."""
         for i, x in zip(self._updated, updates, strict=True):
             self.states[i] = x
+
+
+def with_own_outputs(program: Program) -> Program:
+    """The program with copies of outputs that are also inputs, or the new values of states.
+
+    Whoever is given an output may change it, and a later run may write over a state. An output that is
+    a view of one of these is copied too. The passes can make one: `weight * 1.0` is the weight.
+    """
+    shared = {_viewed(x) for x in program.updates.values()}
+    operations = list(program.operations)
+    outputs = []
+    for x in program.outputs:
+        base = _viewed(x)
+        if base in shared or base.source != "operation":
+            copy = Operation("asarray", _copied, (x,))
+            own = Value(x.shape, x.dtype, "operation", operation=copy)
+            copy.outputs = [own]
+            copy.result = own
+            operations.append(copy)
+            outputs.append(own)
+        else:
+            outputs.append(x)
+            shared.add(base)  # for an output that is listed twice
+    return replace(program, operations=operations, outputs=outputs)
+
+
+def _viewed(x: Value) -> Value:
+    """The value whose memory x may share; x itself if it has its own."""
+    while x.operation is not None and x.operation.name in VIEWS:
+        x = x.operation.args[0]
+    return x
+
+
+def _copied(x: Array) -> Array:
+    return compat.array_namespace(x).asarray(x, copy=True)

@@ -84,21 +84,23 @@ class Writer:
     def expression(self, tree: Any) -> str:
         """Python for an argument: a value, a number, another object, or a tree of these."""
         if isinstance(tree, Value):
-            return self.value(tree)
-        if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-            return f"{self.object(type(tree), 'c')}({self._items(tree)})"
-        if type(tree) is tuple:
-            return f"({self._items(tree)})"
-        if type(tree) is list:
-            return f"[{self._items(tree)}]"
-        if type(tree) is dict:
+            written = self.value(tree)
+        elif isinstance(tree, tuple) and hasattr(tree, "_fields"):
+            written = f"{self.object(type(tree), 'c')}({self._items(tree)})"
+        elif type(tree) is tuple:
+            written = f"({self._items(tree)})"
+        elif type(tree) is list:
+            written = f"[{self._items(tree)}]"
+        elif type(tree) is dict:
             items = (f"{key!r}: {self.expression(x)}" for key, x in tree.items())
-            return f"{{{', '.join(items)}}}"
-        if isinstance(tree, slice):
-            return f"slice({self._items((tree.start, tree.stop, tree.step))})"
-        if _is_literal(tree):
-            return repr(tree)
-        return self.object(tree, "c")
+            written = f"{{{', '.join(items)}}}"
+        elif isinstance(tree, slice):
+            written = f"slice({self._items((tree.start, tree.stop, tree.step))})"
+        elif _is_literal(tree):
+            written = repr(tree)
+        else:
+            written = self.object(tree, "c")
+        return written
 
     def _items(self, items: Iterable[Any]) -> str:
         return "".join(f"{self.expression(x)}, " for x in items).rstrip()
@@ -128,7 +130,7 @@ class Writer:
         """The function whose body was written; tracebacks show its lines."""
         source = "\n".join([f"def {name}({parameters}):", *self.lines, ""])
         file = f"<xpnet {name} {next(_numbers)}>"
-        exec(compile(source, file, "exec"), self.objects)
+        exec(compile(source, file, "exec"), self.objects)  # noqa: S102 - the lines are our own
         function: Callable[..., Any] = self.objects[name]
         function.source = source  # type: ignore[attr-defined]
         linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file

@@ -48,20 +48,18 @@ class TorchExecutor(LibraryExecutor):
 
     name: ClassVar[str] = "torch"
 
-    def __init__(self, program: Program) -> None:
-        super().__init__(_with_results_in_place(_with_torch_functions(program)))
-        self._numbers: list[Any] = [
-            None if x.dtype is not None else _torch().zeros((), dtype=_torch().float64)
-            for x in program.hosts
-        ]
+    def prepared(self, program: Program) -> Program:
+        """The program with PyTorch's functions, in place where they can be."""
+        numbers = _Numbers()
+        changed = _with_results_in_place(_with_torch_functions(program, numbers))
+        self._filled = numbers.of_hosts()
+        return changed
 
     def run(self, arguments: Sequence[Array], hosts: Sequence[Any]) -> list[Array]:
         """Run one step: see `Executor.run`."""
-        given = [
-            x if number is None else number.fill_(x)
-            for x, number in zip(hosts, self._numbers, strict=True)
-        ]
-        return super().run(arguments, given)
+        for i, number in self._filled:
+            number.fill_(hosts[i])
+        return super().run(arguments, hosts)
 
     def describe(self) -> list[str]:
         """Lines for `print(plan)`."""
@@ -84,10 +82,32 @@ def _in_place_functions() -> dict[str, Callable[..., Array]]:
 # --- PyTorch's functions ---------------------------------------------------------------------------
 
 
-def _with_torch_functions(program: Program) -> Program:
+class _Numbers:
+    """Tensors without axes for the numbers of a program: each number once for a dtype.
+
+    Numbers of the host are written into theirs before each run.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[Any, Value] = {}
+
+    def value(self, x: Value | float, dtype: Any) -> Value:
+        """The constant for a number. It is on the CPU, where the functions of all devices read it."""
+        key = (x, dtype) if isinstance(x, Value) else (type(x), repr(x), dtype)
+        if key not in self._values:
+            array = _torch().tensor(0.0 if isinstance(x, Value) else x, dtype=dtype)
+            self._values[key] = Value((), dtype, "constant", array=array)
+        return self._values[key]
+
+    def of_hosts(self) -> list[tuple[int, Any]]:
+        """The index of each number of the host, with its tensor; once for each dtype."""
+        found = self._values.items()
+        return [(key[0].index, x.array) for key, x in found if isinstance(key[0], Value)]
+
+
+def _with_torch_functions(program: Program, numbers: _Numbers) -> Program:
     """The program with PyTorch's own functions for operations on arrays of one dtype."""
     rewriting = Rewriting(program)
-    numbers: dict[Any, Value] = {}
     for operation in program.operations:
         copy = rewriting.copy(operation)
         found = _torch_form(copy, numbers)
@@ -98,27 +118,33 @@ def _with_torch_functions(program: Program) -> Program:
 
 
 def _torch_form(
-    operation: Operation, numbers: dict[Any, Value]
+    operation: Operation, numbers: _Numbers
 ) -> tuple[Callable[..., Array], tuple[Any, ...]] | None:
     """The function and the arguments that do the same; None to leave the operation as it is."""
     name = operation.name
-    torch = _torch()
+    args = operation.args
     if name in ("sum", "max"):
         return _reduction(operation)
-    if name == "matrix_transpose" and len(operation.args) == 1:
-        return _matrix_transposed, operation.args
-    if operation.options:
+    if name == "matrix_transpose" and len(args) == 1:
+        return _matrix_transposed, args
+    if operation.options or len(args) != {"where": 3, **dict.fromkeys(UNARY, 1)}.get(name, 2):
         return None
-    args = operation.args
-    if name in UNARY and len(args) == 1 and _is_float(args[0]):
-        return getattr(torch, name), args
-    if name == "where" and len(args) == 3 and "bool" in str(args[0].dtype):
-        operands = _of_one_dtype(args[1:], numbers)
-        return None if operands is None else (torch.where, (args[0], *operands))
-    if name in TWO_OPERANDS and len(args) == 2:
-        operands = _of_one_dtype(args, numbers)
-        return None if operands is None else (getattr(torch, TWO_OPERANDS[name]), operands)
-    return None
+    if name in UNARY:
+        return (getattr(_torch(), name), args) if _is_float(args[0]) else None
+    if name == "where":
+        first = args[:1]
+        operands = _of_one_dtype(args[1:], numbers) if _is_condition(args[0]) else None
+    else:
+        first = ()
+        operands = _of_one_dtype(args, numbers) if name in TWO_OPERANDS else None
+    if operands is None:
+        return None
+    return getattr(_torch(), TWO_OPERANDS.get(name, name)), (*first, *operands)
+
+
+def _is_condition(x: Any) -> bool:
+    """Whether x is an array of booleans."""
+    return isinstance(x, Value) and "bool" in str(x.dtype)
 
 
 def _is_float(x: Any) -> bool:
@@ -126,34 +152,20 @@ def _is_float(x: Any) -> bool:
     return isinstance(x, Value) and str(x.dtype) in ("torch.float32", "torch.float64")
 
 
-def _of_one_dtype(args: Sequence[Any], numbers: dict[Any, Value]) -> tuple[Value, ...] | None:
-    """Arrays of one floating-point dtype, and numbers as arrays of it; None if dtypes differ.
-
-    A number of the host stays as it is.
-    """
-    dtypes = {x.dtype for x in args if isinstance(x, Value) and x.dtype is not None}
+def _of_one_dtype(args: Sequence[Any], numbers: _Numbers) -> tuple[Value, ...] | None:
+    """Arrays of one floating-point dtype, and numbers as arrays of it; None if dtypes differ."""
     arrays = [x for x in args if isinstance(x, Value) and x.dtype is not None]
-    if len(dtypes) != 1 or not _is_float(arrays[0]):
+    if len({x.dtype for x in arrays}) != 1 or not _is_float(arrays[0]):
         return None
-    dtype = dtypes.pop()
     operands: list[Value] = []
     for x in args:
-        if isinstance(x, Value):
+        if isinstance(x, Value) and x.dtype is not None:
             operands.append(x)
-        elif type(x) in (int, float):
-            operands.append(_constant(x, dtype, arrays[0], numbers))
+        elif isinstance(x, Value) or type(x) in (int, float):
+            operands.append(numbers.value(x, arrays[0].dtype))
         else:
             return None
     return tuple(operands)
-
-
-def _constant(x: float, dtype: Any, like: Value, numbers: dict[Any, Value]) -> Value:
-    """A number as an array without axes, on the CPU, where every device's functions take it."""
-    key = type(x), repr(x), dtype
-    if key not in numbers:
-        array = _torch().tensor(x, dtype=dtype)
-        numbers[key] = Value((), dtype, "constant", array=array)
-    return numbers[key]
 
 
 def _reduction(
@@ -185,7 +197,8 @@ def _with_results_in_place(program: Program) -> Program:
     free |= _written_over(program, last)
     operations = []
     for i, operation in enumerate(program.operations):
-        place = _place(operation, lambda x, i=i: x in free and last[x] == i)
+        now_free = {x for x in operation.inputs() if x in free and last[x] == i}
+        place = _place(operation, now_free)
         operations.append(operation if place is None else _in_place(operation, place))
     return replace(program, operations=operations)
 
@@ -238,7 +251,7 @@ def _path(program: Program, state: Value, new: Value, last: dict[Value, int]) ->
         if i is None or views.get(x, -1) >= i:
             return path
         operation = program.operations[i]
-        place = _place(operation, lambda y, x=x: y is x)
+        place = _place(operation, {x})
         if place is None:
             return path
         path.append(operation.outputs[0])
@@ -258,14 +271,14 @@ def _last_views(program: Program, last: dict[Value, int]) -> dict[Value, int]:
     return found
 
 
-def _place(operation: Operation, is_free: Callable[[Value], bool]) -> int | None:
+def _place(operation: Operation, free: set[Value]) -> int | None:
     """Which operand of an operation its result can be written over; None if there is none."""
     if operation.name not in IN_PLACE or operation.options or len(operation.args) != 2:
         return None
     y = operation.outputs[0]
     for n in (0, 1) if operation.name in COMMUTATIVE else (0,):
         x = operation.args[n]
-        if isinstance(x, Value) and (x.shape, x.dtype) == (y.shape, y.dtype) and is_free(x):
+        if isinstance(x, Value) and (x.shape, x.dtype) == (y.shape, y.dtype) and x in free:
             return n
     return None
 

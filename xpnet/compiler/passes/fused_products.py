@@ -94,7 +94,7 @@ class _Fusions:
         self.last[members[-1]] = fusion
 
     def _bias(self, fusion: _Fusion) -> Operation | None:
-        """y + bias"""
+        """The operation y + bias."""
         member = self._only_reader(fusion.y, "add")
         if member is None:
             return None
@@ -107,7 +107,7 @@ class _Fusions:
         return member
 
     def _relu(self, fusion: _Fusion) -> Operation | None:
-        """maximum(y, 0)"""
+        """The operation maximum(y, 0)."""
         member = self._only_reader(fusion.y, "maximum")
         if member is None or member.args[0] is not fusion.y or not _is_zero(member.args[1]):
             return None
@@ -115,7 +115,7 @@ class _Fusions:
         return member
 
     def _mask(self, fusion: _Fusion) -> Operation | None:
-        """relu_gradient(y, mask)"""
+        """The operation relu_gradient(y, mask)."""
         member = self._only_reader(fusion.y, "relu_gradient")
         if member is None or member.args[0] is not fusion.y:
             return None

@@ -139,7 +139,7 @@ class _Fusions:
 
     def _relu_before(self, maxima: Operation, places: list[Operation]) -> Operation | None:
         """The ReLU whose result nothing else needs than the maxima and their gradients."""
-        x = maxima.args[0]
+        x: Value = maxima.args[0]
         relu = x.operation
         if not _is_relu(relu) or x in self._kept:
             return None
@@ -147,7 +147,7 @@ class _Fusions:
         for place, gradient in zip(places, gradients, strict=True):
             if gradient is None or gradient.name != "relu_gradient":
                 return None
-            if gradient.args[0] is not place.outputs[0] or gradient.args[1] is not x:
+            if gradient.args != (place.outputs[0], x):
                 return None
         if set(self._readers[x]) != {maxima, *places, *gradients}:
             return None

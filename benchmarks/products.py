@@ -1,0 +1,231 @@
+"""The C library's matrix products against NumPy's, one thread, float32.
+
+    OPENBLAS_NUM_THREADS=1 taskset -c 0 python benchmarks/products.py [SHAPE ...]
+
+The program compiles xpnet/compiler/c/product.c for this processor (cc, gcc or clang), and prints a row for each
+product of the training steps of four networks (W1 784-80-10, batch 200; W2 784-1024-1024-10, batch 256;
+L LeNet's dense layers with the batch as the last axis, 128; W4 784-32-10, batch 32) and for small batches of
+layers of 256 units: the best times of interleaved rounds, in microseconds of the thread, and the ratio.
+NumPy's is `np.matmul(..., out=)` of arrays that begin at a multiple of 64 bytes. Of the processor's own
+limit, measured by multiply-adds in registers, the share that each reaches is printed in percent. SHAPE: only
+the products whose names contain it.
+"""
+
+import argparse
+import ctypes
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+SOURCES = Path(__file__).parent.parent / "xpnet" / "compiler" / "c"
+FLAGS = [
+    *("-std=gnu11", "-O3", "-march=native", "-fPIC", "-shared", "-DREAL_BITS=32"),
+    *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"),
+]
+ROUNDS = 15
+SECONDS = 0.0003  # a round takes about so long, or one product
+
+# Calls the product many times: a call from Python takes longer than a small product.
+LOOP = r"""
+#include <time.h>
+#include "product.c"
+
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+EXPORT double repeat(int64_t times, const int64_t* sizes, real alpha, const real* a, const real* b,
+                     real beta, real* c, real* scratch, int64_t scratch_size) {
+    const int64_t* s = sizes;
+    const double start = seconds();
+    for (int64_t i = 0; i < times; i++) {
+        NAME(product)(s[0], s[1], s[2], alpha, a, s[3], s[4], b, s[5], s[6], beta, c, s[7], s[8], NULL,
+                      scratch, scratch_size);
+    }
+    return (seconds() - start) / (double)times;
+}
+
+// Multiply-adds in registers: additions to ten sums, which depend on nothing else.
+EXPORT double limit(int64_t times, real* result) {
+    vreal sum[10], x = load(result), y = load(result + LANES);
+    for (int i = 0; i < 10; i++) sum[i] = x;
+    const double start = seconds();
+    for (int64_t k = 0; k < times; k++) {
+        UNROLL for (int i = 0; i < 10; i++) {
+            IN_REGISTER(x);  // else x * y is computed once for all
+            sum[i] += x * y;
+        }
+    }
+    const double taken = seconds() - start;
+    for (int i = 0; i < 10; i++) store(result, load(result) + sum[i]);
+    return 20.0 * LANES * (double)times / taken;
+}
+"""
+
+
+class Product(NamedTuple):
+    """A product of (m, k) and (k, n) matrices.
+
+    Attributes
+    ----------
+    name : str
+        The network and the matrices.
+    m, n, k : int
+        Sizes.
+    transposed : str
+        Which of the matrices "a", "b", "c" are transposed in memory.
+    adds : bool
+        Whether the product is added to c, as a step of gradient descent does.
+    """
+
+    name: str
+    m: int
+    n: int
+    k: int
+    transposed: str = ""
+    adds: bool = False
+
+
+PRODUCTS = [
+    Product("W1 x W1", 200, 80, 784),
+    Product("W1 h W2", 200, 10, 80),
+    Product("W1 d W2.T", 200, 80, 10, "b"),
+    Product("W1 h.T d", 80, 10, 200, "a", adds=True),
+    Product("W1 x.T d", 784, 80, 200, "a", adds=True),
+    Product("W4 x W1", 32, 32, 784),
+    Product("W4 h W2", 32, 10, 32),
+    Product("W4 d W2.T", 32, 32, 10, "b"),
+    Product("W4 h.T d", 32, 10, 32, "a", adds=True),
+    Product("W4 x.T d", 784, 32, 32, "a", adds=True),
+    Product("W2 x W1", 256, 1024, 784),
+    Product("W2 h W2", 256, 1024, 1024),
+    Product("W2 h W3", 256, 10, 1024),
+    Product("W2 d W3.T", 256, 1024, 10, "b"),
+    Product("W2 h.T d3", 1024, 10, 256, "a"),
+    Product("W2 d W2.T", 256, 1024, 1024, "b"),
+    Product("W2 h.T d", 1024, 1024, 256, "a"),
+    Product("W2 x.T d", 784, 1024, 256, "a"),
+    Product("L W.T x", 120, 128, 400, "a"),
+    Product("L W d", 400, 128, 120),
+    Product("L x d.T", 400, 120, 128, "b", adds=True),
+    Product("L W2.T x", 84, 128, 120, "a"),
+    Product("L x d2.T", 120, 84, 128, "b", adds=True),
+    Product("L W3.T x", 10, 128, 84, "a"),
+    Product("L x d3.T", 84, 10, 128, "b", adds=True),
+    *(Product(f"256 forward, batch {m}", m, 256, 256) for m in (1, 4, 16, 64)),
+    *(Product(f"256 backward, batch {m}", m, 256, 256, "b") for m in (1, 4, 16, 64)),
+    *(Product(f"256 weight, batch {m}", 256, 256, m, "a", adds=True) for m in (1, 4, 16, 64)),
+]
+
+
+def compiled(folder: Path) -> ctypes.CDLL:
+    """The product, compiled for this processor."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        sys.exit("No C compiler was found. Expected: cc, gcc or clang. Try: install one of them.")
+    source = folder / "loop.c"
+    target = folder / "loop.so"
+    source.write_text(LOOP, encoding="utf-8")
+    command = [compiler, *FLAGS, f"-I{SOURCES}", str(source), "-o", str(target), "-lm"]
+    subprocess.run(command, check=True)
+    library = ctypes.CDLL(str(target))
+    number, pointer, size = ctypes.c_float, ctypes.c_void_p, ctypes.c_int64
+    library.repeat.argtypes = [
+        size,
+        pointer,
+        number,
+        pointer,
+        pointer,
+        number,
+        pointer,
+        pointer,
+        size,
+    ]
+    library.repeat.restype = ctypes.c_double
+    library.limit.argtypes = [size, pointer]
+    library.limit.restype = ctypes.c_double
+    library.product_scratch_f32.argtypes = [size] * 9
+    library.product_scratch_f32.restype = size
+    return library
+
+
+def aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """Random numbers that begin at a multiple of 64 bytes."""
+    count = int(np.prod(shape))
+    memory = np.empty(count * 4 + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    x = memory[start : start + count * 4].view(np.float32).reshape(shape)
+    x[...] = np.random.default_rng(0).standard_normal(shape)
+    return x
+
+
+def matrix(rows: int, columns: int, *, transposed: bool) -> np.ndarray:
+    """A matrix whose rows, or whose columns, are contiguous."""
+    if transposed:
+        return aligned((columns, rows)).T
+    return aligned((rows, columns))
+
+
+def times(library: ctypes.CDLL, product: Product) -> tuple[float, float]:
+    """The best time of the C library and of NumPy, in seconds."""
+    m, n, k = product.m, product.n, product.k
+    a = matrix(m, k, transposed="a" in product.transposed)
+    b = matrix(k, n, transposed="b" in product.transposed)
+    c = matrix(m, n, transposed="c" in product.transposed)
+    strides = [step // 4 for x in (a, b, c) for step in x.strides]
+    sizes = np.array([m, n, k, *strides], np.int64)
+    scratch = aligned((library.product_scratch_f32(*sizes.tolist()) + 1,))
+    addresses = [x.ctypes.data for x in (sizes, a, b, c, scratch)]
+    repeats = max(1, min(2000, int(SECONDS * 1e11 / (2 * m * n * k))))
+    own = []
+    numpy = []
+    for _ in range(ROUNDS):
+        alpha = -1e-6 if product.adds else 1.0
+        where, left, right, result, memory = addresses
+        last = (result, memory, scratch.size)
+        own.append(library.repeat(repeats, where, alpha, left, right, float(product.adds), *last))
+        start = time.thread_time()
+        for _ in range(repeats):
+            np.matmul(a, b, out=c)
+        numpy.append((time.thread_time() - start) / repeats)
+    return min(own), min(numpy)
+
+
+def report(library: ctypes.CDLL, names: Sequence[str]) -> None:
+    """Print a row for each product."""
+    limit = max(library.limit(100_000, aligned((64,)).ctypes.data) for _ in range(50))
+    print(f"The processor's limit: {limit / 1e9:.0f} GFLOP/s")
+    print(
+        f"{'product':24} {'m x k x n':>16} {'C':>9} {'of limit':>9} {'NumPy':>9} {'of limit':>9} ratio"
+    )
+    for product in PRODUCTS:
+        if names and not any(name in product.name for name in names):
+            continue
+        own, numpy = times(library, product)
+        flops = 2 * product.m * product.n * product.k
+        shape = f"{product.m} x {product.k} x {product.n}"
+        shares = [f"{flops / seconds / limit:9.0%}" for seconds in (own, numpy)]
+        row = f"{product.name:24} {shape:>16} {own * 1e6:9.2f} {shares[0]} {numpy * 1e6:9.2f} {shares[1]}"
+        print(f"{row} {own / numpy:5.2f}", flush=True)
+
+
+def main() -> None:
+    """Compile, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("shapes", nargs="*", help="only products whose names contain one of these")
+    names = parser.parse_args().shapes
+    with tempfile.TemporaryDirectory() as folder:
+        report(compiled(Path(folder)), names)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,422 @@
+"""The CuPy executor: few launches, nothing that waits, and the results of the step as it is."""
+
+import itertools
+from functools import partial
+
+import numpy as np
+import pytest
+
+import xpnet
+from tests.compiler.replayed import (
+    MODELS,
+    assert_agrees,
+    batches,
+    executed_by,
+    model_of,
+    optimizers,
+    stepping,
+)
+from tests.host_cuda.device import counting, emulated, shuffled
+from xpnet import functions as F
+from xpnet.backend import to_numpy
+from xpnet.compiler.compiled import Compiled
+from xpnet.compiler.executors import cuda_chain
+from xpnet.compiler.executors.cuda_matrix import Columns, Head, Input, input_kind
+from xpnet.compiler.executors.cupy import CuPyExecutor
+from xpnet.compiler.passes.chain import ELEMENTWISE, Chain, Step, run_chain
+from xpnet.kernels import cross_entropy
+from xpnet.kernels.column_sums import column_sums
+
+CLOSE = 1e-5
+"""Sums of columns and products of few terms are added up in another order."""
+
+
+def momentum(parameters):
+    return xpnet.Momentum(parameters, lr=0.05)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models(cupy_backend, name):
+    assert_agrees(cupy_backend, CuPyExecutor, name, momentum, rtol=CLOSE)
+
+
+@pytest.mark.parametrize("name", optimizers())
+def test_optimizers(cupy_backend, name):
+    assert_agrees(cupy_backend, CuPyExecutor, "mlp", optimizers()[name], rtol=CLOSE)
+
+
+def test_a_learning_rate_that_changes(cupy_backend):
+    def halfway(optimizer):
+        optimizer.lr = 0.5
+
+    assert_agrees(cupy_backend, CuPyExecutor, "mlp", momentum, rtol=CLOSE, halfway=halfway)
+
+
+def compiled_after_four(backend, model, shape, optimizer, size=6):
+    """A compiled step that was called four times, and a batch for the next call."""
+    step = Compiled(stepping(model, optimizer), executor=executed_by(CuPyExecutor))
+    pairs = list(batches(backend, shape, 6, size))
+    for x, t in pairs[:5]:
+        step(x, t)
+    return step, pairs[5]
+
+
+def test_parameters_stay_in_their_memory(cupy_backend):
+    model, shape = model_of("mlp")
+    optimizer = xpnet.Adam(model.parameters())
+    step, pair = compiled_after_four(cupy_backend, model, shape, optimizer)
+    arrays = [p.data for p in model.parameters()]
+    arrays += [s[name] for s in optimizer.state for name in ("m", "v")]
+    numbers = [to_numpy(x).copy() for x in arrays]
+    step(*pair)
+    now = [p.data for p in model.parameters()]
+    now += [s[name] for s in optimizer.state for name in ("m", "v")]
+    assert all(x is y for x, y in zip(arrays, now, strict=True))
+    for x, old in zip(now, numbers, strict=True):
+        assert not np.array_equal(to_numpy(x), old)
+
+
+def test_a_parameter_that_is_returned_is_not_changed_by_later_calls(cupy_backend):
+    """What the parameter was before the step, and what it is after it."""
+    model, shape = model_of("mlp")
+    inner = stepping(model, momentum(model.parameters()))
+    weight = next(iter(model.parameters()))
+
+    def step(x, t):
+        before = weight.data + 0.0
+        inner(x, t)
+        return before, weight.data * 1.0
+
+    fast = Compiled(step, executor=executed_by(CuPyExecutor))
+    pairs = list(batches(cupy_backend, shape))
+    results = [fast(x, t) for x, t in pairs]
+    assert len(fast.replays) == 1
+    for (_, after), (before, _) in itertools.pairwise(results):
+        np.testing.assert_array_equal(to_numpy(after), to_numpy(before))
+        assert not np.array_equal(to_numpy(after), to_numpy(weight.data))
+
+
+def test_streams_that_run_late(cupy_backend):
+    """Work is ordered by its stream alone: random delays change nothing."""
+    if not emulated():
+        pytest.skip("only the emulated device delays work at random")
+    with shuffled(5):
+        assert_agrees(cupy_backend, CuPyExecutor, "normalized", momentum, rtol=CLOSE)
+
+
+# --- launches --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counted(cupy_backend):
+    """A function that returns the counts of a compiled step."""
+    if not emulated():
+        pytest.skip("launches can be counted only on the emulated CUDA device")
+
+    def count(model, shape, optimizer, size):
+        step, pair = compiled_after_four(cupy_backend, model, shape, optimizer, size)
+        with counting(names=True) as counts:
+            step(*pair)
+        return counts
+
+    return count
+
+
+def stays_on_the_device(counts):
+    """Nothing goes to or from the host, nothing waits, no memory is allocated, nothing is compiled."""
+    waits = counts.to_device, counts.to_host, counts.synchronizes, counts.records, counts.waits
+    memory = counts.allocations, counts.frees, counts.compilations
+    return not any(waits) and not any(memory)
+
+
+def test_one_hidden_layer_by_sgd(counted):
+    """4 products; the hidden layer; scores, loss and gradient; the gradient of the layer; the step."""
+    model = xpnet.MLP(784, 80, 10, rng=0)
+    counts = counted(model, (784,), xpnet.SGD(model.parameters(), lr=0.1), 200)
+    assert (counts.total, counts.products) == (8, 4), counts.names
+    assert stays_on_the_device(counts), counts.names
+
+
+def test_two_hidden_layers_by_adam(counted):
+    """7 products; two layers; scores, loss and gradient; two gradients of layers; the step."""
+    model = xpnet.MLP(784, [1024, 1024], 10, rng=0)
+    counts = counted(model, (784,), xpnet.Adam(model.parameters()), 8)
+    assert (counts.total, counts.products) == (13, 7), counts.names
+    assert stays_on_the_device(counts), counts.names
+
+
+def lenet(dropout=0.0):
+    return xpnet.Sequential(
+        xpnet.Conv2d(1, 6, 5, padding=2, rng=0), xpnet.ReLU(), xpnet.MaxPool2d(2),
+        xpnet.Conv2d(6, 16, 5, rng=1), xpnet.ReLU(), xpnet.MaxPool2d(2), xpnet.Flatten(),
+        xpnet.Affine(400, 120, rng=2), xpnet.ReLU(),
+        xpnet.Affine(120, 84, rng=3), xpnet.ReLU(), xpnet.Dropout(dropout, rng=4),
+        xpnet.Affine(84, 10, rng=5),
+    )  # fmt: skip
+
+
+def test_lenet_by_momentum(counted):
+    """Two convolutions and poolings: 10 forward, 14 backward; three layers: 6 and 6; and the step."""
+    model = lenet()
+    counts = counted(model, (1, 28, 28), momentum(model.parameters()), 4)
+    assert counts.total <= 37, counts.names
+    assert stays_on_the_device(counts), counts.names
+
+
+def test_a_mask_is_one_transfer(counted):
+    """It is drawn on the host, as it is without compiling; the launches that apply it are merged."""
+    model = lenet(dropout=0.5)
+    counts = counted(model, (1, 28, 28), momentum(model.parameters()), 4)
+    assert counts.total <= 40, counts.names
+    assert (counts.to_device, counts.to_host, counts.synchronizes) == (1, 0, 0), counts.names
+
+
+# --- chains ----------------------------------------------------------------------------------------
+
+
+def chain_of(cupy, name, operands, numbers, result):
+    """A chain of one step, with the function that computes it on CuPy."""
+    functions = {"zero_unless": _zero_unless, "where": cupy.where}
+    functions |= {"clip": lambda x, low, high: cupy.clip(x, low, high), "square": cupy.square}
+    renamed = {"pow": "power", "atan2": "arctan2", "round": "rint", "bitwise_invert": "invert"}
+    renamed |= {f"a{x}": f"arc{x}" for x in ("cos", "cosh", "sin", "sinh", "tan", "tanh")}
+    if name in cuda_chain.KERNELS:
+        function = _kernel(name)
+    elif name == "astype":
+        function = partial(_converted, dtype=result)
+    else:
+        function = functions.get(name) or getattr(cupy, renamed.get(name, name))
+    registers = tuple(range(len(operands) + len(numbers)))
+    step = Step(name, registers, np.dtype(result), function)
+    dtypes = tuple(x.dtype for x in operands)
+    return Chain(operands[0].shape, dtypes, numbers, (step,), (len(registers),))
+
+
+def _kernel(name):
+    return cuda_chain.KERNELS[name]
+
+
+def _converted(x, dtype):
+    return x.astype(dtype)
+
+
+def _zero_unless(x, mask):
+    import cupy
+
+    return cupy.where(mask, x, x.dtype.type(0))
+
+
+FLOATS = [
+    -np.inf,
+    -100.0,
+    -2.5,
+    -1.0,
+    -0.5,
+    -0.0,
+    0.0,
+    1e-3,
+    0.5,
+    0.75,
+    1.0,
+    2.5,
+    90.0,
+    np.inf,
+    np.nan,
+]
+
+
+def cases():
+    """(name, dtype of the operands, Python numbers, dtype of the result) of steps with CUDA code."""
+    for dtype in ("float32", "float64", "float16"):
+        for name in (*cuda_chain.FLOATING, *cuda_chain.NUMERIC):
+            yield name, [dtype] * ELEMENTWISE[name], (), dtype
+        for name in cuda_chain.KERNELS:
+            inputs = cuda_chain.KERNELS[name].inputs.split(", ")
+            arrays = [dtype for x in inputs if x.startswith("T ")]
+            yield name, arrays, (0.5,) * (len(inputs) - len(arrays)), dtype
+        for name in cuda_chain.COMPARISONS:
+            yield name, [dtype] * 2, (), "bool"
+        for name in ("add", "multiply", "divide", "maximum"):
+            yield name, [dtype], (0.1,), dtype
+        yield "where", ["bool", dtype, dtype], (), dtype
+        yield "zero_unless", [dtype, "bool"], (), dtype
+        for other in ("float32", "float64", "int32", "bool"):
+            yield "astype", [other], (), dtype
+    for dtype in ("int32", "int64", "uint8"):
+        for name in ("add", "multiply", "subtract", "bitwise_and", "bitwise_or", "bitwise_xor"):
+            yield name, [dtype] * 2, (), dtype
+        yield "less", [dtype] * 2, (), "bool"
+    for name in cuda_chain.LOGICAL:
+        yield name, ["bool"] * ELEMENTWISE[name], (), "bool"
+
+
+@pytest.mark.parametrize("case", [*cases()], ids=lambda x: f"{x[0]} {x[1][-1]}{x[2] or ''} {x[3]}")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_step_has_the_bits_of_the_function(cupy_backend, case):
+    """Each step by itself: the numbers that CuPy's function computes, NaN and infinity included."""
+    import cupy
+
+    name, dtypes, numbers, result = case
+    rng = np.random.default_rng(0)
+    operands = []
+    for dtype in dtypes:
+        kind = np.dtype(dtype).kind
+        if kind == "f":
+            values = rng.permuted(FLOATS)
+        elif kind == "b":
+            values = rng.integers(0, 2, len(FLOATS))
+        else:
+            values = rng.integers(0, 100, len(FLOATS))
+        operands.append(cupy.asarray(values.astype(dtype)))
+    chain = chain_of(cupy, name, operands, numbers, result)
+    given = [x.dtype for x in operands] + [None] * len(numbers)
+    assert cuda_chain.has_code(name, given, np.dtype(result))
+    found = cuda_chain.chain_kernel(chain)(*operands)
+    expected = run_chain(*operands, chain=chain)
+    assert found.dtype == expected.dtype == result
+    np.testing.assert_array_equal(found.get(), expected.get())
+
+
+def test_a_chain_with_broadcasting_numbers_and_several_results(cupy_backend):
+    import cupy
+
+    f = np.dtype("float32")
+    steps = (
+        Step("add", (0, 1), f, cupy.add),
+        Step("multiply", (4, 2), f, cupy.multiply),
+        Step("maximum", (5, 3), f, cupy.maximum),
+    )
+    chain = Chain((3, 4), (f, f, None), (0.25,), steps, (4, 6))
+    rng = np.random.default_rng(0)
+    x, b = (cupy.asarray(rng.standard_normal(s), "float32") for s in ((3, 1), (4,)))
+    assert cuda_chain.chain_kernel(chain) is cuda_chain.chain_kernel(chain)
+    found = cuda_chain.chain_kernel(chain)(x, b, 0.1)
+    expected = run_chain(x, b, 0.1, chain=chain)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.get(), other.get())
+
+
+def test_products_and_sums_are_not_contracted():
+    """A contracted product and sum would not be rounded in between."""
+    assert "--fmad=false" in cuda_chain.OPTIONS
+
+
+@pytest.mark.parametrize(
+    ("name", "operands", "result"),
+    [
+        ("add", ["complex64", "complex64"], "complex64"),
+        ("divide", ["int32", "int32"], "float64"),
+        ("add", ["bool", "bool"], "bool"),
+        ("logaddexp", ["float32", "float32"], "float32"),
+        ("relu", ["int32"], "int32"),
+        ("where", ["float32", "float32", "float32"], "float32"),
+    ],
+)
+def test_what_has_no_code_is_left_to_cupy(name, operands, result):
+    dtypes = [np.dtype(x) for x in operands]
+    assert not cuda_chain.has_code(name, dtypes, np.dtype(result))
+
+
+# --- kernels over matrices --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (200, 80), (3, 33), (1000, 3), (2, 3, 4)])
+def test_columns(cupy_backend, dtype, shape):
+    """A chain with an input of each kind, and the sums of two of its results."""
+    import cupy
+
+    kind = np.dtype(dtype)
+    steps = (
+        Step("add", (0, 1), kind, cupy.add),
+        Step("multiply", (6, 2), kind, cupy.multiply),
+        Step("subtract", (7, 3), kind, cupy.subtract),
+        Step("multiply", (8, 4), kind, cupy.multiply),
+        Step("add", (9, 5), kind, cupy.add),
+    )
+    chain = Chain(shape, (kind, kind, kind, kind, None), (0.5,), steps, (8, 10))
+    rng = np.random.default_rng(0)
+    shapes = shape, shape[-1:], (*shape[:-1], 1), ()
+    arrays = [cupy.asarray(rng.standard_normal(s), dtype) for s in shapes]
+    kinds = [input_kind(s, shape) for s in shapes]
+    if shape == (7, 5):
+        assert kinds == ["all", "row", "column", "one"]
+    inputs = [Input(k, dtype) for k in kinds] + [Input("number", "")]
+    found = Columns(chain, inputs, (8, 10), kind)(*arrays, 0.1)
+    expected = run_chain(*arrays, 0.1, chain=chain)
+    for one, other in zip(found[:2], expected, strict=True):
+        np.testing.assert_array_equal(one.get(), other.get())
+    for one, other in zip(found[2:], expected, strict=True):
+        np.testing.assert_array_equal(one.get(), column_sums(other).get())
+
+
+@pytest.mark.parametrize("terms", [1, 10, 32])
+def test_columns_of_a_product(cupy_backend, terms):
+    import cupy
+
+    f = np.dtype("float32")
+    step = Step("relu_gradient", (0, 1), f, _kernel("relu_gradient"))
+    chain = Chain((20, 12), (f, f), (), (step,), (2,))
+    rng = np.random.default_rng(0)
+    d, W, y = (
+        cupy.asarray(rng.standard_normal(s), f) for s in ((20, terms), (12, terms), (20, 12))
+    )
+    inputs = [Input("product", "float32"), Input("all", "float32")]
+    gradient, sums = Columns(chain, inputs, (2,), f)(d, W, y)
+    expected = np.where(y.get() > 0, d.get().astype("d") @ W.get().astype("d").T, 0)
+    np.testing.assert_allclose(gradient.get(), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(sums.get(), expected.sum(0), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (6, 10), (200, 10), (2000, 32), (1500, 2)])
+@pytest.mark.parametrize("invalid", [False, True])
+def test_head(cupy_backend, dtype, shape, invalid):
+    """The loss and the gradient are those of the separate kernels, bit for bit."""
+    import cupy
+
+    kind = np.dtype(dtype)
+    chain = Chain(shape, (kind, kind), (), (Step("add", (0, 1), kind, cupy.add),), (2,))
+    rng = np.random.default_rng(0)
+    x = cupy.asarray(3 * rng.standard_normal(shape), dtype)
+    b = cupy.asarray(rng.standard_normal(shape[1:]), dtype)
+    t = cupy.asarray(rng.integers(0, shape[1], shape[0]))
+    if invalid:
+        t[0] = shape[1]
+    inputs = [Input("all", dtype), Input("row", dtype)]
+    loss, gradient, sums = Head(chain, inputs, "int64", True, kind)(t, 0.5, x, b)
+    scores = x + b
+    expected, kept = cross_entropy.cross_entropy(scores, t)
+    expected_gradient = cross_entropy.cross_entropy_gradient(0.5, scores, t, kept)
+    assert loss.shape == ()
+    assert np.isinf(float(loss)) == invalid
+    np.testing.assert_array_equal(loss.get(), expected.get())
+    np.testing.assert_array_equal(gradient.get(), expected_gradient.get())
+    precision = 1e-4 if dtype == "float32" else 1e-12
+    np.testing.assert_allclose(
+        sums.get(), gradient.get().astype("d").sum(0), rtol=precision, atol=precision
+    )
+    alone = Head(chain, inputs, "int64", False, kind)(t, 0.5, x, b)
+    assert len(alone) == 2
+    np.testing.assert_array_equal(alone[1].get(), gradient.get())
+
+
+def test_a_loss_that_is_scaled(cupy_backend):
+    """The gradient of the loss is a number of the host, which an action computes at each step."""
+    model, shape = model_of("mlp")
+    optimizer = momentum(model.parameters())
+
+    def step(x, t):
+        loss = F.softmax_cross_entropy(model(x), t)
+        optimizer.zero_grad()
+        (3.0 * loss).backward()
+        optimizer.step()
+        return loss
+
+    pairs = list(batches(cupy_backend, shape))
+    fast = Compiled(step, executor=executed_by(CuPyExecutor))
+    losses = [float(fast(x, t)) for x, t in pairs]
+    assert len(fast.replays) == 1
+    model, _ = model_of("mlp")
+    optimizer = momentum(model.parameters())
+    np.testing.assert_allclose(losses, [float(step(x, t)) for x, t in pairs], rtol=CLOSE)
