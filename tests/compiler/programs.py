@@ -125,18 +125,26 @@ SHAPES = ((), (3,), (1, 3), (4, 1), (4, 3))
 
 
 @st.composite
-def builders(draw, steps=25):
-    """A Builder with a drawn program of elementwise operations, products, views and sums."""
+def builders(draw, steps=25, elementwise=False):
+    """A Builder with a drawn program of elementwise operations, products, views and sums.
+
+    With elementwise=True, all arrays have one shape, and results of sums come in between: long chains
+    with many operands and results.
+    """
     builder = Builder()
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     values = []
     for kind in ("argument", "state", "state", "state", "constant"):
-        shape = (4, 3) if kind == "state" else draw(st.sampled_from(SHAPES))
+        fixed = elementwise or kind == "state"
+        shape = (4, 3) if fixed else draw(st.sampled_from(SHAPES))
         x = rng.standard_normal(shape).astype("f")
         values.append(builder.input(kind, np.where(np.abs(x) < 0.2, np.float32(-0.0), x)))
     host = builder.input("host", 0.25)
     for _ in range(draw(st.integers(1, steps))):
-        values.append(_drawn_operation(draw, builder, values, host))
+        if elementwise:
+            values.append(_drawn_elementwise(draw, builder, values))
+        else:
+            values.append(_drawn_operation(draw, builder, values, host))
     builder.program.outputs = draw(st.lists(st.sampled_from(values), min_size=1, max_size=3))
     for i, state in enumerate(builder.program.states):
         fitting = [x for x in values if x.shape == state.shape and x.dtype == state.dtype]
@@ -175,6 +183,18 @@ def _drawn_operation(draw, builder, values, host):
             turned = builder.apply("matrix_transpose", np.matrix_transpose, x)
             args = ("matmul", operator.matmul, x, turned)
     return builder.apply(*args)
+
+
+def _drawn_elementwise(draw, builder, values):
+    x = draw(st.sampled_from(values))
+    kind = draw(st.sampled_from(("unary", "binary", "binary", "sum")))
+    if kind == "unary":
+        name = draw(st.sampled_from(sorted(UNARY)))
+        return builder.apply(name, UNARY[name], x)
+    if kind == "binary":
+        name = draw(st.sampled_from(sorted(BINARY)))
+        return builder.apply(name, BINARY[name], x, draw(st.sampled_from(values)))
+    return builder.apply("cumulative_sum", np.cumsum, x, axis=0)  # no step of a chain
 
 
 def compatible(x, y):

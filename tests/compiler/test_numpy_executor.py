@@ -57,6 +57,15 @@ def test_a_drawn_program_has_the_bits_of_eager_code(builder):
         run_and_compare(builder.program, *arrays, steps=2)
 
 
+@given(builder=builders(steps=40, elementwise=True))
+@settings(deadline=None, max_examples=300)
+def test_long_chains_have_the_bits_of_eager_code(builder):
+    """Registers take over the memory of operands, and results that of registers."""
+    with np.errstate(all="ignore"):
+        arrays = [builder.given(kind) for kind in ("argument", "state", "host")]
+        run_and_compare(builder.program, *arrays, steps=2)
+
+
 # --- memory -----------------------------------------------------------------------------------------
 
 
@@ -337,3 +346,44 @@ def test_the_source_names_parameters_and_shapes():
     assert "# matmul (32, 784), (784, 80) -> (32, 80)" in source
     assert "weight" in source
     assert source.count("\n") < 80
+
+
+def test_names_that_are_no_names_of_python():
+    builder = Builder()
+    x = builder.input("argument", numbers(4, 3))
+    x.name = "class"
+    states = [builder.input("state", numbers(4, 3)) for _ in range(4)]
+    for state, name in zip(states, ["model.0", "np", "é.²", "output_1"], strict=True):
+        state.name = name
+    builder.program.updates = {
+        i: builder.apply("add", operator.add, state, x) for i, state in enumerate(states)
+    }
+    builder.program.outputs = [*builder.program.updates.values()]
+    run_and_compare(builder.program, [numbers(4, 3)], builder.given("state"))
+
+
+def test_states_that_are_exchanged_or_replaced():
+    builder = Builder()
+    x = builder.input("argument", numbers(4, 4))
+    p, q, r, s = [builder.input("state", k * numbers(4, 4)) for k in (1, 2, 3, 4)]
+    turned = builder.apply("matrix_transpose", np.matrix_transpose, r)
+    full = builder.apply("full", np.full, (4, 4), 2.0, dtype=np.dtype("f"))
+    builder.program.updates = {0: q, 1: p, 2: turned, 3: x}
+    builder.program.outputs = [p, s, full, builder.apply("tanh", np.tanh, s)]
+    run_and_compare(builder.program, [numbers(4, 4)], builder.given("state"))
+
+
+def test_two_states_with_one_new_value():
+    builder = Builder()
+    p, q = [builder.input("state", k * numbers(4, 4)) for k in (1, 2)]
+    new = builder.apply("add", operator.add, p, q)
+    builder.program.updates = {0: new, 1: new}
+    run_and_compare(builder.program, [], builder.given("state"))
+
+
+@pytest.mark.parametrize("scalar", [np.float64(0.1), np.float32(0.1), np.int64(3), True, 2**40])
+def test_a_number_is_promoted_as_in_eager_code(scalar):
+    for x in (numbers(3, 4), numbers(3, 4, dtype="d"), np.arange(12).reshape(3, 4)):
+        for name, function in (("multiply", operator.mul), ("add", np.add)):
+            found = compiled_alone(name, function, x, scalar)
+            assert_equal_bits([found], [function(x, scalar)])

@@ -1,6 +1,7 @@
 """Executors: each runs a Program in its own way. `choose` finds the fastest one that there is."""
 
 from importlib import import_module
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from xpnet.compiler.executors._base import Executor
@@ -64,19 +65,24 @@ def choose(program: Program, library: str, forced: str | None = None) -> Executo
         raise ArgumentError(f'The executor is "c" or "numpy", but got {forced!r}.')
     if forced == "numpy":
         return _made(NUMPY, program, origin)
-    found = load.wait() if forced == "c" else load.find()
+    if forced == "c":
+        return _made(C, program, origin, load.wait())
+    return _fastest_for_numpy(program, load)
+
+
+def _fastest_for_numpy(program: Program, load: ModuleType) -> Executor:
+    """C; NumPy where C cannot run the program, where there is no library, and until it is compiled."""
+    found = load.find()
     if found is None:
         made = _made(NUMPY, program, f"C library: {load.status()}")
         if not load.is_searching():
             return made
         waiting: Executor = import_module("xpnet.compiler.executors.c").CWhenCompiled(program, made)
         return waiting
-    reason = origin if forced == "c" else f"the fastest for NumPy's arrays ({load.status()})"
     try:
+        reason = f"the fastest for NumPy's arrays ({load.status()})"
         return _made(C, program, reason, found)
     except CompileError as error:
-        if forced == "c":
-            raise
         return _made(NUMPY, program, f"C cannot run this program: {error}")
 
 

@@ -445,5 +445,5 @@ def _zeros(shadow: Array) -> Array:
 def _like(shadow: Array, numbers: Array) -> Array:
     """Numbers in one axis as an array of the shape and order of memory of another one."""
     axes = sorted(range(shadow.ndim), key=lambda i: -shadow.strides[i])
-    permuted = numbers.reshape([shadow.shape[i] for i in axes])
-    return permuted.transpose(np.argsort(axes)) if axes else permuted
+    permuted: Array = numbers.reshape([shadow.shape[i] for i in axes])
+    return permuted.transpose(sorted(range(len(axes)), key=axes.__getitem__))

@@ -160,5 +160,6 @@ def run_chain(*inputs: Array | float, chain: Chain) -> Array | tuple[Array, ...]
     registers = [*inputs, *chain.numbers]
     for step in chain.steps:
         registers.append(step.function(*[registers[i] for i in step.registers]))
-    results = tuple(registers[i] for i in chain.results)
-    return results[0] if len(results) == 1 else results
+    if len(chain.results) == 1:
+        return registers[chain.results[0]]
+    return tuple(registers[i] for i in chain.results)

@@ -46,7 +46,7 @@ def with_chains(program: Program) -> Program:
 
 def _is_elementwise(operation: Operation) -> bool:
     """Whether an operation can be a step of a chain."""
-    name = "astype" if operation.name in CONVERSIONS else operation.name
+    name = _step_name(operation)
     options = set(operation.options)
     if name == "astype":
         options -= IGNORED | {"dtype"}
@@ -58,10 +58,22 @@ def _is_elementwise(operation: Operation) -> bool:
     return any(isinstance(x, Value) and x.dtype is not None for x in operands)
 
 
+def _step_name(operation: Operation) -> str:
+    """The name of a step that does what the operation does."""
+    if operation.name in CONVERSIONS:
+        return "astype"
+    return operation.name
+
+
 def _operands(operation: Operation) -> list[Value | Number]:
-    """The arguments that are values and numbers; what else there is makes the list too short."""
-    args = operation.args[:1] if operation.name in CONVERSIONS else operation.args
-    return [x for x in args if isinstance(x, (Value, bool, int, float))]
+    """The arguments that are values and numbers; what else there is makes the list too short.
+
+    A scalar of NumPy is a Python float too, but has a dtype that takes part in promotion.
+    """
+    args = operation.args
+    if operation.name in CONVERSIONS:
+        args = args[:1]
+    return [x for x in args if isinstance(x, Value) or type(x) in (bool, int, float)]
 
 
 class _Groups:
@@ -101,6 +113,8 @@ class _Groups:
 
     def _is_between(self, first: int, second: int) -> bool:
         """Whether a third group needs the first one and is needed by the second one."""
+        if not self._ancestors[second] >> first & 1:
+            return False
         remaining = self._ancestors[second] & ~(1 << first)
         while remaining:
             lowest = remaining & -remaining
@@ -160,24 +174,16 @@ class _Groups:
 def _append_chain(rewriting: Rewriting, members: list[Operation], results: list[Value]) -> None:
     """Append a chain that computes `results`, Values of the given Program."""
     computed = {member.outputs[0] for member in members}
-    inputs: dict[Value, None] = {}
-    numbers: dict[tuple[type, str], Number] = {}
-    for member in members:
-        for x in _operands(member):
-            if isinstance(x, Value):
-                if x not in computed:
-                    inputs[x] = None
-            else:
-                numbers[type(x), repr(x)] = x
+    operands = [x for member in members for x in _operands(member)]
+    inputs = dict.fromkeys(x for x in operands if isinstance(x, Value) and x not in computed)
+    numbers = {_register_key(x): x for x in operands if not isinstance(x, Value)}
     register: dict[Any, int] = {key: n for n, key in enumerate([*inputs, *numbers])}
     steps = []
     for member in members:
-        operands = tuple(
-            register[x if isinstance(x, Value) else (type(x), repr(x))] for x in _operands(member)
-        )
-        name = "astype" if member.name in CONVERSIONS else member.name
+        registers = tuple(register[_register_key(x)] for x in _operands(member))
         dtype = member.outputs[0].dtype
-        steps.append(Step(name, operands, dtype, _function(member), member.where))
+        function = _function(member)
+        steps.append(Step(_step_name(member), registers, dtype, function, member.where))
         register[member.outputs[0]] = len(register)
     chain = Chain(
         shape=members[0].outputs[0].shape,
@@ -189,8 +195,17 @@ def _append_chain(rewriting: Rewriting, members: list[Operation], results: list[
     args = tuple(rewriting.value(x) for x in inputs)
     new = Operation("chain", run_chain, args, {"chain": chain}, where=members[-1].where)
     new.outputs = [rewriting.output(old, new, n) for n, old in enumerate(results)]
-    new.result = new.outputs[0] if len(results) == 1 else tuple(new.outputs)
+    new.result = tuple(new.outputs)
+    if len(results) == 1:
+        new.result = new.outputs[0]
     rewriting.operations.append(new)
+
+
+def _register_key(x: Value | Number) -> Any:
+    """What tells operands apart: to Python 1, 1.0 and True are equal, and so are 0.0 and -0.0."""
+    if isinstance(x, Value):
+        return x
+    return type(x), repr(x)
 
 
 def _function(operation: Operation) -> Callable[..., Any]:

@@ -34,7 +34,9 @@ def _key(tree: Any, rewriting: Rewriting) -> Any:
     """
     if isinstance(tree, Value):
         value = rewriting.value(tree)
-        return ("constant", id(value.array)) if value.source == "constant" else id(value)
+        if value.source == "constant":
+            return ("constant", id(value.array))
+        return id(value)
     if isinstance(tree, (tuple, list)):
         return (type(tree), *(_key(x, rewriting) for x in tree))
     if isinstance(tree, dict):

@@ -19,13 +19,17 @@ def without_identities(program: Program) -> Program:
     """The program without operations that change nothing, such as two transpositions in a row."""
     rewriting = Rewriting(program)
     for operation in program.operations:
-        find = IDENTITIES.get(operation.name)
-        same = None if find is None else find(operation)
+        find = IDENTITIES.get(operation.name, _nothing)
+        same = find(operation)
         if same is None or (same.shape, same.dtype) != _kind(operation):
             rewriting.copy(operation)
         else:
             rewriting.replace(operation.outputs[0], rewriting.value(same))
     return rewriting.program()
+
+
+def _nothing(_: Operation) -> None:
+    """For operations that are never an identity."""
 
 
 def _kind(operation: Operation) -> tuple[tuple[int, ...], Any]:
@@ -34,33 +38,33 @@ def _kind(operation: Operation) -> tuple[tuple[int, ...], Any]:
 
 def _first(operation: Operation) -> Value | None:
     """The first argument, if it is an array."""
-    x = operation.args[0] if operation.args else None
-    return x if isinstance(x, Value) and x.dtype is not None else None
+    for x in operation.args[:1]:
+        if isinstance(x, Value) and x.dtype is not None:
+            return x
+    return None
 
 
-def _computed_by(x: Value | None, *names: str) -> Operation | None:
-    """The operation that computes x, if it has one of these names."""
-    if x is None or x.operation is None or x.operation.name not in names:
+def _operand_of(x: Any, *names: str) -> Value | None:
+    """The first argument of the operation that computes x, if it has one of these names."""
+    if not isinstance(x, Value) or x.operation is None or x.operation.name not in names:
         return None
-    return x.operation
+    return _first(x.operation)
 
 
 def _of_reshaping(operation: Operation) -> Value | None:
     """The array that was reshaped, perhaps several times, if it had the shape of the result."""
     x = _first(operation)
     while x is not None and x.shape != operation.outputs[0].shape:
-        earlier = _computed_by(x, *RESHAPING)
-        x = None if earlier is None else _first(earlier)
+        x = _operand_of(x, *RESHAPING)
     return x
 
 
 def _of_transposition(operation: Operation) -> Value | None:
-    earlier = _computed_by(_first(operation), "matrix_transpose")
-    return None if earlier is None else _first(earlier)
+    return _operand_of(_first(operation), "matrix_transpose")
 
 
 def _of_permutation(operation: Operation) -> Value | None:
-    axes = operation.args[1] if len(operation.args) > 1 else operation.options.get("axes")
+    axes = [*operation.args[1:], operation.options.get("axes")][0]
     if axes is None or tuple(axes) != tuple(range(len(axes))):
         return None
     return _first(operation)
@@ -87,9 +91,11 @@ def _with_number(number: float, either_side: bool) -> Callable[[Operation], Valu
 
     def find(operation: Operation) -> Value | None:
         x, y = operation.args
-        if either_side and _is_number(x, number):
-            return y if isinstance(y, Value) else None
-        return _first(operation) if _is_number(y, number) else None
+        if _is_number(y, number):
+            return _first(operation)
+        if either_side and _is_number(x, number) and isinstance(y, Value):
+            return y
+        return None
 
     return find
 
@@ -106,8 +112,7 @@ def _of_comparison(operation: Operation) -> Value | None:
     x, y = operation.args
     if not isinstance(y, (int, float)) or y != 0:
         return None
-    earlier = _computed_by(x, "astype", "asarray") if isinstance(x, Value) else None
-    return None if earlier is None else _first(earlier)
+    return _operand_of(x, "astype", "asarray")
 
 
 IDENTITIES: dict[str, Callable[[Operation], Value | None]] = {

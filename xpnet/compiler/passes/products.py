@@ -37,7 +37,9 @@ def with_product_updates(program: Program) -> Program:
         """The operation of that name whose only use is x, if x has one reader."""
         if not isinstance(x, Value) or x.operation is None or x.operation.name != name:
             return None
-        return x.operation if len(used_in[x]) == 1 and x not in kept else None
+        if len(used_in[x]) > 1 or x in kept:
+            return None
+        return x.operation
 
     for operation in program.operations:
         if operation.name not in ("add", "subtract") or operation.options:
@@ -55,7 +57,7 @@ def with_product_updates(program: Program) -> Program:
             rewriting.copy(operation)
             continue
         args = tuple(rewriting.value(x) for x in fused[operation])
-        options = {"sign": 1 if operation.name == "add" else -1}
+        options = {"sign": {"add": 1, "subtract": -1}[operation.name]}
         rewriting.append("product_update", product_update, args, options, operation)
     return rewriting.program()
 
@@ -103,13 +105,16 @@ def _is_factor(x: Any) -> bool:
     """Whether x is one number that takes the dtype of an array."""
     if isinstance(x, Value):
         return x.dtype is None
-    return isinstance(x, (int, float)) and not isinstance(x, bool)
+    return type(x) in (int, float)  # a scalar of NumPy has a dtype that takes part in promotion
 
 
 def product_update(
     c: Array, beta: float | None, alpha: float, a: Array, b: Array, sign: int
 ) -> Array:
     """beta * c + sign * alpha * (a @ b), by the library's operations."""
-    kept = c if beta is None else beta * c
+    if beta is not None:
+        c = beta * c
     added = alpha * (a @ b)
-    return kept + added if sign == 1 else kept - added
+    if sign == 1:
+        return c + added
+    return c - added
