@@ -259,7 +259,7 @@ class CExecutor(Executor):
             self._slots[self._slot["output", i]] = array.ctypes.data
         if failed:
             raise self._error(segment)
-        return [[x[i] for x in results] for i in range(steps)]
+        return [[x[i, ...] for x in results] for i in range(steps)]
 
     def _move(self, kind: str, index: int, stacked: Array) -> None:
         """Let a slot move along the first axis of an array from step to step."""
