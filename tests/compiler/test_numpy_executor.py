@@ -387,3 +387,22 @@ def test_a_number_is_promoted_as_in_eager_code(scalar):
         for name, function in (("multiply", operator.mul), ("add", np.add)):
             found = compiled_alone(name, function, x, scalar)
             assert_equal_bits([found], [function(x, scalar)])
+
+
+def test_a_large_array_that_is_only_read_stays_where_it_is():
+    """A data set: a second copy of it would be a waste."""
+    builder = Builder()
+    whole = np.zeros(5 * 2**20 + 1, "f")[1:].reshape(-1, 5)
+    data = builder.input("state", whole)
+    p = builder.input("state", numbers(5))
+    i = builder.input("argument", np.array([3, 1]))
+    rows = builder.apply("getitem", operator.getitem, data, i)
+    builder.program.updates = {1: builder.apply("add", operator.add, p, 1.0)}
+    builder.program.outputs = [rows]
+    executor = NumPyExecutor(cleaned(builder.program, "numpy"))
+    bound = executor.bind([whole, np.zeros(6, "f")[1:]])
+    assert bound[0] is whole
+    assert bound[1].ctypes.data % 64 == 0
+    whole[3] = 7.0  # its owner may still change it
+    (found,) = executor.run([np.array([3, 1])], [])
+    np.testing.assert_array_equal(found, [[7.0] * 5, [0.0] * 5])

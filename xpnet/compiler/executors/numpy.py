@@ -27,6 +27,8 @@ from xpnet.errors import StateError
 
 __all__ = ["NumPyExecutor"]
 
+LARGE = 1 << 24  # bytes of a state that is not moved to aligned memory only to be read
+
 _numbers = count(1)  # of the generated sources of this process
 
 
@@ -106,15 +108,19 @@ class NumPyExecutor(Executor):
     # --- memory -----------------------------------------------------------------------------------
 
     def _moved(self, states: Sequence[Array]) -> list[Array]:
-        """The states, each family one behind the other, on multiples of 64 bytes."""
+        """The states, each family one behind the other, on multiples of 64 bytes.
+
+        Large arrays that the program only reads, such as a data set, stay where they are.
+        """
         given = dict(zip(self.program.states, states, strict=True))
-        if all(_is_placed(given, group) for group in self.memory.state_groups()):
+        groups = [x for x in self.memory.state_groups() if not self._stays(x, given)]
+        if all(_is_placed(given, group) for group in groups):
             return list(states)
-        sizes = [sum(given[x].nbytes for x in group) for group in self.memory.state_groups()]
+        sizes = [sum(given[x].nbytes for x in group) for group in groups]
         memory = aligned(sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes))
         start = 0
         moved: dict[Value, Array] = {}
-        for group, size in zip(self.memory.state_groups(), sizes, strict=True):
+        for group, size in zip(groups, sizes, strict=True):
             at = start
             for x in group:
                 old = given[x]
@@ -123,7 +129,13 @@ class NumPyExecutor(Executor):
                 moved[x] = new
                 at += old.nbytes
             start += -(-size // ALIGNMENT) * ALIGNMENT
-        return [moved[x] for x in self.program.states]
+        return [moved.get(x, given[x]) for x in self.program.states]
+
+    def _stays(self, group: list[Value], given: dict[Value, Array]) -> bool:
+        first = group[0]
+        if len(group) > 1 or first.index in self.program.updates:
+            return False
+        return given[first].nbytes > LARGE and given[first].flags.c_contiguous
 
     def _compiled(self) -> Callable[..., list[Array]]:
         """The function of the source, with all names bound."""
