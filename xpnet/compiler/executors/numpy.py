@@ -13,6 +13,7 @@ import linecache
 import threading
 from collections.abc import Callable, Sequence
 from itertools import count
+from operator import is_
 from typing import Any, ClassVar
 
 import numpy as np
@@ -66,6 +67,7 @@ class NumPyExecutor(Executor):
             self.source.splitlines(keepends=True),
             self._file,
         )
+        self._code = compile(self.source, self._file, "exec")
         self._step: Callable[..., list[Array]] | None = None
         self._lock = threading.Lock()  # two runs at once would write into the same arena
 
@@ -79,21 +81,26 @@ class NumPyExecutor(Executor):
                     f"{given.dtype}."
                 )
         with self._lock:
-            if self._step is not None:
-                for own, given in zip(self.states, states, strict=True):
-                    if own is not given:
-                        np.copyto(own, given)
+            same = len(self.states) == len(states) and all(map(is_, self.states, states))
+            if self._step is not None and same:
                 return self.states
+            # The arrays that were replaced may be somebody's now: nothing is written into them.
             self.states = self._moved(states)
             self._step = self._compiled()
             return self.states
 
     def run(self, arguments: Sequence[Array], hosts: Sequence[Array | float]) -> list[Array]:
         with self._lock:
-            if self._step is None:
-                self.states = self._moved([])
-                self._step = self._compiled()
-            return self._step(*arguments, *hosts)
+            return self._ready()(*arguments, *hosts)
+
+    def run_steps(
+        self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
+    ) -> list[list[Array]]:
+        with self._lock:
+            step = self._ready()
+            if not arguments:
+                return [step(*numbers) for numbers in hosts]
+            return [step(*row, *numbers) for *row, numbers in zip(*arguments, hosts, strict=True)]
 
     def calls(self) -> list[Operation]:
         return self._calls
@@ -104,6 +111,13 @@ class NumPyExecutor(Executor):
             f"executor: numpy, {len(self.source.splitlines())} lines of generated source",
             f"arena: {memory.arena_size} bytes (largest live set: {memory.live_size})",
         ]
+
+    def _ready(self) -> Callable[..., list[Array]]:
+        """The function that runs one step; a program without state need not be bound."""
+        if self._step is None:
+            self.states = self._moved([])
+            self._step = self._compiled()
+        return self._step
 
     # --- memory -----------------------------------------------------------------------------------
 
@@ -117,7 +131,8 @@ class NumPyExecutor(Executor):
         if all(_is_placed(given, group) for group in groups):
             return list(states)
         sizes = [sum(given[x].nbytes for x in group) for group in groups]
-        memory = aligned(sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes))
+        whole = aligned(sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes))
+        memory = whole.view(_StateMemory)
         start = 0
         moved: dict[Value, Array] = {}
         for group, size in zip(groups, sizes, strict=True):
@@ -125,6 +140,7 @@ class NumPyExecutor(Executor):
             for x in group:
                 old = given[x]
                 new = memory[at : at + old.nbytes].view(old.dtype).reshape(old.shape)
+                new = new.view(np.ndarray)
                 np.copyto(new, old)
                 moved[x] = new
                 at += old.nbytes
@@ -132,19 +148,26 @@ class NumPyExecutor(Executor):
         return [moved.get(x, given[x]) for x in self.program.states]
 
     def _stays(self, group: list[Value], given: dict[Value, Array]) -> bool:
+        """Whether a state stays where it is, wherever that is."""
         first = group[0]
-        if len(group) > 1 or first.index in self.program.updates:
+        x = given[first]
+        if len(group) > 1 or not x.flags.c_contiguous:
             return False
-        return given[first].nbytes > LARGE and given[first].flags.c_contiguous
+        if isinstance(x.base, _StateMemory):  # another plan has put it there, perhaps in a family
+            return True
+        return x.nbytes > LARGE and first.index not in self.program.updates
 
     def _compiled(self) -> Callable[..., list[Array]]:
         """The function of the source, with all names bound."""
         arrays = _Arrays(self.memory, self.states)
         namespace = {name: arrays.found(bound) for name, bound in self._bound.items()}
-        code = compile(self.source, self._file, "exec")
-        exec(code, namespace)  # noqa: S102 - source that this class has written
+        exec(self._code, namespace)  # noqa: S102 - source that this class has written
         step: Callable[..., list[Array]] = namespace["step"]
         return step
+
+
+class _StateMemory(np.ndarray[Any, Any]):
+    """Memory that an executor has made for states: the base of their arrays."""
 
 
 def _is_placed(given: dict[Value, Array], group: list[Value]) -> bool:
