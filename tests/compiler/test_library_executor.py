@@ -23,6 +23,7 @@ from xpnet.compiler.compiled import Compiled, recorded_call
 from xpnet.compiler.executors.library import LibraryExecutor
 from xpnet.compiler.executors.straight_line import straight_line
 from xpnet.compiler.record import Operation, Program, Value
+from xpnet.training import Trainer
 
 
 def momentum(parameters):
@@ -82,6 +83,37 @@ def test_old_arrays_keep_their_numbers(backend):
     for p, x, expected in zip(model.parameters(), held, numbers, strict=True):
         np.testing.assert_array_equal(to_numpy(x), expected)
         assert not np.array_equal(to_numpy(p.data), expected)
+
+
+OPTIONS = {
+    "plain": {},
+    "clipped and averaged": {"clip": 1.0, "average": 0.9},
+    "accumulated": {"accumulate": 2},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_the_trainer_compiles_on_every_library(backend, options):
+    """With the executor that is chosen for the library; the last batch of an epoch is shorter."""
+    if backend.name.startswith("jax") and options:
+        pytest.skip("JAX compiles each function for each shape; this is shown without options")
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((110, 20)).astype("float32"), rng.integers(0, 10, 110)
+    found = []
+    for compiles in (False, True):
+        model = xpnet.Sequential(
+            xpnet.Affine(20, 16, rng=0), xpnet.ReLU(), xpnet.Dropout(0.3, rng=1),
+            xpnet.Affine(16, 10, rng=2),
+        )  # fmt: skip
+        trainer = Trainer(
+            model, F.softmax_cross_entropy, xpnet.Adam(model.parameters()), rng=0,
+            compile=compiles, **options,
+        )  # fmt: skip
+        trainer.fit(data, epochs=2, batch_size=20)
+        found.append([to_numpy(p.data) for p in model.parameters()])
+    in_order = not backend.name.startswith(("jax", "cupy", "numpy"))
+    for x, y in zip(*found, strict=True):
+        np.testing.assert_allclose(x, y, rtol=0 if in_order else 1e-4, atol=0 if in_order else 1e-6)
 
 
 # --- the source ------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from tests.compiler.replayed import (
 from xpnet.backend import to_numpy
 from xpnet.compiler.compiled import Compiled
 from xpnet.compiler.executors.torch import TorchExecutor
+from xpnet.compiler.executors.torch_graph import Captured
 from xpnet.compiler.record import Operation, Program, Value
 
 torch = pytest.importorskip("torch", reason="the library of this executor")
@@ -267,3 +268,88 @@ def test_a_result_whose_view_is_returned_is_not_written_over():
     found = executor.run([array([1.0, 2.0, 3.0])], [])
     np.testing.assert_array_equal(found[0], [2.0, 4.0, 6.0])
     np.testing.assert_array_equal(found[1], [3.0, 6.0, 9.0])
+
+
+# --- CUDA graphs -----------------------------------------------------------------------------------
+
+
+class PretendedGraph:
+    """A graph on the CPU: capturing changes nothing, and a replay writes to the captured outputs."""
+
+    def __init__(self, states):
+        self.states = states
+
+    def capture(self, work):
+        before = [x.clone() for x in self.states]
+        self.work = work
+        self.outputs = work()
+        for x, old in zip(self.states, before, strict=True):
+            x.copy_(old)
+        for x in self.outputs:
+            x.fill_(float("nan"))
+        return self.outputs
+
+    def replay(self):
+        for own, x in zip(self.outputs, self.work(), strict=True):
+            own.copy_(x)
+
+
+def test_a_captured_step(torch_backend):
+    """Batches, numbers of the host and the state are what they are in a step that is not captured."""
+    results = []
+    for captures in (False, True):
+        model, shape = model_of("normalized")
+        optimizer = momentum(model.parameters())
+        step = Compiled(stepping(model, optimizer), executor=executed_by(TorchExecutor))
+        pairs = list(batches(torch_backend, shape))
+        for x, t in pairs[:4]:
+            step(x, t)
+        executor = step.replays[0].executor
+        if captures:
+            states = executor.states
+            executor._captured = Captured(
+                executor._step, states, executor._updated, PretendedGraph(states)
+            )
+        losses = []
+        for i, (x, t) in enumerate(pairs[4:]):
+            optimizer.lr = 0.1 / (1 + i)
+            losses.append(step(x, t).data)
+        assert len(step.replays) == 1
+        results.append([to_numpy(x) for x in (*losses, *executor.states)])
+        assert ("the step is one CUDA graph" in executor.describe()) == captures
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_state_that_is_replaced_is_captured_anew():
+    """A graph has the addresses of the state: `bind` forgets it."""
+    b = Builder()
+    (s,) = b.states
+    (x,) = b.arguments
+    executor = b.executor([], {0: b.add("add", xp.add, s, x)})
+    states = executor.bind([array([0.0, 0.0, 0.0])])
+    executor._captured = Captured(executor._step, states, [0], PretendedGraph(states))
+    ones = array([1.0, 1.0, 1.0])
+    executor.run([ones], [])
+    np.testing.assert_array_equal(states[0], [1.0, 1.0, 1.0])
+    executor.bind([array([5.0, 5.0, 5.0])])
+    executor.run([ones], [])
+    np.testing.assert_array_equal(executor.states[0], [6.0, 6.0, 6.0])
+
+
+def test_nothing_is_captured_on_a_cpu():
+    b = Builder()
+    (s,) = b.states
+    (x,) = b.arguments
+    executor = b.executor([], {0: b.add("add", xp.add, s, x)})
+    executor.bind([array([0.0, 0.0, 0.0])])
+    for _ in range(3):
+        executor.run([array([1.0, 1.0, 1.0])], [])
+    assert executor._captured is None
+    np.testing.assert_array_equal(executor.states[0], [3.0, 3.0, 3.0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for PyTorch here")
+def test_a_graph_on_a_gpu():
+    with xpnet.using("torch:cuda") as backend:
+        assert_agrees(backend, TorchExecutor, "mlp", momentum, rtol=1e-5)

@@ -22,7 +22,7 @@ import pytest
 
 from tests.host_cuda.steps import CUDA, pip, published
 
-TESTS = ["tests/kernels"]
+TESTS = ["tests/kernels", "tests/compiler/test_cupy_executor.py"]
 GRAPHICS = "-arch=compute_90"  # a Hopper GPU
 Source = tuple[str, tuple[str, ...]]
 

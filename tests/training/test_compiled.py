@@ -13,7 +13,9 @@ from xpnet.training import Callback, ProgressBar, Trainer
 
 
 @pytest.fixture(autouse=True)
-def _on_numpy():
+def _on_numpy(monkeypatch):
+    """The executor whose results are those of eager steps bit for bit."""
+    monkeypatch.setenv("XPNET_EXECUTOR", "numpy")
     with xpnet.using("numpy"):
         yield
 

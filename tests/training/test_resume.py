@@ -143,11 +143,11 @@ def test_ctrl_c_within_an_evaluation_loses_no_step(whole, tmp_path, monkeypatch)
     """In the second epoch: all its steps are done, and the resumed training does its test."""
     measure, calls = evaluation.measure, []
 
-    def pressed(*args):
+    def pressed(*args, **options):
         calls.append(0)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return measure(*args)
+        return measure(*args, **options)
 
     monkeypatch.setattr(evaluation, "measure", pressed)
     trainer = resumable.make(tmp_path, every_steps=None)

@@ -249,8 +249,10 @@ class _Call:
     def changes(self) -> dict[tuple[int, Any], str]:
         """What the step has changed outside of actions, apart from arrays."""
         found = {}
+        tuples = {place.id for place, _ in self.tuples}  # of recording arrays, in that snapshot
         for entry, _, now in self.before.changed_since(self.snapshot):
-            found[entry.place.id] = now
+            if entry.place.id not in tuples:
+                found[entry.place.id] = now
         for entry, _, now in self.before.changed_since(self.start):
             if entry.place.id not in self.written:
                 found[entry.place.id] = now

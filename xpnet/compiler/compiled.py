@@ -25,6 +25,7 @@ from xpnet.compiler.guard import difference
 from xpnet.compiler.plan import Plan
 from xpnet.compiler.record import Program, leaves, replaced
 from xpnet.compiler.recording import unwrapped
+from xpnet.compiler.rehearsal import Before
 from xpnet.compiler.replay import Mismatch, Replay, context
 from xpnet.compiler.state import SCALARS, Survey, is_array, survey
 from xpnet.errors import CompileError, ShapeError
@@ -32,6 +33,7 @@ from xpnet.errors import CompileError, ShapeError
 __all__ = ["Compiled", "Recording", "compile", "recorded_call"]
 
 
+REHEARSALS = 5  # recordings of one call: more than three if the first ones create something
 MOST_KEYS = 256
 
 
@@ -60,6 +62,9 @@ class Compiled:
         Whether the gradients of parameters are kept after a step that has used them itself.
     executor : function from Program to Executor, optional
         What runs a plan. By default it is chosen by the library.
+    rehearse : bool
+        Whether a call is recorded and undone three times, and then made by the plan, so that all calls
+        are: see `xpnet.compiler.rehearsal`. By default the first three calls run as they are.
 
     Attributes
     ----------
@@ -79,10 +84,12 @@ class Compiled:
         fallback: bool = False,
         keep_grad: bool = False,
         executor: Callable[[Program], Executor] | None = None,
+        rehearse: bool = False,
     ) -> None:
         self.function = function
         self.fallback = fallback
         self.keep_grad = keep_grad
+        self.rehearse = rehearse
         self.reason: str | None = None
         self.replays: list[Replay] = []
         self._executor = executor
@@ -148,6 +155,31 @@ class Compiled:
     def _record(self, args: Any, options: Any, done: Any) -> Any:
         """A call that runs as it is and is recorded; after three of a kind there is a plan."""
         with record_lock:
+            if self.rehearse:
+                return self._rehearsed(args, options, done)
+            result, _ = self._recorded(args, options, done)
+            return result
+
+    def _rehearsed(self, args: Any, options: Any, done: Any) -> Any:
+        """A call that is recorded as often as a plan needs it, and then made by the plan."""
+        before = Before(survey(*roots_of(self.function, args, options), varying=self._varying))
+        plans = len(self.replays)
+        for _ in range(REHEARSALS):
+            result, recording = self._recorded(args, options, done)
+            done = recording.recorder.returned
+            recording.recorder.returned = []
+            if self.reason is not None or not before.can_undo(recording):
+                return result
+            before.restore()
+            if len(self.replays) > plans:
+                break
+        if len(self.replays) > plans and self.replays[-1].ready(args, options):
+            return self.replays[-1].run(args, options, done)
+        return self._recorded(args, options, done)[0]
+
+    def _recorded(self, args: Any, options: Any, done: Any) -> tuple[Any, Recording]:
+        """The result of a call that runs as it is, and its recording."""
+        with record_lock:
             recording = recorded_call(self.function, args, options, done, self._varying)
             self._varying |= recording.varying
             result = recording.result
@@ -163,7 +195,7 @@ class Compiled:
             self._changed.update(recording.changes)
         if problem is not None:
             self._give_up(problem)
-        return result
+        return result, recording
 
     def _new_key(self, signature: Any) -> _Key:
         """The entry for a new kind of call; the oldest ones for which there is no plan are forgotten."""

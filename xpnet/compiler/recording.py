@@ -472,9 +472,9 @@ class RecordedLibrary(Library):
 
     def scatter_add(self, x: Array, indices: Array, values: Array) -> Array:
         args = (x, indices, values)
-        if not (self.mutable and isinstance(x, RecordedArray)):
-            return called("scatter_add", self._scattered, args, {})
-        self.inner.scatter_add(*map(unwrapped, args))
+        found = self.inner.scatter_add(*map(unwrapped, args))
+        if found is not unwrapped(x):
+            return recorded("scatter_add", self._scattered, args, {}, found)
         return x.recorder.changed_in_place(x, "scatter_add", self._scattered, args)
 
     def _scattered(self, x: Array, indices: Array, values: Array) -> Array:
@@ -487,10 +487,10 @@ def recorded_type(xp: Namespace, kind: type) -> type[RecordedArray]:
     """The class of the recording arrays for one class of arrays, with their namespace."""
     name = xp.__name__.removeprefix("array_api_compat.")
     members = {"__slots__": (), "namespace": recording_namespace(xp), "__module__": __name__}
-    recorded = type(f"RecordedArray[{name}]", (RecordedArray,), members)
+    made = type(f"RecordedArray[{name}]", (RecordedArray,), members)
     if kind is not np.generic:  # `as_array` makes arrays of NumPy's scalars
-        array_types.add(recorded)
-    return recorded
+        array_types.add(made)
+    return made
 
 
 @cache
@@ -530,6 +530,17 @@ def called(
 ) -> Any:
     """function(*args, **options) on the library's arrays, as an operation of the active record."""
     result = function(*replaced(args, unwrapped), **replaced(options, unwrapped))
+    return recorded(name, function, args, options, result)
+
+
+def recorded(
+    name: str,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+    result: Any,
+) -> Any:
+    """The result of a call as recording arrays, and the call in the active record."""
     active = _each_step.recorder.get()
     if not isinstance(active, Recorder):  # the recording is over, or another thread's
         return result
@@ -578,6 +589,7 @@ class Recorder:
         self.recipes: list[tuple[Any, ...]] = []
         self.actions: list[Callable[[], Any]] = []
         self.results: list[Any] = []
+        self.returned: list[Any] = []  # what the actions returned, as they are
         self.failures: list[Failure] = []
         self.foreign: list[Value] = []
         self.libraries: dict[Value, str] = {}
@@ -747,6 +759,7 @@ class Recorder:
             result = self._done[number]
         else:
             result = self._ran(action)
+        self.returned.append(result)
         wrapped = self._with_hosts(result, number, ())
         self.results.append(replaced(wrapped, _value_or_self))
         return wrapped

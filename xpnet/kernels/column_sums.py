@@ -18,7 +18,7 @@ def column_sums(x: Array) -> Array:
     columns = x.shape[-1]
     rows = x.size // columns if columns else 0
     y = cupy().ndarray((columns,), x.dtype)
-    grid, block, tile = _geometry(rows, columns)
+    grid, block, tile = geometry(rows, columns)
     if not x.flags.c_contiguous:
         x = cupy().ascontiguousarray(x)
     _kernel.of(x.dtype)(grid, block, (x, y, rows, columns, tile))
@@ -26,7 +26,7 @@ def column_sums(x: Array) -> Array:
 
 
 @lru_cache(maxsize=256)
-def _geometry(rows: int, columns: int) -> tuple[tuple[int], tuple[int], int]:
+def geometry(rows: int, columns: int) -> tuple[tuple[int], tuple[int], int]:
     """How many blocks there are, how many threads in each, and how many columns per block."""
     tile = min(max(columns, 1), TILE)
     warps = -(-max(rows, 1) * tile // 32)  # a GPU runs threads in warps of 32

@@ -23,7 +23,7 @@ from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff.tape import recording
 from xpnet.autodiff.variable import Variable, data_of
-from xpnet.compiler import Compiled, compile
+from xpnet.compiler import Compiled
 from xpnet.compiler.c import load
 from xpnet.compiler.executors import KINDS
 from xpnet.compiler.plan import NAMES
@@ -192,7 +192,7 @@ class CompiledParts:
         self._move = self._compiled(parts.move, keep_grad=self._keeps)
 
     def _compiled(self, function: Callable[..., Any], keep_grad: bool) -> Compiled:
-        return compile(function, fallback=True, keep_grad=keep_grad)
+        return Compiled(function, fallback=True, keep_grad=keep_grad, rehearse=True)
 
     def used(self) -> list[Compiled]:
         """The parts that were called."""
@@ -264,7 +264,7 @@ class CompiledMeasure:
 
     def __init__(self, learner: "Learner", meter: "Meter") -> None:
         self._recorded = _Measure(learner.model, learner.loss, meter)
-        self._compiled = compile(self._recorded.batch, fallback=True)
+        self._compiled = Compiled(self._recorded.batch, fallback=True, rehearse=True)
 
     def is_of(self, learner: "Learner") -> bool:
         """Whether this is still the model and the loss of the learner."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff.variable import data_of
-from xpnet.compiler import compile
+from xpnet.compiler import Compiled
 from xpnet.data.loader import DataLoader
 from xpnet.training._compiled import Parts, is_watched, means_of
 from xpnet.training.batches import Arrays, Loader
@@ -52,7 +52,7 @@ class Resident:
         self._parts = Parts(learner)
         self._keeps = learner.keeps_gradients
         recorded = _OnRows(self._parts, loader.resident_data, meter)
-        self.compiled = compile(recorded.step, fallback=True, keep_grad=self._keeps)
+        self.compiled = Compiled(recorded.step, fallback=True, keep_grad=self._keeps, rehearse=True)
 
     def suits(self, learner: "Learner") -> bool:
         """Whether the next step of the learner can be one of these."""
@@ -78,7 +78,7 @@ class _OnRows:
 
     def __init__(self, parts: Parts, data: Any, meter: "Meter") -> None:
         self.parts = parts
-        self.x, self.t = data
+        self.x, self.t = tree.map(_read_only, data)
         self.means = meter.means
         self.returns_outputs = bool(meter.accumulators)
 
@@ -90,3 +90,12 @@ class _OnRows:
         if self.returns_outputs:
             return means, tree.map(data_of, y), t
         return means, None, None
+
+
+def _read_only(x: Array) -> Array:
+    """A view that cannot be written to, where the library has such: a rehearsal need not copy it."""
+    if not hasattr(x, "flags") or not hasattr(x.flags, "writeable"):
+        return x
+    view = x[...]
+    view.flags.writeable = False
+    return view

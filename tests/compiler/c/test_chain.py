@@ -265,9 +265,9 @@ def operands(draw, shape, kind):
     """An array of small integers that broadcasts to a shape, with whatever strides."""
     axes = [1 if draw(st.booleans()) else n for n in shape]
     axes = axes[draw(st.integers(0, len(axes))) :] if draw(st.booleans()) else axes
-    spread = [draw(st.integers(1, 2)) for _ in axes]
+    spread = [draw(st.sampled_from([1, 2, -1, -2])) for _ in axes]
     order = draw(st.permutations(range(len(axes))))
-    whole = [n * s for n, s in zip(axes, spread, strict=True)]
+    whole = [n * abs(s) for n, s in zip(axes, spread, strict=True)]
     seed = draw(st.integers(0, 100))
     low = 0 if kind in ("bool", "uint8") else -4
     values = np.random.default_rng(seed).integers(low, 5, [whole[i] for i in order])
@@ -378,6 +378,27 @@ def test_an_input_is_read_after_its_array_got_a_result(chain_library, suffix, dt
     chains.Chain(chain_library, suffix, x.shape, [x], [1.0], steps, [(2, x), (3, other)]).run()
     np.testing.assert_array_equal(x, before + 1)
     np.testing.assert_array_equal(other, (before + 1) * before)
+
+
+@pytest.mark.parametrize("size", [5, 3000])
+def test_two_arrays_are_exchanged(chain_library, suffix, dtype, size):
+    x = np.arange(size, dtype=dtype)
+    y = -np.arange(size, dtype=dtype)
+    before = x.copy()
+    chains.Chain(chain_library, suffix, x.shape, [x, y], [], [], [(1, x), (0, y)]).run()
+    np.testing.assert_array_equal(x, -before)
+    np.testing.assert_array_equal(y, before)
+
+
+@pytest.mark.parametrize("size", [5, 3000])
+def test_the_old_values_of_what_is_updated_are_a_result(chain_library, suffix, dtype, size):
+    x = np.arange(size, dtype=dtype)
+    before = x.copy()
+    old = np.zeros_like(x)
+    steps = [("add", 0, 1)]
+    chains.Chain(chain_library, suffix, x.shape, [x], [1.0], steps, [(2, x), (0, old)]).run()
+    np.testing.assert_array_equal(x, before + 1)
+    np.testing.assert_array_equal(old, before)
 
 
 def test_numbers_are_read_at_each_run(chain_library, suffix, dtype):

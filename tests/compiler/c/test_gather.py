@@ -94,6 +94,24 @@ def test_bytes_over_255_are_within_one_rounding_of_a_division(gather_library):
     assert (np.abs(result.ravel() - exact) <= np.spacing(exact.astype("float32"))).all()
 
 
+@pytest.mark.parametrize("is_batch_last", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 0.1, -3.0])
+def test_infinities_nan_and_the_signs_of_zeros_are_kept(
+    gather_library, suffix, dtype, is_batch_last, scale
+):
+    special = [np.inf, -np.inf, np.nan, -0.0, 0.0, 1.0, np.finfo(dtype).smallest_subnormal]
+    table = np.array(special * 3, dtype).reshape(3, 1, 1, 7)
+    indices = np.array([2, 0])
+    shape = (1, 1, 7, 2) if is_batch_last else (2, 1, 1, 7)
+    result = np.full(shape, 99, dtype)
+    result = np.moveaxis(result, -1, 0) if is_batch_last else result
+    assert gather_rows(gather_library, suffix, table, indices, result, scale=scale) == -1
+    expected = table[indices] * dtype.type(scale)
+    np.testing.assert_array_equal(result, expected)
+    numbers = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(result)[numbers], np.signbit(expected)[numbers])
+
+
 @pytest.mark.parametrize("index", [7, 100, -8, 2**31 - 1, -(2**31)])
 @pytest.mark.parametrize("kind", ["int32", "int64"])
 def test_an_index_out_of_range_is_found_before_anything_is_written(

@@ -25,6 +25,7 @@ def test_no_function_reads_or_writes_outside_of_its_arrays():
         "LD_PRELOAD": asan,
         "ASAN_OPTIONS": "detect_leaks=0",
         "XPNET_TEST_BACKENDS": "numpy",  # other libraries do not start under the sanitizer
+        "XPNET_TEST_EXAMPLES": "20",
     }
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     command += ["-m", "not slow", str(Path(__file__).parent)]

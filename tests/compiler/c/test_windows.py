@@ -5,12 +5,17 @@ and so that there are equal maxima.
 """
 
 import ctypes
+import platform
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from tests.compiler.c import conftest
 from tests.compiler.c.windows import Windows, address, inward
 from xpnet.compiler.c.windows import window_structure
 from xpnet.errors import CompileError
@@ -23,7 +28,9 @@ SETTINGS = hypothesis.settings(
     # The fixtures are the library and two constants: no example changes them.
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
-BATCHES = st.one_of(st.integers(1, 40), st.sampled_from([64, 100, 128]))
+CPUINFO = Path("/proc/cpuinfo")
+CPU_FLAGS = CPUINFO.read_text(encoding="utf-8").split() if CPUINFO.exists() else []
+BATCHES = st.one_of(st.integers(0, 40), st.sampled_from([64, 100, 128]))
 
 
 @pytest.fixture
@@ -185,6 +192,76 @@ def test_nan_and_infinity_reach_the_outputs_that_meet_them(functions, suffix, dt
         np.testing.assert_array_equal(in_c.correlate(x, W), expected)
         np.testing.assert_array_equal(in_c.correlate(x, W, rectified=True), np.maximum(expected, 0))
         np.testing.assert_array_equal(in_c.weigh(x, gy)[0], portable.weigh(x, gy, window, 1))
+
+
+def test_two_threads_run_the_same_functions_at_once(functions, suffix, dtype):
+    window = Window((12, 12), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
+    in_c = Windows(functions, suffix, window)
+
+    def computed(seed):
+        rng = np.random.default_rng(seed)
+        x = whole(rng, (20, 16, 12, 12), dtype)
+        W = whole(rng, (24, 16, 3, 3), dtype)
+        y = in_c.correlate(x, W)
+        gy = whole(rng, y.shape, dtype)
+        return y, in_c.spread(gy, W), in_c.weigh(x, gy)[0]
+
+    seeds = range(40)
+    alone = [computed(seed) for seed in seeds]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(computed, seeds))
+    for one, other in zip(alone, together, strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def compiled_for(processor, folder):
+    """The library for an older kind of x86-64 processor."""
+    if platform.machine().lower() not in {"x86_64", "amd64"}:
+        pytest.skip("the older processors are those of x86-64")
+    files = []
+    for name in ("window", "weigh", "pool", "layout"):
+        for suffix in conftest.SUFFIXES:
+            target = str(folder / f"{name}-{suffix}.o")
+            chosen = [f"-march={processor}", f"-DREAL_BITS={suffix[1:]}"]
+            source = str(conftest.SOURCES / f"{name}.c")
+            command = [conftest.COMPILER, *conftest.flags(), *chosen, "-c", source, "-o", target]
+            subprocess.run(command, check=True)
+            files.append(target)
+    target = str(folder / "windows.so")
+    command = [conftest.COMPILER, *conftest.flags(), "-shared", *files, "-o", target, "-lm"]
+    subprocess.run(command, check=True)
+    return ctypes.CDLL(target)
+
+
+@pytest.fixture(scope="session", params=["x86-64-v2", "x86-64-v3"])
+def older(library, request, tmp_path_factory):
+    """The library for processors with 16 and 32 bytes in a vector, and half as many registers."""
+    library("window", "weigh", "pool", "layout")  # skips where there is no compiler
+    if request.param == "x86-64-v3" and "avx2" not in CPU_FLAGS:
+        pytest.skip("this processor has no AVX2")
+    return compiled_for(request.param, tmp_path_factory.mktemp("older"))
+
+
+@pytest.mark.parametrize("outputs", [1, 5, 20, 70])
+@pytest.mark.parametrize("batch", [1, 3, 11, 64])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_older_processors(older, suffix, dtype, outputs, batch, stride):
+    window = Window((8, 9), (3, 4), (stride, stride), ((1, 1), (2, 1)), (1, 1))
+    rng = np.random.default_rng(outputs)
+    x = whole(rng, (batch, 24, 8, 9), dtype)
+    W = whole(rng, (outputs, 24, 3, 4), dtype)
+    in_c = Windows(older, suffix, window)
+    y = in_c.correlate(x, W)
+    np.testing.assert_array_equal(y, portable.correlate(x, W, None, window, 1))
+    gy = whole(rng, y.shape, dtype)
+    np.testing.assert_array_equal(in_c.spread(gy, W), portable.spread(gy, W, None, window, 1))
+    np.testing.assert_array_equal(in_c.weigh(x, gy)[0], portable.weigh(x, gy, window, 1))
+    largest, index = in_c.maxima(x)
+    np.testing.assert_array_equal(largest, portable.maxima(x, window))
+    gradient = whole(rng, largest.shape, dtype)
+    gx, _ = in_c.place(gradient, index)
+    np.testing.assert_array_equal(gx, portable.place(gradient, x, largest, window))
 
 
 # --- pooling ---------------------------------------------------------------------------------------

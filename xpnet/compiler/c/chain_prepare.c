@@ -246,13 +246,22 @@ static int is_repeated(const chain_operand* o, int first, int last) {
     return 1;
 }
 
+static int is_result(const chain* c, int32_t value) {
+    for (int i = c->inputs; i < c->inputs + c->results; i++)
+        if (c->operands[i].value == value) return 1;
+    return 0;
+}
+
+// An input that is also written to a result is copied first: the result may be in the place of
+// another input.
 static void choose_access(chain* c) {
     const int last = c->dimensions - 1;
     for (int i = 0; i < c->inputs; i++) {
         chain_operand* o = &c->operands[i];
         o->fixed = is_repeated(o, 0, c->split);
         o->access = ACCESS_BUFFER;
-        if (o->type == REAL_TYPE && is_contiguous(c, o)) o->access = ACCESS_DIRECT;
+        if (o->type == REAL_TYPE && is_contiguous(c, o) && !is_result(c, i))
+            o->access = ACCESS_DIRECT;
         if (is_repeated(o, c->split, last)) o->access = ACCESS_UNIFORM;
         c->uniform[i] = o->access == ACCESS_UNIFORM;
     }
@@ -275,12 +284,6 @@ static void choose_access_of_results(chain* c) {
         o->access = direct ? ACCESS_DIRECT : ACCESS_BUFFER;
         o->fixed = 0;
     }
-}
-
-static int is_result(const chain* c, int32_t value) {
-    for (int i = c->inputs; i < c->inputs + c->results; i++)
-        if (c->operands[i].value == value) return 1;
-    return 0;
 }
 
 // Gives each value that needs one a buffer. A step's buffer is free again after the last step that

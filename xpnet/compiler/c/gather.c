@@ -31,38 +31,41 @@ typedef struct {
     real shift;
 } scaling;
 
-INLINE real scaled(real x, scaling s) { return x * s.high + (x * s.low + s.shift); }
+// Of a floating-point number, which may be infinite, and of an integer.
+INLINE real scaled(real x, scaling s) { return x * s.high + s.shift; }
+INLINE real scaled_integer(real x, scaling s) { return x * s.high + (x * s.low + s.shift); }
 
 static scaling scaling_of(const gather* g) {
     const real high = (real)g->scale;
-    return (scaling){high, (real)(g->scale - (double)high), (real)g->shift};
+    const real shift = g->shift == 0 ? (real)-0.0 : (real)g->shift;  // -0 + -0 remains -0
+    return (scaling){high, (real)(g->scale - (double)high), shift};
 }
 
-// to[i * stride] = scaled(from[i]), i < n, for numbers of type T. (Bytes become integers first:
-// there are vector instructions for that.)
-#define CONVERT(T, first)                                                                  \
-    {                                                                                      \
-        const T* p = from;                                                                 \
-        if (stride == 1) {                                                                 \
-            for (int64_t i = 0; i < n; i++) to[i] = scaled((real)(first)p[i], s);          \
-        } else {                                                                           \
-            for (int64_t i = 0; i < n; i++) to[i * stride] = scaled((real)(first)p[i], s); \
-        }                                                                                  \
-        break;                                                                             \
+// to[i * stride] = f(from[i]), i < n, for numbers of type T. (Bytes become integers first: there
+// are vector instructions for that.)
+#define CONVERT(T, first, f)                                                          \
+    {                                                                                 \
+        const T* p = from;                                                            \
+        if (stride == 1) {                                                            \
+            for (int64_t i = 0; i < n; i++) to[i] = f((real)(first)p[i], s);          \
+        } else {                                                                      \
+            for (int64_t i = 0; i < n; i++) to[i * stride] = f((real)(first)p[i], s); \
+        }                                                                             \
+        break;                                                                        \
     }
 static void convert_line(real* restrict to, int64_t stride, const void* restrict from, int32_t type,
                          int64_t n, scaling s) {
     switch (type) {
         case TYPE_FLOAT32:
-            CONVERT(float, float)
+            CONVERT(float, float, scaled)
         case TYPE_FLOAT64:
-            CONVERT(double, double)
+            CONVERT(double, double, scaled)
         case TYPE_INT32:
-            CONVERT(int32_t, int32_t)
+            CONVERT(int32_t, int32_t, scaled_integer)
         case TYPE_INT64:
-            CONVERT(int64_t, int64_t)
+            CONVERT(int64_t, int64_t, scaled_integer)
         default:
-            CONVERT(uint8_t, int32_t)
+            CONVERT(uint8_t, int32_t, scaled_integer)
     }
 }
 
@@ -89,15 +92,18 @@ static void fetch_row(const gather* g, const char* table, const void* next_indic
     if (bytes > 0) __builtin_prefetch(start + bytes - 1, 0, 2);
 }
 
-// Rows that lie in the result one after the other.
-static void gather_by_rows(const gather* g, const char* table, const void* indices,
-                           const void* next_indices, real* result) {
+// Rows that lie in the result one after the other. Each index is checked once more where it is
+// used: somebody else may have changed it meanwhile.
+static int64_t gather_by_rows(const gather* g, const char* table, const void* indices,
+                              const void* next_indices, real* result) {
     const int64_t stride_bytes = g->table_stride * TYPE_BYTES[g->table_type];
     for (int64_t i = 0; i < g->count; i++) {
         if (next_indices) fetch_row(g, table, next_indices, i);
         const int64_t row = row_number(indices, g->index_type, i, g->table_rows);
+        if (row < 0) return i;
         convert_row(g, table + row * stride_bytes, result + i * g->row_stride);
     }
+    return -1;
 }
 
 #define TILE 64  // numbers of a row that are transposed together
@@ -138,8 +144,8 @@ static void write_transposed(const gather* g, const real* tile, int64_t rows, in
 
 // The batch is the last axis: up to LANES rows, from number `first` of the batch, are transposed on
 // their way.
-static void gather_transposed(const gather* g, const char* table, const void* indices,
-                              int64_t first, real* result) {
+static int64_t gather_transposed(const gather* g, const char* table, const void* indices,
+                                 int64_t first, real* result) {
     const scaling s = scaling_of(g);
     const int64_t bytes = TYPE_BYTES[g->table_type];
     const int64_t size = g->shape[0] * g->shape[1] * g->shape[2];
@@ -150,20 +156,24 @@ static void gather_transposed(const gather* g, const char* table, const void* in
         const int64_t n = size - done < TILE ? size - done : TILE;
         for (int64_t i = 0; i < rows; i++) {
             const int64_t row = row_number(indices, g->index_type, first + i, g->table_rows);
+            if (row < 0) return first + i;
             const char* from = table + (row * g->table_stride + done) * bytes;
             convert_line(tile + i * TILE, 1, from, g->table_type, n, s);
         }
         write_transposed(g, tile, rows, n, &p, result);
     }
+    return -1;
 }
 
-static void gather_by_columns(const gather* g, const char* table, const void* indices,
-                              const void* next_indices, real* result) {
+static int64_t gather_by_columns(const gather* g, const char* table, const void* indices,
+                                 const void* next_indices, real* result) {
     for (int64_t first = 0; first < g->count; first += LANES) {
         for (int64_t i = first; next_indices && i < first + LANES && i < g->count; i++)
             fetch_row(g, table, next_indices, i);
-        gather_transposed(g, table, indices, first, result);
+        const int64_t wrong = gather_transposed(g, table, indices, first, result);
+        if (wrong >= 0) return wrong;
     }
+    return -1;
 }
 
 int64_t NAME(gather_rows)(const gather* g, const void* table, const void* indices,
@@ -171,10 +181,8 @@ int64_t NAME(gather_rows)(const gather* g, const void* table, const void* indice
     const int64_t wrong = first_wrong(indices, g->index_type, g->count, g->table_rows);
     if (wrong >= 0) return wrong;
     if (g->row_stride == 1 && g->strides[2] != 1)
-        gather_by_columns(g, table, indices, next_indices, result);
-    else
-        gather_by_rows(g, table, indices, next_indices, result);
-    return -1;
+        return gather_by_columns(g, table, indices, next_indices, result);
+    return gather_by_rows(g, table, indices, next_indices, result);
 }
 
 #if REAL_BITS == 32  // once for both sizes
@@ -185,6 +193,7 @@ int64_t take_rows(int64_t row_bytes, int64_t table_stride_bytes, int64_t table_r
     if (wrong >= 0) return wrong;
     for (int64_t i = 0; i < count; i++) {
         const int64_t row = row_number(indices, index_type, i, table_rows);
+        if (row < 0) return i;
         char* to = (char*)result + i * result_stride_bytes;
         const char* from = (const char*)table + row * table_stride_bytes;
         if (row_bytes == 8)
@@ -206,6 +215,7 @@ int64_t NAME(scatter_add)(real* table, int64_t table_rows, int64_t table_stride,
     const vreal weight = splat((real)factor);
     for (int64_t i = 0; i < count; i++) {
         const int64_t place = row_number(indices, index_type, i, table_rows);
+        if (place < 0) return i;
         real* to = table + place * table_stride;
         const real* from = rows + i * row_stride;
         int64_t j = 0;

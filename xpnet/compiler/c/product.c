@@ -165,6 +165,7 @@ static void compute_one_tile(const block* k, int64_t i, int rows, tile* t, int b
     function(t);
     ending e = end_of_tile(k, i);
     e.sums = sums;
+    e.width = width;
     e.rows = rows;
     finish(&e);
 }
@@ -254,6 +255,7 @@ static void compute_by_dots(const problem* p, const plan* q, real* scratch) {
             rows = compute_dots(&d, p->m - i);
             ending e = end_of_tile(&k, i);
             e.sums = sums;
+            e.width = d.width;
             e.rows = rows;
             finish(&e);
         }

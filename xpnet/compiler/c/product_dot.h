@@ -13,8 +13,6 @@
 #define DOTS 8
 #endif
 
-#define MIN(x, y) ((x) < (y) ? (x) : (y))
-
 // The columns of b at a time. One row of a takes 8 at most: so many rows of memory of b, if their
 // distance is a power of two, still fit into the cache together.
 #define DOT_STEP(rows) ((rows) == 1 ? 8 : DOTS / (rows))
@@ -73,7 +71,7 @@ INLINE void compute_some_dots(const int rows, const dots* d, int j) {
 }
 
 // The columns that are computed at a time, so that their memory stays in the cache for all rows.
-#define DOT_COLUMNS (MIN(16 / LANES, MAX_VECTORS) * LANES)
+#define DOT_COLUMNS (MIN(16 / LANES, WIDEST_TILE(4)) * LANES)
 
 // Up to 4 of the rows that are left; returns how many.
 static int compute_dots(const dots* d, int64_t rows_left) {

@@ -10,6 +10,7 @@
 // Then c[i, j] = x, and x is added to column_sums[j] and row_sums[i].
 typedef struct {
     real* sums;  // rows of whole vectors; overwritten
+    int width;   // from a row of sums to the next one
     int rows;
     int columns;  // the last vector may be used in part
     real beta;
@@ -48,7 +49,7 @@ INLINE void add_old_rows(const int vectors, const ending* e) {
     const vreal beta = splat(e->beta);
     vreal old[MAX_VECTORS];
     for (int i = 0; i < e->rows; i++) {
-        real* sums = e->sums + i * vectors * LANES;
+        real* sums = e->sums + i * e->width;
         load_row(vectors, last, e->c + i * e->c_row, old);
         UNROLL for (int j = 0; j < vectors; j++) {
             store(sums + j * LANES, load(sums + j * LANES) + beta * old[j]);
@@ -74,7 +75,7 @@ INLINE void finish_rows(const int vectors, const ending* e) {
     for (int i = 0; i < e->rows; i++) {
         real* c = e->c + i * e->c_row;
         const vreal row_bias = splat(e->row_bias ? e->row_bias[i] : (real)-0.0);
-        UNROLL for (int j = 0; j < vectors; j++) x[j] = load(e->sums + (i * vectors + j) * LANES);
+        UNROLL for (int j = 0; j < vectors; j++) x[j] = load(e->sums + i * e->width + j * LANES);
         UNROLL for (int j = 0; j < vectors; j++) {
             x[j] = x[j] + bias[j] + row_bias;
             x[j] = zero_unless(~(x[j] <= floor), x[j]);
@@ -100,9 +101,9 @@ INLINE void finish_rows(const int vectors, const ending* e) {
 }
 
 // One number; any strides.
-INLINE void finish_number(const ending* e, int width, int i, int j) {
+INLINE void finish_number(const ending* e, int i, int j) {
     const int64_t at = i * e->c_row + j * e->c_column;
-    real x = e->sums[i * width + j];
+    real x = e->sums[i * e->width + j];
     if (e->beta != 0) x += e->beta * e->c[at];
     if (e->bias) x += e->bias[j];
     if (e->row_bias) x += e->row_bias[i];
@@ -118,14 +119,39 @@ INLINE void finish_number(const ending* e, int width, int i, int j) {
 DEFINE_FINISH(1)
 DEFINE_FINISH(2)
 #if MAX_VECTORS == 5
+#define FINISH_VECTORS 5
 DEFINE_FINISH(3)
 DEFINE_FINISH(4)
 DEFINE_FINISH(5)
 static void (*const finish_functions[])(const ending*) = {NULL,     finish_1, finish_2,
                                                           finish_3, finish_4, finish_5};
 #else
+#define FINISH_VECTORS 2
 static void (*const finish_functions[])(const ending*) = {NULL, finish_1, finish_2};
 #endif
+
+// The columns from j on of a tile whose columns lie side by side in c.
+static ending from_column(const ending* e, int j) {
+    ending rest = *e;
+    rest.sums += j;
+    rest.columns = MIN(e->columns - j, FINISH_VECTORS * LANES);
+    rest.c += j;
+    if (e->bias) rest.bias += j;
+    if (e->mask) rest.mask += j;
+    if (e->column_sums) rest.column_sums += j;
+    return rest;
+}
+
+static void finish_columns(const ending* e) {
+    if (e->columns <= FINISH_VECTORS * LANES) {
+        finish_functions[(e->columns + LANES - 1) / LANES](e);
+        return;
+    }
+    for (int j = 0; j < e->columns; j += FINISH_VECTORS * LANES) {
+        const ending part = from_column(e, j);
+        finish_functions[(part.columns + LANES - 1) / LANES](&part);
+    }
+}
 
 // A tile's rows, rounded up to whole vectors.
 #define PADDED_ROWS ((MAX_ROWS + LANES - 1) / LANES * LANES)
@@ -137,7 +163,7 @@ static void finish_transposed(const ending* e) {
     const packing columns = {
         .from = e->sums,
         .down = 1,
-        .across = (e->columns + LANES - 1) / LANES * LANES,
+        .across = e->width,
         .length = e->columns,
         .count = e->rows,
         .width = width,
@@ -146,6 +172,7 @@ static void finish_transposed(const ending* e) {
     pack_columns(&columns);
     ending t = *e;
     t.sums = sums;
+    t.width = width;
     t.rows = e->columns;
     t.columns = e->rows;
     t.c_row = e->c_column;
@@ -154,21 +181,20 @@ static void finish_transposed(const ending* e) {
     t.row_bias = e->bias;
     t.column_sums = e->row_sums;
     t.row_sums = e->column_sums;
-    finish_functions[width / LANES](&t);
+    finish_columns(&t);
 }
 
 static void finish(const ending* e) {
-    const int vectors = (e->columns + LANES - 1) / LANES;
     if (e->c_column == 1) {
-        finish_functions[vectors](e);
+        finish_columns(e);
         return;
     }
-    if (e->c_row == 1 && e->rows <= MAX_VECTORS * LANES) {
+    if (e->c_row == 1) {
         finish_transposed(e);
         return;
     }
     for (int j = 0; j < e->columns; j++) {
-        for (int i = 0; i < e->rows; i++) finish_number(e, vectors * LANES, i, j);
+        for (int i = 0; i < e->rows; i++) finish_number(e, i, j);
     }
 }
 

@@ -81,7 +81,7 @@ static int64_t vectors_of(int64_t n) { return divide_up(n, LANES); }
 // Whether c is computed row by row (product_thin.h).
 static int is_thin(const problem* p) {
     if (p->b.column != 1 || p->c_column != 1 || has_epilogue(p)) return 0;
-    return p->k == 1 || (p->k > 1 && p->k <= DEPTH_OF_THIN && vectors_of(p->n) > MAX_VECTORS);
+    return p->k == 1 || (p->k > 1 && p->k <= DEPTH_OF_THIN && vectors_of(p->n) > WIDEST_TILE(p->m));
 }
 
 // ---- costs: the time in multiplications of vectors, roughly
@@ -147,11 +147,11 @@ static void simplify(problem* p) {
 static plan make_plan(const problem* p) {
     const int strided_a = p->a.row != 1 && p->a.column != 1;
     plan q = {0};
-    q.pack_b = p->b.column != 1 || (p->n > MAX_VECTORS * LANES && p->m >= ROWS_TO_PACK);
+    q.pack_b = p->b.column != 1 || (p->m >= ROWS_TO_PACK && p->n > WIDEST_TILE(p->m) * LANES);
     q.rest_apart =
         !q.pack_b && !strided_a && p->m < ROWS_TO_PACK_REST && p->n > LANES && p->n % LANES != 0;
     const int64_t vectors = vectors_of(p->n) - q.rest_apart;
-    q.panels = divide_up(vectors, MAX_VECTORS);
+    q.panels = divide_up(vectors, WIDEST_TILE(p->m));
     q.vectors = (int)divide_up(vectors, q.panels);
     q.panels += q.rest_apart;
     q.is_thin = is_thin(p);

@@ -4,16 +4,20 @@
 
 #include "vector.h"
 
+#define MIN(x, y) ((x) < (y) ? (x) : (y))
+
 // A tile keeps its sums in registers, beside one row of b and one number of a. On processors with
 // 32 vector registers it has up to 25 sums, with 16 registers up to 12.
 #if VECTOR_BYTES == 64 || defined(__aarch64__)
 #define MAX_ROWS 12
 #define MAX_VECTORS 5
 #define MAX_SUMS 25
+#define WIDEST_TILE(rows) 5
 #else
 #define MAX_ROWS 8
-#define MAX_VECTORS 2
+#define MAX_VECTORS 8
 #define MAX_SUMS 12
+#define WIDEST_TILE(rows) ((rows) == 1 ? 8 : (rows) < 4 ? 4 : 2)
 #endif
 
 // Keeps a vector in a register: without it, GCC reads a row of b again for each row of the tile.
@@ -69,7 +73,7 @@ INLINE void add_outer_product(const int rows, const int vectors, const int by_ro
     vreal row[MAX_VECTORS];
     UNROLL for (int j = 0; j < vectors; j++) {
         row[j] = load(b + j * LANES);
-        IN_REGISTER(row[j]);
+        if (rows > 1) IN_REGISTER(row[j]);
     }
     UNROLL for (int i = 0; i < rows; i++) {
         const vreal number = splat(*(by_rows ? a[i / 3] + (i % 3) * a_stride : a[0] + i));
@@ -102,22 +106,29 @@ INLINE void compute_tile(const int rows, const int vectors, const int by_rows, c
 // The shapes of tiles. A product whose widest panel has V vectors is cut into the rows that
 // tile_rows lists for V; the other panels have V - 1 vectors, or the same number.
 #define ROW_CHOICES 5
+// clang-format off
 #if MAX_VECTORS == 5
-#define FOR_ALL_TILES(DO)                                                                     \
-    DO(12, 1)                                                                                 \
-    DO(12, 2)                                                                                 \
-    DO(8, 1)                                                                                  \
-    DO(8, 2)                                                                                  \
-    DO(8, 3)                                                                                  \
-    DO(6, 3) DO(6, 4) DO(5, 4) DO(5, 5) DO(4, 1) DO(4, 2) DO(4, 3) DO(4, 4) DO(4, 5) DO(2, 1) \
-        DO(2, 2) DO(2, 3) DO(2, 4) DO(2, 5) DO(1, 1) DO(1, 2) DO(1, 3) DO(1, 4) DO(1, 5)
+#define FOR_ALL_TILES(DO)                                    \
+    DO(12, 1) DO(12, 2)                                      \
+    DO(8, 1) DO(8, 2) DO(8, 3)                               \
+    DO(6, 3) DO(6, 4)                                        \
+    DO(5, 4) DO(5, 5)                                        \
+    DO(4, 1) DO(4, 2) DO(4, 3) DO(4, 4) DO(4, 5)             \
+    DO(2, 1) DO(2, 2) DO(2, 3) DO(2, 4) DO(2, 5)             \
+    DO(1, 1) DO(1, 2) DO(1, 3) DO(1, 4) DO(1, 5)
 static const int tile_rows[MAX_VECTORS + 1][ROW_CHOICES] = {
     {0}, {12, 8, 4, 2, 1}, {12, 8, 4, 2, 1}, {8, 4, 2, 1}, {6, 4, 2, 1}, {5, 4, 2, 1}};
 #else
-#define FOR_ALL_TILES(DO) \
-    DO(8, 1) DO(6, 1) DO(6, 2) DO(4, 1) DO(4, 2) DO(2, 1) DO(2, 2) DO(1, 1) DO(1, 2)
-static const int tile_rows[MAX_VECTORS + 1][ROW_CHOICES] = {{0}, {8, 4, 2, 1}, {6, 4, 2, 1}};
+#define FOR_ALL_TILES(DO)                                    \
+    DO(8, 1)                                                 \
+    DO(6, 1) DO(6, 2)                                        \
+    DO(4, 1) DO(4, 2)                                        \
+    DO(2, 1) DO(2, 2) DO(2, 3) DO(2, 4)                      \
+    DO(1, 1) DO(1, 2) DO(1, 3) DO(1, 4) DO(1, 5) DO(1, 6) DO(1, 7) DO(1, 8)
+static const int tile_rows[MAX_VECTORS + 1][ROW_CHOICES] = {
+    {0}, {8, 4, 2, 1}, {6, 4, 2, 1}, {2, 1}, {2, 1}, {1}, {1}, {1}, {1}};
 #endif
+// clang-format on
 
 #define DEFINE_TILE(rows, vectors)                                 \
     static void tile_##rows##x##vectors##_columns(const tile* t) { \

@@ -89,7 +89,7 @@ class Executor:
         list of lists of arrays
             The outputs of each step.
         """
-        return [self.run([x[i] for x in arguments], host) for i, host in enumerate(hosts)]
+        return [self.run([x[i, ...] for x in arguments], host) for i, host in enumerate(hosts)]
 
     def calls(self) -> list[Operation]:
         """The operations that are left to the library's own functions, in new memory.

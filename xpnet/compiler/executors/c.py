@@ -36,6 +36,9 @@ from xpnet.compiler.passes import cleaned
 from xpnet.compiler.record import Operation, Program, replaced
 from xpnet.errors import CompileError, IndexingError
 
+MOST_COPIED = 8192
+"""Bytes: to copy an input of this size takes less time than to ask NumPy for its address."""
+
 __all__ = ["CExecutor", "CWhenCompiled"]
 
 
@@ -107,6 +110,19 @@ class CExecutor(Executor):
             self._results.append(view.in_memory(self._memory["output", i]))
         self._array_hosts = hosts
         self._number_hosts = [x.index for x in program.hosts if x.dtype is None]
+        self._copied: list[tuple[str, int, Array]] = []  # inputs for which there is memory
+        self._pointed: list[tuple[str, int]] = []  # and those that are read where they lie
+        for x in [*program.arguments, *(x for x in program.hosts if x.dtype is not None)]:
+            size = int(np.dtype(x.dtype).itemsize * np.prod(x.shape, dtype=np.int64))
+            if size > MOST_COPIED:
+                self._pointed.append((x.source, x.index))
+                continue
+            self._fill(x.source, x.index, aligned_empty(size))
+            array = np.ndarray(x.shape, x.dtype, self._memory[x.source, x.index])
+            self._copied.append((x.source, x.index, array))
+        pointers = (self._slots, self._stay, self._numbers)
+        addresses = [ctypes.addressof(x) for x in pointers]
+        self._run_with = (*addresses, 1, ctypes.addressof(self._failure))
 
     def _fill(self, kind: str, index: int, array: Array) -> None:
         """Let a slot point to an array."""
@@ -166,11 +182,11 @@ class CExecutor(Executor):
         )
 
     def array(self, view: View) -> Array | None:
-        """The array that a view stands for; None for an argument or a host's array, not known yet."""
+        """The array that a view stands for; None for an input that is read where it lies."""
         if view.memory.kind == "arena":
             start = view.memory.offset
             return view.in_memory(self._arena[start : start + max(view.memory.size, 1)])
-        if view.memory.kind in ("argument", "host"):
+        if (view.memory.kind, view.memory.index) in self._pointed:
             return None
         return view.in_memory(self._memory[view.memory.kind, view.memory.index])
 
@@ -182,25 +198,20 @@ class CExecutor(Executor):
             return self._run(arguments, hosts)
 
     def _run(self, arguments: Sequence[Array], hosts: Sequence[Array | float]) -> list[Array]:
-        slots = self._slots
-        slot = self._slot
-        kept = []
-        for i, x in enumerate(arguments):
-            x = _contiguous(x)
-            slots[slot["argument", i]] = x.__array_interface__["data"][0]
-            kept.append(x)
+        given = {"argument": arguments, "host": hosts}
+        for kind, i, array in self._copied:
+            array[...] = given[kind][i]
+        kept = []  # until the step is done
+        for kind, i in self._pointed:
+            kept.append(_contiguous(given[kind][i]))
+            self._fill(kind, i, kept[-1])
+        numbers = self._numbers
         for i in self._number_hosts:
-            self._numbers[i] = hosts[i]
-        for i in self._array_hosts:
-            x = _contiguous(hosts[i])
-            slots[slot["host", i]] = x.__array_interface__["data"][0]
-            self._memory["host", i] = x
-        run = self.library.c.xpnet_run
-        failure = ctypes.byref(self._failure)
+            numbers[i] = hosts[i]
         for segment in self._segments:
             if isinstance(segment, _BoundCall):
-                segment.run(kept, hosts, self._memory)
-            elif run(segment.address, slots, self._stay, self._numbers, 1, failure):
+                segment.run(hosts, self._memory)
+            elif self.library.c.xpnet_run(segment.address, *self._run_with):
                 raise self._error(segment)
         return [x.copy() for x in self._results]
 
@@ -301,12 +312,7 @@ class _BoundCall:
         self._options = replaced(self._call.options, found)
         self._targets = [executor.array(x) for x in self._call.targets]
 
-    def run(
-        self,
-        arguments: Sequence[Array],
-        hosts: Sequence[Array | float],
-        memory: dict[tuple[str, int], Array],
-    ) -> None:
+    def run(self, hosts: Sequence[Array | float], memory: dict[tuple[str, int], Array]) -> None:
         """Call the function, and copy its results to where they belong."""
 
         def given(x: Any) -> Any:
@@ -314,9 +320,7 @@ class _BoundCall:
                 return hosts[x.index]
             if not isinstance(x, View):
                 return x
-            index = x.memory.index
-            whole = arguments[index] if x.memory.kind == "argument" else memory["host", index]
-            return x.in_memory(whole.reshape(-1).view(np.uint8))
+            return x.in_memory(memory[x.memory.kind, x.memory.index])
 
         operation = self._call.operation
         result = operation.function(*replaced(self._args, given), **replaced(self._options, given))

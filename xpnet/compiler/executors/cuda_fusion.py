@@ -24,6 +24,7 @@ from xpnet.compiler.executors.cuda_matrix import (
     Input,
     input_kind,
 )
+from xpnet.compiler.executors.library import viewed
 from xpnet.compiler.passes.chain import Chain
 from xpnet.compiler.passes.dead import without_dead_operations
 from xpnet.compiler.passes.rewriting import Rewriting, readers
@@ -99,7 +100,9 @@ def _head(loss: Operation, uses: _Uses) -> tuple[Operation, Operation, Operation
         return None
     if x in uses.kept or not set(uses.readers[x]) <= {loss, gradient}:
         return None
-    if len(chain.outputs) != 1 or gradient.args[1:3] != (x, t) or not _is_number(gradient.args[0]):
+    if len(chain.outputs) != 1 or gradient.args[1:3] != (x, t):
+        return None
+    if not _is_number(_number_in(gradient.args[0])):
         return None
     sums = [y for y in uses.readers.get(gradient.outputs[0], []) if y.name == "column_sums"]
     return chain, gradient, sums[0] if sums else None
@@ -121,6 +124,16 @@ def _is_number(x: Any) -> bool:
     return isinstance(x, (int, float)) or (isinstance(x, Value) and x.dtype is None)
 
 
+def _number_in(x: Any) -> Any:
+    """The number that an array is filled with, such as the 1 that `backward` begins with; else x."""
+    operation = x.operation if isinstance(x, Value) else None
+    if operation is None:
+        return x
+    if operation.name == "ones_like":
+        return 1.0
+    return operation.args[1] if operation.name == "full_like" else x
+
+
 def _append_head(
     rewriting: Rewriting,
     loss: Operation,
@@ -132,7 +145,7 @@ def _append_head(
     target = str(loss.args[1].dtype)
     x = loss.args[0]
     kernel = Head(chain.options["chain"], inputs, target, sums is not None, x.dtype)
-    args = [loss.args[1], gradient.args[0], *chain.args]
+    args = [loss.args[1], _number_in(gradient.args[0]), *chain.args]
     outputs = [loss.outputs[0], gradient.outputs[0]]
     if sums is not None:
         outputs.append(sums.outputs[0])
@@ -273,8 +286,10 @@ def _append(
 
 def _with_functions(program: Program) -> Program:
     """The program with the function of each operation that has a kernel of its own."""
-    last = {x: i for i, operation in enumerate(program.operations) for x in operation.inputs()}
-    kept = {*program.outputs}
+    last: dict[Value, int] = {}  # the last operation that reads a value, or a view of it
+    for i, operation in enumerate(program.operations):
+        last.update((viewed(x), i) for x in operation.inputs())
+    kept = {viewed(x) for x in program.outputs}
     operations = []
     for i, operation in enumerate(program.operations):
         if operation.name == "chain" and _has_code(operation.options["chain"]):

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 from xpnet._typing import Array, DType
 from xpnet.compiler.executors.cuda_chain import OPTIONS, TYPES, lines_of
 from xpnet.compiler.passes.chain import Chain
-from xpnet.kernels.column_sums import _geometry as geometry
+from xpnet.kernels.column_sums import geometry
 from xpnet.kernels.cuda import WIDE
 from xpnet.kernels.cuda_source import cupy
 

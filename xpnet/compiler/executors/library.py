@@ -11,7 +11,7 @@ from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.executors.straight_line import straight_line
 from xpnet.compiler.record import Operation, Program, Value
 
-__all__ = ["LibraryExecutor", "with_own_outputs"]
+__all__ = ["LibraryExecutor", "viewed", "with_own_outputs"]
 
 VIEWS = (
     "broadcast_to", "expand_dims", "flip", "getitem", "imag", "matrix_transpose", "moveaxis",
@@ -66,11 +66,11 @@ def with_own_outputs(program: Program) -> Program:
     Whoever is given an output may change it, and a later run may write over a state. An output that is
     a view of one of these is copied too. The passes can make one: `weight * 1.0` is the weight.
     """
-    shared = {_viewed(x) for x in program.updates.values()}
+    shared = {viewed(x) for x in program.updates.values()}
     operations = list(program.operations)
     outputs = []
     for x in program.outputs:
-        base = _viewed(x)
+        base = viewed(x)
         if base in shared or base.source != "operation":
             copy = Operation("asarray", _copied, (x,))
             own = Value(x.shape, x.dtype, "operation", operation=copy)
@@ -84,7 +84,7 @@ def with_own_outputs(program: Program) -> Program:
     return replace(program, operations=operations, outputs=outputs)
 
 
-def _viewed(x: Value) -> Value:
+def viewed(x: Value) -> Value:
     """The value whose memory x may share; x itself if it has its own."""
     while x.operation is not None and x.operation.name in VIEWS:
         x = x.operation.args[0]

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from xpnet._typing import Array
 from xpnet.compiler.executors.library import LibraryExecutor
+from xpnet.compiler.executors.torch_graph import Captured, CUDAGraph
 from xpnet.compiler.passes.rewriting import Rewriting, readers
 from xpnet.compiler.record import Operation, Program, Value
 
@@ -48,24 +49,62 @@ class TorchExecutor(LibraryExecutor):
 
     name: ClassVar[str] = "torch"
 
+    def __init__(self, program: Program) -> None:
+        self._captured: Captured | None = None
+        self._runs = 0
+        super().__init__(program)
+        self._tensors: list[Any] = []
+
     def prepared(self, program: Program) -> Program:
         """The program with PyTorch's functions, in place where they can be."""
-        numbers = _Numbers()
+        numbers = _Numbers(len(program.hosts))
         changed = _with_results_in_place(_with_torch_functions(program, numbers))
-        self._filled = numbers.of_hosts()
-        return changed
+        self._numbers = [(x.index, dtype) for x, dtype in numbers.hosts]
+        return replace(changed, hosts=[*program.hosts, *numbers.hosts.values()])
+
+    def bind(self, states: Sequence[Array]) -> list[Array]:
+        """Take over the state: see `Executor.bind`."""
+        self._captured = None
+        self._runs = 0
+        return super().bind(states)
 
     def run(self, arguments: Sequence[Array], hosts: Sequence[Any]) -> list[Array]:
         """Run one step: see `Executor.run`."""
-        for i, number in self._filled:
-            number.fill_(hosts[i])
-        return super().run(arguments, hosts)
+        self._runs += 1
+        if self._runs == 1:
+            device = self._device(arguments)
+            self._tensors = [_torch().zeros((), dtype=x, device=device) for _, x in self._numbers]
+        for (i, _), tensor in zip(self._numbers, self._tensors, strict=True):
+            tensor.fill_(hosts[i])
+        given = [*hosts, *self._tensors]
+        # The first run allocates what libraries keep, which must not happen while a graph is captured.
+        if self._captured is None and self._runs == 2 and self._can_be_captured(arguments):
+            self._captured = Captured(self._step, self.states, self._updated, CUDAGraph())
+        if self._captured is not None:
+            return self._captured(arguments, given)
+        return super().run(arguments, given)
+
+    def _device(self, arguments: Sequence[Array]) -> Any:
+        """The device of the step's arrays; the CPU if it has none."""
+        arrays = [*self.states, *arguments]
+        return arrays[0].device if arrays else "cpu"
+
+    def _can_be_captured(self, arguments: Sequence[Array]) -> bool:
+        """Whether the step can be one CUDA graph: all on one GPU, and no numbers in its launches."""
+        devices = {x.device for x in (*self.states, *arguments)}
+        if not _torch().cuda.is_available() or {x.type for x in devices} != {"cuda"}:
+            return False
+        read = {x for operation in self.program.operations for x in operation.inputs()}
+        return len(devices) == 1 and not any(x.dtype is None for x in read)
 
     def describe(self) -> list[str]:
         """Lines for `print(plan)`."""
         functions = [x.function for x in self.program.operations]
         count = sum(x in _in_place_functions().values() for x in functions)
-        return [f"executor: torch ({len(functions)} operations, {count} of them in place)"]
+        lines = [f"executor: torch ({len(functions)} operations, {count} of them in place)"]
+        if self._captured is not None:
+            lines.append("the step is one CUDA graph")
+        return lines
 
 
 @cache
@@ -85,24 +124,32 @@ def _in_place_functions() -> dict[str, Callable[..., Array]]:
 class _Numbers:
     """Tensors without axes for the numbers of a program: each number once for a dtype.
 
-    Numbers of the host are written into theirs before each run.
+    Parameters
+    ----------
+    first : int
+        How many host values the program has.
+
+    Attributes
+    ----------
+    hosts : dict from (Value, dtype) to Value
+        For a number of the host, another host value: the number as a tensor of this dtype.
     """
 
-    def __init__(self) -> None:
-        self._values: dict[Any, Value] = {}
+    def __init__(self, first: int) -> None:
+        self.hosts: dict[tuple[Value, Any], Value] = {}
+        self._first = first
+        self._constants: dict[Any, Value] = {}
 
     def value(self, x: Value | float, dtype: Any) -> Value:
-        """The constant for a number. It is on the CPU, where the functions of all devices read it."""
-        key = (x, dtype) if isinstance(x, Value) else (type(x), repr(x), dtype)
-        if key not in self._values:
-            array = _torch().tensor(0.0 if isinstance(x, Value) else x, dtype=dtype)
-            self._values[key] = Value((), dtype, "constant", array=array)
-        return self._values[key]
-
-    def of_hosts(self) -> list[tuple[int, Any]]:
-        """The index of each number of the host, with its tensor; once for each dtype."""
-        found = self._values.items()
-        return [(key[0].index, x.array) for key, x in found if isinstance(key[0], Value)]
+        """The value for a number. A constant is on the CPU, where all devices' functions read it."""
+        if isinstance(x, Value):
+            index = self._first + len(self.hosts)
+            return self.hosts.setdefault((x, dtype), Value((), dtype, "host", index))
+        key = type(x), repr(x), dtype
+        if key not in self._constants:
+            array = _torch().tensor(x, dtype=dtype)
+            self._constants[key] = Value((), dtype, "constant", array=array)
+        return self._constants[key]
 
 
 def _with_torch_functions(program: Program, numbers: _Numbers) -> Program:
