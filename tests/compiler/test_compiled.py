@@ -83,6 +83,8 @@ def compile_it(request, monkeypatch):
     if request.param == "chosen":
         if "jax" in request.node.name:
             pytest.skip("jax.jit rounds otherwise than JAX's single functions")
+        if "cupy" in request.node.name:
+            pytest.skip("CuPy's executor adds up in another order: see test_cupy_executor.py")
         monkeypatch.setenv("XPNET_EXECUTOR", "numpy")
         return Compiled
     return functools.partial(Compiled, executor=LibraryExecutor)
