@@ -4,6 +4,7 @@ import functools
 import gc
 import threading
 import weakref
+from collections import deque
 
 import numpy as np
 import pytest
@@ -556,6 +557,24 @@ def test_globals_closures_and_defaults(compile_it, monkeypatch):
         assert compiled(x)[0] == 16.0
     assert compiled(x, 3.0)[0] == 17.0
     assert replays(compiled) == [1, 1, 1]
+
+
+def test_attributes_of_functions_and_queues(compile_it):
+    def step(x):
+        return x * step.scale + last[-1]
+
+    last = deque([1.0, 2.0])
+    step.scale = 3.0
+    compiled = compile_it(step)
+    for _ in range(5):
+        assert compiled(np.ones(1))[0] == 5.0
+    last.append(4.0)
+    for _ in range(5):
+        assert compiled(np.ones(1))[0] == 7.0
+    step.scale = 5.0
+    for _ in range(5):
+        assert compiled(np.ones(1))[0] == 9.0
+    assert replays(compiled) == [2, 2, 2]
 
 
 def test_equal_numbers_in_new_objects_need_no_new_plan(compile_it):

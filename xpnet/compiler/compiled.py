@@ -73,6 +73,20 @@ class Compiled:
         Why the function runs as it is.
     replays : list of Replay
         What was compiled so far.
+
+    Notes
+    -----
+    The first three calls of a kind run as they are, and are recorded. A kind is: the shapes, dtypes and
+    devices of arrays; the values of other arguments; the blocks around the call, such as `no_grad`; and
+    all numbers, strings and objects that the function can reach in closures, globals, attributes, lists
+    and dicts. If one of them changes, the function is recorded anew. The second recording and the third
+    must agree; what differs, such as a number that was drawn, is an error that names the line. What a
+    function computes in Python apart from arrays (printing, counting, drawing) is not repeated: it
+    belongs into an action of `each_step`. Values that are read from a file, a clock or the environment
+    are compared in the recordings only.
+
+    Gradients of parameters that a step computes and uses itself are None after a replay, unless
+    `keep_grad`. Others, such as those that are added up over several calls, are kept.
     """
 
     reached_by_steps: ClassVar[tuple[str, ...]] = ("function",)  # for a step that calls it

@@ -13,6 +13,7 @@ hold selects the code that runs: a replay requires that it has not changed.
 
 import sys
 import types
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from heapq import heappop, heappush
@@ -243,7 +244,7 @@ def _free_names(x: Any) -> tuple[str, ...]:
 
 
 def _is_object(x: Any) -> bool:
-    return not isinstance(x, (dict, list, tuple, Mapping))
+    return not isinstance(x, (dict, list, tuple, deque, Mapping))
 
 
 def _note(
@@ -277,7 +278,7 @@ def _note_object(found: Survey, place: Place, child: Any, free: bool) -> None:
     in_tuple = isinstance(child, tuple)
     free = free and in_tuple and all(isinstance(x, NUMBERS) for x in child)
     found.entries.append(Entry(place, "object", child, free))
-    if free or isinstance(child, (dict, list, set, frozenset)):
+    if free or isinstance(child, (dict, list, deque, set, frozenset)):
         found.entries.append(Entry(place, "keys", _keys(child), False))
     if in_tuple and place.is_settable and any(map(is_array, _in_tuples(child))):
         found.tuples.append(place)
@@ -371,6 +372,9 @@ def _function(x: FunctionType, name: str) -> Iterator[Child]:
             yield Place(x, kind, "attribute", name), child, 2
     if not _is_users(x.__module__):
         return
+    yield Place(x, "__dict__", "attribute", name), vars(x), 0
+    for key, child in vars(x).items():
+        yield Place(x, key, "attribute", _joined(name, key)), child, 1
     variables = x.__globals__
     names = set(_names(x.__code__))
     for key in [key for key in variables if key in names]:
@@ -478,7 +482,7 @@ _PLACES: list[tuple[Any, Callable[[Any, str], Iterator[Child]]]] = [
     (partial, _partial),
     (_WRAPPERS, _wrapper),
     ((dict, types.MappingProxyType), _mapping),
-    ((list, tuple), _sequence),
+    ((list, tuple, deque), _sequence),
     (type, _class),
 ]
 
