@@ -1,5 +1,7 @@
 """The NumPy executor: the same bits as eager code, in given memory."""
 
+import gc
+import linecache
 import operator
 import threading
 import traceback
@@ -379,6 +381,19 @@ def test_a_traceback_shows_the_generated_source():
     text = "".join(traceback.format_exception(raised.value))
     assert "compiled step" in text
     assert "np.copyto(getitem, " in text
+
+
+def test_the_source_is_forgotten_with_the_executor():
+    def sources():
+        gc.collect()
+        return {name for name in linecache.cache if name.startswith("<compiled step")}
+
+    program, *_ = recorded_step("mlp")
+    before = sources()
+    executor = NumPyExecutor(cleaned(program, "numpy"))
+    assert len(sources() - before) == 1
+    del executor
+    assert sources() <= before
 
 
 def test_the_source_names_parameters_and_shapes():

@@ -65,7 +65,7 @@ def singular_program():
 def test_explain_names_what_the_library_computes_with_its_line():
     program = singular_program().program
     text = Plan(program, choose(program, "numpy", "numpy"), "step").explain()
-    assert "NumPy (1 operation), a call of the library, NumPy (2 operations)" in text
+    assert "NumPy (1 operation), 1 call of the library, NumPy (2 operations)" in text
     assert "linalg.inv -> (3, 3) float32, at drawn.py:1" in text
 
 

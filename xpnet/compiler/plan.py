@@ -130,9 +130,17 @@ class Plan:
         computed = [x for x in self.program.operations if x.name not in VIEWS]
         for is_call, run in groupby(computed, key=calls.__contains__):
             count = len(list(run))
-            what = "a call" if count == 1 else f"{count} calls"
-            operations = "1 operation" if count == 1 else f"{count} operations"
-            yield f"{what} of the library" if is_call else f"{self._runs_on()} ({operations})"
+            if is_call:
+                yield f"{_counted(count, 'call')} of the library"
+            else:
+                yield f"{self._runs_on()} ({_counted(count, 'operation')})"
+
+
+def _counted(n: int, noun: str) -> str:
+    """A number and what it counts: "1 call" and "2 calls"."""
+    if n == 1:
+        return f"1 {noun}"
+    return f"{n} {noun}s"
 
 
 def _labels(program: Program) -> dict[Value, str]:
@@ -189,18 +197,23 @@ def _wrapped(head: str, text: str) -> Iterator[str]:
 
 def _short(name: str, most: int = 24) -> str:
     """A name, without its beginning if it is long."""
-    return name if len(name) <= most else f"...{name[3 - most :]}"
+    if len(name) <= most:
+        return name
+    return f"...{name[3 - most :]}"
 
 
 def _shape(x: Value) -> str:
-    kind = str(x.dtype).rpartition(".")[2] if x.dtype is not None else "number"
-    return f"{x.shape} {kind}"
+    if x.dtype is None:
+        return "a number"
+    return f"{x.shape} {str(x.dtype).rpartition('.')[2]}"
 
 
 def _line(operation: Operation) -> str:
     """The file's name, without its folders, and the line."""
     path, _, line = operation.where.rpartition(":")
-    return f"{Path(path).name}:{line}" if path else "xpnet"
+    if not path:
+        return "xpnet"
+    return f"{Path(path).name}:{line}"
 
 
 def _bytes(x: Value) -> int:
@@ -210,9 +223,11 @@ def _bytes(x: Value) -> int:
 
 def _size(count: int) -> str:
     """Bytes as a reader writes them: 1.5 MB."""
-    size = float(count)
-    for unit in ("bytes", "kB", "MB"):
+    if count < 1000:
+        return f"{count} bytes"
+    size = count / 1000
+    for unit in ("kB", "MB"):
         if size < 1000:
-            return f"{count} bytes" if unit == "bytes" else f"{size:.3g} {unit}"
+            return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:.3g} GB"

@@ -12,8 +12,8 @@ import array_api_compat as compat
 
 from xpnet._libraries import library_of
 from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable
-from xpnet.backend import array_like
 from xpnet.compiler.call import Recording
 from xpnet.compiler.state import Survey
 
@@ -36,7 +36,8 @@ class Before:
             self._held.append((place, held))
             x = held.data if isinstance(held, Variable) else held
             if x is not None and id(x) not in self._copies and _can_change(x):
-                self._copies[id(x)] = (x, array_like(x, x))
+                with library_of(x).selected(compat.device(x)):
+                    self._copies[id(x)] = (x, array_namespace(x).asarray(x, copy=True))
         self._places = {place.id for place, _ in self._held}
 
     def can_undo(self, recording: Recording) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from xpnet.compiler.c import build, load
+from xpnet.compiler.c.blas import find_blas
 from xpnet.errors import ArgumentError, CompileError
 
 pytestmark = pytest.mark.skipif(
@@ -166,3 +167,48 @@ def test_an_executor_that_does_not_exist_cannot_be_forced(monkeypatch):
     monkeypatch.setenv("XPNET_EXECUTOR", "fortran")
     with pytest.raises(ArgumentError, match="fortran"):
         load.forced()
+
+
+@pytest.mark.slow
+def test_zig_makes_a_library_that_computes(tmp_path):
+    pytest.importorskip(
+        "ziglang", reason="zig makes the libraries of the wheels: pip install ziglang"
+    )
+    if build.system_and_machine() != ("linux", "x86-64"):
+        pytest.skip("the library that is loaded here is the one for Linux on x86-64")
+    target = build.Target("linux", "x86-64", variant())
+    [file] = build.build_all(tmp_path, [target])
+    assert file.name == f"xpnet-linux-{variant()}.so"
+    library = load.Library(file, "binary", variant())
+    assert {"product_f32", "product_f64", "copy"} <= set(library.codes)
+
+
+def test_a_library_in_the_wheel_needs_no_compiler(tmp_path, monkeypatch):
+    real = build.cached(variant())
+    monkeypatch.setattr(load, "BINARIES", tmp_path)
+    monkeypatch.setattr(build, "find_compiler", lambda: None)
+    monkeypatch.setattr(build, "system_and_machine", lambda: ("linux", "x86-64"))
+    (tmp_path / f"xpnet-linux-{variant()}.so").write_bytes(real.read_bytes())
+    search = load._Search()
+    monkeypatch.setattr(load, "_search", search)
+    assert load.wait().origin == "binary"
+    assert load.status().startswith("binary for")
+
+
+def test_a_damaged_library_in_the_wheel_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(load, "BINARIES", tmp_path)
+    monkeypatch.setattr(build, "find_compiler", lambda: None)
+    monkeypatch.setattr(build, "system_and_machine", lambda: ("linux", "x86-64"))
+    (tmp_path / f"xpnet-linux-{variant()}.so").write_bytes(b"\x7fELF damaged")
+    monkeypatch.setattr(load, "_search", load._Search())
+    with pytest.raises(CompileError, match="cannot be loaded.*No C compiler was found"):
+        load.wait()
+
+
+def test_numpys_blas_multiplies():
+    found = find_blas()
+    if found is None:
+        pytest.skip("NumPy's BLAS is none whose functions are known")
+    for product in found.products.values():
+        assert product.integer_bits in (32, 64)
+        assert product.gemm

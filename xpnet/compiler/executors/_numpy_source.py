@@ -802,10 +802,9 @@ def _cross_entropy(source: Source, operation: Operation) -> bool:
         infinite = source.constant(np.dtype(x.dtype).type(np.inf), "infinite")
         result = source.name(loss)
         source.lines += [
+            f"{result} = {infinite}",
             f"if {valid}:",
             f"    {result} = np.add.reduce(np.log({source.name(total)}) - {picked}) / {n}",
-            "else:",
-            f"    {result} = {infinite}",
         ]
     return True
 

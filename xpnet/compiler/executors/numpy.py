@@ -11,6 +11,7 @@ source is in `NumPyExecutor.source`; tracebacks show its lines.
 
 import linecache
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from itertools import count
 from operator import is_
@@ -67,6 +68,7 @@ class NumPyExecutor(Executor):
             self.source.splitlines(keepends=True),
             self._file,
         )
+        weakref.finalize(self, linecache.cache.pop, self._file, None)
         self._code = compile(self.source, self._file, "exec")
         self._step: Callable[..., list[Array]] | None = None
         self._lock = threading.Lock()  # two runs at once would write into the same arena

@@ -173,10 +173,7 @@ class _Groups:
 
 def _append_chain(rewriting: Rewriting, members: list[Operation], results: list[Value]) -> None:
     """Append a chain that computes `results`, Values of the given Program."""
-    computed = {member.outputs[0] for member in members}
-    operands = [x for member in members for x in _operands(member)]
-    inputs = dict.fromkeys(x for x in operands if isinstance(x, Value) and x not in computed)
-    numbers = {_register_key(x): x for x in operands if not isinstance(x, Value)}
+    inputs, numbers = _inputs(members)
     register: dict[Any, int] = {key: n for n, key in enumerate([*inputs, *numbers])}
     steps = []
     for member in members:
@@ -199,6 +196,15 @@ def _append_chain(rewriting: Rewriting, members: list[Operation], results: list[
     if len(results) == 1:
         new.result = new.outputs[0]
     rewriting.operations.append(new)
+
+
+def _inputs(members: list[Operation]) -> tuple[list[Value], dict[Any, Number]]:
+    """The Values that the members do not compute themselves, and the numbers by their keys."""
+    computed = {member.outputs[0] for member in members}
+    operands = [x for member in members for x in _operands(member)]
+    inputs = dict.fromkeys(x for x in operands if isinstance(x, Value) and x not in computed)
+    numbers = {_register_key(x): x for x in operands if not isinstance(x, Value)}
+    return list(inputs), numbers
 
 
 def _register_key(x: Value | Number) -> Any:
