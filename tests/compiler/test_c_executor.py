@@ -9,9 +9,11 @@ import xpnet
 from tests.compiler.programs import SIZES, recorded_step, training_step
 from xpnet import functions as F
 from xpnet.compiler.c import build, load
+from xpnet.compiler.c.blas import find_blas
+from xpnet.compiler.c.lowering import lower, views_of
+from xpnet.compiler.c.memory import ALIGNMENT
 from xpnet.compiler.compiled import Compiled
-from xpnet.compiler.executors import c as c_module
-from xpnet.compiler.executors import choose
+from xpnet.compiler.executors import c as c_module, choose
 from xpnet.compiler.executors.c import CExecutor, CWhenCompiled
 from xpnet.compiler.executors.numpy import NumPyExecutor
 from xpnet.compiler.passes import cleaned
@@ -284,3 +286,21 @@ def test_float64_is_computed_in_float64():
     expected = np.exp(-(np.tanh(x @ weight) ** 2)).sum(axis=1)
     assert y.dtype == np.float64
     np.testing.assert_allclose(y, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_arena_is_little_larger_than_what_is_needed_at_once(name, library):
+    program, *_ = recorded_step(name, OPTIMIZERS["adam"])
+    lowered = lower(cleaned(program, "c"), library, find_blas())
+    pieces = {x.memory for step in lowered.steps for x in views_of(step)}
+    pieces = {x for x in pieces if x.kind == "arena"}
+    needed = [
+        sum(-(-x.size // ALIGNMENT) * ALIGNMENT for x in pieces if x.first <= n <= x.last)
+        for n in range(len(lowered.steps))
+    ]
+    assert max(needed) <= lowered.arena_bytes <= 1.2 * max(needed)
+    for x in pieces:
+        for y in pieces:
+            if x is not y and x.first <= y.last and y.first <= x.last:
+                apart = x.offset + x.size <= y.offset or y.offset + y.size <= x.offset
+                assert apart or 0 in (x.size, y.size)

@@ -1,7 +1,9 @@
 """Compiled functions: their calls, replays, results, and what is guarded."""
 
 import functools
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -765,6 +767,74 @@ def test_an_object_as_a_result_is_refused(compile_it):
         compile_it(lambda x: Box(x * 2.0))(np.ones(2))
 
 
+def test_arrays_of_elsewhere_in_the_state(compile_it):
+    """`np.zeros` is not recorded: a replay would not repeat the assignment."""
+    state = {"h": np.ones(2)}
+
+    def step(x):
+        y = state["h"] + x
+        state["h"] = np.zeros(2)
+        return y
+
+    compiled = compile_it(step)
+    for _ in range(2):
+        compiled(np.ones(2))
+    with pytest.raises(CompileError, match="another array into state.h in each call"):
+        compiled(np.ones(2))
+
+
+def test_one_array_in_two_places_of_the_state_is_refused(compile_it):
+    """What changes one of them in place would change the other: a replay has two arrays."""
+    state = {"h": np.ones(2), "zeros": np.zeros(2)}
+
+    def step(x):
+        y = state["h"] + x
+        state["h"] = state["zeros"]
+        return y
+
+    with pytest.raises(CompileError, match="stores the array of state.zeros in state.h too"):
+        compile_it(step)(np.ones(2))
+
+    def copying(x):
+        y = state["h"] + x
+        state["h"] = state["zeros"] * 1.0
+        return y
+
+    compiled = compile_it(copying)
+    for _ in range(5):
+        state["h"] = np.full(2, 5.0)
+        assert np.array_equal(compiled(np.ones(2)), [6.0, 6.0])
+        assert np.array_equal(state["h"], [0.0, 0.0])
+
+
+def test_arrays_that_a_step_removes(compile_it):
+    state = {"h": np.ones(2)}
+
+    def step(x):
+        y = state["h"] + x
+        state["h"] = None
+        return y
+
+    compiled = compile_it(step)
+    compiled(np.ones(2))
+    state["h"] = np.ones(2)
+    with pytest.raises(CompileError, match="changes state.h from an array to None"):
+        compiled(np.ones(2))
+
+
+def test_a_state_of_another_dtype(compile_it):
+    state = {"h": np.ones(2, "float32")}
+
+    def step(x):
+        state["h"] = state["h"] + x
+        return state["h"] * 2.0
+
+    compiled = compile_it(step)
+    for i in range(8):
+        assert np.array_equal(compiled(np.ones(2)), [2.0 * (i + 2)] * 2)
+    assert state["h"].dtype == np.float64
+
+
 # --- actions of each step -------------------------------------------------------------------------
 
 
@@ -962,6 +1032,49 @@ def test_an_executor_may_take_over_the_memory(compile_it):
         compiled()
     assert total["x"] is compiled.replays[0].executor.states[0]
     assert total["x"][0] == 6.0
+
+
+def test_an_executor_that_cannot_run_a_program(compile_it):
+    def refusing(program):
+        raise CompileError("There is no such operation.")
+
+    compiled = Compiled(lambda x: x * 2.0, executor=refusing, fallback=True)
+    for i in range(6):
+        assert compiled(np.full(1, float(i)))[0] == 2.0 * i
+    assert compiled.reason == "There is no such operation."
+    assert "runs as it is" in str(compiled)
+    strict = Compiled(lambda x: x * 2.0, executor=refusing)
+    for _ in range(2):
+        strict(np.ones(1))
+    with pytest.raises(CompileError, match="no such operation"):
+        strict(np.ones(1))
+
+
+def test_arguments_are_not_kept(compile_it):
+    compiled = compile_it(lambda x: x * 2.0)
+    alive = []
+    for _ in range(5):
+        x = np.ones(3)
+        alive.append(weakref.ref(x))
+        compiled(x)
+        del x
+    gc.collect()
+    assert [reference() for reference in alive] == [None] * 5
+
+
+def test_what_is_printed(compile_it):
+    def double(batch):
+        return batch * 2.0
+
+    compiled = compile_it(double)
+    assert str(compiled).startswith("Compiled(double, 0 plans): double has no plan so far")
+    for _ in range(4):
+        compiled(np.ones(3))
+    assert repr(compiled) == "Compiled(double, 1 plan)"
+    assert "Plan of double" in str(compiled)
+    assert "batch (3,) float64" in str(compiled)
+    assert [plan.name for plan in compiled.plans] == ["double"]
+    assert compiled.explain()
 
 
 def test_compile_has_the_options_of_compiled():

@@ -5,11 +5,12 @@ import operator
 import pickle
 import threading
 from collections import deque
+from functools import partial
 
 import array_api_compat as compat
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 import xpnet
 from tests.functions.cases import CASES
@@ -18,6 +19,7 @@ from xpnet import Variable, array_namespace, functions as F
 from xpnet._libraries import library_of
 from xpnet.autodiff import tree
 from xpnet.compiler.compiled import Compiled, recorded_call
+from xpnet.compiler.executors import choose
 from xpnet.compiler.executors.library import LibraryExecutor
 from xpnet.compiler.record import Value
 from xpnet.compiler.recording import RecordedArray
@@ -46,22 +48,35 @@ def of_gradients(call, count):
 
 
 def require_replay(f, batches):
-    """Assert that a function of arrays gives the same bits compiled and not."""
-    compiled = Compiled(f, executor=LibraryExecutor)
-    for batch in batches:
-        expected = [xpnet.to_numpy(x) for x in tree.leaves(f(*batch))]
-        found = [xpnet.to_numpy(x) for x in tree.leaves(compiled(*batch))]
-        for a, b in zip(found, expected, strict=True):
-            assert a.dtype == b.dtype
-            np.testing.assert_array_equal(a, b)
-    assert compiled.replays
+    """Assert that a function of arrays gives the same bits compiled and not.
+
+    On NumPy it is run by its executor in Python too, to rounding.
+    """
+    numpy = all(isinstance(x, (np.ndarray, np.generic)) for x in batches[0])
+    for executor in (LibraryExecutor, partial(choose, library="numpy", forced="numpy"))[
+        : 1 + numpy
+    ]:
+        compiled = Compiled(f, executor=executor)
+        for batch in batches:
+            expected = [xpnet.to_numpy(x) for x in tree.leaves(f(*batch))]
+            found = [xpnet.to_numpy(x) for x in tree.leaves(compiled(*batch))]
+            for a, b in zip(found, expected, strict=True):
+                assert a.dtype == b.dtype
+                if executor is not LibraryExecutor:
+                    # NumPy's own rounding depends on the strides and the alignment of its arrays.
+                    np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+                else:
+                    np.testing.assert_array_equal(a, b)
+        assert compiled.replays
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # a rule may compute what it does not use
 @pytest.mark.parametrize(
     ("name", "number"), [(name, i) for name in sorted(CASES) for i in range(len(CASES[name]))]
 )
 @settings(
-    max_examples=2,
+    max_examples=1,
+    phases=[Phase.generate],
     deadline=None,
     derandomize=True,
     database=None,

@@ -230,13 +230,16 @@ class Compiled:
             recording.program,
             last.recorder,
             recording.recorder,
-            (last.tree, recording.tree),
+            ((last.tree, last.stores), (recording.tree, recording.stores)),
         )
         if found is not None:
             return found
         if recording.changes or recording.varying:
             return None
-        replay = Replay(recording, args, options, self._written, self.keep_grad, self._make)
+        try:
+            replay = Replay(recording, args, options, self._written, self.keep_grad, self._make)
+        except CompileError as error:  # of the executor
+            return str(error)
         key.replays.append(replay)
         key.last.clear()
         self.replays.append(replay)
@@ -253,6 +256,9 @@ class Compiled:
         if not self.fallback:
             raise CompileError(problem)
         self.reason = problem
+        self._current = None
+        self._keys.clear()
+        self.replays.clear()
 
     def scan(self, *stacked: Any) -> Any:
         """Many calls in one: call i is given x[i] of each array x of the arguments.

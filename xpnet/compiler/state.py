@@ -253,26 +253,34 @@ def _note(
     if place.is_gradient:
         found.gradients.append(place)
         return isinstance(child, Variable)
-    is_number = isinstance(child, np.generic) and place.id not in varying
-    if is_array(child) and not is_number:
-        found.cells.append(place)
-        return False
     if place.key == "__dict__" and place.access == "attribute":
         found.entries.append(Entry(place, "keys", _keys(child), False))
         return False
-    if isinstance(child, (*SCALARS, np.generic)) or is_dtype(child):
+    is_scalar = isinstance(child, (*SCALARS, np.generic)) or is_dtype(child)
+    if isinstance(child, np.generic) and place.id in varying:
+        is_scalar = False
+    if is_scalar:
         may_differ = isinstance(child, NUMBERS) and not isinstance(child, bool)
         found.entries.append(Entry(place, "scalar", child, free and may_differ))
         return False
-    in_tuple = isinstance(child, tuple)
-    found.entries.append(Entry(place, "object", child, free and in_tuple))
-    if isinstance(child, (dict, list, set, frozenset)) or (free and in_tuple):
-        found.entries.append(Entry(place, "keys", _keys(child), False))
-    if in_tuple and place.is_settable and any(map(is_array, _in_tuples(child))):
-        found.tuples.append(place)
+    if is_array(child):
+        found.cells.append(place)
+        return False
+    _note_object(found, place, child, free)
     if isinstance(child, type):
         return _is_users(child.__module__)
     return not isinstance(child, OPAQUE)
+
+
+def _note_object(found: Survey, place: Place, child: Any, free: bool) -> None:
+    """Add an object, and how much there is in a container."""
+    in_tuple = isinstance(child, tuple)
+    free = free and in_tuple and all(isinstance(x, NUMBERS) for x in child)
+    found.entries.append(Entry(place, "object", child, free))
+    if free or isinstance(child, (dict, list, set, frozenset)):
+        found.entries.append(Entry(place, "keys", _keys(child), False))
+    if in_tuple and place.is_settable and any(map(is_array, _in_tuples(child))):
+        found.tuples.append(place)
 
 
 def _in_tuples(x: Any) -> Iterator[Any]:
@@ -419,7 +427,8 @@ def _object(x: Any, name: str) -> Iterator[Child]:
         for key in reached:
             yield Place(x, key, "attribute", name), getattr(x, key), 1
         return
-    yield Place(x, "__class__", "attribute", name), kind, 5
+    if _is_users(kind.__module__):
+        yield Place(x, "__class__", "attribute", name), kind, 5
     if kind.__module__.partition(".")[0] in _LIBRARY_MODULES and not isinstance(x, _OPEN):
         return
     yield from _attributes(x, name)

@@ -2,13 +2,18 @@
 
 import ctypes
 import itertools
+import platform
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+
+from tests.compiler.c import conftest
 
 SETTINGS = hypothesis.settings(deadline=None, max_examples=150)
 POINTER = ctypes.c_void_p
@@ -276,6 +281,9 @@ def test_a_product_with_less_scratch_memory_is_the_same_to_rounding(functions, v
     a = matrix(50, 700, "strides", values)
     b = matrix(700, 90, "columns", values)
     check(functions, a, b, values((50, 90)), 1.0, 0.0, scratch_size=3000)
+    few = matrix(5, 700, "strides", values)  # its rows are copied if there is room
+    check(functions, few, b, values((5, 90)), 1.0, 0.0)
+    check(functions, few, b, values((5, 90)), 1.0, 0.0, scratch_size=1500)
 
 
 def test_two_threads_compute_at_once(functions, values):
@@ -290,3 +298,60 @@ def test_two_threads_compute_at_once(functions, values):
     with ThreadPoolExecutor(2) as pool:
         for c in pool.map(compute, range(40)):
             np.testing.assert_array_equal(c, first)
+
+
+def variant_library(folder, variant):
+    """product.c for another generation of x86 processors; skips where it cannot be run."""
+    information = Path("/proc/cpuinfo")
+    if platform.machine() != "x86_64" or not information.exists():
+        pytest.skip("the variants are those of x86 processors, whose features Linux lists")
+    if variant == "x86-64-v3" and " avx2 " not in information.read_text(encoding="utf-8"):
+        pytest.skip("this processor has no AVX2")
+    flags = [f"-march={variant}" if flag == "-march=native" else flag for flag in conftest.flags()]
+    objects = []
+    for bits in ("32", "64"):
+        objects.append(str(folder / f"{variant}-{bits}.o"))
+        source = str(conftest.SOURCES / "product.c")
+        command = [
+            conftest.COMPILER,
+            *flags,
+            f"-DREAL_BITS={bits}",
+            "-c",
+            source,
+            "-o",
+            objects[-1],
+        ]
+        subprocess.run(command, check=True)
+    target = str(folder / f"{variant}.so")
+    command = [
+        conftest.COMPILER,
+        *flags,
+        "-shared",
+        "-Wl,-Bsymbolic",
+        *objects,
+        "-o",
+        target,
+        "-lm",
+    ]
+    subprocess.run(command, check=True)
+    return ctypes.CDLL(target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["x86-64-v2", "x86-64-v3"])
+def test_products_for_processors_with_fewer_registers_agree(tmp_path, variant):
+    if conftest.COMPILER is None:
+        pytest.skip("no C compiler: gcc, clang or cc is needed to test the C sources on their own")
+    functions = variant_library(tmp_path, variant)
+    generator = np.random.default_rng(5)
+    sizes = [1, 2, 3, 5, 8, 17, 33, 70, 100, 261]
+    for dtype, a_layout, b_layout, c_layout in itertools.product("fd", LAYOUTS, LAYOUTS, LAYOUTS):
+
+        def values(shape, dtype=dtype):
+            return generator.standard_normal(shape).astype(dtype)
+
+        for m, n, k in generator.choice(sizes, (8, 3)):
+            ending = Ending(values((n,)), True, None, np.empty(n, dtype))
+            a, b = matrix(m, k, a_layout, values), matrix(k, n, b_layout, values)
+            check(functions, a, b, matrix(m, n, c_layout, values), -0.5, 0.25, ending)
+            check(functions, a, b, matrix(m, n, c_layout, values), 1.0, 1.0)

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,13 +99,16 @@ def _compile(compiler: Sequence[str], flags: Sequence[str], digest: str, target:
     """Compile all sources, and link them to the library `target`."""
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as folder:
         objects: list[str] = []
-        for source in SOURCES.glob("*.c"):
+        commands: list[list[str]] = []
+        for source in sorted(SOURCES.glob("*.c")):
             by_size = "NAME(" in source.read_text(encoding="utf-8")
             for size in SIZES if by_size else SIZES[:1]:
                 name = f"{folder}/{source.stem}-{size}.o"
                 options = [f"-DREAL_BITS={size}", f'-DXPNET_SOURCES="{digest}"']
-                _call([*compiler, *flags, *options, "-c", str(source), "-o", name])
+                commands.append([*compiler, *flags, *options, "-c", str(source), "-o", name])
                 objects.append(name)
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            list(pool.map(_call, commands))
         linked = f"{folder}/{target.name}"
         _call([*compiler, *flags, "-shared", *objects, "-o", linked, "-lm"])
         Path(linked).replace(target)

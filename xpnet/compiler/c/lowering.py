@@ -28,7 +28,17 @@ from xpnet.compiler.c.memory import (
 from xpnet.compiler.passes.rewriting import readers
 from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
 
-__all__ = ["LOWERINGS", "Call", "Instruction", "Lowered", "Lowering", "Number", "lower", "suffix"]
+__all__ = [
+    "LOWERINGS",
+    "Call",
+    "Instruction",
+    "Lowered",
+    "Lowering",
+    "Number",
+    "lower",
+    "suffix",
+    "views_of",
+]
 
 NATIVE = np.dtype("f4").str[0]  # the byte order of this machine, as dtypes write it
 
@@ -403,7 +413,7 @@ class Lowering:
             given.in_memory(contents), *operation.args[1:], **operation.options
         )
         offset = shown.__array_interface__["data"][0] - contents.__array_interface__["data"][0]
-        if not 0 <= offset <= given.memory.size or not np.shares_memory(shown, contents):
+        if not 0 <= offset <= given.memory.size or not np.may_share_memory(shown, contents):
             return False
         strides = tuple(s // given.dtype.itemsize for s in shown.strides)
         self._views[operation.outputs[0]] = View(
@@ -443,7 +453,7 @@ class Lowering:
         """The steps, with the arena assigned."""
         pieces: dict[Memory, None] = {}
         for n, step in enumerate(self.steps):
-            for view in _views_of(step):
+            for view in views_of(step):
                 if view.memory.kind == "arena":
                     view.memory.used(n)
                     pieces[view.memory] = None
@@ -457,7 +467,7 @@ def suffix(dtype: DType) -> str | None:
     return {"f4": "_f32", "f8": "_f64"}.get(np.dtype(dtype).str.removeprefix(NATIVE))
 
 
-def _views_of(step: Instruction | Call) -> list[View]:
+def views_of(step: Instruction | Call) -> list[View]:
     """The views that a step reads and writes."""
     if isinstance(step, Instruction):
         return [x for x in step.operands if x is not None]
