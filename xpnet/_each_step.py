@@ -35,8 +35,16 @@ def each_step(action: Callable[[], Result]) -> Result:
     ----------
     action : function without parameters
         Returns None, a number, an array, or a dict or tuple of these. In a recording the floats and
-        arrays of the result become inputs of the step, which are read anew at each replay; what
-        selects the code that runs (a bool, a string, None) must not change.
+        arrays of the result become inputs of the step, which are read anew at each replay. What
+        selects the code that runs (an integer, a bool, a string, None, the keys of a dict) may change
+        too: then the call is recorded again, and the action is not called twice.
+
+    Notes
+    -----
+    A replay requires that all numbers in attributes, lists and dicts are as they were, because they may
+    select code. Those that only actions read are excepted: a class names the attributes that hold them
+    in `numbers_of_each_step`, a tuple of str. What an action changes is excepted too. An action does
+    not read or change arrays of the step: in a replay it runs before all operations.
     """
     active = recorder.get()
     if active is None:

@@ -13,8 +13,7 @@ from xpnet.compiler.c.blas import find_blas
 from xpnet.compiler.c.lowering import lower, views_of
 from xpnet.compiler.c.memory import ALIGNMENT
 from xpnet.compiler.compiled import Compiled
-from xpnet.compiler.executors import c as c_module
-from xpnet.compiler.executors import choose
+from xpnet.compiler.executors import c as c_module, choose
 from xpnet.compiler.executors.c import CExecutor, CWhenCompiled
 from xpnet.compiler.executors.numpy import NumPyExecutor
 from xpnet.compiler.passes import cleaned

@@ -47,9 +47,17 @@ CASES = {
     "another operand": (lambda x: x * 2.0 + x, lambda x: x + x * 2.0, "other arrays"),
     "a slice": (lambda x: x[1:], lambda x: x[2:], "given 1 in.*2 in"),
     "a foreign array": (lambda x: x + np.ones(3), None, "another one in each call"),
-    "the result": (lambda x: (x, x + 1.0), lambda x: (x + 1.0, x), "returns something else"),
-    "a number in the result": (lambda x: (x, next(drawn)), None, "returns something else"),
-    "the structure of the result": (lambda x: (x,), lambda x: [x], "returns something else"),
+    "the result": (
+        lambda x: (x, x + 1.0),
+        lambda x: (x + 1.0, x),
+        "returns or keeps something else",
+    ),
+    "a number in the result": (lambda x: (x, next(drawn)), None, "returns or keeps something else"),
+    "the structure of the result": (
+        lambda x: (x,),
+        lambda x: [x],
+        "returns or keeps something else",
+    ),
     "more actions": (
         lambda x: x,
         lambda x: x * each_step(lambda: 1.0),

@@ -112,10 +112,51 @@ def test_a_second_plan_leaves_the_state_where_the_first_has_put_it():
 def test_a_state_that_was_replaced_is_taken_over():
     executor, arguments, states, hosts, bound = bound_executor()
     expected = executor.run(arguments, hosts)
-    again = executor.bind([np.array(x) for x in states])
-    assert all(x is y for x, y in zip(again, bound, strict=True))
+    after = [x.copy() for x in bound]
+    given_ = [np.array(x) for x in states]
+    again = executor.bind(given_)
     assert_equal_bits(again, states)
     assert_equal_bits(executor.run(arguments, hosts), expected)
+    assert_equal_bits(again, after)
+    assert executor.bind(again) is executor.states
+
+
+def test_a_plan_that_only_reads_the_state_leaves_it_in_its_families():
+    """Training and evaluation take turns: the state must not be moved at each turn."""
+    model = xpnet.MLP(5, [7], 3, rng=0)  # no array fills whole cache lines
+    update = xpnet.Adam(model.parameters())
+
+    def step(x):
+        loss = F.sum(model(x) ** 2)
+        update.zero_grad()
+        loss.backward()
+        update.step()
+        return loss
+
+    def choose(program):
+        return NumPyExecutor(cleaned(program, "numpy"))
+
+    training = Compiled(step, executor=choose)
+    evaluation = Compiled(lambda x: model(x), executor=choose)
+    for compiled in (training, evaluation):
+        for _ in range(4):
+            compiled(numbers(4, 5))
+    places = []
+    for _ in range(3):
+        training(numbers(4, 5))
+        assert_equal_bits([evaluation(numbers(4, 5)).data], [model(numbers(4, 5)).data])
+        places.append([p.data.ctypes.data for p in model.parameters()])
+    assert places[0] == places[1] == places[2]
+
+
+def test_an_array_that_was_replaced_is_left_alone():
+    """A snapshot of a parameter that somebody keeps: `old = p.data`, then `p.data = new`."""
+    executor, arguments, _, hosts, bound = bound_executor()
+    before = [x.copy() for x in bound]
+    replaced = [np.array(bound[0]), *bound[1:]]
+    executor.bind(replaced)
+    executor.run(arguments, hosts)
+    assert_equal_bits(bound[:1], before[:1])
 
 
 def test_a_state_of_another_shape_is_refused_before_anything_is_changed():
@@ -387,3 +428,49 @@ def test_a_number_is_promoted_as_in_eager_code(scalar):
         for name, function in (("multiply", operator.mul), ("add", np.add)):
             found = compiled_alone(name, function, x, scalar)
             assert_equal_bits([found], [function(x, scalar)])
+
+
+def test_a_large_array_that_is_only_read_stays_where_it_is():
+    """A data set: a second copy of it would be a waste."""
+    builder = Builder()
+    whole = np.zeros(5 * 2**20 + 1, "f")[1:].reshape(-1, 5)
+    data = builder.input("state", whole)
+    p = builder.input("state", numbers(5))
+    i = builder.input("argument", np.array([3, 1]))
+    rows = builder.apply("getitem", operator.getitem, data, i)
+    builder.program.updates = {1: builder.apply("add", operator.add, p, 1.0)}
+    builder.program.outputs = [rows]
+    executor = NumPyExecutor(cleaned(builder.program, "numpy"))
+    bound = executor.bind([whole, np.zeros(6, "f")[1:]])
+    assert bound[0] is whole
+    assert bound[1].ctypes.data % 64 == 0
+    whole[3] = 7.0  # its owner may still change it
+    (found,) = executor.run([np.array([3, 1])], [])
+    np.testing.assert_array_equal(found, [[7.0] * 5, [0.0] * 5])
+
+
+def test_several_steps_in_one_call_are_those_of_several_calls():
+    program, arguments, states, hosts = recorded_step("mlp", OPTIMIZERS["Adam"])
+    one, other = (NumPyExecutor(cleaned(program, "numpy")) for _ in range(2))
+    for executor in (one, other):
+        executor.bind([np.array(x) for x in states])
+    batches = [np.stack([k * arguments[0] for k in (1, 2, 3)]), np.stack([arguments[1]] * 3)]
+    found = one.run_steps(batches, [hosts] * 3)
+    for i, outputs in enumerate(found):
+        assert_equal_bits(outputs, other.run([x[i] for x in batches], hosts))
+    assert_equal_bits(one.states, other.states)
+
+
+def test_two_tables_share_the_check_of_their_indices():
+    builder = Builder()
+    tables = [numbers(5, 4), numbers(5, 2), numbers(6, 2)]
+    values = [builder.input("argument", x) for x in tables]
+    i = builder.input("argument", np.array([4, 0]))
+    builder.program.outputs = [builder.apply("getitem", operator.getitem, x, i) for x in values]
+    executor = NumPyExecutor(cleaned(builder.program, "numpy"))
+    assert executor.source.count("np.maximum.reduce") == 2  # for 5 rows, and for 6
+    for rows in ([4, 0], [-1, 2]):
+        found = executor.run([*tables, np.array(rows)], [])
+        assert_equal_bits(found, [x[rows] for x in tables])
+    with pytest.raises(IndexError):
+        executor.run([*tables, np.array([5, 0])], [])

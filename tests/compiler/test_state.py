@@ -2,6 +2,7 @@
 
 import functools
 import types
+from collections import deque
 
 import numpy as np
 import pytest
@@ -92,6 +93,13 @@ def with_defaults(a=GLOBAL, *, b=np.ones(1)):  # noqa: B008 - that is what is te
     return a + b
 
 
+def with_attribute(x):
+    return x + with_attribute.table
+
+
+with_attribute.table = np.ones(1)
+
+
 @pytest.mark.parametrize(
     ("root", "expected"),
     [
@@ -104,6 +112,8 @@ def with_defaults(a=GLOBAL, *, b=np.ones(1)):  # noqa: B008 - that is what is te
         ([np.array(["a"]), np.array([object()], dtype=object)], []),
         (enclosing(np.ones(1)), ["x"]),
         (with_defaults, ["0", "b"]),
+        (with_attribute, ["table"]),
+        ({"x": deque([np.ones(1), [np.ones(1)]])}, ["x.0", "x.1.0"]),
     ],
 )
 def test_places_that_are_found(root, expected):

@@ -64,6 +64,8 @@ class Recording:
         The scalars of NumPy that the step has changed.
     cell_keys : tuple
         See `cell_keys`.
+    stores : list of (Place id, Value)
+        What `writes` and `gradients` put where, for the guard.
     held : list of arrays or None
         For each state, its array if it is in no place that can be assigned to.
     recorder : Recorder
@@ -79,6 +81,7 @@ class Recording:
     library: str = "numpy"
     varying: set[tuple[int, Any]] = field(default_factory=set)
     cell_keys: Any = ()
+    stores: list[tuple[tuple[int, Any], Value]] = field(default_factory=list)
     held: list[Array] = field(default_factory=list)
     writes: list[tuple[Place, Value]] = field(default_factory=list)
     gradients: list[tuple[Place, Value, bool]] = field(default_factory=list)
@@ -162,6 +165,7 @@ class _Call:
         self.cells: list[list[Place]] = []
         self.states: list[RecordedArray] = []
         self.held: list[Array] = []
+        self.lost: dict[tuple[int, Any], str] = {}
         self.initial: list[Value] = []
         self.of_place: dict[tuple[int, Any], int] = {}
         self.tuples: list[tuple[Place, Any]] = []
@@ -219,6 +223,7 @@ class _Call:
         for places in self.cells:
             for place in places:
                 self._restore(place, found)
+                self._note_other(place, found)
         after = self.survey()
         for place in [*after.cells, *after.gradients]:
             self._restore(place, found)
@@ -230,7 +235,7 @@ class _Call:
         return found
 
     def _restore(self, place: Place, found: dict[tuple[int, Any], tuple[Place, Value]]) -> None:
-        x = place.get()
+        x = _held(place)
         if isinstance(x, Variable):  # the gradient of `backward(create_graph=True)`
             if isinstance(x.data, RecordedArray):
                 found[place.id] = (place, x.data.value)
@@ -246,6 +251,18 @@ class _Call:
         if x.recorder is self.recorder:
             found[place.id] = (place, x.value)
 
+    def _note_other(self, place: Place, found: dict[tuple[int, Any], tuple[Place, Value]]) -> None:
+        """Note what is in a cell now if the step has put something else there."""
+        if place.id in found or place.is_gradient:
+            return
+        x = _held(place)
+        if is_array(x):
+            value = self.recorder._value_of(x)  # noqa: SLF001 - of this package
+            found[place.id] = (place, value)
+        else:
+            change = f"the step changes {place.name} from an array to {_short(x)}"
+            self.lost[place.id] = change
+
     def changes(self) -> dict[tuple[int, Any], str]:
         """What the step has changed outside of actions, apart from arrays."""
         found = {}
@@ -256,7 +273,7 @@ class _Call:
         for entry, _, now in self.before.changed_since(self.start):
             if entry.place.id not in self.written:
                 found[entry.place.id] = now
-        named = {}
+        named = dict(self.lost)
         for entry, before in zip(self.before.entries, self.start, strict=True):
             if entry.place.id in found:
                 now = found[entry.place.id]
@@ -265,6 +282,14 @@ class _Call:
                     continue
                 named[entry.place.id] = _described_change(entry.place.name, entry.kind, before, now)
         return named
+
+
+def _held(place: Place) -> Any:
+    """What a place holds; None if it is gone."""
+    try:
+        return place.get()
+    except (AttributeError, KeyError, IndexError, ValueError):
+        return None
 
 
 def _described_change(name: str, kind: str, before: Any, now: Any) -> str:
@@ -403,7 +428,8 @@ def _finished(
             recorder.failures.append(Failure("", what, advice))
     tree = replaced(result, value_of)
     outputs = [x for x in leaves(tree) if isinstance(x, Value) and x.source != "host"]
-    updates, writes, gradients = _new_arrays(call, found)
+    updates, changed = _updates(call, found)
+    writes, gradients = _others(call, found)
     program = Program(
         arguments, call.initial, recorder.hosts, recorder.operations, outputs, updates
     )
@@ -411,7 +437,8 @@ def _finished(
         replaced(result, plain), program, call.cells, tree, recorder, call.before, call.presence
     )
     used = {id(x) for operation in program.operations for x in operation.inputs()}
-    recording.writes = writes
+    recording.writes = changed + writes
+    recording.stores = [(place.id, value) for place, value in recording.writes + gradients]
     recording.gradients = [(place, value, id(value) in used) for place, value in gradients]
     recording.written = call.written
     recording.changes = call.changes()
@@ -424,37 +451,51 @@ def _finished(
     return recording
 
 
-def _new_arrays(call: _Call, found: dict[tuple[int, Any], tuple[Place, Value]]) -> tuple[
-    dict[int, Value], list[tuple[Place, Value]], list[tuple[Place, Value]]
-]:  # fmt: skip
-    """The new values of states; of places that are no cells of a state; and of gradients."""
+Found = dict[tuple[int, Any], tuple[Place, Value]]
+"""The places that hold recorded arrays after a call, by their ids."""
+
+
+def _updates(call: _Call, found: Found) -> tuple[dict[int, Value], list[tuple[Place, Value]]]:
+    """The new values of states; and of places that are no longer cells of one state."""
     updates: dict[int, Value] = {}
     writes: list[tuple[Place, Value]] = []
-    gradients: list[tuple[Place, Value]] = []
     for i, places in enumerate(call.cells):
-        if not places and call.states[i].value is not call.initial[i]:
-            what = f"the step changes {call.initial[i].name} in place, in a tuple"
+        initial = call.initial[i]
+        if not places and call.states[i].value is not initial:
+            what = f"the step changes {initial.name} in place, in a tuple"
             call.recorder.failures.append(Failure("", what, "Keep it in a list."))
-        places = [place for place in places if not place.is_gradient]
-        final = [found[place.id][1] if place.id in found else None for place in places]
-        if not places:
+        changed = _changed(places, initial, found)
+        if not changed:
             continue
-        if all(value is final[0] for value in final) and final[0] is not None:
-            if final[0] is not call.initial[i]:
-                updates[i] = final[0]
-                _require_own(call, i, final[0])
-            continue
-        for place, value in zip(places, final, strict=True):
-            if value is not None and value is not call.initial[i]:
-                writes.append((place, value))
+        value = changed[0][1]
+        is_one = all(x is value for _, x in changed) and len(changed) == len(places)
+        if is_one and value.shape == initial.shape and value.dtype == initial.dtype:
+            updates[i] = value
+            _require_own(call, i, value)
+        else:
+            writes += changed
+    return updates, writes
+
+
+def _changed(places: list[Place], initial: Value, found: Found) -> list[tuple[Place, Value]]:
+    """The places of a state that hold another array than before, apart from gradients."""
+    own = [place for place in places if not place.is_gradient and place.id in found]
+    now = [(place, found[place.id][1]) for place in own]
+    return [(place, value) for place, value in now if value is not initial]
+
+
+def _others(call: _Call, found: Found) -> tuple[list[tuple[Place, Value]], ...]:
+    """What is in places that held no array before; and the new gradients."""
+    writes = []
+    gradients = []
     for place_id, (place, value) in found.items():
+        state = call.of_place.get(place_id)
         if place.is_gradient:
-            state = call.of_place.get(place_id)
             if state is None or value is not call.initial[state]:
                 gradients.append((place, value))
-        elif place_id not in call.of_place:
+        elif state is None:
             writes.append((place, value))
-    return updates, writes, gradients
+    return writes, gradients
 
 
 def _require_own(call: _Call, i: int, value: Value) -> None:

@@ -73,6 +73,20 @@ class Compiled:
         Why the function runs as it is.
     replays : list of Replay
         What was compiled so far.
+
+    Notes
+    -----
+    The first three calls of a kind run as they are, and are recorded. A kind is: the shapes, dtypes and
+    devices of arrays; the values of other arguments; the blocks around the call, such as `no_grad`; and
+    all numbers, strings and objects that the function can reach in closures, globals, attributes, lists
+    and dicts. If one of them changes, the function is recorded anew. The second recording and the third
+    must agree; what differs, such as a number that was drawn, is an error that names the line. What a
+    function computes in Python apart from arrays (printing, counting, drawing) is not repeated: it
+    belongs into an action of `each_step`. Values that are read from a file, a clock or the environment
+    are compared in the recordings only.
+
+    Gradients of parameters that a step computes and uses itself are None after a replay, unless
+    `keep_grad`. Others, such as those that are added up over several calls, are kept.
     """
 
     reached_by_steps: ClassVar[tuple[str, ...]] = ("function",)  # for a step that calls it
@@ -230,13 +244,16 @@ class Compiled:
             recording.program,
             last.recorder,
             recording.recorder,
-            (last.tree, recording.tree),
+            ((last.tree, last.stores), (recording.tree, recording.stores)),
         )
         if found is not None:
             return found
         if recording.changes or recording.varying:
             return None
-        replay = Replay(recording, args, options, self._written, self.keep_grad, self._make)
+        try:
+            replay = Replay(recording, args, options, self._written, self.keep_grad, self._make)
+        except CompileError as error:  # of the executor
+            return str(error)
         key.replays.append(replay)
         key.last.clear()
         self.replays.append(replay)
@@ -253,6 +270,9 @@ class Compiled:
         if not self.fallback:
             raise CompileError(problem)
         self.reason = problem
+        self._current = None
+        self._keys.clear()
+        self.replays.clear()
 
     def scan(self, *stacked: Any) -> Any:
         """Many calls in one: call i is given x[i] of each array x of the arguments.

@@ -23,7 +23,7 @@ def difference(
     a_numbers, b_numbers : Recorder
         With the recipes of the numbers of the host.
     trees : tuple
-        The results of both calls, with Values for arrays.
+        The results of both calls, and what they put into which places, with Values for arrays.
 
     Returns
     -------
@@ -43,11 +43,18 @@ def difference(
     if len(a.operations) != len(b.operations):
         return _of_counts(a, b)
     if not same.trees(*trees):
-        return "The step returns something else in two calls: a replay would repeat the first."
-    if a.updates.keys() != b.updates.keys() or not all(
-        same.values(x, b.updates[i]) for i, x in a.updates.items()
-    ):
-        return "The step changes other arrays in two calls."
+        return (
+            "The step returns or keeps something else in two calls, with the same arguments: a replay "
+            "would repeat the first. If that is an array, create it with functions of xpnet."
+        )
+    for i, state in enumerate(b.states):
+        x = a.updates.get(i)
+        y = b.updates.get(i)
+        if x is not y and (x is None or y is None or not same.values(x, y)):
+            return (
+                f"The step puts another array into {state.name} in each call, and not one that it "
+                "computed from its arguments and state. Create it with functions of xpnet."
+            )
     return None
 
 

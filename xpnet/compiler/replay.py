@@ -19,9 +19,10 @@ from xpnet._typing import Array
 from xpnet.autodiff import tape
 from xpnet.autodiff.namespace import as_array
 from xpnet.autodiff.variable import Variable, variable_of
+from xpnet.compiler.arrangement import Arrangement
 from xpnet.compiler.call import Constant, Recording, is_argument
 from xpnet.compiler.executors._base import Executor
-from xpnet.compiler.record import Program, Value, leaves, replaced
+from xpnet.compiler.record import Program, Value, replaced
 from xpnet.compiler.recording import RecordedArray, unwrapped
 from xpnet.compiler.state import SCALARS, Entry, Place, Survey, is_array
 from xpnet.errors import CompileError
@@ -128,73 +129,14 @@ class Replay:
         self._given = replaced((args, options), _like)
         self._context = [(variable, variable.get()) for variable in CONTEXT]
         self._run_backend = backend._run  # noqa: SLF001 - the run's backend
-        self._arrange(keep_grad)
+        self.arrangement = Arrangement(recording, keep_grad)
+        self.program = self.arrangement.program
         self.executor = make(self.program, recording.library)
-        self._numbers, self._saved = _numbers(recording, self._used_hosts, self._written_places())
+        self._numbers, self._saved = _numbers(recording, self.program.hosts, self._written_places())
         self._finish = self._finishing()
         self._arguments = self._reading()
         self._bound = self._binding()
         self.renew(recording.before)
-
-    # --- what is computed -------------------------------------------------------------------
-
-    def _arrange(self, keep_grad: bool) -> None:
-        """The Program with the inputs that it needs, and the arrays to store after a run."""
-        recording = self.recording
-        raw = recording.program
-        used = {id(x) for operation in raw.operations for x in operation.inputs()}
-        used |= {id(x) for x in [*raw.outputs, *raw.updates.values()]}
-        used -= {id(x) for i, x in enumerate(raw.states) if raw.updates.get(i) is x}
-        used |= {id(value) for _, value in recording.writes}
-        read = {
-            place.id
-            for value, places in zip(raw.states, recording.cells, strict=True)
-            for place in places
-            if id(value) in used
-        }
-        self._unused_gradients = frozenset(
-            i
-            for i, place in enumerate(recording.before.gradients)
-            if recording.presence[i] and place.id not in read
-        )
-        state_of = {p.id: i for i, places in enumerate(recording.cells) for p in places}
-        updates = dict(raw.updates)
-        self._forget: list[Place] = []
-        self._writes = list(recording.writes)
-        for place, value, consumed in recording.gradients:
-            i = state_of.get(place.id, -1)
-            if consumed and not keep_grad:
-                self._forget.append(place)
-            elif i >= 0 and id(raw.states[i]) in used and len(recording.cells[i]) == 1:
-                updates[i] = value  # gradients that add up
-            else:
-                self._writes.append((place, value))
-        for i, value in list(updates.items()):
-            if (
-                id(raw.states[i]) not in used
-            ):  # its array is replaced: somebody may hold the old one
-                self._writes += [(place, value) for place in recording.cells[i]]
-                del updates[i]
-        used |= {id(value) for _, value in self._writes}
-        self._forget += [
-            place
-            for place, found in zip(recording.before.gradients, recording.presence, strict=True)
-            if found and place.get() is None
-        ]
-        kept = [i for i, x in enumerate(raw.states) if id(x) in used]
-        self.places = [recording.cells[i] for i in kept]
-        self._held = [recording.held[i] for i in kept]  # arrays that are in tuples
-        states = [raw.states[i] for i in kept]
-        updates = {kept.index(i): x for i, x in updates.items()}
-        self._used_hosts = [x for x in raw.hosts if id(x) in used or x in _hosts(recording.tree)]
-        for values in (states, self._used_hosts):
-            for i, value in enumerate(values):
-                value.index = i
-        outputs = [x for x in raw.outputs if x.source in ("operation", "state")]
-        outputs += [x for _, x in self._writes]
-        self.program = Program(
-            raw.arguments, states, self._used_hosts, raw.operations, outputs, updates
-        )
 
     def _written_places(self) -> list[Place]:
         entries = self.recording.before.entries
@@ -205,7 +147,7 @@ class Replay:
     def fits(self, presence: Sequence[bool]) -> bool:
         """Whether it is for a call that finds gradients there: those that it does not use may be absent."""
         return all(
-            now == then or i in self._unused_gradients
+            now == then or i in self.arrangement.unused_gradients
             for i, (now, then) in enumerate(zip(presence, self.recording.presence, strict=True))
         )
 
@@ -219,7 +161,9 @@ class Replay:
     def bind(self) -> bool:
         """Give the executor the arrays that are in the cells; False if it cannot take them."""
         given = []
-        for places, held, value in zip(self.places, self._held, self.program.states, strict=True):
+        arranged = self.arrangement
+        found = zip(arranged.places, arranged.held, self.program.states, strict=True)
+        for places, held, value in found:
             x = places[0].get() if places else held
             if not _is_like(x, value) or any(place.get() is not x for place in places):
                 return False
@@ -227,7 +171,7 @@ class Replay:
         if len({id(x) for x in given}) < len(given):
             return False
         taken = self.executor.bind([as_array(x) for x in given])  # no NumPy scalars
-        for places, x, new in zip(self.places, given, taken, strict=True):
+        for places, x, new in zip(self.arrangement.places, given, taken, strict=True):
             if new is not x:
                 for place in places:
                     place.set(new)
@@ -244,7 +188,7 @@ class Replay:
         code = Code("def bound(states):")
         tests = [
             f"{_read(code, place)} is states[{i}]"
-            for i, places in enumerate(self.places)
+            for i, places in enumerate(self.arrangement.places)
             for place in places
         ]
         _add_tests(code, tests)
@@ -321,7 +265,7 @@ class Replay:
 
     @property
     def _has_drawn_arrays(self) -> bool:
-        return any(x.dtype is not None for x in self._used_hosts)
+        return any(x.dtype is not None for x in self.program.hosts)
 
     def _restore(self, saved: Sequence[Any]) -> None:
         """Set the numbers that actions have changed to what they were."""
@@ -336,18 +280,18 @@ class Replay:
             for i in program.updates:
                 if program.states[i].shape == ():
                     code.add(f"states[{i}] = {code.name(as_array)}(states[{i}])")
-                for place in self.places[i]:
+                for place in self.arrangement.places[i]:
                     code.add(_assignment(code, place, f"states[{i}]"))
-        owners = {id(p.owner): p.owner for i in program.updates for p in self.places[i]}
+        owners = {id(p.owner): p.owner for i in program.updates for p in self.arrangement.places[i]}
         variables = [x for x in owners.values() if isinstance(x, Variable)]
         if variables:
             code.add(f"order = next({code.name(tape.creation_order)})")
         for x in variables:
             code.add(f"{code.name(x)}.changed = order")
-        for place in self._forget:
+        for place in self.arrangement.forget:
             code.add(_assignment(code, place, "None"))
-        first = len(program.outputs) - len(self._writes)
-        for i, (place, value) in enumerate(self._writes, first):
+        first = len(program.outputs) - len(self.arrangement.writes)
+        for i, (place, value) in enumerate(self.arrangement.writes, first):
             array = f"outputs[{i}]"
             if value.shape == ():
                 array = f"{code.name(as_array)}({array})"
@@ -385,10 +329,6 @@ def _like(x: Any) -> Any:
     array = unwrapped(x.data if variable else x)
     device = None if library_of(array).name == "numpy" else compat.device(array)
     return _Like(variable, type(array), array.shape, array.dtype, device)
-
-
-def _hosts(tree: Any) -> list[Value]:
-    return [x for x in leaves(tree) if isinstance(x, Value) and x.source == "host"]
 
 
 def _assignment(code: Code, place: Place, value: str) -> str:
@@ -456,12 +396,12 @@ def _guarding(replay: Replay, found: Survey) -> Callable[..., bool]:
         tests.append(f"{code.name(variable.get)}() is {code.name(value)}")
     tests.append(f"{code.name(backend)}._run is {code.name(replay._run_backend)}")  # noqa: SLF001
     tests += [_entry_test(code, entry, replay.written) for entry in found.entries]
-    used = {place.id for places in replay.places for place in places}
+    used = {place.id for places in replay.arrangement.places for place in places}
     for place in found.cells:
         if place.id not in used and place.is_settable:  # only its shape may have been used
             _array_tests(code, _like(unwrapped(place.get())), _read(code, place), tests, arrays)
     for i, place in enumerate(found.gradients):
-        if i not in replay._unused_gradients:  # noqa: SLF001
+        if i not in replay.arrangement.unused_gradients:
             test = "is not" if replay.recording.presence[i] else "is"
             tests.append(f"{_read(code, place)} {test} None")
     _add_tests(code, tests)

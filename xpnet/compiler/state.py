@@ -13,6 +13,7 @@ hold selects the code that runs: a replay requires that it has not changed.
 
 import sys
 import types
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from heapq import heappop, heappush
@@ -243,7 +244,7 @@ def _free_names(x: Any) -> tuple[str, ...]:
 
 
 def _is_object(x: Any) -> bool:
-    return not isinstance(x, (dict, list, tuple, Mapping))
+    return not isinstance(x, (dict, list, tuple, deque, Mapping))
 
 
 def _note(
@@ -253,27 +254,34 @@ def _note(
     if place.is_gradient:
         found.gradients.append(place)
         return isinstance(child, Variable)
-    is_number = isinstance(child, np.generic) and place.id not in varying
-    if is_array(child) and not is_number:
-        found.cells.append(place)
-        return False
     if place.key == "__dict__" and place.access == "attribute":
         found.entries.append(Entry(place, "keys", _keys(child), False))
         return False
-    if isinstance(child, (*SCALARS, np.generic)) or is_dtype(child):
+    is_scalar = isinstance(child, (*SCALARS, np.generic)) or is_dtype(child)
+    if isinstance(child, np.generic) and place.id in varying:
+        is_scalar = False
+    if is_scalar:
         may_differ = isinstance(child, NUMBERS) and not isinstance(child, bool)
         found.entries.append(Entry(place, "scalar", child, free and may_differ))
         return False
-    in_tuple = isinstance(child, tuple)
-    free = free and in_tuple and all(isinstance(x, NUMBERS) for x in child)
-    found.entries.append(Entry(place, "object", child, free))
-    if isinstance(child, (dict, list, set, frozenset)) or free:
-        found.entries.append(Entry(place, "keys", _keys(child), False))
-    if in_tuple and place.is_settable and any(map(is_array, _in_tuples(child))):
-        found.tuples.append(place)
+    if is_array(child):
+        found.cells.append(place)
+        return False
+    _note_object(found, place, child, free)
     if isinstance(child, type):
         return _is_users(child.__module__)
     return not isinstance(child, OPAQUE)
+
+
+def _note_object(found: Survey, place: Place, child: Any, free: bool) -> None:
+    """Add an object, and how much there is in a container."""
+    in_tuple = isinstance(child, tuple)
+    free = free and in_tuple and all(isinstance(x, NUMBERS) for x in child)
+    found.entries.append(Entry(place, "object", child, free))
+    if free or isinstance(child, (dict, list, deque, set, frozenset)):
+        found.entries.append(Entry(place, "keys", _keys(child), False))
+    if in_tuple and place.is_settable and any(map(is_array, _in_tuples(child))):
+        found.tuples.append(place)
 
 
 def _in_tuples(x: Any) -> Iterator[Any]:
@@ -364,6 +372,14 @@ def _function(x: FunctionType, name: str) -> Iterator[Child]:
             yield Place(x, kind, "attribute", name), child, 2
     if not _is_users(x.__module__):
         return
+    yield Place(x, "__dict__", "attribute", name), vars(x), 0
+    for key, child in vars(x).items():
+        yield Place(x, key, "attribute", _joined(name, key)), child, 1
+    yield from _globals(x)
+
+
+def _globals(x: FunctionType) -> Iterator[Child]:
+    """The globals that a function names, and what it names in modules of the user's."""
     variables = x.__globals__
     names = set(_names(x.__code__))
     for key in [key for key in variables if key in names]:
@@ -471,7 +487,7 @@ _PLACES: list[tuple[Any, Callable[[Any, str], Iterator[Child]]]] = [
     (partial, _partial),
     (_WRAPPERS, _wrapper),
     ((dict, types.MappingProxyType), _mapping),
-    ((list, tuple), _sequence),
+    ((list, tuple, deque), _sequence),
     (type, _class),
 ]
 

@@ -281,6 +281,9 @@ def test_a_product_with_less_scratch_memory_is_the_same_to_rounding(functions, v
     a = matrix(50, 700, "strides", values)
     b = matrix(700, 90, "columns", values)
     check(functions, a, b, values((50, 90)), 1.0, 0.0, scratch_size=3000)
+    few = matrix(5, 700, "strides", values)  # its rows are copied if there is room
+    check(functions, few, b, values((5, 90)), 1.0, 0.0)
+    check(functions, few, b, values((5, 90)), 1.0, 0.0, scratch_size=1500)
 
 
 def test_two_threads_compute_at_once(functions, values):

@@ -243,8 +243,8 @@ def older(library, request, tmp_path_factory):
     return compiled_for(request.param, tmp_path_factory.mktemp("older"))
 
 
-@pytest.mark.parametrize("outputs", [1, 5, 20, 70])
-@pytest.mark.parametrize("batch", [1, 3, 11, 64])
+@pytest.mark.parametrize("outputs", [5, 70])
+@pytest.mark.parametrize("batch", [1, 11, 64])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_older_processors(older, suffix, dtype, outputs, batch, stride):
     window = Window((8, 9), (3, 4), (stride, stride), ((1, 1), (2, 1)), (1, 1))

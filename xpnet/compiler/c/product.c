@@ -332,6 +332,7 @@ EXPORT void NAME(product)(int64_t m, int64_t n, int64_t k, real alpha, const rea
     if (m == 0 || n == 0) return;
     simplify(&p);
     plan q = make_plan(&p);
+    if (scratch_numbers(&p, &q) > scratch_size) q.use_dots = 0;
     while (scratch_numbers(&p, &q) > scratch_size && q.depth_block > 1) q.depth_block /= 2;
     if (q.is_thin) {
         compute_by_rows(&p);

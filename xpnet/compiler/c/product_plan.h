@@ -84,9 +84,9 @@ static int is_thin(const problem* p) {
     return p->k == 1 || (p->k > 1 && p->k <= DEPTH_OF_THIN && vectors_of(p->n) > WIDEST_TILE(p->m));
 }
 
-// ---- costs: the time in multiplications of vectors, roughly
-// --------------------------------------
+// ---- costs --------------------------------------------------------------------------------------
 
+// All are times, roughly, in multiplications of a vector.
 static int64_t cost_of_tiles(const problem* p) {
     const int64_t rows = p->m < 4 ? 4 : p->m;  // fewer rows wait for memory
     int64_t cost = rows * vectors_of(p->n) * p->k;
@@ -102,7 +102,7 @@ static int64_t cost_of_dots(const problem* p) {
 }
 
 static int use_dots(const problem* p) {
-    if (p->b.row != 1 || p->b.column == 1 || p->m > ROWS_FOR_DOTS || is_thin(p)) return 0;
+    if (p->b.row != 1 || p->b.column == 1 || p->m > ROWS_FOR_DOTS) return 0;
     return cost_of_dots(p) < cost_of_tiles(p);
 }
 

@@ -210,6 +210,16 @@ class Source:
             return self.name(x)
         return self.constant(x, "number")
 
+    def are_below(self, x: Value, bound: int) -> str:
+        """The expression that whole numbers are all from 0 to bound - 1."""
+        name = self.name(x)
+        if np.dtype(x.dtype) != np.intp:
+            return f"np.minimum.reduce({name}) >= 0 and np.maximum.reduce({name}) < {bound}"
+        unsigned = f"{name}.view(np.uintp)"  # in which negative numbers are large
+        if name in self.bound:
+            unsigned = self.view_of(name, lambda array: array.view(np.uintp))
+        return f"np.maximum.reduce({unsigned}) < {bound}"
+
     # --- operations -------------------------------------------------------------------------------
 
     def _write(self, operation: Operation) -> None:
@@ -732,8 +742,12 @@ def _take(source: Source, operation: Operation) -> bool:
     rows = source.name(i)
     y = source.name(operation.outputs[0])
     call = source.call(operation)
+    key = ("valid", i, x.shape[0])
+    if key not in source.names:  # for the first table of that length
+        source.names[key] = source.new_name("valid")
+        source.lines.append(f"{source.names[key]} = {source.are_below(i, x.shape[0])}")
     source.lines += [
-        f"if np.maximum.reduce({rows}.view(np.uintp)) < {x.shape[0]}:",
+        f"if {source.names[key]}:",
         f'    np.take({source.name(x)}, {rows}, axis=0, out={y}, mode="clip")',
         "else:  # a negative index, or one that is too large: as without this check",
         f"    np.copyto({y}, {call})",
@@ -746,24 +760,9 @@ def _getitem(source: Source, operation: Operation) -> bool:
     return isinstance(operation.args[1], Value) and _take(source, operation)
 
 
-def class_index(t: Array, offsets: Array, index: Array, classes: int) -> tuple[Array, bool]:
-    """Where the scores of the classes t lie in the flat array of all scores.
-
-    Returns
-    -------
-    index : array
-        Only for class numbers from 0 to classes - 1.
-    valid : bool
-        Whether all are.
-    """
-    np.add(t, offsets, out=index)
-    if t.dtype == np.intp:  # as unsigned numbers, negative ones are large
-        valid = np.maximum.reduce(t.view(np.uintp)) < classes
-    else:
-        valid = np.minimum.reduce(t) >= 0 and np.maximum.reduce(t) < classes
-    if valid:
-        return index, True
-    return index[(t >= 0) & (t < classes)], False
+def index_of_valid(t: Array, index: Array, classes: int) -> Array:
+    """The entries of an index that belong to class numbers from 0 to classes - 1."""
+    return index[(t >= 0) & (t < classes)]
 
 
 def _cross_entropy(source: Source, operation: Operation) -> bool:
@@ -777,15 +776,18 @@ def _cross_entropy(source: Source, operation: Operation) -> bool:
     column = source.view_of(maxima, lambda array: array[:, None])
     offsets = source.constant(np.arange(n, dtype=np.intp) * classes, "offsets")
     memory = source.constant(np.empty(n, np.intp), "index_memory")  # also for the gradient
-    check = source.constant(class_index, "class_index")
     scores = source.name(x)
     z = source.name(e)
     index = source.name(rows)
     valid = source.new_name("valid")
+    chosen = source.constant(index_of_valid, "index_of_valid")
     _write_row_maxima(source, x, maxima, offsets)
     source.lines += [
         f"np.subtract({scores}, {column}, out={z})",
-        f"{index}, {valid} = {check}({source.name(t)}, {offsets}, {memory}, {classes})",
+        f"{index} = np.add({source.name(t)}, {offsets}, out={memory})",
+        f"{valid} = {source.are_below(t, classes)}",
+        f"if not {valid}:",
+        f"    {index} = {chosen}({source.name(t)}, {index}, {classes})",
     ]
     wanted = loss in source.readers or loss in source.needed
     picked = source.new_name("picked")

@@ -33,7 +33,7 @@ from xpnet.compiler.c.memory import (
 )
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.passes import cleaned
-from xpnet.compiler.record import Operation, Program, replaced
+from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
 from xpnet.errors import CompileError, IndexingError
 
 MOST_COPIED = 8192
@@ -84,17 +84,15 @@ class CExecutor(Executor):
     def _place_inputs(self) -> None:
         """Give each piece of memory a slot; those of states and arguments are filled in later."""
         program = self.program
-        self._slot: dict[tuple[str, int], int] = {}
-        hosts = [x.index for x in program.hosts if x.dtype is not None]
-        kinds = [("state", [x.index for x in program.states])]
-        kinds.append(("argument", [x.index for x in program.arguments]))
-        kinds.append(("host", hosts))
-        kinds.append(("constant", [x.index for x in self._constants]))
-        kinds.append(("output", list(range(len(self._output_views)))))
-        for kind, indices in kinds:
-            for i in indices:
-                self._slot[kind, i] = len(self._slot) + 1
-        count = len(self._slot) + 1
+        array_hosts = [x for x in program.hosts if x.dtype is not None]
+        self._array_hosts = [x.index for x in array_hosts]
+        self._number_hosts = [x.index for x in program.hosts if x.dtype is None]
+        named = [*program.states, *program.arguments, *array_hosts]
+        places: list[tuple[str, int]] = [(x.source, x.index) for x in named]
+        places += [(x.kind, x.index) for x in self._constants]
+        places += [("output", i) for i in range(len(self._output_views))]
+        self._slot = {place: n for n, place in enumerate(places, 1)}
+        count = len(places) + 1
         self._slots = (ctypes.c_int64 * count)()
         self._stay = (ctypes.c_int64 * count)()
         self._advances = (ctypes.c_int64 * count)()
@@ -108,11 +106,16 @@ class CExecutor(Executor):
         for i, view in enumerate(self._output_views):
             self._fill("output", i, aligned_empty(view.memory.size))
             self._results.append(view.in_memory(self._memory["output", i]))
-        self._array_hosts = hosts
-        self._number_hosts = [x.index for x in program.hosts if x.dtype is None]
-        self._copied: list[tuple[str, int, Array]] = []  # inputs for which there is memory
-        self._pointed: list[tuple[str, int]] = []  # and those that are read where they lie
-        for x in [*program.arguments, *(x for x in program.hosts if x.dtype is not None)]:
+        self._place_copies([*program.arguments, *array_hosts])
+        pointers = (self._slots, self._stay, self._numbers)
+        addresses = [ctypes.addressof(x) for x in pointers]
+        self._run_with = (*addresses, 1, ctypes.addressof(self._failure))
+
+    def _place_copies(self, inputs: Sequence[Value]) -> None:
+        """Make memory for small inputs, to which they are copied; larger ones are read where they lie."""
+        self._copied: list[tuple[str, int, Array]] = []
+        self._pointed: list[tuple[str, int]] = []
+        for x in inputs:
             size = int(np.dtype(x.dtype).itemsize * np.prod(x.shape, dtype=np.int64))
             if size > MOST_COPIED:
                 self._pointed.append((x.source, x.index))
@@ -120,9 +123,6 @@ class CExecutor(Executor):
             self._fill(x.source, x.index, aligned_empty(size))
             array = np.ndarray(x.shape, x.dtype, self._memory[x.source, x.index])
             self._copied.append((x.source, x.index, array))
-        pointers = (self._slots, self._stay, self._numbers)
-        addresses = [ctypes.addressof(x) for x in pointers]
-        self._run_with = (*addresses, 1, ctypes.addressof(self._failure))
 
     def _fill(self, kind: str, index: int, array: Array) -> None:
         """Let a slot point to an array."""
@@ -331,8 +331,6 @@ class _BoundCall:
 
 def _arrays(expected: Any, result: Any) -> list[Array]:
     """The arrays of a result, in the places where a Value is expected."""
-    from xpnet.compiler.record import Value, leaves
-
     pairs = zip(leaves(expected), leaves(result), strict=True)
     return [x for value, x in pairs if isinstance(value, Value)]
 

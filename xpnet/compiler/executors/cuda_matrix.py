@@ -246,9 +246,11 @@ class Head(_OverMatrix):
         gradient = new(self.chain.shape, self.dtype)
         sums = new((self.columns,), self.dtype) if self.with_sums else None
         given = cupy().ascontiguousarray(t)
-        threads = min(-(-max(self.rows, 1) // 32) * 32, THREADS)
-        rest = given, float(factor), loss, gradient, sums, self.rows
-        self._kernel()((1,), (threads,), (*self._arguments(args), *rest))
+        for_rows = min(-(-max(self.rows, 1) // 32) * 32, THREADS)
+        _, (for_columns,), tile = geometry(self.rows, self.columns)
+        block = (max(for_rows, for_columns),)
+        rest = given, float(factor), loss, gradient, sums, self.rows, for_columns // tile
+        self._kernel()((1,), block, (*self._arguments(args), *rest))
         return (loss, gradient) if sums is None else (loss, gradient, sums)
 
     def _kernel(self) -> Any:

@@ -4,8 +4,8 @@
 // The code before this file defines PARAMETERS, LOAD and CHAIN as for columns.cu; SCORE, the chain's
 // result; CLASSES; and Target, the type of a class number. The gradient of the loss is `factor`.
 //
-// A thread computes a row. The order of a sum depends only on the sizes; the loss is bit for bit that of
-// cross_entropy.cu.
+// A thread computes a row, and `lanes` rows of threads add up the columns. The order of a sum depends
+// only on the sizes: the results are bit for bit those of cross_entropy.cu and column_sums.cu.
 __device__ A of_warp(A x) {
   for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(0xffffffffu, x, step);
   return x;
@@ -23,7 +23,7 @@ __device__ A of_block(A x) {  // the sum over a block, in its first thread
 
 extern "C" __global__ void xpnet_head(
     PARAMETERS const Target* t, const double factor, T* loss, T* gx, T* columns,
-    const long long rows
+    const long long rows, const long long lanes
 ) {
   __shared__ A shared[1024];
   const A infinity = (A)__int_as_float(0x7f800000), share = A(factor) / A(rows);
@@ -52,7 +52,7 @@ extern "C" __global__ void xpnet_head(
   unknown = of_block(unknown);
   if (threadIdx.x == 0) loss[0] = unknown > 0 ? infinity : loss_here / A(rows);
   if (!columns) return;
-  const int lanes = blockDim.x / CLASSES, lane = threadIdx.x / CLASSES;
+  const int lane = threadIdx.x / CLASSES;
   const int column = threadIdx.x % CLASSES;
   A sum = 0;  // all threads of the block see the gradient, since `of_block` has a barrier
   if (lane < lanes) {

@@ -13,6 +13,7 @@ import linecache
 import threading
 from collections.abc import Callable, Sequence
 from itertools import count
+from operator import is_
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,6 +27,8 @@ from xpnet.compiler.record import Operation, Program, Value, replaced
 from xpnet.errors import StateError
 
 __all__ = ["NumPyExecutor"]
+
+LARGE = 1 << 24  # bytes of a state that is not moved to aligned memory only to be read
 
 _numbers = count(1)  # of the generated sources of this process
 
@@ -64,6 +67,7 @@ class NumPyExecutor(Executor):
             self.source.splitlines(keepends=True),
             self._file,
         )
+        self._code = compile(self.source, self._file, "exec")
         self._step: Callable[..., list[Array]] | None = None
         self._lock = threading.Lock()  # two runs at once would write into the same arena
 
@@ -77,21 +81,26 @@ class NumPyExecutor(Executor):
                     f"{given.dtype}."
                 )
         with self._lock:
-            if self._step is not None:
-                for own, given in zip(self.states, states, strict=True):
-                    if own is not given:
-                        np.copyto(own, given)
+            same = len(self.states) == len(states) and all(map(is_, self.states, states))
+            if self._step is not None and same:
                 return self.states
+            # The arrays that were replaced may be somebody's now: nothing is written into them.
             self.states = self._moved(states)
             self._step = self._compiled()
             return self.states
 
     def run(self, arguments: Sequence[Array], hosts: Sequence[Array | float]) -> list[Array]:
         with self._lock:
-            if self._step is None:
-                self.states = self._moved([])
-                self._step = self._compiled()
-            return self._step(*arguments, *hosts)
+            return self._ready()(*arguments, *hosts)
+
+    def run_steps(
+        self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
+    ) -> list[list[Array]]:
+        with self._lock:
+            step = self._ready()
+            if not arguments:
+                return [step(*numbers) for numbers in hosts]
+            return [step(*row, *numbers) for *row, numbers in zip(*arguments, hosts, strict=True)]
 
     def calls(self) -> list[Operation]:
         return self._calls
@@ -103,36 +112,62 @@ class NumPyExecutor(Executor):
             f"arena: {memory.arena_size} bytes (largest live set: {memory.live_size})",
         ]
 
+    def _ready(self) -> Callable[..., list[Array]]:
+        """The function that runs one step; a program without state need not be bound."""
+        if self._step is None:
+            self.states = self._moved([])
+            self._step = self._compiled()
+        return self._step
+
     # --- memory -----------------------------------------------------------------------------------
 
     def _moved(self, states: Sequence[Array]) -> list[Array]:
-        """The states, each family one behind the other, on multiples of 64 bytes."""
+        """The states, each family one behind the other, on multiples of 64 bytes.
+
+        Large arrays that the program only reads, such as a data set, stay where they are.
+        """
         given = dict(zip(self.program.states, states, strict=True))
-        if all(_is_placed(given, group) for group in self.memory.state_groups()):
+        groups = [x for x in self.memory.state_groups() if not self._stays(x, given)]
+        if all(_is_placed(given, group) for group in groups):
             return list(states)
-        sizes = [sum(given[x].nbytes for x in group) for group in self.memory.state_groups()]
-        memory = aligned(sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes))
+        sizes = [sum(given[x].nbytes for x in group) for group in groups]
+        whole = aligned(sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes))
+        memory = whole.view(_StateMemory)
         start = 0
         moved: dict[Value, Array] = {}
-        for group, size in zip(self.memory.state_groups(), sizes, strict=True):
+        for group, size in zip(groups, sizes, strict=True):
             at = start
             for x in group:
                 old = given[x]
                 new = memory[at : at + old.nbytes].view(old.dtype).reshape(old.shape)
+                new = new.view(np.ndarray)
                 np.copyto(new, old)
                 moved[x] = new
                 at += old.nbytes
             start += -(-size // ALIGNMENT) * ALIGNMENT
-        return [moved[x] for x in self.program.states]
+        return [moved.get(x, given[x]) for x in self.program.states]
+
+    def _stays(self, group: list[Value], given: dict[Value, Array]) -> bool:
+        """Whether a state stays where it is, wherever that is."""
+        first = group[0]
+        x = given[first]
+        if len(group) > 1 or not x.flags.c_contiguous:
+            return False
+        if isinstance(x.base, _StateMemory):  # another plan has put it there, perhaps in a family
+            return True
+        return x.nbytes > LARGE and first.index not in self.program.updates
 
     def _compiled(self) -> Callable[..., list[Array]]:
         """The function of the source, with all names bound."""
         arrays = _Arrays(self.memory, self.states)
         namespace = {name: arrays.found(bound) for name, bound in self._bound.items()}
-        code = compile(self.source, self._file, "exec")
-        exec(code, namespace)  # noqa: S102 - source that this class has written
+        exec(self._code, namespace)  # noqa: S102 - source that this class has written
         step: Callable[..., list[Array]] = namespace["step"]
         return step
+
+
+class _StateMemory(np.ndarray[Any, Any]):
+    """Memory that an executor has made for states: the base of their arrays."""
 
 
 def _is_placed(given: dict[Value, Array], group: list[Value]) -> bool:
