@@ -1,10 +1,13 @@
 """Compiled functions: their calls, replays, results, and what is guarded."""
 
+import dataclasses
 import functools
 import gc
 import threading
 import weakref
-from collections import deque
+from argparse import Namespace
+from collections import ChainMap, UserDict, UserList, deque
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -513,6 +516,7 @@ class Scaled:
         lambda s: s.options.update(mode="mean"),
         lambda s: setattr(s, "activation", F.exp),
         lambda s: setattr(s, "__class__", Doubled),
+        lambda s: setattr(s, "__dict__", {**vars(s), "shift": 5.0}),
     ],
 )
 def test_what_the_code_depends_on_may_change(compile_it, change, monkeypatch):
@@ -531,6 +535,78 @@ def test_what_the_code_depends_on_may_change(compile_it, change, monkeypatch):
 class Doubled(Scaled):
     def __call__(self, x):
         return 2.0 * super().__call__(x)
+
+
+@pytest.mark.parametrize("kind", [Namespace, SimpleNamespace, UserDict, ChainMap])
+def test_numbers_in_containers_of_pythons_own_library(compile_it, kind):
+    holder = kind({"a": 2.0}) if kind is ChainMap else kind(a=2.0)
+    has_attributes = hasattr(holder, "a")
+    compiled = compile_it(lambda x: x * (holder.a if has_attributes else holder["a"]))
+    for _ in range(5):
+        assert compiled(np.ones(1))[0] == 2.0
+    if has_attributes:
+        holder.a = 3.0
+    else:
+        holder["a"] = 3.0
+    assert compiled(np.ones(1))[0] == 3.0
+
+
+def test_numbers_in_a_user_list(compile_it):
+    holder = UserList([2.0])
+    compiled = compile_it(lambda x: x * holder[0])
+    for _ in range(5):
+        assert compiled(np.ones(1))[0] == 2.0
+    holder[0] = 3.0
+    assert compiled(np.ones(1))[0] == 3.0
+
+
+@pytest.mark.parametrize("slots", [False, True])
+def test_arrays_in_a_frozen_dataclass(compile_it, slots):
+    @dataclasses.dataclass(frozen=True, slots=slots)
+    class Weights:
+        w: np.ndarray
+
+    weights = Weights(np.ones(2))
+    compiled = compile_it(lambda x: x * weights.w)
+    for _ in range(5):
+        assert compiled(np.full(2, 3.0)).tolist() == [3.0, 3.0]
+    assert type(weights.w) is np.ndarray
+    weights.w[0] = 5.0
+    assert compiled(np.full(2, 3.0)).tolist() == [15.0, 3.0]
+
+
+@pytest.mark.parametrize("where", ["argument", "attribute"])
+@pytest.mark.parametrize("kind", [float, np.float64])
+def test_zero_has_a_sign(compile_it, where, kind):
+    holder = SimpleNamespace(zero=kind(0.0))
+    one = np.ones(1)
+    with np.errstate(divide="ignore"):
+        if where == "argument":
+            divided = compile_it(lambda x, zero: x / zero)
+            calls = [divided(one, kind(zero))[0] for zero in 5 * [0.0] + [-0.0]]
+        else:
+            divided = compile_it(lambda x: x / holder.zero)
+            calls = [divided(one)[0] for _ in range(5)]
+            holder.zero = kind(-0.0)
+            calls.append(divided(one)[0])
+    assert calls == 5 * [np.inf] + [-np.inf]
+
+
+def test_nan_is_a_number_like_others(compile_it):
+    compiled = compile_it(lambda x, number: x * number)
+    for _ in range(5):
+        assert np.isnan(compiled(np.ones(1), float("nan")))
+    assert replays(compiled) == [2]
+
+
+def test_slices_in_attributes_and_arguments(compile_it):
+    holder = SimpleNamespace(part=slice(0, 2))
+    compiled = compile_it(lambda x, part: x[part][holder.part])
+    for _ in range(5):
+        assert compiled(np.arange(6.0), slice(2, 6)).tolist() == [2.0, 3.0]
+    holder.part = slice(1, 2)
+    assert compiled(np.arange(6.0), slice(2, 6)).tolist() == [3.0]
+    assert compiled(np.arange(6.0), slice(3, 6)).tolist() == [4.0]
 
 
 GLOBAL = 3.0
@@ -668,6 +744,11 @@ SOURCE_LINE = r"test_compiled\.py:\d+: "
         (lambda x: x * np.asarray(x), "np.asarray"),
         (lambda x: x * xpnet.to_numpy(x), "np.asarray"),
         (lambda x: x * float(1.0 in x), "in"),
+        (lambda x: x * len(f"{x[0]:.3f}"), "format"),
+        (lambda x: x * len(str(x)), "str"),
+        (lambda x: x * len(repr(x)), "repr"),
+        (lambda x: x * len(repr(xpnet.Variable(x, requires_grad=False))), "repr"),
+        (lambda x: x * len(x.tobytes()), "x.tobytes()"),
         (lambda x: x[x > 0], "mask"),
         (lambda x: F.nonzero(x)[0], "shape that depends on values"),
         (lambda x: x + [10, 20, 30][F.astype(x, np.int64)[0]], "index"),
@@ -916,7 +997,9 @@ def test_numbers_of_actions_as_results(compile_it):
     assert [compiled(np.ones(1))[1] for _ in range(6)] == [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]
 
 
-@pytest.mark.parametrize("read", [float, int, bool, round, hash, lambda c: c > 1.0, np.sqrt])
+@pytest.mark.parametrize(
+    "read", [float, int, bool, round, hash, lambda c: c > 1.0, np.sqrt, str, repr, "{:.2f}".format]
+)
 def test_reading_a_number_of_an_action_is_refused(compile_it, read):
     compiled = compile_it(lambda x: x * float(bool(read(each_step(lambda: 2.0)) is None)))
     with pytest.raises(CompileError, match="reads a number of the step"):

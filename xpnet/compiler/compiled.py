@@ -27,7 +27,7 @@ from xpnet.compiler.record import Program, leaves, replaced
 from xpnet.compiler.recording import unwrapped
 from xpnet.compiler.rehearsal import Before
 from xpnet.compiler.replay import Mismatch, Replay, context
-from xpnet.compiler.state import SCALARS, Survey, is_array, survey
+from xpnet.compiler.state import SCALARS, Survey, comparable, is_array, survey
 from xpnet.errors import CompileError, ShapeError
 
 __all__ = ["Compiled", "Recording", "compile", "recorded_call"]
@@ -351,7 +351,7 @@ def _argument_key(x: Any) -> Any:
     if is_array(x):
         return isinstance(x, np.generic), array_key(unwrapped(x))
     if isinstance(x, SCALARS):
-        return type(x), x if not isinstance(x, slice) else str(x)
+        return comparable(x)
     return id(x)
 
 

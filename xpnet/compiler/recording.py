@@ -11,7 +11,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from sysconfig import get_paths
 from types import FrameType, ModuleType
@@ -79,6 +79,7 @@ READ = "Return the array from the step, and read it there."
 INDEX = "Index with the array itself, by F.take, or pass the number as an argument of the step."
 OUTSIDE = "Write into an array that the function can reach by its attributes, or return a new one."
 NUMBER = "Compute with the number, or use it within an `each_step` action."
+METHOD = "Use a function of the array API standard or of xpnet.functions, which change no array."
 SHAPE = "Keep all places, and set those that do not count to 0 with F.where."
 ADVICE = {"bool": BRANCH, "int": INDEX, "index": INDEX}
 
@@ -251,7 +252,71 @@ class RecordedArray:
         return copy.copy, (self.array,)
 
     def __repr__(self) -> str:
-        return f"RecordedArray({self.array!r})"
+        return repr(self.recorder.read("repr", self))
+
+    def __str__(self) -> str:
+        return str(self.recorder.read("str", self))
+
+    def __format__(self, spec: str) -> str:
+        return format(self.recorder.read("format", self), spec)
+
+    def __getattr__(self, name: str) -> Any:
+        """What arrays of the library have beyond the standard: `x.sum()`, `x.real`."""
+        if name.startswith("_") or name in OWN:
+            raise AttributeError(f"{type(self).__name__} has no {name!r}.", name=name, obj=self)
+        found = getattr(self.array, name)
+        if name in ("real", "imag"):
+            return called(name, operator.attrgetter(name), (self,), {})
+        if name in ("itemsize", "nbytes", "strides"):
+            return found
+        if callable(found):
+            return partial(_called_method, self, name)
+        raise AttributeError(
+            f"Expected a function of the array API standard or of xpnet.functions in a compiled "
+            f"step, got x.{name} of an array. Read it outside of the step.",
+            name=name,
+            obj=self,
+        )
+
+
+OWN = frozenset(
+    [
+        *RecordedArray.__slots__,
+        *("backward", "cleargrad", "creator", "data", "grad", "node", "raw_grad", "requires_grad"),
+        *("zero_grad", "flags", "base"),
+    ]
+)
+"""Attributes of this class, and those by which others are recognized: arrays of a library may have them."""
+
+METHODS = frozenset(
+    [
+        *("all", "any", "argmax", "argmin", "argsort", "astype", "clip", "conj", "conjugate"),
+        *("copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "max", "mean", "min", "prod"),
+        *("ravel", "repeat", "reshape", "round", "squeeze", "std", "sum", "swapaxes", "take"),
+        *("trace", "transpose", "var"),
+        *("abs", "amax", "amin", "clone", "contiguous", "detach", "double", "exp", "expand"),
+        *("float", "log", "long", "matmul", "mm", "permute", "pow", "sigmoid", "sqrt", "square"),
+        *("tanh", "to", "type", "unsqueeze", "view"),
+    ]
+)
+"""Methods of NumPy's and PyTorch's arrays, and of others, that change no array."""
+
+
+def _called_method(x: RecordedArray, name: str, *args: Any, **options: Any) -> Any:
+    """x.name(*args, **options), recorded."""
+    if name not in METHODS or "out" in options:
+        x.recorder.fail(f"calls x.{name}() of an array", METHOD)
+    return called(f"x.{name}", _by_name(name), (x, *args), options)
+
+
+@cache
+def _by_name(name: str) -> Callable[..., Any]:
+    """The function that calls a method of this name."""
+
+    def call(x: Array, *args: Any, **options: Any) -> Any:
+        return getattr(x, name)(*args, **options)
+
+    return call
 
 
 UFUNCS = {
@@ -898,7 +963,10 @@ class RecordedNumber:
         return int(self._read("trunc(x)"))
 
     def __format__(self, spec: str) -> str:
-        return format(self.number, spec)
+        return format(self._read("format(x)"), spec)
+
+    def __str__(self) -> str:
+        return str(self._read("str(x)"))
 
     def __deepcopy__(self, memo: Any) -> "RecordedNumber":
         return self
@@ -907,7 +975,7 @@ class RecordedNumber:
         return float, (self.number,)
 
     def __repr__(self) -> str:
-        return repr(self.number)
+        return repr(self._read("repr(x)"))
 
     def is_integer(self) -> bool:
         return self._read("is_integer").is_integer()
