@@ -1,8 +1,11 @@
 """Compiled functions: their calls, replays, results, and what is guarded."""
 
+import copy
 import dataclasses
 import functools
 import gc
+import inspect
+import pickle
 import threading
 import weakref
 from argparse import Namespace
@@ -15,12 +18,14 @@ import pytest
 import xpnet
 from xpnet import functions as F
 from xpnet._each_step import each_step
+from xpnet._libraries import library_of
 from xpnet.compiler import compile
+from xpnet.compiler.call import _Call
 from xpnet.compiler.compiled import Compiled
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.executors.library import LibraryExecutor
 from xpnet.compiler.replay import Replay
-from xpnet.errors import CompileError
+from xpnet.errors import ArgumentTypeError, CompileError
 
 
 def data(backend, n=4, seed=0):
@@ -1182,3 +1187,204 @@ def test_what_is_printed(compile_it):
 def test_compile_has_the_options_of_compiled():
     compiled = compile(lambda x: x, fallback=True, keep_grad=True)
     assert (compiled.fallback, compiled.keep_grad) == (True, True)
+
+
+# --- as users write it ----------------------------------------------------------------------------
+
+
+class Scale:
+    """A class with a compiled method."""
+
+    def __init__(self, factor):
+        self.factor = np.full(2, factor)
+
+    @xpnet.compile
+    def scaled(self, x):
+        """x times the factor."""
+        return x * self.factor
+
+
+def test_a_method_is_compiled_by_a_decorator():
+    two = Scale(2.0)
+    three = Scale(3.0)
+    for _ in range(5):
+        assert two.scaled(np.ones(2)).tolist() == [2.0, 2.0]
+        assert three.scaled(np.ones(2)).tolist() == [3.0, 3.0]
+    assert replays(Scale.scaled) == [2, 2]
+    assert Scale.scaled.__name__ == "scaled"
+    assert Scale.scaled.__doc__ == "x times the factor."
+    assert list(inspect.signature(Scale.scaled).parameters) == ["self", "x"]
+
+
+def test_what_cannot_be_called_is_refused():
+    with pytest.raises(
+        ArgumentTypeError, match=r"Expected a function to compile, got ndarray\..*not"
+    ):
+        compile(np.ones(2))
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_copies_make_plans_of_their_own(copied):
+    compiled = compile(np.exp, fallback=True, keep_grad=True)
+    for _ in range(4):
+        compiled(np.ones(2))
+    twin = copied(compiled)
+    assert twin.function is np.exp
+    assert twin.fallback
+    assert twin.keep_grad
+    assert twin.replays == []
+    for _ in range(5):
+        assert np.array_equal(twin(np.ones(2)), np.exp(np.ones(2)))
+    assert replays(twin) == [2]
+
+
+def test_a_step_that_keeps_its_numbers_in_a_class_of_its_own(compile_it):
+    """As a user writes one: with hosts' numbers in an action."""
+
+    class Trainer:
+        def __init__(self):
+            self.seen = 0
+
+        def count(self):
+            self.seen += 1
+
+        def step(self, x):
+            xpnet.compiler.each_step(self.count)
+            return x * 2.0
+
+    trainer = Trainer()
+    compiled = compile_it(trainer.step)
+    for i in range(6):
+        compiled(np.ones(2))
+        assert trainer.seen == i + 1
+    assert replays(compiled) == [3]
+
+
+# --- bounds ---------------------------------------------------------------------------------------
+
+
+def test_the_plans_that_were_used_last_are_kept(compile_it, monkeypatch):
+    monkeypatch.setattr("xpnet.compiler.compiled.MOST_PLANS", 3)
+    compiled = compile_it(lambda x: x * 2.0)
+    for n in (1, 2, 3):
+        for _ in range(4):
+            compiled(np.ones(n))
+    compiled(np.ones(1))
+    for _ in range(4):
+        assert compiled(np.ones(4)).tolist() == [2.0] * 4
+    assert [plan.program.arguments[0].shape for plan in compiled.replays] == [(1,), (3,), (4,)]
+    assert len(compiled._keys) == 3
+    for _ in range(4):
+        assert compiled(np.ones(2)).tolist() == [2.0, 2.0]
+    assert [plan.program.arguments[0].shape for plan in compiled.replays] == [(1,), (4,), (2,)]
+
+
+def test_a_function_whose_calls_are_all_new_is_not_recorded_for_ever(monkeypatch):
+    made = []
+    recorded = xpnet.compiler.compiled.recorded_call
+    monkeypatch.setattr(
+        "xpnet.compiler.compiled.recorded_call", lambda *args: made.append(0) or recorded(*args)
+    )
+    monkeypatch.setattr("xpnet.compiler.compiled.MOST_RECORDINGS", 20)
+    compiled = compile(lambda x, factor: x * factor)
+    for i in range(100):
+        assert compiled(np.ones(1), float(i)).tolist() == [float(i)]
+    assert len(made) == 20 + 80 // 17
+    assert "Pass numbers that change as arrays" in compiled.explain()
+    for _ in range(60):
+        compiled(np.ones(1), 1.0)
+    assert replays(compiled)[0] > 0
+    assert "Pass numbers that change as arrays" not in compiled.explain()
+
+
+# --- memory that arrays share ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_arrays_that_share_memory_are_refused_by_name(backend, compile_it, changed):
+    held = SimpleNamespace(whole=backend.asarray([1.0, 2.0, 3.0, 4.0]))
+    held.part = held.whole[1:3]
+    immutable = not library_of(held.whole).mutable
+
+    def step(x):
+        if changed:
+            held.whole = held.whole + 1.0
+        return x * held.part
+
+    x = backend.asarray([1.0, 1.0])
+    if immutable:
+        compile_it(step)(x)
+        return
+    with pytest.raises(CompileError, match=r"held\.whole and held\.part share memory"):
+        compile_it(step)(x)
+
+
+def test_parts_of_one_memory_that_do_not_overlap(backend, compile_it):
+    whole = backend.asarray(np.arange(8.0, dtype="float32").reshape(4, 2))
+    held = SimpleNamespace(a=whole[:2, :], b=whole[2:, :])
+
+    def step(x):
+        held.a += x
+        return held.a * held.b
+
+    del whole
+    compiled = compile_it(step)
+    x = backend.asarray(np.ones((2, 2), "float32"))
+    found = [xpnet.to_numpy(compiled(x))[1, 1] for _ in range(5)]
+    assert found == [(3.0 + i) * 7.0 for i in range(1, 6)]
+
+
+# --- a compiled function in an action, and a second thread ----------------------------------------
+
+
+def test_a_compiled_function_within_an_action_does_not_wait_for_a_thread():
+    """The thread holds its lock, and waits until the recording is over."""
+    inner = compile(lambda x: x * 2.0)
+    in_action = threading.Event()
+    in_inner = threading.Event()
+    found = []
+
+    def action():
+        in_action.set()
+        assert in_inner.wait(30)
+        return inner(np.ones(1))
+
+    outer = compile(lambda x: x + each_step(action))
+
+    def other():
+        assert in_action.wait(30)
+        with inner._lock:
+            in_inner.set()
+            found.append(inner(np.ones(2)).tolist())
+
+    threads = [threading.Thread(target=f, daemon=True) for f in (lambda: outer(np.ones(1)), other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert found == [[2.0, 2.0]]
+
+
+def test_ctrl_c_while_arrays_are_put_back(compile_it, monkeypatch):
+    model, _, step = learner()
+    x, t = data(xpnet.current())
+    compiled = compile_it(step)
+    restored = _Call._restore
+    calls = []
+
+    def interrupted(self, place, found):
+        calls.append(place)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        restored(self, place, found)
+
+    monkeypatch.setattr(_Call, "_restore", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compiled(x, t)
+    assert len(calls) > 3
+    assert all(type(p.data) is np.ndarray for p in model.parameters())
+    for _ in range(5):
+        compiled(x, t)
+    assert replays(compiled) == [2]

@@ -4,6 +4,7 @@ import inspect
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,14 +19,45 @@ from xpnet.autodiff.namespace import as_array
 from xpnet.autodiff.variable import Variable, constant, variable_of
 from xpnet.compiler.record import Program, Value, leaves, replaced
 from xpnet.compiler.recording import Failure, RecordedArray, RecordedNumber, Recorder, unwrapped
+from xpnet.compiler.sharing import overlapping
 from xpnet.compiler.state import SCALARS, Place, Survey, is_array, is_dtype, survey
 from xpnet.errors import CompileError
 from xpnet.optimizers import averaging
 
-__all__ = ["Constant", "Recording", "objects_in", "record_lock", "recorded_call", "roots_of"]
+__all__ = [
+    "Constant",
+    "Recording",
+    "exclusive",
+    "is_recording",
+    "objects_in",
+    "recorded_call",
+    "roots_of",
+]
 
-record_lock = threading.RLock()
-"""Held while arrays are replaced by recording arrays: another thread's call must not find them."""
+_record_lock = threading.RLock()
+
+_holds_lock: ContextVar[bool] = ContextVar("xpnet_compiler_holds_lock", default=False)
+
+
+@contextmanager
+def exclusive() -> Iterator[None]:
+    """A block for one thread at a time, in which arrays may be replaced by recording arrays.
+
+    Another thread's call must not find them. Compiled functions that are called within the block, also
+    by actions of `each_step`, run as they are: they wait for no lock that another thread might hold
+    while it waits for this one.
+    """
+    with _record_lock:
+        token = _holds_lock.set(True)
+        try:
+            yield
+        finally:
+            _holds_lock.reset(token)
+
+
+def is_recording() -> bool:
+    """Whether this code is called within an `exclusive` block."""
+    return _holds_lock.get()
 
 
 class Constant(NamedTuple):
@@ -337,7 +369,7 @@ def recorded_call(
         See `survey`.
     """
     options = dict(options or {})
-    with record_lock:
+    with exclusive():
         call = _Call(roots_of(function, args, options), done, varying)
         arguments: list[Value] = []
         names = iter(argument_names(function, args, options))
@@ -361,7 +393,11 @@ def _replaced(call: _Call, found: dict[Any, Any]) -> Iterator[None]:
         call.replace_states()
         yield
     finally:
-        found.update(call.restore())
+        try:
+            found.update(call.restore())
+        except KeyboardInterrupt:  # no recording array may be left in its place
+            call.restore()
+            raise
 
 
 def argument_names(function: Callable[..., Any], args: Any, options: Any) -> list[str]:
@@ -426,6 +462,7 @@ def _finished(
             what = f"the step returns a {type(x).__name__}"
             advice = "Return arrays, Variables, numbers, or tuples, lists and dicts of these."
             recorder.failures.append(Failure("", what, advice))
+    _require_memory_of_their_own(call)
     tree = replaced(result, value_of)
     outputs = [x for x in leaves(tree) if isinstance(x, Value) and x.source != "host"]
     updates, changed = _updates(call, found)
@@ -504,6 +541,22 @@ def _require_own(call: _Call, i: int, value: Value) -> None:
         what = f"the step stores the array of {value.name} in {call.initial[i].name} too"
         advice = "Store a copy, F.asarray(x, copy=True): what changes one would change the other."
         call.recorder.failures.append(Failure("", what, advice))
+
+
+def _require_memory_of_their_own(call: _Call) -> None:
+    """Note that a replay would separate arrays that share memory, if the step computes with one."""
+    used = {id(x) for operation in call.recorder.operations for x in operation.inputs()}
+    own = [i for i, places in enumerate(call.cells) if not any(x.is_gradient for x in places)]
+    for i, j in overlapping([call.held[i] for i in own]):
+        a = call.initial[own[i]]
+        b = call.initial[own[j]]
+        is_changed = call.states[own[i]].value is not a or call.states[own[j]].value is not b
+        if is_changed or id(a) in used or id(b) in used:
+            what = f"{a.name} and {b.name} share memory, which a replay would separate"
+            advice = (
+                "Keep a copy, F.asarray(x, copy=True), or one array of which the step takes a part."
+            )
+            call.recorder.failures.append(Failure("", what, advice))
 
 
 def _library_of(recorder: Recorder, program: Program) -> str:

@@ -28,6 +28,7 @@ from xpnet.autodiff.namespace import _namespace_of, array_types
 from xpnet.autodiff.variable import Variable
 from xpnet.backend import Backend, array_like, current, to_numpy, using
 from xpnet.compiler.record import Operation, Value, leaves, replaced
+from xpnet.compiler.sharing import overlap
 from xpnet.kernels.lookup import Kernel
 
 __all__ = ["Failure", "RecordedArray", "RecordedNumber", "Recorder", "recorded_type", "unwrapped"]
@@ -74,11 +75,11 @@ class Failure(NamedTuple):
         return f"{self.where}: {self.what}. {self.advice}".removeprefix(": ")
 
 
-BRANCH = "Choose between arrays with F.where, or make the decision outside of the step."
-READ = "Return the array from the step, and read it there."
+BRANCH = "Choose between arrays with F.where, or decide where the step is called."
+READ = "Return the array, and read it where the step is called."
 INDEX = "Index with the array itself, by F.take, or pass the number as an argument of the step."
 OUTSIDE = "Write into an array that the function can reach by its attributes, or return a new one."
-NUMBER = "Compute with the number, or use it within an `each_step` action."
+NUMBER = "Compute with the number, or use it in an action of xpnet.compiler.each_step."
 METHOD = "Use a function of the array API standard or of xpnet.functions, which change no array."
 SHAPE = "Keep all places, and set those that do not count to 0 with F.where."
 ADVICE = {"bool": BRANCH, "int": INDEX, "index": INDEX}
@@ -733,7 +734,7 @@ class Recorder:
             return x
         done = self._new(name, function, args, {})
         if x.value.source == "argument":
-            what = "changes an argument in place"
+            what = f"the step changes the argument {x.value.name} in place"
             self.failures.append(Failure(done.where, what, "Return the new array."))
         self._mark_stale(x, done.where)
         dtype = x.dtype
@@ -791,7 +792,7 @@ class Recorder:
             if other is None:
                 continue
             live.append(reference)
-            if other is not x and not other.stale and _overlap(other.array, x.array):
+            if other is not x and not other.stale and overlap(other.array, x.array):
                 other.stale = line
         self._live = live
 
@@ -897,20 +898,6 @@ def _result_dtype(name: str, args: tuple[Any, ...]) -> Any:
         return None
     xp = compat.array_namespace(x.array)
     return x.dtype if y.dtype == x.dtype else xp.result_type(x.array, y.array)
-
-
-def _overlap(x: Array, y: Array) -> bool:
-    """Whether two arrays of one library may share memory."""
-    if type(x) is not type(y):
-        return False
-    if isinstance(x, np.ndarray):
-        return bool(np.may_share_memory(x, y))
-    if hasattr(x, "untyped_storage"):  # PyTorch
-        return bool(x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr())
-    if hasattr(x, "_array"):  # array-api-strict
-        return _overlap(x._array, y._array)  # noqa: SLF001 - it has no public name
-    memory = getattr(getattr(x, "data", None), "mem", None)  # CuPy
-    return memory is not None and memory is y.data.mem
 
 
 class RecordedNumber:
