@@ -462,7 +462,8 @@ def _finished(
             what = f"the step returns a {type(x).__name__}"
             advice = "Return arrays, Variables, numbers, or tuples, lists and dicts of these."
             recorder.failures.append(Failure("", what, advice))
-    _require_memory_of_their_own(call)
+    used = {id(x) for operation in recorder.operations for x in operation.inputs()}
+    _require_memory_of_their_own(call, used)
     tree = replaced(result, value_of)
     outputs = [x for x in leaves(tree) if isinstance(x, Value) and x.source != "host"]
     updates, changed = _updates(call, found)
@@ -473,14 +474,13 @@ def _finished(
     recording = Recording(
         replaced(result, plain), program, call.cells, tree, recorder, call.before, call.presence
     )
-    used = {id(x) for operation in program.operations for x in operation.inputs()}
     recording.writes = changed + writes
     recording.stores = [(place.id, value) for place, value in recording.writes + gradients]
     recording.gradients = [(place, value, id(value) in used) for place, value in gradients]
     recording.written = call.written
     recording.changes = call.changes()
     recording.varying = call.varying
-    recording.library = _library_of(recorder, program)
+    recording.library = _library_of(recorder, used)
     recording.cell_keys = call.cell_keys
     recording.held = [
         x if not places else None for x, places in zip(call.held, call.cells, strict=True)
@@ -543,29 +543,28 @@ def _require_own(call: _Call, i: int, value: Value) -> None:
         call.recorder.failures.append(Failure("", what, advice))
 
 
-def _require_memory_of_their_own(call: _Call) -> None:
+def _require_memory_of_their_own(call: _Call, used: set[int]) -> None:
     """Note that a replay would separate arrays that share memory, if the step computes with one."""
-    used = {id(x) for operation in call.recorder.operations for x in operation.inputs()}
     own = [i for i, places in enumerate(call.cells) if not any(x.is_gradient for x in places)]
-    for i, j in overlapping([call.held[i] for i in own]):
-        a = call.initial[own[i]]
-        b = call.initial[own[j]]
-        is_changed = call.states[own[i]].value is not a or call.states[own[j]].value is not b
-        if is_changed or id(a) in used or id(b) in used:
-            what = f"{a.name} and {b.name} share memory, which a replay would separate"
+    for first, second in overlapping([call.held[i] for i in own]):
+        a = call.states[own[first]]
+        b = call.states[own[second]]
+        names = (call.initial[own[first]].name, call.initial[own[second]].name)
+        is_changed = a.value.source != "state" or b.value.source != "state"
+        if is_changed or id(a.value) in used or id(b.value) in used:
+            what = f"{names[0]} and {names[1]} share memory, which a replay would separate"
             advice = (
                 "Keep a copy, F.asarray(x, copy=True), or one array of which the step takes a part."
             )
             call.recorder.failures.append(Failure("", what, advice))
 
 
-def _library_of(recorder: Recorder, program: Program) -> str:
-    """The name of the library of the arrays that a program uses; "" if there are several."""
-    states = {id(x) for operation in program.operations for x in operation.inputs()}
+def _library_of(recorder: Recorder, used: set[int]) -> str:
+    """The name of the library of the arrays that a step uses; "" if there are several."""
     found = {
         name
         for value, name in recorder.libraries.items()
-        if value.source != "state" or id(value) in states
+        if value.source != "state" or id(value) in used
     }
     return found.pop() if len(found) == 1 else ""
 

@@ -28,7 +28,7 @@ from xpnet.autodiff.namespace import _namespace_of, array_types
 from xpnet.autodiff.variable import Variable
 from xpnet.backend import Backend, array_like, current, to_numpy, using
 from xpnet.compiler.record import Operation, Value, leaves, replaced
-from xpnet.compiler.sharing import overlap
+from xpnet.compiler.sharing import memory_of, overlap
 from xpnet.kernels.lookup import Kernel
 
 __all__ = ["Failure", "RecordedArray", "RecordedNumber", "Recorder", "recorded_type", "unwrapped"]
@@ -85,10 +85,15 @@ SHAPE = "Keep all places, and set those that do not count to 0 with F.where."
 ADVICE = {"bool": BRANCH, "int": INDEX, "index": INDEX}
 
 
+@cache
+def _is_users(filename: str) -> bool:
+    return not filename.startswith(NOT_THE_USERS)
+
+
 def where() -> str:
     """The innermost call that is the user's, as "file:line"."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the one way to a caller
-    while frame is not None and frame.f_code.co_filename.startswith(NOT_THE_USERS):
+    while frame is not None and not _is_users(frame.f_code.co_filename):
         frame = frame.f_back
     if frame is None:
         return ""
@@ -671,7 +676,7 @@ class Recorder:
         self.known: dict[int, Value] = {}
         self.watch: Callable[[], None] | None = None
         self._done = list(done)
-        self._live: list[weakref.ref[RecordedArray]] = []
+        self._live: dict[int | None, list[weakref.ref[RecordedArray]]] = {}  # by their memory
         self._tokens: list[Any] = []
         self._backend: Any = None
 
@@ -693,7 +698,7 @@ class Recorder:
             _libraries._by_type[kind] = RecordedLibrary(library_of(array))  # noqa: SLF001
         self.libraries[value] = library_of(array).name
         x = kind(array, value, self)
-        self._live.append(weakref.ref(x))
+        self._live.setdefault(memory_of(array), []).append(weakref.ref(x))
         return x
 
     def operation(
@@ -786,15 +791,20 @@ class Recorder:
 
     def _mark_stale(self, x: RecordedArray, line: str) -> None:
         """Mark the arrays that share memory with x, whose memory has changed."""
-        live = []
-        for reference in self._live:
-            other = reference()
-            if other is None:
-                continue
-            live.append(reference)
-            if other is not x and not other.stale and overlap(other.array, x.array):
-                other.stale = line
-        self._live = live
+        memory = memory_of(x.array)
+        keys = [*self._live] if memory is None else [memory, None]
+        for key in keys:
+            for other in self._alive(key):
+                if other is not x and not other.stale and overlap(other.array, x.array):
+                    other.stale = line
+
+    def _alive(self, memory: int | None) -> list[RecordedArray]:
+        """The recording arrays that are parts of some memory; forgets those that are gone."""
+        references = self._live.get(memory, [])
+        found = [x for x in (reference() for reference in references) if x is not None]
+        if len(found) < len(references):
+            self._live[memory] = [weakref.ref(x) for x in found]
+        return found
 
     def _output(self, x: Any, operation: Operation) -> Any:
         if not compat.is_array_api_obj(x):

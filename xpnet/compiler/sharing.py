@@ -11,7 +11,7 @@ import numpy as np
 
 from xpnet._typing import Array
 
-__all__ = ["overlap", "overlapping"]
+__all__ = ["memory_of", "overlap", "overlapping"]
 
 WORK = 10_000  # steps of the search for a common element; after that there may be one
 
@@ -40,9 +40,9 @@ def overlap(x: Array, y: Array) -> bool:
 
 
 def overlapping(arrays: Sequence[Array]) -> Iterator[tuple[int, int]]:
-    """The pairs (i, j) of different arrays that share memory: i < j."""
-    extents = [_extent(x) for x in arrays]
-    found = sorted((extent, i) for i, extent in enumerate(extents) if extent is not None)
+    """All i < j for which arrays[i] and arrays[j] share memory: in about the time of sorting them."""
+    extents = [(_extent(x), i) for i, x in enumerate(arrays)]
+    found = sorted((extent, i) for extent, i in extents if extent is not None)
     before: list[tuple[_Extent, int]] = []  # those that end behind the start of the present one
     for extent, i in found:
         before = [(other, j) for other, j in before if other.stop > extent.start]
@@ -50,6 +50,22 @@ def overlapping(arrays: Sequence[Array]) -> Iterator[tuple[int, int]]:
             if overlap(arrays[i], arrays[j]):
                 yield min(i, j), max(i, j)
         before.append((extent, i))
+
+
+def memory_of(x: Array) -> int | None:
+    """A number for the memory that x is a part of: arrays with different ones share none.
+
+    None if it is not known: an array in memory that another object has allocated.
+    """
+    if hasattr(x, "_array"):  # array-api-strict
+        return memory_of(x._array)  # noqa: SLF001 - it has no public name
+    if isinstance(x, np.ndarray):
+        while isinstance(x.base, np.ndarray):
+            x = x.base
+        return id(x) if x.base is None else None
+    if hasattr(x, "untyped_storage"):  # PyTorch
+        return int(x.untyped_storage().data_ptr())
+    return id(getattr(getattr(x, "data", None), "mem", None))  # CuPy
 
 
 def _have_common_element(x: Array, y: Array) -> bool:
