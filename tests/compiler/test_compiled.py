@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import functions as F
+from xpnet import Variable, functions as F
 from xpnet._each_step import each_step
 from xpnet._libraries import library_of
 from xpnet.compiler import compile
@@ -170,6 +170,15 @@ def test_a_variable_with_a_gradient_is_no_argument(compile_it):
     compiled = compile_it(lambda x: x * 2.0)
     with pytest.raises(CompileError, match=r"Pass x\.data"):
         compiled(xpnet.Variable(np.ones(2)))
+
+
+def test_a_variable_with_a_gradient_falls_back():
+    x = Variable(np.ones(2), requires_grad=True)
+    compiled = compile(lambda x: x * 3.0, fallback=True)
+    for _ in range(3):
+        F.sum(compiled(x)).backward()
+    assert x.grad.data.tolist() == [9.0, 9.0]
+    assert "requires a gradient" in compiled.reason
 
 
 def test_results_are_not_changed_by_later_calls(backend, compile_it):
@@ -852,7 +861,9 @@ def test_changing_an_argument_in_place_is_refused(compile_it):
         return x * 2.0
 
     x = np.zeros(2)
-    with pytest.raises(CompileError, match=SOURCE_LINE + "the step changes the argument x in place"):
+    with pytest.raises(
+        CompileError, match=SOURCE_LINE + "the step changes the argument x in place"
+    ):
         compile_it(step)(x)
     assert np.array_equal(x, [1.0, 1.0])
 
@@ -1326,6 +1337,23 @@ def test_arrays_that_share_memory_are_refused_by_name(backend, compile_it, chang
         return
     with pytest.raises(CompileError, match=r"held\.whole and held\.part share memory"):
         compile_it(step)(x)
+
+
+def test_arrays_that_share_memory_after_the_plan_was_made(compile_it):
+    held = SimpleNamespace(a=np.ones(4), b=np.ones(4))
+
+    def step(x):
+        held.a += x
+        return held.b * x
+
+    compiled = compile_it(step)
+    for _ in range(5):
+        compiled(np.ones(4))
+    whole = np.ones(6)
+    held.a = whole[:4]
+    held.b = whole[2:]
+    with pytest.raises(CompileError, match="memory"):
+        compiled(np.ones(4))
 
 
 def test_parts_of_one_memory_that_do_not_overlap(backend, compile_it):

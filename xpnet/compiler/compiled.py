@@ -178,13 +178,24 @@ class Compiled:
 
     def _renewed(self, args: Any, options: Any, done: Any, tried: set[int]) -> Any:
         """A call for which no plan is ready: numbers or arrays may be others, but equal."""
-        found = survey(*roots_of(self.function, args, options), varying=self._varying)
+        try:
+            found = survey(*roots_of(self.function, args, options), varying=self._varying)
+        except CompileError as error:  # of an argument, or because there is too much to look at
+            problem = str(error)
+        else:
+            return self._by_survey(found, args, options, done, tried)
+        self._give_up(problem)
+        return self.function(*args, **options)
+
+    def _by_survey(self, found: Survey, args: Any, options: Any, done: Any, tried: set[int]) -> Any:
+        """A call by a plan for which it is ready after renewal; else it is recorded."""
         presence = tuple(place.get() is not None for place in found.gradients)
         key = self._keys.get(self._signature(found, cell_keys(found), args, options))
         for replay in key.replays if key is not None else ():
             if (id(replay) in tried and done) or not replay.fits(presence):
                 continue
-            replay.renew(found)
+            if not replay.renew(found):
+                continue
             try:
                 return self._replayed(replay, args, options, done)
             except Mismatch as mismatch:

@@ -277,12 +277,8 @@ class RecordedArray:
             return found
         if callable(found):
             return partial(_called_method, self, name)
-        raise AttributeError(
-            f"Expected a function of the array API standard or of xpnet.functions in a compiled "
-            f"step, got x.{name} of an array. Read it outside of the step.",
-            name=name,
-            obj=self,
-        )
+        self.recorder.fail(f"reads x.{name} of an array", METHOD)
+        return found
 
 
 OWN = frozenset(

@@ -25,6 +25,7 @@ from xpnet.compiler.call import Constant, Recording, is_argument
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.record import Program, Value, replaced
 from xpnet.compiler.recording import RecordedArray, unwrapped
+from xpnet.compiler.sharing import overlapping
 from xpnet.compiler.state import SCALARS, Entry, Place, Survey, is_array
 from xpnet.errors import CompileError
 from xpnet.layers import _context, _step_by_step
@@ -137,7 +138,8 @@ class Replay:
         self._finish = self._finishing()
         self._arguments = self._reading()
         self._bound = self._binding()
-        self.renew(recording.before)
+        if not self.renew(recording.before):
+            raise CompileError("The arrays of a step are replaced by another thread.")
 
     def _written_places(self) -> list[Place]:
         entries = self.recording.before.entries
@@ -152,12 +154,16 @@ class Replay:
             for i, (now, then) in enumerate(zip(presence, self.recording.presence, strict=True))
         )
 
-    def renew(self, found: Survey) -> None:
-        """Compare with what a survey found from now on, and take over the arrays in the cells."""
-        self.found = found
+    def renew(self, found: Survey) -> bool:
+        """Compare with what a survey found from now on, and take over the arrays in the cells.
+
+        False if it cannot take them.
+        """
         if not self.bind():
-            raise CompileError("The arrays of a step are replaced by another thread.")
+            return False
+        self.found = found
         self._guard = _guarding(self, found)
+        return True
 
     def bind(self) -> bool:
         """Give the executor the arrays that are in the cells; False if it cannot take them."""
@@ -169,7 +175,7 @@ class Replay:
             if not _is_like(x, value) or any(place.get() is not x for place in places):
                 return False
             given.append(x)
-        if len({id(x) for x in given}) < len(given):
+        if len({id(x) for x in given}) < len(given) or self._share_memory(given):
             return False
         taken = self.executor.bind([as_array(x) for x in given])  # no NumPy scalars
         for places, x, new in zip(self.arrangement.places, given, taken, strict=True):
@@ -177,6 +183,15 @@ class Replay:
                 for place in places:
                     place.set(new)
         return True
+
+    def _share_memory(self, given: Sequence[Array]) -> bool:
+        """Whether arrays of the state, apart from gradients, share memory: see `xpnet.compiler.sharing`."""
+        own = [
+            x
+            for x, places in zip(given, self.arrangement.places, strict=True)
+            if not any(place.is_gradient for place in places)
+        ]
+        return any(True for _ in overlapping(own))
 
     def ready(self, args: Any, options: Any) -> bool:
         """Whether this plan is for the call; it takes over arrays that others have put in place."""
