@@ -35,7 +35,8 @@ FLAGS = (
 )
 SIZES = (32, 64)
 """A file that uses NAME() is compiled for float32 and for float64."""
-SECONDS = 300  # to compile everything
+SECONDS = 300  # for one file
+ZIG_SECONDS = 3600  # zig first compiles the C library of a system that it has not seen yet
 
 
 class Target(NamedTuple):
@@ -122,12 +123,17 @@ def _call(command: Sequence[str]) -> None:
     CompileError
         With its first message, if it fails.
     """
+    seconds = ZIG_SECONDS if "ziglang" in command else SECONDS
     try:
         finished = subprocess.run(  # noqa: S603 - a compiler that is on the PATH
-            command, capture_output=True, text=True, timeout=SECONDS, check=False
+            command, capture_output=True, text=True, timeout=seconds, check=False
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise CompileError(f"The C compiler {command[0]} did not finish: {error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise CompileError(
+            f"The C compiler {command[0]} did not finish within {seconds} seconds."
+        ) from error
+    except OSError as error:
+        raise CompileError(f"The C compiler {command[0]} does not run: {error}") from error
     if finished.returncode != 0:
         lines = [line for line in finished.stderr.splitlines() if "error" in line]
         first = lines[0] if lines else finished.stderr.strip()[:200]
