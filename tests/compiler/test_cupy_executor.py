@@ -155,6 +155,45 @@ def _updated(formula, numbers, slots, moves):
     return [(p, state) for p, _, state in copies]
 
 
+@pytest.mark.parametrize("function", [F.take, lambda x, i: F.embedding(i, x), lambda x, i: x[i]])
+def test_indices_are_checked_in_each_replay(cupy_backend, function):
+    """On the device, as in a step that is not compiled: the error comes with the next numbers."""
+    table = xpnet.Parameter(cupy_backend.asarray(np.arange(12.0).reshape(4, 3)))
+
+    def step(i):
+        if function is F.take:
+            return F.take(table, i, axis=0) * 2.0
+        return function(table, i) * 2.0
+
+    fast = Compiled(step, executor=executed_by(CuPyExecutor))
+    rows = np.arange(12.0).reshape(4, 3)
+    for k in range(6):
+        i = np.asarray([k % 4, 2, 0])
+        found = fast(cupy_backend.asarray(i)).data
+        np.testing.assert_array_equal(to_numpy(found), 2 * rows[i])
+    assert len(fast.replays) == 1
+    found = fast(cupy_backend.asarray(np.asarray([1, 4, 0])))
+    assert len(fast.replays) == 1
+    with pytest.raises(IndexError, match="got 4"):
+        to_numpy(found.data)
+
+
+def test_indices_that_are_state_are_checked_in_each_replay(cupy_backend):
+    table = cupy_backend.asarray(np.arange(12.0).reshape(4, 3))
+    held = [cupy_backend.asarray(np.asarray([3, 0]))]
+    fast = Compiled(
+        lambda: F.take(table, held[0], axis=0) + 1.0, executor=executed_by(CuPyExecutor)
+    )
+    for _ in range(5):
+        found = fast()
+    np.testing.assert_array_equal(to_numpy(found)[:, 0], [10.0, 1.0])
+    held[0] = cupy_backend.asarray(np.asarray([2, -5]))
+    found = fast()
+    assert len(fast.replays) == 1
+    with pytest.raises(IndexError, match="got -5"):
+        to_numpy(found)
+
+
 # --- launches --------------------------------------------------------------------------------------
 
 

@@ -164,6 +164,15 @@ class RecordedArray:
         """The functions of a module for convolution and pooling, recorded: for `xpnet.kernels`."""
         return _recorded_module(module)
 
+    def recorded_check(self, check: Callable[..., Array], *args: Any) -> None:
+        """check(array, *args) returns the array, or raises an error: for `xpnet.kernels.bounds`.
+
+        It is an operation whose result takes the place of this array, so whatever reads the array
+        from now on is computed after the check.
+        """
+        check(self.array, *args)
+        self.recorder.checked(self, check, args)
+
     def created_like(self, x: Any) -> Array:
         """`array_like(x, self)`, recorded: for `xpnet.backend`."""
         return called("array_like", array_like, (x, self), {})
@@ -675,6 +684,14 @@ class Recorder:
             self.operations.append(cast)
         x.value = value
         return x
+
+    def checked(self, x: RecordedArray, check: Callable[..., Array], args: tuple[Any, ...]) -> None:
+        """Record that `check` has returned x, and not raised an error."""
+        if _each_step.recorder.get() is not self or x.recorder is not self:
+            return
+        done = self._new("checked", check, (x, *args), {})
+        done.result = x.value = self._add_output(done, x.array, x.dtype)
+        self.operations.append(done)
 
     def updated(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         """Record the kernel "update": parameters and slots are changed already."""

@@ -375,6 +375,11 @@ def _function(x: FunctionType, name: str) -> Iterator[Child]:
     yield Place(x, "__dict__", "attribute", name), vars(x), 0
     for key, child in vars(x).items():
         yield Place(x, key, "attribute", _joined(name, key)), child, 1
+    yield from _globals(x)
+
+
+def _globals(x: FunctionType) -> Iterator[Child]:
+    """The globals that a function names, and what it names in modules of the user's."""
     variables = x.__globals__
     names = set(_names(x.__code__))
     for key in [key for key in variables if key in names]:

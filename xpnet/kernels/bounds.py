@@ -93,6 +93,9 @@ def require_within(name: str, indices: Array, least: int, most: int) -> None:
         return
     if most < 0:  # no index is in range
         raise IndexingError(_expected(Call(name, least, most)) + ".")
+    if hasattr(indices, "recorded_check"):  # a recording array: each replay checks it too
+        indices.recorded_check(checked, name, least, most)
+        return
     device = indices.data.device_id
     note = _notes.of.get(device)
     if note is None:
@@ -103,6 +106,12 @@ def require_within(name: str, indices: Array, least: int, most: int) -> None:
         read()
     elif read not in arrivals:
         arrivals.append(read)
+
+
+def checked(indices: Array, name: str, least: int, most: int) -> Array:
+    """`require_within`, as a function that returns the indices: an operation of a compiled step."""
+    require_within(name, indices, least, most)
+    return indices
 
 
 def require_within_on_host(name: str, indices: Array, least: int, most: int) -> None:

@@ -14,7 +14,7 @@ from xpnet.compiler.record import Operation, Program, Value
 __all__ = ["LibraryExecutor", "viewed", "with_own_outputs"]
 
 VIEWS = (
-    "broadcast_to", "expand_dims", "flip", "getitem", "imag", "matrix_transpose", "moveaxis",
+    "broadcast_to", "checked", "expand_dims", "flip", "getitem", "imag", "matrix_transpose", "moveaxis",
     "permute_dims", "real", "reshape", "squeeze",
 )  # fmt: skip
 """Operations whose result may share the memory of their first operand."""
