@@ -10,13 +10,13 @@ xpnet to the best of the others, over all sizes.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.peers.race import Figures, race
+from benchmarks.peers.results import save
 
 AXES = {  # the sizes of each axis, and the network with "{}" in place of them
     "depth": ("{}x64x64", (2, 4, 8, 16, 32, 64)),
@@ -31,6 +31,7 @@ CONTENDERS = (
     "xpnet-compiled-numpy",
     "torch",
     "jax-jit",
+    "mygrad",
 )
 OURS = "xpnet-compiled-c"
 LIMIT = 1.2  # times the best peer
@@ -113,7 +114,7 @@ def draw(results: Results, folder: Path) -> None:
         left.set(xscale="log", yscale="log", xlabel=axis, ylabel="microseconds per step")
         right.set(xscale="log", xlabel=axis, ylabel="peak memory of the process, MiB")
         left.legend(fontsize="small")
-        figure.savefig(folder / f"scaling-{axis}.svg")
+        figure.savefig(folder / f"performance-{axis}.svg")
         plt.close(figure)
 
 
@@ -137,13 +138,7 @@ def main() -> int:
     if options.pictures:
         draw(results, options.pictures)
     if options.out:
-        record = {
-            axis: {
-                size: {c: f._asdict() for c, f in figures.items()} for size, figures in b.items()
-            }
-            for axis, b in results.items()
-        }
-        options.out.write_text(json.dumps(record, indent=1) + "\n")
+        save(options.out, options.threads, results)
     return int(options.check and not ratio <= LIMIT)
 
 

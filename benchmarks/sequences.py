@@ -12,7 +12,6 @@ figure is the median of the rounds' medians.
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -25,6 +24,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
+
+from benchmarks.peers.results import save
 
 Step = Callable[[], Any]
 TASKS = ("lstm", "transformer", "rosenbrock")
@@ -299,7 +300,7 @@ def main() -> int:
         print(f"| {task} | " + " | ".join(_cell(found[name]) for name in libraries) + " |")
         results[task] = found
     if options.out:
-        options.out.write_text(json.dumps(results, indent=1) + "\n")
+        save(options.out, 1, results)
     return 0
 
 
