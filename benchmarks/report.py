@@ -104,7 +104,7 @@ def printed(code: str) -> str:
     output = io.StringIO()
     with redirect_stdout(output):
         try:
-            exec(compile(code, "step.py", "exec", dont_inherit=True), {"__name__": "__main__"})
+            exec(compile(code, "step.py", "exec", dont_inherit=True), {"__name__": "step"})
         except Exception as error:  # noqa: BLE001 - the example shows it
             print(f"{type(error).__name__}: {error}")
     return output.getvalue()
