@@ -166,7 +166,7 @@ def markdown(results: Results) -> str:
     """A table for each model: seconds from the start of Python to the accuracy."""
     tables = []
     for model, found in results.items():
-        lines = [f"| {model}, {found['epochs']} epochs | seconds | test accuracy |"]
+        lines = [f"| {model}, epochs: {found['epochs']} | seconds | test accuracy |"]
         lines.append("|---|---:|---:|")
         for library, result in found["libraries"].items():
             cells = f"({result}) | "

@@ -13,7 +13,7 @@ PACKAGES = ("numpy", "torch", "jax", "mygrad", "keras")
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on: the processor, the system, and versions."""
+    """What the figures depend on: the processor, the system, versions, and what else runs (load)."""
     from xpnet import __version__
 
     versions = {"xpnet": __version__}
@@ -28,6 +28,7 @@ def machine() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": versions,
+        "load": os.getloadavg()[1] if hasattr(os, "getloadavg") else 0.0,
     }
 
 
@@ -83,13 +84,17 @@ def _restored(tree: Any) -> Any:
 
 
 def footnote(record: dict[str, Any]) -> str:
-    """The machine and the versions of a record, as a sentence for a page."""
+    """The machine and the versions of a record, for a page; and whether it was busy meanwhile."""
     found = record["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
-    threads = {0: "all cores", 1: "one thread"}.get(
-        record["threads"], f"{record['threads']} threads"
+    threads = record["threads"] or found["cores"]
+    text = (
+        f"Measured with {threads} {'thread' if threads == 1 else 'threads'} on {found['processor']} "
+        f"({found['cores']} cores), {found['system']}, Python {found['python']}; {versions}."
     )
-    return (
-        f"Measured with {threads} on {found['processor']} ({found['cores']} cores), {found['system']}, "
-        f"Python {found['python']}; {versions}."
-    )
+    if found["load"] > threads + 1:
+        text += (
+            f" Other programs were running (load average {found['load']:.1f}): these figures are only "
+            "indicative."
+        )
+    return text

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.peers import by_xpnet
+from benchmarks.peers import by_xpnet, contender as register
 from benchmarks.peers.contender import MODULES, NotOfferedError, maker, use_of_threads
 from benchmarks.peers.race import CHECKS, environment, missing_package
 from benchmarks.peers.workloads import (

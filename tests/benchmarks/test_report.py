@@ -141,6 +141,14 @@ def test_results_are_read_as_they_were_saved(tmp_path):
     assert "with 2 threads on" in saved.footnote(record)
 
 
+def test_the_page_says_that_other_programs_ran(folder):
+    record = saved.load(folder / "table.json")
+    record["machine"]["load"] = 1.4
+    assert "indicative" not in saved.footnote(record)
+    record["machine"]["load"] = 9.0
+    assert saved.footnote(record).endswith("(load average 9.0): these figures are only indicative.")
+
+
 # --- the page -------------------------------------------------------------------------------------
 
 
