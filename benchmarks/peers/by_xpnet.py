@@ -70,7 +70,7 @@ class Compiled(Eager):
         self.compiled = xpnet.compile(self.step)
 
     def run(self, indices: np.ndarray) -> None:
-        self.compiled.steps(indices)
+        self.compiled.scan(indices)
 
 
 class CompiledNumPy(Compiled):
