@@ -77,6 +77,7 @@ class ChainWriter:
         self.array_names: list[str] = []
         self.lines: list[str] = []
         self.names: dict[int, str] = {}  # of the inputs and results
+        self.places: dict[str, Any] = {}  # for each of these names, see `_memory_of`
         self.free: list[tuple[str, DType]] = []  # scratch that nobody needs any more
         self.own: set[str] = set()  # all scratch
 
@@ -158,10 +159,11 @@ class ChainWriter:
     def write(self) -> None:
         """Append the lines to the source."""
         chain = self.chain
-        for j, x in enumerate(self.inputs):
-            self.names[j] = self._array(j, x)
-        for j, x in enumerate(self.operation.outputs):
-            self.names[chain.results[j]] = self._array(len(self.inputs) + j, x)
+        registers = (*range(len(self.inputs)), *chain.results)
+        for j, x in enumerate((*self.inputs, *self.operation.outputs)):
+            name = self._array(j, x)
+            self.names[registers[j]] = name
+            self.places.setdefault(name, self._memory_of(x))
         waiting = {
             chain.results[j]: self.names[chain.results[j]] for j in range(len(chain.results))
         }
@@ -202,21 +204,17 @@ class ChainWriter:
 
         A result has the memory of an input where the executor decided so.
         """
-        memory = self._memory_of(name)
+        memory = self.places.get(name, name)
         for register, other in where.items():
-            if self.last.get(register, -1) > n and self._memory_of(other) is memory:
+            if self.last.get(register, -1) > n and self.places.get(other, other) is memory:
                 return True
         return False
 
-    def _memory_of(self, name: str) -> Any:
-        """An object that names of the same memory have in common."""
-        for j, x in enumerate((*self.inputs, *self.operation.outputs)):
-            register = j if j < len(self.inputs) else self.chain.results[j - len(self.inputs)]
-            if self.names.get(register) == name:
-                home = self.source.memory.home(x)
-                root = self.source.memory.roots.get(home, home)
-                return self.source.memory.block.get(root, root)
-        return name
+    def _memory_of(self, x: Value) -> Any:
+        """An object that values in the same memory have in common."""
+        home = self.source.memory.home(x)
+        root = self.source.memory.roots.get(home, home)
+        return self.source.memory.block.get(root, root)
 
     def _release(self, n: int, where: dict[int, str], kept: set[int]) -> None:
         """Give scratch back that no step after step n reads."""
