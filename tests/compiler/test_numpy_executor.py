@@ -377,6 +377,30 @@ def test_a_class_number_out_of_range_has_the_loss_and_gradient_of_eager_code(dty
     assert_equal_bits([after], [p.data])
 
 
+def by_numpy(function):
+    return Compiled(function, executor=lambda program: NumPyExecutor(cleaned(program, "numpy")))
+
+
+@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("order", ["rows", "columns"])
+def test_a_cross_entropy_and_its_gradient_have_the_bits_of_eager_code(dtype, order):
+    """Also of scores in columns, whose exponentials are not in one piece of memory row by row."""
+
+    def loss(x, t):
+        return F.softmax_cross_entropy(F.matrix_transpose(x) if order == "columns" else x, t)
+
+    def both(x, t):
+        return loss(x, t), xpnet.grad(lambda y: loss(y, t))(x)
+
+    compiled = by_numpy(both)
+    x = numbers(*((5, 3) if order == "columns" else (3, 5)), dtype=dtype)
+    for t in ([0, 1, 2], [4, 4, 0], [0, 3, 1], [2, 5, 0], [1, -1, 2]):
+        found = compiled(x, np.array(t))
+        expected = both(x, np.array(t))
+        assert_equal_bits(*[[np.asarray(y.data) for y in ys] for ys in (found, expected)])
+        x = x + x.dtype.type(0.25)
+
+
 # --- the process ------------------------------------------------------------------------------------
 
 

@@ -171,12 +171,20 @@ def index_of_valid(t: Array, index: Array, classes: int) -> Array:
     return index[(t >= 0) & (t < classes)]
 
 
+def _has_source(source: Source, operation: Operation, e: Value) -> bool:
+    """Whether a cross entropy, or its gradient, is a head whose rows lie one behind the other.
+
+    exp(scores) has the order of memory of the scores, which may be the columns of a matrix.
+    """
+    return operation in source.memory.heads and source.memory.shadow(e).flags.c_contiguous
+
+
 def _cross_entropy(source: Source, operation: Operation) -> bool:
     """What `xpnet.kernels.elementary.cross_entropy` computes, for a head: see `heads`."""
-    if operation not in source.memory.heads:
-        return False
     x, t = operation.args
     loss, e, total, rows, _ = operation.outputs
+    if not _has_source(source, operation, e):
+        return False
     n, classes = x.shape
     maxima = source.scratch(x.dtype, n)
     column = source.view_of(maxima, lambda array: array[:, None])
@@ -234,9 +242,9 @@ def _write_row_maxima(source: Source, x: Value, out: str, offsets: str) -> None:
 def _cross_entropy_gradient(source: Source, operation: Operation) -> bool:
     """What `xpnet.kernels.elementary.cross_entropy_gradient` computes, for a head."""
     gy, x, _, kept = operation.args
-    if operation not in source.memory.heads:
-        return False
     e, total, rows, _ = kept
+    if not _has_source(source, operation, e):
+        return False
     y = source.name(operation.outputs[0])
     n = x.shape[0]
     column = source.view_of(source.name(total), lambda array: array[:, None])

@@ -19,6 +19,13 @@ from xpnet.compiler.record import Operation, Value, leaves
 
 __all__ = ["Bound", "Flat", "Lasting", "Pieces", "Source"]
 
+LITERALS = (
+    bool,
+    int,
+    float,
+    type(None),
+    str,
+)  # NumPy's float64 is a float, but is written otherwise
 NO_CODE = ("nan", "inf")  # numbers whose repr is no Python code
 
 Lasting = Value | Block | list[Value]
@@ -142,8 +149,8 @@ class Source:
         return root.source in ("argument", "host") or root in self.memory.local
 
     def constant(self, x: Any, wish: str) -> str:
-        """A name for an object."""
-        if isinstance(x, (bool, int, float, type(None), str)) and repr(x).strip("-") not in NO_CODE:
+        """A name for an object; what Python reads as it is written needs none."""
+        if type(x) in LITERALS and repr(x).strip("-") not in NO_CODE:
             return repr(x)
         return self.bind(Bound(x, is_constant=True), wish)
 
