@@ -40,9 +40,11 @@ class Contender:
 
 MODULES = {  # the contenders' module, and whether they are measured without being named
     "products": ("by_numpy", True),
+    "limit": ("by_processor", True),
     "numpy": ("by_numpy", True),
     "xpnet": ("by_xpnet", True),
     "xpnet-compiled-c": ("by_xpnet", True),
+    "xpnet-compiled-c-single": ("by_xpnet", True),
     "xpnet-compiled-numpy": ("by_xpnet", True),
     "torch": ("by_torch", True),
     "torch-fused": ("by_torch", True),
