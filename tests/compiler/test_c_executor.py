@@ -133,6 +133,16 @@ def test_many_steps_in_one_call_are_those_steps():
     assert_equal_models(model, reference)
 
 
+def test_an_index_that_is_out_of_range_is_reported_with_its_step():
+    X = np.ones((6, 2), np.float32)
+    compiled = Compiled(lambda rows: F.sum(X[rows]), executor=in_c, rehearse=True)
+    compiled(np.asarray([0, 1]))
+    stacked = np.asarray([[0, 1], [2, 3], [4, 6]])
+    with pytest.raises(xpnet.IndexingError, match="6 at position 1, in step 2 of 3, at .*py:"):
+        compiled.scan(stacked)
+    assert float(compiled(np.asarray([0, 1]))) == 4.0
+
+
 def test_another_learning_rate_needs_no_other_plan():
     step, model, optimizer = small_step()
     eager, reference, other = small_step()

@@ -60,6 +60,7 @@ def replays(compiled):
 def counting(monkeypatch):
     """Each plan counts the calls that it replays."""
     finishing = Replay._finishing
+    collecting = Replay._collecting
 
     def counted(self):
         finish = finishing(self)
@@ -70,8 +71,18 @@ def counting(monkeypatch):
 
         return counting
 
+    def counted_together(self):
+        columns = collecting(self)
+
+        def counting(outputs, given, hosts):
+            self.calls += len(hosts) - 1  # the last one is finished, and counted there
+            return columns(outputs, given, hosts)
+
+        return counting
+
     monkeypatch.setattr(Replay, "calls", 0, raising=False)
     monkeypatch.setattr(Replay, "_finishing", counted)
+    monkeypatch.setattr(Replay, "_collecting", counted_together)
 
 
 @pytest.fixture(params=["library", "chosen"])
@@ -239,6 +250,32 @@ def test_many_steps_of_which_some_select_other_code(compile_it):
     assert n == [float(i) for i in range(1, 13)]
     assert counts["n"] == 12
     assert replays(compiled) == [2 + 3, 2]
+
+
+def test_all_kinds_of_results_are_stacked(compile_it):
+    table = np.arange(3.0)
+    counts = {"n": 0}
+
+    def advance():
+        counts["n"] += 1
+        return {"scale": float(counts["n"]), "noise": np.full(2, float(counts["n"]))}
+
+    def step(x):
+        c = each_step(advance)
+        part = slice(1, 2)
+        return [x, x * c["scale"], c["noise"], table, 3, True, "name", (part, c["scale"])]
+
+    compiled = compile_it(step)
+    x = np.arange(20.0).reshape(10, 2)
+    given, scaled, noise, constant, number, truth, name, (part, scale) = compiled.scan(x)
+    counted = np.arange(1.0, 11.0)
+    assert np.array_equal(given, x)
+    assert np.array_equal(scaled, x * counted[:, None])
+    assert np.array_equal(noise, np.repeat(counted[:, None], 2, axis=1))
+    assert np.array_equal(constant, np.stack([table] * 10))
+    assert (number, truth, name) == ([3] * 10, True, "name")
+    assert part == slice([1] * 10, [2] * 10)
+    assert scale == list(counted)
 
 
 @pytest.mark.parametrize("lengths", [(2, 3), (0, 0), ()])

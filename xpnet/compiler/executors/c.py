@@ -217,10 +217,10 @@ class CExecutor(Executor):
 
     def run_steps(
         self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
-    ) -> list[list[Array]]:
+    ) -> list[Array]:
         """Run several steps, in one call if C has all of their operations."""
         steps = len(hosts)
-        if len(self._segments) != 1 or isinstance(self._segments[0], _BoundCall) or steps == 0:
+        if len(self._segments) != 1 or isinstance(self._segments[0], _BoundCall):
             return super().run_steps(arguments, hosts)
         with self._lock:
             return self._run_steps(arguments, hosts, steps, self._segments[0])
@@ -231,7 +231,7 @@ class CExecutor(Executor):
         hosts: Sequence[Sequence[Array | float]],
         steps: int,
         segment: Encoded,
-    ) -> list[list[Array]]:
+    ) -> list[Array]:
         before = list(self._slots)
         kept = [_contiguous(x) for x in arguments]
         for i, x in enumerate(kept):
@@ -241,8 +241,11 @@ class CExecutor(Executor):
             self._move("host", i, stacked)
             kept.append(stacked)
         numbers = np.zeros((steps, max(len(self.program.hosts), 1)))
-        for i in self._number_hosts:
-            numbers[:, i] = [row[i] for row in hosts]
+        if self._array_hosts:
+            for i in self._number_hosts:
+                numbers[:, i] = [row[i] for row in hosts]
+        elif self._number_hosts:
+            numbers[...] = hosts
         results = [np.empty((steps, *x.shape), x.dtype) for x in self._output_views]
         for i, x in enumerate(results):
             self._move("output", i, x)
@@ -256,8 +259,8 @@ class CExecutor(Executor):
         )
         self._slots[:] = before
         if failed:
-            raise self._error(segment)
-        return [[x[i, ...] for x in results] for i in range(steps)]
+            raise self._error(segment, steps)
+        return results
 
     def _move(self, kind: str, index: int, stacked: Array) -> None:
         """Let a slot move along the first axis of an array from step to step."""
@@ -265,12 +268,13 @@ class CExecutor(Executor):
         self._slots[place] = stacked.ctypes.data
         self._advances[place] = stacked.strides[0] if len(stacked) > 1 else 0
 
-    def _error(self, segment: Encoded) -> Exception:
-        """The error that an operation reported."""
+    def _error(self, segment: Encoded, steps: int = 1) -> Exception:
+        """The error that an operation reported, in one of several steps, which are counted from 0."""
         instruction = segment.instructions[self._failure.instruction]
+        step = f"in step {self._failure.step} of {steps}, " if steps > 1 else ""
         return IndexingError(
             f"An index is out of range: {self._failure.value} at position {self._failure.position}, "
-            f"at {instruction.where or instruction.name}."
+            f"{step}at {instruction.where or instruction.name}."
         )
 
     # ---- what is shown ---------------------------------------------------------------------------
@@ -416,7 +420,7 @@ class CWhenCompiled(Executor):
 
     def run_steps(
         self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
-    ) -> list[list[Array]]:
+    ) -> list[Array]:
         """Run several steps."""
         return self.now.run_steps(arguments, hosts)
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from xpnet._typing import Array
 from xpnet.compiler.buffers import ALIGNMENT
-from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.executors._base import Executor, stacked
 from xpnet.compiler.executors._numpy_memory import Memory, aligned, flat
 from xpnet.compiler.executors._numpy_source import Bound, Flat, Pieces, Source
 from xpnet.compiler.record import Operation, Program, Value, replaced
@@ -97,12 +97,11 @@ class NumPyExecutor(Executor):
 
     def run_steps(
         self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
-    ) -> list[list[Array]]:
+    ) -> list[Array]:
         with self._lock:
             step = self._ready()
-            if not arguments:
-                return [step(*numbers) for numbers in hosts]
-            return [step(*row, *numbers) for *row, numbers in zip(*arguments, hosts, strict=True)]
+            rows = zip(*arguments, hosts, strict=True)
+            return stacked([step(*row, *numbers) for *row, numbers in rows])
 
     def calls(self) -> list[Operation]:
         return self._calls
