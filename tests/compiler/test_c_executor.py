@@ -13,8 +13,8 @@ from xpnet.compiler.c.blas import find_blas
 from xpnet.compiler.c.lowering import lower, views_of
 from xpnet.compiler.c.memory import ALIGNMENT
 from xpnet.compiler.compiled import Compiled
-from xpnet.compiler.executors import c as c_module, choose
-from xpnet.compiler.executors.c import CExecutor, CWhenCompiled
+from xpnet.compiler.executors import choose
+from xpnet.compiler.executors.c import CExecutor
 from xpnet.compiler.executors.numpy import NumPyExecutor
 from xpnet.compiler.passes import cleaned
 from xpnet.errors import CompileError
@@ -195,26 +195,51 @@ def test_parameters_that_were_replaced_are_taken_over():
     assert_equal_models(model, reference)
 
 
-def test_c_takes_over_when_its_library_is_compiled(monkeypatch):
-    found = load.wait()
+def test_a_library_that_is_compiled_too_late_is_for_the_next_process(library, monkeypatch):
+    """A training does not go over to C in its middle: it could not be repeated to the last bit."""
+    compiled_now = threading.Event()
+    search = load._Search()
+    monkeypatch.setattr(load, "_search", search)
+    monkeypatch.setattr(load, "SECONDS_TO_LOAD", 0.01)
     monkeypatch.setenv("XPNET_EXECUTOR", "")
-    monkeypatch.setattr(load, "find", lambda: None)
-    for module in (load, c_module):
-        monkeypatch.setattr(module, "is_searching", lambda: True)
-    step, model, _ = small_step()
-    eager, reference, _ = small_step()
+
+    def compile_slowly():
+        compiled_now.wait(timeout=60)
+        search.library = library
+
+    monkeypatch.setattr(search, "_search", compile_slowly)
+    step, *_ = small_step()
     compiled = xpnet.compile(step)
-    for i, rows in enumerate(batches(10)):
-        compiled(rows)
-        eager(rows)
-        if i == 5:
-            [replay] = compiled.replays
-            assert isinstance(replay.executor, CWhenCompiled)
-            assert isinstance(replay.executor.now, NumPyExecutor)
-            monkeypatch.setattr(c_module, "find", lambda: found)
-            monkeypatch.setattr(c_module, "is_searching", lambda: False)
-    assert isinstance(replay.executor.now, CExecutor)
-    assert_equal_models(model, reference)
+    rows = batches(10)
+    for x in rows[:5]:
+        compiled(x)
+    assert load.status() == "being compiled, for processes that start later"
+    compiled_now.set()
+    assert load.wait() is library
+    for x in rows[5:]:
+        compiled(x)
+    compiled(rows[0][:3])  # another plan
+    for _ in range(4):
+        compiled(rows[0][:3])
+    assert [type(x.executor) for x in compiled.replays] == [NumPyExecutor] * 2
+    assert load.find() is None
+    assert load.status() == "compiled after this process had begun with NumPy"
+
+
+def test_a_caller_may_wait_for_the_compiler(library, monkeypatch):
+    compiled_now = threading.Event()
+    search = load._Search()
+    monkeypatch.setattr(load, "_search", search)
+    monkeypatch.setattr(load, "SECONDS_TO_LOAD", 0.01)
+    monkeypatch.setenv("XPNET_EXECUTOR", "")
+
+    def compile_slowly():
+        compiled_now.wait(timeout=60)
+        search.library = library
+
+    monkeypatch.setattr(search, "_search", compile_slowly)
+    assert load.find(waiting=compiled_now.set) is library
+    assert load.find() is library
 
 
 def test_an_executor_can_be_forced(monkeypatch):

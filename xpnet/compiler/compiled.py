@@ -316,7 +316,7 @@ class Compiled:
     @property
     def plans(self) -> list[Plan]:
         """The plans so far: print one to see what runs, and where."""
-        return [Plan(replay.program, replay.executor.now, self._name) for replay in self.replays]
+        return [Plan(replay.program, replay.executor, self._name) for replay in self.replays]
 
     @property
     def _name(self) -> str:

@@ -40,11 +40,6 @@ class Executor:
         self.states: list[Array] = []
         self.reason = ""
 
-    @property
-    def now(self) -> "Executor":
-        """The executor that runs the next step: itself, unless it waits for another one."""
-        return self
-
     def bind(self, states: Sequence[Array]) -> list[Array]:
         """Take over the state.
 

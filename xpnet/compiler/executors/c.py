@@ -23,7 +23,7 @@ from xpnet.compiler.c import (
 )
 from xpnet.compiler.c.blas import find_blas
 from xpnet.compiler.c.encode import Encoded, Failure, chosen
-from xpnet.compiler.c.load import Library, find, is_searching, status
+from xpnet.compiler.c.load import Library, wait
 from xpnet.compiler.c.lowering import Call, Instruction, Number, lower
 from xpnet.compiler.c.memory import (
     ALIGNMENT,
@@ -32,14 +32,13 @@ from xpnet.compiler.c.memory import (
     contiguous_strides,
 )
 from xpnet.compiler.executors._base import Executor
-from xpnet.compiler.passes import cleaned
 from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
-from xpnet.errors import CompileError, IndexingError
+from xpnet.errors import IndexingError
 
 MOST_COPIED = 8192
 """Bytes: to copy an input of this size takes less time than to ask NumPy for its address."""
 
-__all__ = ["CExecutor", "CWhenCompiled"]
+__all__ = ["CExecutor"]
 
 
 class CExecutor(Executor):
@@ -52,7 +51,7 @@ class CExecutor(Executor):
     program : Program
         Cleaned, for "c".
     library : Library, optional
-        By default the one that `xpnet.compiler.c.load.find` finds.
+        By default the one that `xpnet.compiler.c.load.wait` returns.
 
     Raises
     ------
@@ -65,9 +64,7 @@ class CExecutor(Executor):
 
     def __init__(self, program: Program, library: Library | None = None) -> None:
         super().__init__(program)
-        found = find() if library is None else library
-        if found is None:
-            raise CompileError("There is no C library: see `xpnet doctor`.")
+        found = wait() if library is None else library
         self.library = found
         lowered = lower(program, found, find_blas())
         self._steps: list[Instruction | Call] = []
@@ -140,11 +137,11 @@ class CExecutor(Executor):
     def bind(self, states: Sequence[Array]) -> list[Array]:
         """Take over the state: what the step changes is moved to aligned memory."""
         changed = set(self.program.updates)
-        return self.take(
+        return self._take(
             [x if _is_suitable(x, i in changed) else _aligned_copy(x) for i, x in enumerate(states)]
         )
 
-    def take(self, states: Sequence[Array]) -> list[Array]:
+    def _take(self, states: Sequence[Array]) -> list[Array]:
         """Take over arrays of the state that are row-major and may be changed where they are."""
         self.states = list(states)
         for i, x in enumerate(self.states):
@@ -362,72 +359,3 @@ def _aligned_copy(x: Array) -> Array:
     made = np.ndarray(x.shape, x.dtype, memory, 0, strides)
     made[...] = x
     return made
-
-
-class CWhenCompiled(Executor):
-    """Runs a Program by another executor until the C library is there, then by C.
-
-    Parameters
-    ----------
-    program : Program
-        As recorded.
-    meanwhile : Executor
-        For the same program; it changes the state in place.
-
-    Attributes
-    ----------
-    program : Program
-        As recorded.
-
-    Raises
-    ------
-    CompileError
-        If `meanwhile` does not change the state in place.
-    """
-
-    in_place: ClassVar[bool] = True
-
-    def __init__(self, program: Program, meanwhile: Executor) -> None:
-        super().__init__(program)
-        if not meanwhile.in_place:
-            raise CompileError(f"{meanwhile.name} does not change the state in place.")
-        self._now = meanwhile
-
-    @property
-    def now(self) -> Executor:
-        """The executor that runs the next step."""
-        if not isinstance(self._now, CExecutor) and not is_searching():
-            library = find()
-            if library is not None:
-                self._take_over(library)
-        return self._now
-
-    def _take_over(self, library: Library) -> None:
-        """Go on in C."""
-        ready = CExecutor(cleaned(self.program, "c"), library)
-        ready.take(self._now.states)
-        ready.reason = f"its library was compiled meanwhile ({status()})"
-        self._now = ready
-
-    def bind(self, states: Sequence[Array]) -> list[Array]:
-        """Take over the state."""
-        self.states = self.now.bind(states)
-        return self.states
-
-    def run(self, arguments: Sequence[Array], hosts: Sequence[Array | float]) -> list[Array]:
-        """Run one step."""
-        return self.now.run(arguments, hosts)
-
-    def run_steps(
-        self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
-    ) -> list[Array]:
-        """Run several steps."""
-        return self.now.run_steps(arguments, hosts)
-
-    def calls(self) -> list[Operation]:
-        """The operations that are left to NumPy."""
-        return self.now.calls()
-
-    def describe(self) -> list[str]:
-        """Lines for `print(plan)`."""
-        return self.now.describe()
