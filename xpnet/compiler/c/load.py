@@ -45,6 +45,8 @@ class Library:
         "binary": from the wheel. "compiled": from the cache.
     variant : str
         Such as "x86-64-v4".
+    sources : str
+        The digest of the sources that it was built from.
     codes : dict from str to int
         The number of each operation, by its name ("product_f32").
     c : ctypes.CDLL
@@ -61,10 +63,11 @@ class Library:
         except (OSError, AttributeError) as error:
             raise CompileError(f"The C library {path} cannot be loaded: {error}") from error
         expected = build.sources_digest()
-        given = self.c.xpnet_sources().decode()
-        if given != expected:
+        self.sources = self.c.xpnet_sources().decode()
+        if self.sources != expected:
             raise CompileError(
-                f"The C library {path} was built from other sources: expected {expected}, got {given}."
+                f"The C library {path} was built from other sources: expected {expected}, got "
+                f"{self.sources}."
             )
         self.codes: dict[str, int] = {}
         while (name := self.c.xpnet_operation(len(self.codes))) is not None:
