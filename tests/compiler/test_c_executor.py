@@ -143,6 +143,32 @@ def test_an_index_that_is_out_of_range_is_reported_with_its_step():
     assert float(compiled(np.asarray([0, 1]))) == 4.0
 
 
+def test_the_seed_of_a_gradient_is_a_constant():
+    """`backward()` begins with full_like(loss, 1): no call of NumPy, which would divide the plan."""
+    model = xpnet.MLP(5, [4], 3, rng=0)
+    optimizer = xpnet.SGD(model.parameters(), lr=0.1)
+    x = np.ones((6, 5), np.float32)
+
+    def step(x):
+        y = model(x)
+        loss = F.mean(y * y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss, F.ones_like(y), F.full_like(x, 2.5)
+
+    compiled = Compiled(step, executor=in_c, rehearse=True)
+    compiled(x)
+    [replay] = compiled.replays
+    assert replay.executor.calls() == []
+    _, ones, full = compiled(x)
+    ones += 1.0  # results are the caller's
+    full += 1.0
+    _, ones, full = compiled(x)
+    assert np.array_equal(xpnet.to_numpy(ones), np.ones((6, 3)))
+    assert np.array_equal(full, np.full((6, 5), np.float32(2.5)))
+
+
 def test_another_learning_rate_needs_no_other_plan():
     step, model, optimizer = small_step()
     eager, reference, other = small_step()
