@@ -169,6 +169,22 @@ def test_the_seed_of_a_gradient_is_a_constant():
     assert np.array_equal(full, np.full((6, 5), np.float32(2.5)))
 
 
+@pytest.mark.parametrize("part", [np.s_[:], np.s_[1:], np.s_[::-1], np.s_[:, 1:]])
+def test_an_argument_that_shares_memory_with_the_state(part):
+    """The step reads the weights that it is given, also after it has changed them."""
+    w = xpnet.Variable(np.ones((60, 60), np.float32))
+
+    def step(x):
+        w.data = w.data * 2.0
+        return x + 1.0
+
+    compiled = Compiled(step, executor=in_c, rehearse=True)
+    for i in range(4):
+        assert np.all(compiled(w.data[part]) == 2.0**i + 1.0)
+    assert np.all(compiled.scan(w.data[part][None, ...]) == 2.0**4 + 1.0)
+    assert np.all(w.data == 2.0**5)
+
+
 def test_another_learning_rate_needs_no_other_plan():
     step, model, optimizer = small_step()
     eager, reference, other = small_step()

@@ -252,6 +252,49 @@ def test_many_steps_of_which_some_select_other_code(compile_it):
     assert replays(compiled) == [2 + 3, 2]
 
 
+def test_arrays_of_an_action_with_another_dtype_are_another_plan(compile_it):
+    counts = {"n": 0}
+
+    def draw():
+        counts["n"] += 1
+        dtype = np.float32 if counts["n"] < 6 else np.float64
+        return np.full(3000, float(counts["n"]), dtype)
+
+    compiled = compile_it(lambda x: x + each_step(draw))
+    x = np.zeros(3000, np.float32)
+    found = [compiled(x) for _ in range(12)]
+    assert [y.dtype for y in found] == [np.float32] * 5 + [np.float64] * 7
+    assert [y[-1] for y in found] == [float(i) for i in range(1, 13)]
+    assert len(compiled.replays) == 2
+
+
+@pytest.mark.parametrize("part", [np.s_[:], np.s_[::-1], np.s_[1:, 30:], np.s_[:0]])
+def test_an_argument_that_shares_memory_with_the_state(compile_it, part):
+    """The step reads the weights that it is given, also after it has changed them."""
+    weights = [xpnet.Variable(np.ones((60, 60), np.float32)) for _ in range(2)]
+
+    def step_of(w):
+        def step(x):
+            w.data = w.data * 2.0
+            return x + 1.0
+
+        return step
+
+    eager = step_of(weights[0])
+    compiled = compile_it(step_of(weights[1]))
+    for _ in range(6):
+        expected = eager(weights[0].data[part])
+        assert np.array_equal(compiled(weights[1].data[part]), expected)
+    shared = weights[1].data
+    before = shared.copy()
+    assert np.array_equal(compiled.scan(shared[None, ...][(slice(None), *part_of(part))]),
+                          (before[part] + 1.0)[None, ...])  # fmt: skip
+
+
+def part_of(part):
+    return part if isinstance(part, tuple) else (part,)
+
+
 def test_all_kinds_of_results_are_stacked(compile_it):
     table = np.arange(3.0)
     counts = {"n": 0}

@@ -588,6 +588,7 @@ def _result_tests(code: Code, x: Any, path: str, tests: list[str]) -> None:
             tests.append(f"isinstance({path}, float)")
         else:
             tests.append(f"getattr({path}, 'shape', None) == {code.name(x.shape)}")
+            tests.append(f"{path}.dtype == {code.name(x.dtype)}")
     elif isinstance(x, dict):
         tests.append(f"isinstance({path}, dict) and {code.name(tuple(x))} == tuple({path})")
         for key, part in x.items():

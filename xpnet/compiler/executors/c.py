@@ -32,6 +32,7 @@ from xpnet.compiler.c.memory import (
     contiguous_strides,
 )
 from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.executors._overlap import Changed
 from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
 from xpnet.errors import IndexingError
 
@@ -76,6 +77,7 @@ class CExecutor(Executor):
         self._constants = lowered.constants
         self._place_inputs()
         self._segments: list[Encoded | _BoundCall] = []
+        self._changed = Changed()
         self._lock = threading.Lock()
 
     def _place_inputs(self) -> None:
@@ -144,6 +146,7 @@ class CExecutor(Executor):
     def _take(self, states: Sequence[Array]) -> list[Array]:
         """Take over arrays of the state that are row-major and may be changed where they are."""
         self.states = list(states)
+        self._changed = Changed(self.states[i] for i in self.program.updates)
         for i, x in enumerate(self.states):
             self._fill("state", i, x)
         if not self._segments:
@@ -200,7 +203,7 @@ class CExecutor(Executor):
             array[...] = given[kind][i]
         kept = []  # until the step is done
         for kind, i in self._pointed:
-            kept.append(_contiguous(given[kind][i]))
+            kept.append(self._changed.apart(_contiguous(given[kind][i])))
             self._fill(kind, i, kept[-1])
         numbers = self._numbers
         for i in self._number_hosts:
@@ -230,7 +233,7 @@ class CExecutor(Executor):
         segment: Encoded,
     ) -> list[Array]:
         before = list(self._slots)
-        kept = [_contiguous(x) for x in arguments]
+        kept = [self._changed.apart(_contiguous(x)) for x in arguments]
         for i, x in enumerate(kept):
             self._move("argument", i, x)
         for i in self._array_hosts:
