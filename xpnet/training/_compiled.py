@@ -42,6 +42,7 @@ __all__ = [
     "CompiledParts",
     "Parts",
     "executor_name",
+    "is_observed",
     "is_watched",
     "means_of",
 ]
@@ -313,6 +314,15 @@ def executor_name(library: str) -> str:
     if is_forced is None and load.find() is not None:
         return NAMES["c"]
     return NAMES[is_forced or "numpy"]
+
+
+def is_observed() -> bool:
+    """Whether the calls of layers are watched here, by hooks that change nothing.
+
+    Then a step runs as it is, for them, is undone, and is made again as if nobody watched.
+    """
+    found = hooks.get()
+    return bool(found) and all(getattr(hook, "only_observes", False) for hook in found)
 
 
 def is_watched() -> bool:

@@ -198,7 +198,7 @@ class Trainer:
     @property
     def compiled(self) -> list[Compiled]:
         """The compiled functions that steps consist of; print them to see their plans."""
-        if self._resident is not None and not self._resident.reason:
+        if self._resident is not None and self._resident.compiled.replays:
             return [self._resident.compiled]
         return self.learner.compiled
 
