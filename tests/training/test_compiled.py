@@ -10,6 +10,7 @@ import xpnet
 from xpnet import CompileError, functions as F, layers
 from xpnet.metrics import F1, accuracy
 from xpnet.training import Callback, ProgressBar, Trainer
+from xpnet.training._compiled import CompiledMeasure
 
 
 @pytest.fixture(autouse=True)
@@ -163,3 +164,28 @@ def test_the_averages_are_those_of_whole_steps():
         np.testing.assert_array_equal(a, b)
     assert trainer.learner.average.updates == plain.learner.average.updates
     assert trainer.history["test_loss"] == plain.history["test_loss"]
+
+
+def test_a_test_with_averages_is_compiled_once(monkeypatch):
+    """The averages are other arrays after each epoch: the evaluation is not recorded again."""
+    recorded = []
+
+    class Counted(CompiledMeasure):
+        def __init__(self, learner, meter):
+            super().__init__(learner, meter)
+            recorded.append(self)
+
+    monkeypatch.setattr("xpnet.training.trainer.CompiledMeasure", Counted)
+    trainer = trainer_of(average=0.5, metrics=[accuracy])
+    trainer.fit(data(), data(30), epochs=4, batch_size=15)
+    [measure] = recorded
+    assert len(measure.compiled.replays) == 1
+    plain = trainer_of(average=0.5, metrics=[accuracy], compile=False)
+    plain.fit(data(), data(30), epochs=4, batch_size=15)
+    assert trainer.history["test_loss"] == plain.history["test_loss"]
+    assert (
+        trainer.history["test_loss"]
+        != trainer_of(metrics=[accuracy]).fit(data(), data(30), epochs=4, batch_size=15)[
+            "test_loss"
+        ]
+    )

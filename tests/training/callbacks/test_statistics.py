@@ -97,7 +97,8 @@ def test_statistics_do_not_change_the_training(clusters, monkeypatch, executor, 
     assert not with_.learner.reason
     for name, x in without.model.state_dict().items():
         np.testing.assert_array_equal(with_.model.state_dict()[name], x)
-    assert with_.history["train_loss"] == without.history["train_loss"]
+    for name in ("train_loss", "test_loss"):
+        assert with_.history[name] == without.history[name]
     assert hooks.get() == ()  # nobody watches any more
 
 
