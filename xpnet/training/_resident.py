@@ -67,7 +67,8 @@ class Resident:
     def learn(self, learner: "Learner", rows: Array, meter: "Meter") -> None:
         """Learn from the samples in these rows, and count them in the meter."""
         observed = _NOT_OBSERVED
-        learner.forget_observed()
+        if learner.has_observed:
+            learner.forget_observed()
         if is_observed():
             observed = learner.observed(*self._loader.take(rows))
         with observed, self._parts.averages():

@@ -127,7 +127,7 @@ class Learner:
         if self.is_compiling and is_observed():
             with self.observed(x, t):
                 return self.step(x, t)
-        if self._observed:
+        if self.has_observed:
             self.forget_observed()
         parts = self._parts()
         if parts.in_one:
@@ -156,6 +156,11 @@ class Learner:
             if p.raw_grad is None and gradient is not None:
                 p.raw_grad = gradient
                 self._observed.append((p, gradient))
+
+    @property
+    def has_observed(self) -> bool:
+        """Whether parameters have gradients of the last step only because it was observed."""
+        return bool(self._observed)
 
     def forget_observed(self) -> None:
         """Remove the gradients of a step that was observed: the next one begins as any other."""
