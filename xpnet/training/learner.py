@@ -13,7 +13,7 @@ from xpnet.compiler import Compiled
 from xpnet.errors import ArgumentError, ArgumentTypeError, CompileError, StateError
 from xpnet.layers import Layer
 from xpnet.layers._contents import require_no_loose_variables
-from xpnet.layers._context import unhooked
+from xpnet.layers._context import hooks, unhooked
 from xpnet.optimizers import ExponentialMovingAverage, Optimizer
 from xpnet.training._compiled import CompiledParts, Parts, is_observed, is_watched
 from xpnet.training._observed import undone
@@ -270,12 +270,14 @@ class Learner:
         """Why steps are not compiled; empty if they are, or no step was made yet."""
         if self.compile is False:
             return "compile=False"
+        if hooks.get() and not is_observed():
+            return "hooks watch the calls of layers, and may change what these return."
         return "" if self._compiled is None else self._compiled.reason
 
     def _require_compiled(self) -> None:
         """Raise CompileError if the step had to be compiled, and cannot be."""
         if self.compile and self.reason:
-            raise CompileError(self.reason)
+            raise CompileError(f"The step cannot be compiled: {self.reason}")
 
     def _factor(self) -> float:
         """The product of the schedule's factor and `damping`."""

@@ -105,11 +105,19 @@ def test_statistics_do_not_change_the_training(clusters, monkeypatch, executor, 
 def test_a_watcher_that_changes_outputs_changes_the_training(clusters):
     """Its steps run as they are: it may replace what layers return."""
     trainer = make()
-    half = watching(trainer.model, lambda layer, xs, y: y * 0.5)
+
+    def half_of(model):
+        return watching(model, lambda layer, xs, y: y * 0.5)
+
     plain = make(compile=False)
-    with half:
+    with half_of(trainer.model):
         trainer.fit(clusters, None, 1, 10)
-    with watching(plain.model, lambda layer, xs, y: y * 0.5):
+        assert "hooks" in trainer.learner.reason
+    assert trainer.learner.reason == ""
+    another = make(compile=True)
+    with half_of(another.model), pytest.raises(xpnet.CompileError, match="hooks watch"):
+        another.fit(clusters, None, 1, 10)
+    with half_of(plain.model):
         plain.fit(clusters, None, 1, 10)
     for a, b in zip(trainer.model.parameters(), plain.model.parameters(), strict=True):
         np.testing.assert_array_equal(xpnet.to_numpy(a), xpnet.to_numpy(b))
