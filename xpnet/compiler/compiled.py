@@ -282,7 +282,7 @@ class Compiled:
                 )
         if not failures:
             return None
-        return "\n".join(["The function cannot be compiled:", *(f"  {x}" for x in failures)])
+        return "\n".join(failures)
 
     def _planned(self, key: _Key, recording: Recording, args: Any, options: Any) -> str | None:
         """Make a plan if the last recording agrees with this one; returns what differs."""
@@ -333,7 +333,7 @@ class Compiled:
 
     def _give_up(self, problem: str) -> None:
         if not self.fallback:
-            raise CompileError(problem)
+            raise CompileError(f"{self._name} cannot be compiled: {problem}")
         self.reason = problem
         self._current = None
         self._by_use.clear()
