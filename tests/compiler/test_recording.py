@@ -22,7 +22,7 @@ from xpnet.compiler.compiled import Compiled, recorded_call
 from xpnet.compiler.executors import choose
 from xpnet.compiler.executors.library import LibraryExecutor
 from xpnet.compiler.record import Value
-from xpnet.compiler.recording import RecordedArray
+from xpnet.compiler.recorded_array import RecordedArray
 from xpnet.errors import CompileError
 
 READS = {

@@ -17,8 +17,12 @@ from xpnet._libraries.devices import device_key
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import as_array
 from xpnet.autodiff.variable import Variable, constant, variable_of
+from xpnet.compiler.calls import unwrapped
+from xpnet.compiler.failures import Failure
 from xpnet.compiler.record import Program, Value, leaves, replaced
-from xpnet.compiler.recording import Failure, RecordedArray, RecordedNumber, Recorder, unwrapped
+from xpnet.compiler.recorded_array import RecordedArray
+from xpnet.compiler.recorded_number import RecordedNumber
+from xpnet.compiler.recording import Recorder
 from xpnet.compiler.sharing import overlapping
 from xpnet.compiler.state import SCALARS, Place, Survey, is_array, is_dtype, survey
 from xpnet.errors import CompileError

@@ -20,12 +20,12 @@ from xpnet.compiler.call import (
     recorded_call,
     roots_of,
 )
+from xpnet.compiler.calls import unwrapped
 from xpnet.compiler.executors import choose
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.guard import difference
 from xpnet.compiler.plan import Plan
 from xpnet.compiler.record import Program, leaves, replaced
-from xpnet.compiler.recording import unwrapped
 from xpnet.compiler.rehearsal import Before
 from xpnet.compiler.replay import Mismatch, Replay, Results, context
 from xpnet.compiler.state import SCALARS, Survey, comparable, is_array, survey
@@ -373,7 +373,7 @@ class Compiled:
         count = _length(stacked)
         results: list[Results] = []
         with self._lock:
-            while (i := sum(part.count for part in results)) < count:
+            while (i := sum(part.calls for part in results)) < count:
                 args = replaced(stacked, partial(_at, i))
                 current = self._current
                 if self._runs_as_it_is() or current is None or not current.ready(args, {}):
@@ -381,7 +381,7 @@ class Compiled:
                     continue
                 done = current.run_steps(stacked, i, count, results)
                 if done is not None:
-                    i = sum(part.count for part in results)
+                    i = sum(part.calls for part in results)
                     args = replaced(stacked, partial(_at, i))
                     results.append(_one_result(self._other(args, {}, done)))
         return _joined(results)

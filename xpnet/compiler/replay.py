@@ -24,9 +24,10 @@ from xpnet.autodiff.namespace import array_namespace, as_array
 from xpnet.autodiff.variable import Variable, variable_of
 from xpnet.compiler.arrangement import Arrangement
 from xpnet.compiler.call import Constant, Recording, is_argument
+from xpnet.compiler.calls import unwrapped
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.record import Program, Value, leaves, replaced
-from xpnet.compiler.recording import RecordedArray, unwrapped
+from xpnet.compiler.recorded_array import RecordedArray
 from xpnet.compiler.sharing import overlapping
 from xpnet.compiler.state import SCALARS, Entry, Place, Survey, is_array
 from xpnet.errors import CompileError
@@ -79,14 +80,14 @@ class Results(NamedTuple):
     ----------
     last : tree
         The result of the last call.
-    count : int
+    calls : int
         How many calls there were.
     columns : list of (array, shape (count, ...), or list)
         For each leaf of the tree, the arrays or objects of all calls.
     """
 
     last: Any
-    count: int
+    calls: int
     columns: list[Any]
 
 
@@ -292,6 +293,8 @@ class Replay:
                 except Mismatch as mismatch:
                     done = mismatch.done
             made = slice(first, first + len(hosts))
+            given: list[Array] = []
+            outputs: list[Any] = []
             if hosts:
                 given = [x[made, ...] for x in self._arguments(stacked, {})]
                 outputs = self.executor.run_steps(given, hosts)

@@ -70,7 +70,7 @@ def memory_of(x: Array) -> int | None:
 
 def _have_common_element(x: Array, y: Array) -> bool:
     try:
-        return bool(np.shares_memory(x, y, max_work=WORK))
+        return bool(np.shares_memory(x, y, max_work=WORK))  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True
 
@@ -86,7 +86,7 @@ def _extent(x: Any) -> _Extent | None:
     if hasattr(x, "untyped_storage"):  # PyTorch
         size = x.element_size()
         return _between(x.data_ptr(), x.shape, [size * stride for stride in x.stride()], size)
-    memory = getattr(x, "data", None)  # CuPy
+    memory: Any = getattr(x, "data", None)  # CuPy
     if hasattr(memory, "mem"):
         return _between(memory.ptr, x.shape, x.strides, x.itemsize)
     return None

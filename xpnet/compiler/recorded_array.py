@@ -1,0 +1,352 @@
+"""Recording arrays: they compute as the library's own, and keep a record of what was computed.
+
+A `RecordedArray` is put in the place of each array that a step can reach. The step then runs as it is,
+on real numbers, while each call of a function of the standard, each operator, and each kernel becomes
+an `Operation`.
+"""
+
+import copy
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+from types import ModuleType
+from typing import Any
+
+import array_api_compat as compat
+import numpy as np
+
+from xpnet._libraries import library_of
+from xpnet._typing import Array, Device, Namespace
+from xpnet.autodiff.namespace import array_types
+from xpnet.autodiff.variable import Variable
+from xpnet.backend import array_like, to_numpy
+from xpnet.compiler.calls import (
+    SHAPES_FROM_VALUES,
+    UFUNCS,
+    UNARY,
+    Recorded,
+    called,
+    copied,
+    unwrapped,
+)
+from xpnet.compiler.failures import METHOD, OUTSIDE, READ, SHAPE
+from xpnet.compiler.record import Value, leaves, replaced
+from xpnet.compiler.recording_namespace import recorded_kernel, recorded_module, recording_namespace
+from xpnet.kernels.lookup import Kernel
+
+__all__ = ["RecordedArray", "recorded_type"]
+
+
+class RecordedArray(Recorded):
+    """An array that keeps a record of what is computed from it.
+
+    Outside of its recording, in another thread or after it, it computes as the library's array does,
+    and nothing is recorded.
+
+    Attributes
+    ----------
+    array : array
+        The library's own.
+    value : Value
+        What it is in the record. An operator that changes the array in place, `x += y`, replaces it.
+    recorder : Recorder
+    stale : str
+        Where its memory was changed through another array; "" if it was not.
+    """
+
+    __slots__ = ("__weakref__", "array", "recorder", "stale", "value")
+    __hash__ = object.__hash__
+    namespace: Namespace  # of the subclass
+
+    def __init__(self, array: Array, value: Value, recorder: Any) -> None:
+        self.array = array
+        self.value = value
+        self.recorder = recorder
+        self.stale = ""
+
+    plain: Any = property(lambda x: x.array)
+    shape: Any = property(lambda x: tuple(x.array.shape))
+    dtype: Any = property(lambda x: x.array.dtype)
+    ndim: Any = property(lambda x: x.array.ndim)
+    size: Any = property(lambda x: compat.size(x.array))
+    device: Any = property(lambda x: compat.device(x.array))
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Namespace:
+        return self.namespace
+
+    @property
+    def T(self) -> Array:  # noqa: N802 - the standard's name
+        return called("matrix_transpose", _transposed, (self,), {})
+
+    @property
+    def mT(self) -> Array:  # noqa: N802 - the standard's name
+        return called("matrix_transpose", _matrix_transposed, (self,), {})
+
+    def to_device(self, device: Device, /, *, stream: Any = None) -> Array:
+        return called("to_device", compat.to_device, (self, device), {"stream": stream})
+
+    def __getitem__(self, key: Any) -> Array:
+        if any(_is_computed_mask(x) for x in leaves(key)):
+            self.recorder.fail("selects by a mask, x[mask]: a shape that depends on values", SHAPE)
+        return called("getitem", operator.getitem, (self, key), {})
+
+    def __setitem__(self, key: Any, value: Array) -> None:
+        self.array[replaced(key, unwrapped)] = unwrapped(value)
+        self.recorder.changed_in_place(self, "set_item", _with_item, (self, key, value))
+
+    def recorded_kernels(self, table: Mapping[str, Kernel]) -> dict[str, Kernel]:
+        """The kernels of the library, each as an operation of its name: for `xpnet.kernels`."""
+        return {name: recorded_kernel(name, found) for name, found in table.items()}
+
+    def recorded_windows(self, module: ModuleType) -> Any:
+        """The functions of a module for convolution and pooling, recorded: for `xpnet.kernels`."""
+        return recorded_module(module)
+
+    def recorded_check(self, check: Callable[..., Array], *args: Any) -> None:
+        """check(array, *args) returns the array, or raises an error: for `xpnet.kernels.bounds`.
+
+        It is an operation whose result takes the place of this array, so whatever reads the array
+        from now on is computed after the check.
+        """
+        check(self.array, *args)
+        self.recorder.checked(self, check, args)
+
+    def created_like(self, x: Any) -> Array:
+        """`array_like(x, self)`, recorded: for `xpnet.backend`."""
+        return called("array_like", array_like, (x, self), {})
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """NumPy's own function of NumPy's arrays: `np.exp(x)`, and `numpy_array + x`."""
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        name = (
+            UFUNCS.get(ufunc.__name__, ufunc.__name__) if method == "__call__" else f"np.{method}"
+        )
+        if "out" not in options:
+            return called(name, function, inputs, options)
+        (out,) = options.pop("out")
+        function(*replaced(inputs, unwrapped), out=unwrapped(out), **replaced(options, unwrapped))
+        if not isinstance(out, RecordedArray):
+            self.recorder.fail("writes into an array that it did not compute", OUTSIDE)
+            return out
+        return out.recorder.changed_in_place(out, name, function, inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        """NumPy's own function of NumPy's arrays: `np.sum(x)`."""
+        name = function.__name__
+        if "out" in options:
+            self.recorder.fail(f"calls np.{name} with out=", OUTSIDE)
+        if name in SHAPES_FROM_VALUES or name in ("array_equal", "allclose", "unique"):
+            self.recorder.fail(f"calls np.{name}, which reads values", READ)
+        return called(f"np.{name}", function, args, options)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __iter__(self) -> Iterator[Array]:
+        return (self[i] for i in range(len(self.array)))
+
+    def __bool__(self) -> bool:
+        return bool(self.recorder.read("bool", self))
+
+    def __int__(self) -> int:
+        return int(self.recorder.read("int", self))
+
+    def __float__(self) -> float:
+        return float(self.recorder.read("float", self))
+
+    def __complex__(self) -> complex:
+        return complex(self.recorder.read("complex", self))
+
+    def __index__(self) -> int:
+        return operator.index(self.recorder.read("index", self))
+
+    def __contains__(self, x: Any) -> bool:
+        return unwrapped(x) in self.recorder.read("in", self)
+
+    def item(self) -> Any:
+        return self.recorder.read("item", self).item()
+
+    def tolist(self) -> Any:
+        return self.recorder.read("tolist", self).tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        found = to_numpy(self)
+        return np.array(found, dtype=dtype, copy=True) if copy else np.asarray(found, dtype=dtype)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.recorder.read("dlpack", self).__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
+
+    def __copy__(self) -> Array:
+        return called("asarray", copied, (self,), {})
+
+    def __deepcopy__(self, memo: Any) -> Array:
+        return called("asarray", copied, (self,), {})
+
+    def __reduce__(self) -> Any:
+        return copy.copy, (self.array,)
+
+    def __repr__(self) -> str:
+        return repr(self.recorder.read("repr", self))
+
+    def __str__(self) -> str:
+        return str(self.recorder.read("str", self))
+
+    def __format__(self, spec: str) -> str:
+        return format(self.recorder.read("format", self), spec)
+
+    def __getattr__(self, name: str) -> Any:
+        """What arrays of the library have beyond the standard: `x.sum()`, `x.real`."""
+        if name.startswith("_") or name in OWN:
+            raise AttributeError(f"{type(self).__name__} has no {name!r}.", name=name, obj=self)
+        found = getattr(self.array, name)
+        if name in ("real", "imag"):
+            return called(name, operator.attrgetter(name), (self,), {})
+        if name in ("itemsize", "nbytes", "strides"):
+            return found
+        if callable(found):
+            return partial(_called_method, self, name)
+        self.recorder.fail(f"reads x.{name} of an array", METHOD)
+        return found
+
+
+OWN = frozenset(
+    [
+        *RecordedArray.__slots__,
+        *("backward", "cleargrad", "creator", "data", "grad", "node", "raw_grad", "requires_grad"),
+        *("zero_grad", "flags", "base"),
+    ]
+)
+"""Attributes of this class, and those by which others are recognized: arrays of a library may have them."""
+
+METHODS = frozenset(
+    [
+        *("all", "any", "argmax", "argmin", "argsort", "astype", "clip", "conj", "conjugate"),
+        *("copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "max", "mean", "min", "prod"),
+        *("ravel", "repeat", "reshape", "round", "squeeze", "std", "sum", "swapaxes", "take"),
+        *("trace", "transpose", "var"),
+        *("abs", "amax", "amin", "clone", "contiguous", "detach", "double", "exp", "expand"),
+        *("float", "log", "long", "matmul", "mm", "permute", "pow", "sigmoid", "sqrt", "square"),
+        *("tanh", "to", "type", "unsqueeze", "view"),
+    ]
+)
+"""Methods of NumPy's and PyTorch's arrays, and of others, that change no array."""
+
+
+def _called_method(x: RecordedArray, name: str, *args: Any, **options: Any) -> Any:
+    """x.name(*args, **options), recorded."""
+    if name not in METHODS or "out" in options:
+        x.recorder.fail(f"calls x.{name}() of an array", METHOD)
+    return called(f"x.{name}", _by_name(name), (x, *args), options)
+
+
+@cache
+def _by_name(name: str) -> Callable[..., Any]:
+    """The function that calls a method of this name."""
+
+    def call(x: Array, *args: Any, **options: Any) -> Any:
+        return getattr(x, name)(*args, **options)
+
+    return call
+
+
+def _transposed(x: Array) -> Array:
+    return x.T
+
+
+def _matrix_transposed(x: Array) -> Array:
+    return x.mT
+
+
+def _with_item(x: Array, key: Any, value: Array) -> Array:
+    return library_of(x).with_item(x, key, value)
+
+
+def _is_computed_mask(x: Any) -> bool:
+    """Whether x is a recorded array of booleans."""
+    return isinstance(x, RecordedArray) and "bool" in str(x.dtype) and x.value.source != "constant"
+
+
+def _read_to_numpy(x: RecordedArray) -> Any:
+    return to_numpy(x.recorder.read("np.asarray", x))
+
+
+to_numpy.register(RecordedArray, _read_to_numpy)
+
+
+def _operator(name: str, function: Callable[..., Any], change: Any = None) -> tuple[Any, Any, Any]:
+    """x op y, y op x and x op= y."""
+
+    def forward(x: RecordedArray, y: Array) -> Array:
+        if isinstance(y, Variable):  # its own operator records the derivative too
+            return NotImplemented
+        return called(name, function, (x, y), {})
+
+    def reflected(x: RecordedArray, y: Array) -> Array:
+        return called(name, function, (y, x), {})
+
+    def in_place(x: RecordedArray, y: Array) -> Array:
+        if isinstance(y, Variable):
+            return NotImplemented
+        if not library_of(x.array).mutable:
+            return called(name, function, (x, y), {})
+        before = x.array
+        after = change(before, unwrapped(y))
+        if after is not before:  # NumPy's scalars cannot be changed
+            return called(name, function, (x, y), {})
+        return x.recorder.changed_in_place(x, name, function, (x, y))
+
+    return forward, reflected, in_place
+
+
+for _name, _method, _function in (
+    ("add", "add", operator.add),
+    ("subtract", "sub", operator.sub),
+    ("multiply", "mul", operator.mul),
+    ("divide", "truediv", operator.truediv),
+    ("floor_divide", "floordiv", operator.floordiv),
+    ("remainder", "mod", operator.mod),
+    ("pow", "pow", operator.pow),
+    ("matmul", "matmul", operator.matmul),
+    ("bitwise_and", "and", operator.and_),
+    ("bitwise_or", "or", operator.or_),
+    ("bitwise_xor", "xor", operator.xor),
+    ("bitwise_left_shift", "lshift", operator.lshift),
+    ("bitwise_right_shift", "rshift", operator.rshift),
+):
+    _change = getattr(operator, f"i{_method}")
+    _forward, _reflected, _in_place = _operator(_name, _function, _change)
+    setattr(RecordedArray, f"__{_method}__", _forward)
+    setattr(RecordedArray, f"__r{_method}__", _reflected)
+    setattr(RecordedArray, f"__i{_method}__", _in_place)
+for _name, _function in (
+    ("less", operator.lt),
+    ("less_equal", operator.le),
+    ("greater", operator.gt),
+    ("greater_equal", operator.ge),
+    ("equal", operator.eq),
+    ("not_equal", operator.ne),
+):
+    _forward, _, _ = _operator(_name, _function)
+    setattr(RecordedArray, f"__{_function.__name__}__", _forward)
+
+
+for _name, _method, _unary in UNARY:
+    setattr(
+        RecordedArray,
+        f"__{_method}__",
+        lambda x, name=_name, function=_unary: called(name, function, (x,), {}),
+    )
+
+
+@cache
+def recorded_type(xp: Namespace, kind: type) -> type[RecordedArray]:
+    """The class of the recording arrays for one class of arrays, with their namespace."""
+    name = xp.__name__.removeprefix("array_api_compat.")
+    members = {"__slots__": (), "namespace": recording_namespace(xp), "__module__": __name__}
+    made = type(f"RecordedArray[{name}]", (RecordedArray,), members)
+    if kind is not np.generic:  # `as_array` makes arrays of NumPy's scalars
+        array_types.add(made)
+    return made
