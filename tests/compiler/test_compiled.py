@@ -9,6 +9,7 @@ import pickle
 import threading
 import weakref
 from argparse import Namespace
+from array import array
 from collections import ChainMap, UserDict, UserList, deque
 from types import SimpleNamespace
 
@@ -650,6 +651,41 @@ def test_numbers_in_containers_of_pythons_own_library(compile_it, kind):
     else:
         holder["a"] = 3.0
     assert compiled(np.ones(1))[0] == 3.0
+
+
+@pytest.mark.parametrize(
+    ("held", "changed"),
+    [
+        (bytearray([2]), 3),
+        (array("d", [2.0]), 3.0),
+        (np.array([2.0, "a"], dtype=object), 3.0),
+        (np.array(["2", "3"]), "3"),
+        (np.array(["2002", "2003"], dtype="datetime64[Y]"), np.datetime64("2003")),
+    ],
+    ids=["bytearray", "array", "objects", "text", "times"],
+)
+def test_numbers_and_text_that_python_reads_from_memory(compile_it, held, changed):
+    held = copy.copy(held)
+    before = held[0]
+    compiled = compile_it(lambda x: x * (2.0 if held[0] == before else 3.0))
+    for _ in range(5):
+        assert compiled(np.ones(1)) == [2.0]
+    held[0] = changed
+    assert compiled(np.ones(1)) == [3.0]
+
+
+def test_code_that_is_replaced_as_by_a_reload(compile_it):
+    def factor():
+        return 2.0
+
+    def other():
+        return 3.0
+
+    compiled = compile_it(lambda x: x * factor())
+    for _ in range(5):
+        assert compiled(np.ones(1)) == [2.0]
+    factor.__code__ = other.__code__
+    assert compiled(np.ones(1)) == [3.0]
 
 
 def test_numbers_in_a_user_list(compile_it):

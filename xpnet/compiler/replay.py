@@ -29,7 +29,7 @@ from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.record import Program, Value, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray
 from xpnet.compiler.sharing import overlapping
-from xpnet.compiler.state import SCALARS, Entry, Place, Survey, is_array
+from xpnet.compiler.state import SCALARS, Entry, Place, Survey, is_array, keys_of
 from xpnet.errors import CompileError
 from xpnet.layers import _context, _step_by_step
 from xpnet.optimizers import averaging
@@ -559,6 +559,8 @@ def _entry_test(code: Code, entry: Entry, written: set[tuple[int, Any]]) -> str:
             path = code.name(held)
         if isinstance(value, frozenset):
             return f"{path} == {code.name(value)}"
+        if isinstance(value, bytes):
+            return f"{code.name(keys_of)}({path}) == {code.name(value)}"
         length = f"len({path}) == {value if isinstance(value, int) else len(value)}"
         is_dict_of_object = place.key == "__dict__" and place.access == "attribute"
         # Attributes are read from this dict, so it must still be the object's.

@@ -14,6 +14,7 @@ hold selects the code that runs: a replay requires that it has not changed.
 import sys
 import types
 from argparse import Namespace
+from array import array
 from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import FrozenInstanceError
@@ -178,7 +179,7 @@ def _now(entry: Entry) -> Any:
         x = entry.place.get()
     except (AttributeError, KeyError, IndexError, ValueError):
         return MISSING
-    return _keys(x) if entry.kind == "keys" else x
+    return keys_of(x) if entry.kind == "keys" else x
 
 
 class _Missing:
@@ -208,8 +209,10 @@ def _equal(a: Any, b: Any) -> bool:
     return bool(comparable(a) == comparable(b))
 
 
-def _keys(x: Any) -> Any:
-    """The keys of a dict, the length of a list or tuple, the items of a set."""
+def keys_of(x: Any) -> Any:
+    """The keys of a dict, the length of a list or tuple, the items of a set, the bytes of text."""
+    if isinstance(x, _BYTES):
+        return x.tobytes() if isinstance(x, np.ndarray) else bytes(x)
     if isinstance(x, dict):
         return tuple(x)
     if isinstance(x, (set, frozenset)):
@@ -274,7 +277,7 @@ def _note(
         found.gradients.append(place)
         return isinstance(child, Variable)
     if place.key == "__dict__" and place.access == "attribute":
-        found.entries.append(Entry(place, "keys", _keys(child), False))
+        found.entries.append(Entry(place, "keys", keys_of(child), False))
         return False
     is_scalar = isinstance(child, (*SCALARS, np.generic)) or is_dtype(child)
     if isinstance(child, np.generic) and place.id in varying:
@@ -297,10 +300,19 @@ def _note_object(found: Survey, place: Place, child: Any, free: bool) -> None:
     in_tuple = isinstance(child, tuple)
     free = free and in_tuple and all(isinstance(x, NUMBERS) for x in child)
     found.entries.append(Entry(place, "object", child, free))
-    if free or isinstance(child, (dict, list, deque, set, frozenset)):
-        found.entries.append(Entry(place, "keys", _keys(child), False))
+    is_of_bytes = isinstance(child, _BYTES) and not _holds_objects(child)
+    if free or is_of_bytes or isinstance(child, (dict, list, deque, set, frozenset)):
+        found.entries.append(Entry(place, "keys", keys_of(child), False))
     if in_tuple and place.is_settable and any(map(is_array, _in_tuples(child))):
         found.tuples.append(place)
+
+
+_BYTES = (bytearray, array, np.ndarray)
+"""What holds numbers or text that Python reads. NumPy's arrays: those of strings and times."""
+
+
+def _holds_objects(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype.hasobject
 
 
 def _in_tuples(x: Any) -> Iterator[Any]:
@@ -365,6 +377,13 @@ def _sequence(x: Any, name: str) -> Iterator[Child]:
         yield Place(x, i, "item", _joined(name, i)), child, 1
 
 
+def _object_array(x: Any, name: str) -> Iterator[Child]:
+    """The items of one of NumPy's arrays of objects."""
+    if x.dtype.kind == "O":
+        for key in np.ndindex(x.shape):
+            yield Place(x, key, "item", _joined(name, ".".join(map(str, key)))), x[key], 1
+
+
 def _joined(name: str, part: Any) -> str:
     return f"{name}.{part}" if name else str(part)
 
@@ -391,6 +410,11 @@ def _function(x: FunctionType, name: str) -> Iterator[Child]:
             yield Place(x, kind, "attribute", name), child, 2
     if not (_is_users(x.__module__) or x.__code__.co_filename.startswith(EXAMPLES)):
         return
+    yield (
+        Place(x, "__code__", "attribute", f"{name}.__code__"),
+        x.__code__,
+        20,
+    )  # a reload replaces it
     yield Place(x, "__dict__", "attribute", name), vars(x), 0
     for key, child in vars(x).items():
         yield Place(x, key, "attribute", _joined(name, key)), child, 1
@@ -513,6 +537,7 @@ _PLACES: list[tuple[Any, Callable[[Any, str], Iterator[Child]]]] = [
     ((dict, types.MappingProxyType), _mapping),
     ((list, tuple, deque), _sequence),
     (type, _class),
+    (np.ndarray, _object_array),
 ]
 
 
