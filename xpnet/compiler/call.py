@@ -79,17 +79,19 @@ class Recording:
     result : Any
         What the call returned: real numbers.
     program : Program
-        Not cleaned. Its outputs are the arrays of the result, followed by those of `writes`.
+        Not cleaned. Its outputs are the arrays of the result.
     cells : list of lists of Place
         For each state, the places that hold its array.
     tree : Any
         The result with Values in place of arrays and of numbers of the host.
     writes : list of (Place, Value)
         Places that hold a new array after the call, which are no cells of a state.
-    gradients : dict from Place id to (Place, bool)
+    gradients : list of (Place, Value, bool)
         The gradients of Variables that the step computes, and whether it has used them itself.
     before : Survey
         What the step could reach before the call.
+    presence : tuple of bool
+        For each place of a gradient in `before`, whether there was one.
     written : set of Place ids
         The numbers that actions of `each_step` have changed.
     changes : dict from Place id to str

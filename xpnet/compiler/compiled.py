@@ -87,7 +87,7 @@ class Compiled:
     must agree; what differs, such as a number that was drawn, is an error that names the line. What a
     function computes in Python apart from arrays (printing, counting, drawing) is not repeated: it
     belongs into an action of `each_step`. Values that are read from a file, a clock, the environment, a
-    context variable or a `threading.local` are compared in the recordings only.
+    context variable, a `threading.local` or a weak reference are compared in the recordings only.
 
     A number among the arguments belongs to the kind of a call: for each value there is a plan. Pass a
     number that changes, such as a learning rate, as an array: `np.asarray(0.1)`. The 64 plans that were
