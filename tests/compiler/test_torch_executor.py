@@ -305,6 +305,24 @@ def compiled(step):
     return Compiled(step, executor=executed_by(TorchExecutor))
 
 
+@pytest.mark.parametrize("part", [lambda s: s, lambda s: s[:1]])
+def test_an_argument_that_is_the_state_keeps_its_numbers(part):
+    """The step reads it after the new state is computed."""
+    found = []
+    for wrap in (lambda step: step, compiled):
+        states = [torch.zeros((2, 3))]
+
+        def step(x, states=states):
+            states[0] = states[0] * 0.5 + 1.0
+            return x - states[0]
+
+        step = wrap(step)
+        found.append([step(part(states[0])) for _ in range(6)])
+    assert step.replays
+    for x, y in zip(*found, strict=True):
+        assert torch.equal(x, y)
+
+
 def leaf():
     return torch.ones((2, 3), requires_grad=True)
 

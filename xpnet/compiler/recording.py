@@ -590,6 +590,8 @@ class Recorder:
         Arrays that are in places which cannot be assigned to, such as tuples, by their ids.
     watch : function or None
         Called before and after each action.
+    traced : bool
+        Whether an array has no numbers, since a function of the library traces the step: `jax.jit`.
     """
 
     def __init__(self, done: Any = ()) -> None:
@@ -604,6 +606,7 @@ class Recorder:
         self.libraries: dict[Value, str] = {}
         self.known: dict[int, Value] = {}
         self.watch: Callable[[], None] | None = None
+        self.traced = False
         self._done = list(done)
         self._live: list[weakref.ref[RecordedArray]] = []
         self._tokens: list[Any] = []
@@ -626,6 +629,7 @@ class Recorder:
         if kind not in _libraries._by_type:  # noqa: SLF001 - its table of types
             _libraries._by_type[kind] = RecordedLibrary(library_of(array))  # noqa: SLF001
         self.libraries[value] = library_of(array).name
+        self.traced |= not library_of(array).has_values(array)
         x = kind(array, value, self)
         self._live.append(weakref.ref(x))
         return x

@@ -59,6 +59,7 @@ class TorchExecutor(LibraryExecutor):
         self._numbers: list[tuple[int, Any]] = []
         super().__init__(program)
         self._recorded = LibraryExecutor(program)
+        self._memory: set[int] = set()  # the addresses of the states that are written over
         with _torch().inference_mode(False):  # the numbers can be changed inside and outside of it
             self._tensors = [_torch().zeros((), dtype=dtype) for _, dtype in self._numbers]
 
@@ -78,6 +79,7 @@ class TorchExecutor(LibraryExecutor):
         """
         with _torch().inference_mode(False):
             own = [x.clone() if i in self._written else x for i, x in enumerate(states)]
+        self._memory = {_address(own[i]) for i in self._written}
         return super().bind(own)
 
     def run(self, arguments: Sequence[Array], hosts: Sequence[Any]) -> list[Array]:
@@ -87,6 +89,8 @@ class TorchExecutor(LibraryExecutor):
             return self._recorded.run(arguments, hosts)
         for (i, _), tensor in zip(self._numbers, self._tensors, strict=True):
             tensor.fill_(hosts[i])
+        if any(_address(x) in self._memory for x in arguments):  # `step(layer.weight.data)`
+            arguments = [x.clone() for x in arguments]
         return super().run(arguments, [*hosts, *self._tensors])
 
     def describe(self) -> list[str]:
@@ -99,6 +103,12 @@ class TorchExecutor(LibraryExecutor):
 @cache
 def _torch() -> ModuleType:
     return import_module("torch")
+
+
+def _address(x: Array) -> int:
+    """Where the memory begins that a tensor is a view of."""
+    address: int = x.untyped_storage().data_ptr()
+    return address
 
 
 @cache
