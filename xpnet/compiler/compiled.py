@@ -244,7 +244,9 @@ class Compiled:
             result, recording = self._recorded(args, options, done)
             done = recording.recorder.returned
             recording.recorder.returned = []
-            if self.reason is not None or not before.can_undo(recording):
+            if recording.recorder.traced or self.reason is not None:
+                return result
+            if not before.can_undo(recording):
                 return result
             before.restore()
             if len(self.replays) > plans:
@@ -260,6 +262,8 @@ class Compiled:
             self._varying |= recording.varying
             result = recording.result
             recording.result = None  # its arrays are the caller's
+            if recording.recorder.traced:  # by jax.jit, which compiles what the step does
+                return result, recording
             self._written |= recording.written
             signature = self._signature(recording.before, recording.cell_keys, args, options)
             key = self._keys.get(signature)
