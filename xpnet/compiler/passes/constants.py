@@ -19,7 +19,7 @@ def with_constants_folded(program: Program) -> Program:
     folded: set[Value] = set()
     for operation in program.operations:
         if any(rewriting.value(x) not in folded for x in operation.inputs()):
-            rewriting.copy(operation)
+            rewriting.keep(operation)
             continue
         results = _results(operation, rewriting)
         for old, array in zip(operation.outputs, results, strict=True):
