@@ -527,7 +527,9 @@ def test_several_steps_in_one_call_are_those_of_several_calls():
         executor.bind([np.array(x) for x in states])
     batches = [np.stack([k * arguments[0] for k in (1, 2, 3)]), np.stack([arguments[1]] * 3)]
     found = one.run_steps(batches, [hosts] * 3)
-    for i, outputs in enumerate(found):
+    assert [len(x) for x in found] == [3] * len(found)
+    for i in range(3):
+        outputs = [x[i, ...] for x in found]
         assert_equal_bits(outputs, other.run([x[i] for x in batches], hosts))
     assert_equal_bits(one.states, other.states)
 
