@@ -547,3 +547,17 @@ def test_two_tables_share_the_check_of_their_indices():
         assert_equal_bits(found, [x[rows] for x in tables])
     with pytest.raises(IndexError):
         executor.run([*tables, np.array([5, 0])], [])
+
+
+def test_a_parameter_in_columns_is_moved_into_rows_with_the_same_numbers():
+    """Eager code afterwards computes on the same memory, and so with the same bits as a replay."""
+    w = xpnet.Parameter(np.asfortranarray(numbers(33, 17, dtype="d")))
+    x = numbers(1, 33, dtype="d")
+    before = w.data.copy()
+    compiled = by_numpy(lambda x: x @ w)
+    for _ in range(4):
+        found = compiled(x)
+    assert w.data.flags.c_contiguous
+    assert_equal_bits([w.data], [before])
+    assert_equal_bits([found.data], [(x @ w).data])
+    np.testing.assert_allclose(found.data, x @ before, rtol=1e-13, atol=1e-13)

@@ -24,6 +24,7 @@ from xpnet.compiler.passes.constants import with_constants_folded
 from xpnet.compiler.passes.dead import without_dead_operations
 from xpnet.compiler.passes.identities import without_identities
 from xpnet.compiler.passes.products import with_product_updates
+from xpnet.compiler.passes.rewriting import Rewriting
 from xpnet.compiler.record import Value
 
 PASSES = (
@@ -351,3 +352,19 @@ def test_constants_of_a_training_step_are_no_larger_than_its_arrays(name):
         np.prod(x.shape) * x.dtype.itemsize for o in program.operations for x in o.outputs
     )
     assert sum(constants.values()) <= 2 * largest
+
+
+def test_an_operation_is_shared_until_it_reads_a_value_that_was_replaced():
+    builder = Builder()
+    x = builder.input("argument", matrix())
+    first = builder.apply("tanh", np.tanh, x)
+    second = builder.apply("tanh", np.tanh, first)
+    builder.program.outputs = [second]
+    rewriting = Rewriting(builder.program)
+    assert rewriting.keep(first.operation) is first.operation
+    copy = rewriting.copy(first.operation)
+    assert copy is not first.operation
+    kept = rewriting.keep(second.operation)
+    assert kept is not second.operation
+    assert kept.args == (copy.outputs[0],)
+    assert second.operation.args == (first,)

@@ -17,6 +17,7 @@ inference", 2020.
 """
 
 import math
+from bisect import insort
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -297,9 +298,12 @@ def _place(blocks: Iterable[Block]) -> int:
             free = max(free, other.offset + _rounded(other.size))
         block.offset = free if offset < 0 else offset
         end = max(end, block.offset + size)
-        at = next((i for i, x in enumerate(placed) if x.offset > block.offset), len(placed))
-        placed.insert(at, block)
+        insort(placed, block, key=_offset)
     return end
+
+
+def _offset(block: Block) -> int:
+    return block.offset
 
 
 def _rounded(size: int) -> int:

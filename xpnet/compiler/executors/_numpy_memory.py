@@ -296,6 +296,8 @@ class Memory:
         It computes them, once, from zeros: the order in which numbers are added depends on it, and so
         do the last bits of a sum.
         """
+        if _is_product_of_matrices(operation):  # in the order of the axes, and what takes longest
+            return [np.empty(x.shape, x.dtype) for x in operation.outputs]
         args, options = replaced((operation.args, operation.options), zeros)
         try:
             with np.errstate(all="ignore"):
@@ -425,6 +427,10 @@ class Memory:
                 seen.update(group)
                 groups.append(group)
         return groups
+
+
+def _is_product_of_matrices(operation: Operation) -> bool:
+    return operation.name == "matmul" and all(len(x.shape) == 2 for x in operation.inputs())
 
 
 def _shadow_of(x: Array) -> Array:

@@ -214,14 +214,21 @@ def _cross_entropy(source: Source, operation: Operation) -> bool:
         f"np.add.reduce({z}, axis=1, out={source.name(total)})",
     ]
     if wanted:
-        infinite = source.constant(np.dtype(x.dtype).type(np.inf), "infinite")
-        result = source.name(loss)
-        source.lines += [
-            f"{result} = {infinite}",
-            f"if {valid}:",
-            f"    {result} = np.add.reduce(np.log({source.name(total)}) - {picked}) / {n}",
-        ]
+        _write_loss(source, operation, valid, picked)
     return True
+
+
+def _write_loss(source: Source, operation: Operation, valid: str, picked: str) -> None:
+    """The mean of log(total) - z[t]; infinite if a class number is invalid."""
+    x = operation.args[0]
+    loss, _, total, *_ = operation.outputs
+    infinite = source.constant(np.dtype(x.dtype).type(np.inf), "infinite")
+    result = source.name(loss)
+    source.lines += [
+        f"{result} = {infinite}",
+        f"if {valid}:",
+        f"    {result} = np.add.reduce(np.log({source.name(total)}) - {picked}) / {x.shape[0]}",
+    ]
 
 
 def _write_row_maxima(source: Source, x: Value, out: str, offsets: str) -> None:

@@ -105,6 +105,7 @@ class Source:
         self.calls: list[Operation] = []
         self.names: dict[Any, str] = {}
         self._taken: set[str] = {"np", "slice"}
+        self._counts: dict[str, int] = {}  # how often a name was wished for
         self.place = 0
         self.readers = readers(self.program)
         self.needed = {*self.program.outputs, *self.program.updates.values()}
@@ -114,14 +115,14 @@ class Source:
     # --- names ------------------------------------------------------------------------------------
 
     def new_name(self, wish: str) -> str:
+        """A name that is not taken yet: the wish, or the wish and a number."""
         wish = re.sub("[^0-9A-Za-z]+", "_", wish).strip("_") or "x"
         if wish[0].isdigit() or iskeyword(wish):
             wish = f"_{wish}"
         name = wish
-        n = 1
         while name in self._taken:
-            n += 1
-            name = f"{wish}_{n}"
+            self._counts[wish] = self._counts.get(wish, 1) + 1
+            name = f"{wish}_{self._counts[wish]}"
         self._taken.add(name)
         return name
 

@@ -5,6 +5,11 @@
     np.add(matmul, layers_0_bias, out=chain)
     np.maximum(chain, _0_0, out=chain)
 
+The results have the bits of eager code, on parameters and arguments that lie in memory in the order of
+their axes, as NumPy makes them. The executor moves each parameter into that order. So the first replay
+rounds otherwise than eager code did where a parameter was, say, the transpose of a saved matrix: BLAS and
+sums add in the order of memory.
+
 The arrays are views of one arena and of the state; they and all constants are bound to names once. The
 source is in `NumPyExecutor.source`; tracebacks show its lines.
 """

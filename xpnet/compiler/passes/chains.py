@@ -33,7 +33,7 @@ def with_chains(program: Program) -> Program:
     rewriting = Rewriting(program)
     for members in groups.in_order():
         if not _is_elementwise(members[0]):
-            rewriting.copy(members[0])
+            rewriting.keep(members[0])
             continue
         own = set(members)
         computed = [member.outputs[0] for member in members]

@@ -20,7 +20,7 @@ def without_repetitions(program: Program) -> Program:
         args = _key((operation.args, operation.options), rewriting)
         earlier = first.get((operation.name, args))
         if earlier is None:
-            first[operation.name, args] = rewriting.copy(operation)
+            first[operation.name, args] = rewriting.keep(operation)
             continue
         for old, new in zip(operation.outputs, earlier.outputs, strict=True):
             rewriting.replace(old, new)

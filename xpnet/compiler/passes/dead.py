@@ -21,7 +21,7 @@ def without_dead_operations(program: Program) -> Program:
         needed.update(operation.inputs())
     rewriting = Rewriting(program)
     for operation in reversed(kept):
-        rewriting.copy(operation)
+        rewriting.keep(operation)
     new = rewriting.program()
     new.updates = {i: new.updates[i] for i in updates}
     return new

@@ -33,7 +33,7 @@ def with_fused_products(program: Program) -> Program:
             continue
         found = fusions.last.get(operation)
         if found is None:
-            rewriting.copy(operation)
+            rewriting.keep(operation)
         else:
             found.append_to(rewriting, operation)
     return rewriting.program()

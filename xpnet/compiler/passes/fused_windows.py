@@ -82,7 +82,7 @@ class _Fusions:
             if operation in self._new:
                 self._append(rewriting, operation)
             else:
-                rewriting.copy(operation)
+                rewriting.keep(operation)
         return rewriting.program()
 
     def _append(self, rewriting: Rewriting, operation: Operation) -> None:

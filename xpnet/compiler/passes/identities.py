@@ -26,7 +26,7 @@ def without_identities(program: Program) -> Program:
         find = IDENTITIES.get(operation.name, _nothing)
         same = find(operation)
         if same is None or (same.shape, same.dtype) != _kind(operation):
-            rewriting.copy(operation)
+            rewriting.keep(operation)
         else:
             rewriting.replace(operation.outputs[0], rewriting.value(same))
     return rewriting.program()

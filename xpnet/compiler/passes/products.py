@@ -54,7 +54,7 @@ def with_product_updates(program: Program) -> Program:
         if operation in absorbed:
             continue
         if operation not in fused:
-            rewriting.copy(operation)
+            rewriting.keep(operation)
             continue
         args = tuple(rewriting.value(x) for x in fused[operation])
         options = {"sign": {"add": 1, "subtract": -1}[operation.name]}

@@ -1,7 +1,7 @@
 """A new Program out of another one, operation by operation.
 
-A pass changes no Program that it is given: inputs and constants are shared, operations and the values
-that they compute are copied.
+A pass changes no Program that it is given: inputs, constants, and operations on values that are the same
+in both are shared; other operations and the values that they compute are copied.
 """
 
 from collections.abc import Callable, Iterable
@@ -34,8 +34,15 @@ class Rewriting:
         """Let `new`, a Value of the new Program, stand for `old`."""
         self._new[old] = new
 
+    def keep(self, operation: Operation) -> Operation:
+        """Append an operation of the given Program: itself, unless it reads values that were replaced."""
+        if self._new.keys().isdisjoint(operation.inputs()):
+            self.operations.append(operation)
+            return operation
+        return self.copy(operation)
+
     def copy(self, operation: Operation) -> Operation:
-        """Append an operation of the given Program, with the values of the new one."""
+        """Append a copy of an operation of the given Program, with the values of the new one."""
         return self.append(
             operation.name,
             operation.function,
@@ -62,7 +69,9 @@ class Rewriting:
         new = Operation(name, function, args, options, where=like.where)
         for old in like.outputs:
             new.outputs.append(self.output(old, new, len(new.outputs)))
-        new.result = replaced(like.result, self.value)
+        new.result = self.value(like.result)
+        if not isinstance(like.result, Value):
+            new.result = replaced(like.result, self.value)
         self.operations.append(new)
         return new
 
