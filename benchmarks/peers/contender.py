@@ -54,6 +54,25 @@ MODULES = {  # the contenders' module, and whether they are measured without bei
     "mygrad": ("by_mygrad", False),
 }
 
+THREADS = {  # what each library does with several threads, by the beginning of its contenders' names
+    "products": "OpenBLAS divides large products among the threads",
+    "limit": "one core's limit: nothing is divided",
+    "numpy": "OpenBLAS divides large products among the threads; all else is on one",
+    "xpnet": "OpenBLAS divides large products among the threads; all else is on one",
+    "xpnet-compiled-numpy": "OpenBLAS divides large products among the threads; all else is on one",
+    "xpnet-compiled-c": "on one thread so far, but for products that the plan leaves to OpenBLAS",
+    "torch": "PyTorch divides products and large operations among the threads",
+    "jax": "XLA divides large products and operations among the threads",
+    "mygrad": "OpenBLAS divides large products among the threads; all else is on one",
+}
+
+
+def use_of_threads(name: str) -> str:
+    """What a contender does with several threads."""
+    known = [beginning for beginning in THREADS if name.startswith(beginning)]
+    return THREADS[max(known, key=len)]
+
+
 Maker = Callable[[Workload, np.ndarray, np.ndarray, Weights], Contender]
 
 

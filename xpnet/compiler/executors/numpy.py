@@ -23,7 +23,8 @@ from xpnet._typing import Array
 from xpnet.compiler.buffers import ALIGNMENT
 from xpnet.compiler.executors._base import Executor, stacked
 from xpnet.compiler.executors._numpy_memory import Memory, aligned, flat
-from xpnet.compiler.executors._numpy_source import Bound, Flat, Pieces, Source
+from xpnet.compiler.executors._numpy_source import Bound, Flat, Pieces
+from xpnet.compiler.executors._numpy_step import source_of
 from xpnet.compiler.executors._overlap import Changed
 from xpnet.compiler.record import Operation, Program, Value, replaced
 from xpnet.errors import StateError
@@ -55,7 +56,7 @@ class NumPyExecutor(Executor):
     def __init__(self, program: Program) -> None:
         super().__init__(program)
         self.memory = Memory(program)
-        written = Source(self.memory)
+        written = source_of(self.memory)
         self.memory.finish()
         self._bound = written.bound
         self._calls = written.calls
