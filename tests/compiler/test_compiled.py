@@ -932,7 +932,9 @@ def test_changing_an_argument_in_place_is_refused(compile_it):
         return x * 2.0
 
     x = np.zeros(2)
-    with pytest.raises(CompileError, match=SOURCE_LINE + "the step changes the argument x in place"):
+    with pytest.raises(
+        CompileError, match=SOURCE_LINE + "the step changes the argument x in place"
+    ):
         compile_it(step)(x)
     assert np.array_equal(x, [1.0, 1.0])
 

@@ -366,7 +366,7 @@ class Compiled:
         count = _length(stacked)
         results: list[Results] = []
         with self._lock:
-            while (i := sum(part.count for part in results)) < count:
+            while (i := sum(part.calls for part in results)) < count:
                 args = replaced(stacked, partial(_at, i))
                 current = self._current
                 if self._runs_as_it_is() or current is None or not current.ready(args, {}):
@@ -374,7 +374,7 @@ class Compiled:
                     continue
                 done = current.run_steps(stacked, i, count, results)
                 if done is not None:
-                    i = sum(part.count for part in results)
+                    i = sum(part.calls for part in results)
                     args = replaced(stacked, partial(_at, i))
                     results.append(_one_result(self._other(args, {}, done)))
         return _joined(results)

@@ -78,14 +78,14 @@ class Results(NamedTuple):
     ----------
     last : tree
         The result of the last call.
-    count : int
+    calls : int
         How many calls there were.
-    columns : list of (array, shape (count, ...), or list)
+    columns : list of (array, shape (calls, ...), or list)
         For each leaf of the tree, the arrays or objects of all calls.
     """
 
     last: Any
-    count: int
+    calls: int
     columns: list[Any]
 
 
@@ -269,6 +269,8 @@ class Replay:
         stop = min(count, first + self._most_steps)
         saved = self._saved()
         hosts: list[list[Any]] = []
+        given: list[Array] = []
+        outputs: list[Array] = []
         done = None
         try:
             while done is None and first + len(hosts) < stop:
