@@ -185,6 +185,53 @@ def test_an_argument_that_shares_memory_with_the_state(part):
     assert np.all(w.data == 2.0**5)
 
 
+def calls_of(compiled):
+    return [x.name for replay in compiled.replays for x in replay.executor.calls()]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (5, 6), (2, 3, 4)])
+def test_the_norm_of_an_array(shape, dtype):
+    x = np.random.default_rng(0).standard_normal((*shape, 2)).astype(dtype)[..., 0]
+    compiled = Compiled(lambda x: F.linalg.vector_norm(x * 3.0), executor=in_c, rehearse=True)
+    expected = np.sqrt(np.sum((3.0 * x.astype(np.float64)) ** 2))
+    np.testing.assert_allclose(compiled(x), expected, rtol=4 * np.finfo(dtype).eps)
+    assert compiled(x).dtype == dtype
+    assert calls_of(compiled) == []
+    for special in (np.inf, np.nan):
+        y = np.full(shape, special, dtype)
+        np.testing.assert_array_equal(compiled(y), special)
+
+
+def test_a_step_with_gelu_and_clipped_gradients_is_all_in_c():
+    """GELU and its gradient are one chain of some 80 steps."""
+
+    def learner():
+        model = xpnet.Sequential(xpnet.Affine(6, 8, rng=0), xpnet.GELU(), xpnet.Affine(8, 3, rng=1))
+        optimizer = xpnet.SGD(model.parameters(), lr=0.1)
+
+        def step(x):
+            y = model(x)
+            loss = F.mean(y * y)
+            optimizer.zero_grad()
+            loss.backward()
+            xpnet.optimizers.clip_grad_norm(model.parameters(), 0.5)
+            optimizer.step()
+            return loss
+
+        return step, model
+
+    step, model = learner()
+    eager, reference = learner()
+    compiled = Compiled(step, executor=in_c, rehearse=True)
+    x = np.random.default_rng(0).standard_normal((9, 6)).astype(np.float32)
+    for _ in range(4):
+        compiled(x)
+        eager(x)
+    assert calls_of(compiled) == []
+    assert_equal_models(model, reference)
+
+
 def test_another_learning_rate_needs_no_other_plan():
     step, model, optimizer = small_step()
     eager, reference, other = small_step()

@@ -82,7 +82,7 @@ class Results(NamedTuple):
         The result of the last call.
     calls : int
         How many calls there were.
-    columns : list of (array, shape (count, ...), or list)
+    columns : list of (array, shape (calls, ...), or list)
         For each leaf of the tree, the arrays or objects of all calls.
     """
 
@@ -285,6 +285,8 @@ class Replay:
         stop = min(count, first + self._most_steps)
         saved = self._saved()
         hosts: list[list[Any]] = []
+        given: list[Array] = []
+        outputs: list[Array] = []
         done = None
         try:
             while done is None and first + len(hosts) < stop:

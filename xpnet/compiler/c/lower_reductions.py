@@ -20,6 +20,7 @@ NAMES = {
     "argmax": "argmax",
     "argmin": "argmin",
     "column_sums": "sum",
+    "linalg.vector_norm": "sum_of_squares",
     "max": "max",
     "mean": "sum",
     "min": "min",
@@ -27,6 +28,7 @@ NAMES = {
     "sum": "sum",
 }
 """What each operation is called in C."""
+SUMS = ("sum", "sum_of_squares", "prod")
 SCRATCH = 8192  # REDUCE_SCRATCH of reduce.h
 TYPES = ("float32", "float64", "bool", "uint8", "int32", "int64")
 
@@ -50,11 +52,35 @@ def _lower_reduction(lowering: Lowering, operation: Operation) -> bool:
     return True
 
 
+def _lower_norm(lowering: Lowering, operation: Operation) -> bool:
+    """Append the Euclidean norm: sqrt(sum of squares)."""
+    x = operation.args[0]
+    y = operation.outputs[0]
+    order = operation.options.get("ord", 2)
+    if order != 2 or not isinstance(x, Value) or 0 in y.shape:
+        return False
+    norm = lowering.view(y)
+    root = lowering.library.c.chain_operation(b"sqrt")
+    kind = norm.dtype.name
+    made = structures.chain(
+        y.shape, [(kind, norm.strides)], 0, [(root, 0)], [(kind, norm.strides, 1)]
+    )
+    end = suffix(y.dtype)
+    if end is None or getattr(lowering.library.c, f"chain_prepare{end}")(ctypes.byref(made)) != 0:
+        return False
+    if not _lower_reduction(lowering, operation):
+        return False
+    instruction = Instruction(f"chain{end}", [norm, norm], detail=made)
+    instruction.scratch = made.scratch_bytes
+    lowering.emit(instruction)
+    return True
+
+
 def _is_known(operation: Operation) -> bool:
     """Whether the arguments are those that C knows: an array that is not empty, and its axes."""
     x = operation.args[0]
     return (
-        set(operation.options) <= {"axis", "keepdims", "dtype"}
+        set(operation.options) <= {"axis", "dtype", "keepdims", "ord"}
         and len(operation.args) <= 2
         and isinstance(x, Value)
         and x.dtype is not None
@@ -81,11 +107,11 @@ def _real(operation: Operation, x: Value, y: Value) -> DType | None:
     """The dtype in which C computes a reduction; None if it cannot."""
     given = np.dtype(x.dtype)
     result = np.dtype(y.dtype)
-    exact = given in EXACT and NAMES[operation.name] not in ("sum", "prod")
+    exact = given in EXACT and NAMES[operation.name] not in SUMS
     real = np.dtype(np.float32) if exact else given
     if suffix(real) is None or len(x.shape) > structures.DIMENSIONS:
         return None
-    if NAMES[operation.name] in ("sum", "prod", "max", "min"):
+    if NAMES[operation.name] in (*SUMS, "max", "min"):
         return real if result == given else None
     return real if result.name in TYPES else None
 
@@ -102,3 +128,4 @@ def _axes(name: str, axis: Any, dimensions: int) -> list[int]:
 
 for _name in NAMES:
     LOWERINGS[_name] = _lower_reduction
+LOWERINGS["linalg.vector_norm"] = _lower_norm
