@@ -41,6 +41,7 @@ __all__ = [
     "CompiledMeasure",
     "CompiledParts",
     "Parts",
+    "executor_details",
     "executor_name",
     "is_observed",
     "is_watched",
@@ -323,10 +324,7 @@ def means_of(loss: Array, y: Arrays, t: Arrays, metrics: Iterable[Callable[..., 
 
 
 def executor_name(library: str) -> str:
-    """The name of the executor that a step on arrays of a library will have: "C", "jax.jit".
-
-    It is the one that there is now: a C library that is being compiled may replace NumPy's.
-    """
+    """The name of the executor that a step on arrays of a library will have: "C", "jax.jit"."""
     if library in KINDS:
         return NAMES[library]
     if library != "numpy":
@@ -335,6 +333,15 @@ def executor_name(library: str) -> str:
     if is_forced is None and load.find() is not None:
         return NAMES["c"]
     return NAMES[is_forced or "numpy"]
+
+
+def executor_details(library: str) -> str:
+    """The same with what its roundings depend on: "C (compiled for x86-64-v4)"."""
+    name = executor_name(library)
+    if library != "numpy" or name != NAMES["c"]:
+        return name
+    found = load.wait() if load.forced() else load.find()
+    return name if found is None else f"{name} ({found.origin} for {found.variant})"
 
 
 def is_observed() -> bool:
