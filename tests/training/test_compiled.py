@@ -8,6 +8,7 @@ from rich.console import Console
 
 import xpnet
 from xpnet import CompileError, functions as F, layers
+from xpnet.compiler.c import load
 from xpnet.metrics import F1, accuracy
 from xpnet.training import Callback, ProgressBar, Trainer
 from xpnet.training._compiled import CompiledMeasure
@@ -166,6 +167,24 @@ def test_the_averages_are_those_of_whole_steps():
         np.testing.assert_array_equal(a, b)
     assert trainer.learner.average.updates == plain.learner.average.updates
     assert trainer.history["test_loss"] == plain.history["test_loss"]
+
+
+@pytest.mark.parametrize("executor", ["numpy", "c"])
+@pytest.mark.parametrize("average", [None, 0.5])
+def test_an_evaluation_is_the_test_after_an_epoch(monkeypatch, executor, average):
+    """To the last bit; with other metrics it is another one."""
+    if executor == "c":
+        try:
+            load.wait()
+        except CompileError as error:
+            pytest.skip(str(error))
+    monkeypatch.setenv("XPNET_EXECUTOR", executor)
+    trainer = trainer_of(metrics=[accuracy], average=average)
+    trainer.fit(data(), data(30), epochs=2, batch_size=15)
+    found = trainer.evaluate(data(30))
+    assert found == {name: trainer.history[f"test_{name}"][-1] for name in ("loss", "accuracy")}
+    trainer.metrics = []
+    assert trainer.evaluate(data(30)) == {"loss": found["loss"]}
 
 
 def test_a_test_with_averages_is_compiled_once(monkeypatch):

@@ -273,10 +273,12 @@ class CompiledMeasure:
         self._recorded = _Measure(learner, meter)
         self.compiled = Compiled(self._recorded.batch, fallback=True, rehearse=True)
 
-    def is_of(self, learner: "Learner") -> bool:
-        """Whether these are still the model, the loss and the average of the learner."""
+    def is_of(self, learner: "Learner", meter: "Meter") -> bool:
+        """Whether these are still the model, the loss and the average of the learner, and the metrics."""
         return (
-            self._recorded.model is learner.model
+            self._recorded.means == meter.means
+            and self._recorded.returns_outputs == bool(meter.accumulators)
+            and self._recorded.model is learner.model
             and self._recorded.loss is learner.loss
             and self._average is learner.average
         )

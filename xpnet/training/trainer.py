@@ -385,8 +385,9 @@ class Trainer:
         learner = self.learner
         if learner.compile is False or (is_watched() and not is_observed()):
             return None
-        if self._measured is None or not self._measured.is_of(learner):
-            self._measured = CompiledMeasure(learner, self.meter)
+        meter = Meter(self.metrics)
+        if self._measured is None or not self._measured.is_of(learner, meter):
+            self._measured = CompiledMeasure(learner, meter)
         return self._measured
 
     def _finish_epoch(self, row: Row) -> None:
@@ -434,8 +435,14 @@ class Trainer:
 
     def evaluate(self, data: Any, batch_size: int = evaluation.BATCH) -> dict[str, float]:
         """The mean loss and metrics over `data`, by name: see `xpnet.training.evaluate`."""
-        with self.averaged():
-            return evaluation.evaluate(self.model, self.loss, data, self.metrics, batch_size)
+        compiled = None
+        if self._measured is not None:  # rounded as the test after each epoch
+            compiled = self._compiled_measure()
+        with self.averaged(), evaluation.in_dtype_of(self.model):
+            found = evaluation.prepared(self.model, data)
+            return evaluation.measure(
+                self.model, self.loss, found, self.metrics, batch_size, compiled
+            )
 
     def predict(self, x: Arrays | Loader, batch_size: int = evaluation.BATCH) -> Arrays:
         """The model's output for `x`: see `xpnet.training.predict`."""
