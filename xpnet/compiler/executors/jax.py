@@ -56,23 +56,19 @@ class JAXExecutor(LibraryExecutor):
             )
         super()._replace(updates)
 
-    def run_steps(
-        self, arguments: Sequence[Array], hosts: Sequence[Sequence[Any]]
-    ) -> list[list[Array]]:
+    def run_steps(self, arguments: Sequence[Array], hosts: Sequence[Sequence[Any]]) -> list[Array]:
         """Run several steps in one call, by `jax.lax.scan`: see `Executor.run_steps`.
 
         A scan compares the state's types before and after a step, and it has no host numbers of weak
         type. So if the program has host numbers, and arrays of several floating-point dtypes, its
         steps run one by one.
         """
-        if not hosts:
-            return []
         if self._float is None and any(x.dtype is None for x in self.program.hosts):
             return super().run_steps(arguments, hosts)
         stacked = [self._stacked(i, [row[i] for row in hosts]) for i in range(len(hosts[0]))]
         outputs, states = self._scan(arguments, self.states, stacked, length=len(hosts))
         self._replace([states[i] for i in self._updated])
-        return [[x[i] for x in outputs] for i in range(len(hosts))]
+        return list(outputs)
 
     def _stacked(self, i: int, values: list[Any]) -> Array:
         """The values of a host value in each of the steps."""
