@@ -20,8 +20,8 @@ from tests.host_cuda.device import counting, emulated, shuffled
 from xpnet import functions as F, models
 from xpnet.backend import to_numpy
 from xpnet.compiler.compiled import Compiled
-from xpnet.compiler.executors import cuda_chain
-from xpnet.compiler.executors.cuda_matrix import Columns, Head, Input, input_kind
+from xpnet.compiler.executors.cuda import chain as cuda_chain
+from xpnet.compiler.executors.cuda.matrix import Columns, Head, Input, input_kind
 from xpnet.compiler.executors.cupy import CuPyExecutor
 from xpnet.compiler.passes.chain import ELEMENTWISE, Chain, Step, run_chain
 from xpnet.compiler.record import Operation, Program, Value

@@ -189,6 +189,24 @@ def test_a_step_that_changes_state_in_a_jitted_function(
         np.testing.assert_array_equal(step(jnp.ones(2)), [calls_before + i + 1] * 2)
 
 
+def test_many_steps_in_a_jitted_function(jax_backend):
+    """They are refused like a single one."""
+    jnp = jax.numpy
+    states = [jnp.zeros(2)]
+
+    def change(x):
+        states[0] = states[0] + x
+        return states[0] * 2.0
+
+    step = Compiled(change, executor=executed_by(JAXExecutor))
+    xs = jnp.ones((6, 2))
+    step.scan(xs)
+    executor = step.replays[0].executor
+    with pytest.raises(CompileError, match=r"traced, by jax\.jit"):
+        jax.jit(lambda xs: executor.run_steps([xs], [[]] * 6))(xs)
+    np.testing.assert_array_equal(executor.states[0], [6.0, 6.0])
+
+
 # --- XLA's own functions ----------------------------------------------------------------------------
 
 

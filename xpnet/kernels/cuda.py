@@ -47,7 +47,7 @@ def on_one_device(x: Array, y: Array) -> bool:
 class Elementwise:
     """A kernel that computes each number of its result separately: CuPy's ElementwiseKernel.
 
-    A compiled step puts its code into larger kernels: see `xpnet.compiler.executors.cuda_chain`.
+    A compiled step puts its code into larger kernels: see `xpnet.compiler.executors.cuda.chain`.
 
     Parameters
     ----------

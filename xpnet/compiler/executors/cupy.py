@@ -1,7 +1,7 @@
 """The CuPy executor: few launches in each step.
 
 On a GPU a launch takes microseconds of the host however small the arrays. So chains, and what surrounds
-them, become one launch each (see `cuda_fusion`), and the update of all parameters is one. Numbers of
+them, become one launch each (see `cuda.fusion`), and the update of all parameters is one. Numbers of
 the host are arguments of launches: nothing is copied for them, and nothing waits.
 
 The update writes to the arrays of the state. All other results are new arrays, which CuPy's memory pool
@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from xpnet._libraries.devices import call_on_one_device, known
 from xpnet._typing import Array
-from xpnet.compiler.executors.cuda_fusion import fused
+from xpnet.compiler.executors.cuda.fusion import fused
 from xpnet.compiler.executors.library import LibraryExecutor
 from xpnet.compiler.record import Program
 

@@ -67,7 +67,7 @@ class JAXExecutor(LibraryExecutor):
             return super().run_steps(arguments, hosts)
         stacked = [self._stacked(i, [row[i] for row in hosts]) for i in range(len(hosts[0]))]
         outputs, states = self._scan(arguments, self.states, stacked, length=len(hosts))
-        self.states[:] = states
+        self._replace([states[i] for i in self._updated])
         return list(outputs)
 
     def _stacked(self, i: int, values: list[Any]) -> Array:

@@ -17,7 +17,7 @@ from math import prod
 from typing import Any, Literal, NamedTuple
 
 from xpnet._typing import Array, DType
-from xpnet.compiler.executors.cuda_chain import OPTIONS, TYPES, lines_of
+from xpnet.compiler.executors.cuda.chain import OPTIONS, TYPES, lines_of
 from xpnet.compiler.passes.chain import Chain
 from xpnet.kernels.column_sums import geometry
 from xpnet.kernels.cuda import WIDE
@@ -102,7 +102,7 @@ def _without_comments(code: str) -> str:
 
 @cache
 def _source(file: str) -> str:
-    return (resources.files("xpnet.compiler.executors") / file).read_text("utf-8")
+    return (resources.files("xpnet.compiler.executors.cuda") / file).read_text("utf-8")
 
 
 _built: dict[Any, Any] = {}  # by the code before a file, and the file

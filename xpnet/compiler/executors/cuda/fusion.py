@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from xpnet._typing import Array
-from xpnet.compiler.executors.cuda_chain import TYPES, chain_kernel, has_code
-from xpnet.compiler.executors.cuda_matrix import (
+from xpnet.compiler.executors.cuda.chain import TYPES, chain_kernel, has_code
+from xpnet.compiler.executors.cuda.matrix import (
     MOST_CLASSES,
     MOST_SCORES,
     MOST_TERMS,
