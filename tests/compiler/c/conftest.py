@@ -60,15 +60,21 @@ def commands(names, folder, more=()):
     return found
 
 
+def call(command):
+    """Run the compiler; the sanitizer's library, which this process may have loaded, is not for it."""
+    environment = {name: x for name, x in os.environ.items() if name != "LD_PRELOAD"}
+    subprocess.run(command, check=True, env=environment)
+
+
 def compiled(names, folder, more=()):
     """Compile files that are not compiled yet, several at a time, and link them to a library."""
     wanted = commands(names, folder, more)
     missing = [command for target, command in wanted.items() if not target.exists()]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(functools.partial(subprocess.run, check=True), missing))
+        list(pool.map(call, missing))
     target = folder / ("-".join(names) + ".so")
     link = [COMPILER, *flags(), "-shared", "-Wl,-Bsymbolic", *map(str, wanted)]
-    subprocess.run([*link, "-o", str(target), "-lm"], check=True)
+    call([*link, "-o", str(target), "-lm"])
     return ctypes.CDLL(str(target))
 
 

@@ -208,6 +208,19 @@ def test_a_process_that_is_killed_while_it_compiles_leaves_nothing_to_load(
     assert build._digest_of(found) in found.name
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["aarch64", "x86-64-v2"])
+def test_the_library_compiles_for_other_processors_without_a_warning(
+    variant, tmp_path, monkeypatch
+):
+    pytest.importorskip("ziglang", reason="zig (pip install ziglang) compiles for them")
+    [target] = [x for x in build.TARGETS if (x.system, x.variant) == ("linux", variant)]
+    monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-Werror"))
+    [file] = build.build_all(tmp_path, [target])
+    machine = {"aarch64": 183, "x86-64-v2": 62}[variant]  # EM_AARCH64 and EM_X86_64 of ELF
+    assert int.from_bytes(file.read_bytes()[18:20], "little") == machine
+
+
 def test_the_variants_of_a_processor_begin_with_the_best(monkeypatch):
     monkeypatch.setattr(build, "system_and_machine", lambda: ("linux", "x86-64"))
     monkeypatch.setattr(load, "_features", lambda: {"SSE42", "POPCNT", "AVX2", "FMA3", "F16C"})

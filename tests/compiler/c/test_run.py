@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 
 from tests.compiler.c import conftest
 from tests.compiler.programs import Builder, builders
-from xpnet import functions
+from xpnet import functions as F
 from xpnet.compiler.c import build
 from xpnet.compiler.c.load import Library
 from xpnet.compiler.compiled import Compiled
@@ -252,7 +252,7 @@ def test_rows_of_bytes_are_scaled_while_they_are_gathered(plans, name):
     table = np.arange(240, dtype=np.uint8).reshape(20, 12)
 
     def step(table, indices):
-        return function(functions.astype(table[indices], np.float32))
+        return function(F.astype(table[indices], np.float32))
 
     def in_c(program):
         return CExecutor(cleaned(program, "c"), plans)

@@ -1,19 +1,34 @@
 // Rows of numbers of any type. See convert.h.
 #include "convert.h"
 
-// to[i] = from[i * stride], i < n, for numbers of type T
-#define READ_AS(T)                                                       \
-    {                                                                    \
-        const T* p = (const T*)from + offset;                            \
-        if (stride == 1) {                                               \
-            for (int64_t i = 0; i < n; i++) to[i] = (real)p[i];          \
-        } else {                                                         \
-            for (int64_t i = 0; i < n; i++) to[i] = (real)p[i * stride]; \
-        }                                                                \
-        break;                                                           \
+// ---- reading ------------------------------------------------------------------------------------
+
+// Number i of an array of any type.
+static real number_at(const void* from, int32_t type, int64_t i) {
+    switch (type) {
+        case TYPE_FLOAT32:
+            return (real)((const float*)from)[i];
+        case TYPE_FLOAT64:
+            return (real)((const double*)from)[i];
+        case TYPE_BOOL:
+        case TYPE_UINT8:
+            return (real)((const uint8_t*)from)[i];
+        case TYPE_INT32:
+            return (real)((const int32_t*)from)[i];
+        default:
+            return (real)((const int64_t*)from)[i];
     }
-void NAME(read_row)(real* restrict to, const void* from, int32_t type, int64_t offset,
-                    int64_t stride, int64_t n) {
+}
+
+// to[i] = from[i], i < n, for numbers of type T
+#define READ_AS(T)                                          \
+    {                                                       \
+        const T* p = (const T*)from + offset;               \
+        for (int64_t i = 0; i < n; i++) to[i] = (real)p[i]; \
+        break;                                              \
+    }
+static void read_neighbours(real* restrict to, const void* from, int32_t type, int64_t offset,
+                            int64_t n) {
     switch (type) {
         case TYPE_FLOAT32:
             READ_AS(float)
@@ -29,19 +44,52 @@ void NAME(read_row)(real* restrict to, const void* from, int32_t type, int64_t o
     }
 }
 
-// to[i * stride] = from[i], i < n, for numbers of type T
-#define WRITE_AS(T, converted)                                         \
-    {                                                                  \
-        T* p = (T*)to + offset;                                        \
-        if (stride == 1) {                                             \
-            for (int64_t i = 0; i < n; i++) p[i] = converted;          \
-        } else {                                                       \
-            for (int64_t i = 0; i < n; i++) p[i * stride] = converted; \
-        }                                                              \
-        break;                                                         \
+void NAME(read_row)(real* restrict to, const void* from, int32_t type, int64_t offset,
+                    int64_t stride, int64_t n) {
+    if (stride == 1) {
+        read_neighbours(to, from, type, offset, n);
+    } else if (type == REAL_TYPE) {
+        const real* p = (const real*)from + offset;
+        for (int64_t i = 0; i < n; i++) to[i] = p[i * stride];
+    } else {
+        for (int64_t i = 0; i < n; i++) to[i] = number_at(from, type, offset + i * stride);
     }
-void NAME(write_row)(void* restrict to, const real* restrict from, int32_t type, int64_t offset,
-                     int64_t stride, int64_t n) {
+}
+
+// ---- writing ------------------------------------------------------------------------------------
+
+// Sets number i of an array of any type.
+static void set_number(void* to, int32_t type, int64_t i, real x) {
+    switch (type) {
+        case TYPE_FLOAT32:
+            ((float*)to)[i] = (float)x;
+            break;
+        case TYPE_FLOAT64:
+            ((double*)to)[i] = (double)x;
+            break;
+        case TYPE_BOOL:
+            ((uint8_t*)to)[i] = x != 0;
+            break;
+        case TYPE_UINT8:
+            ((uint8_t*)to)[i] = (uint8_t)(int32_t)x;
+            break;
+        case TYPE_INT32:
+            ((int32_t*)to)[i] = (int32_t)x;
+            break;
+        default:
+            ((int64_t*)to)[i] = (int64_t)x;
+    }
+}
+
+// to[i] = from[i], i < n, for numbers of type T
+#define WRITE_AS(T, converted)                            \
+    {                                                     \
+        T* p = (T*)to + offset;                           \
+        for (int64_t i = 0; i < n; i++) p[i] = converted; \
+        break;                                            \
+    }
+static void write_neighbours(void* restrict to, const real* restrict from, int32_t type,
+                             int64_t offset, int64_t n) {
     switch (type) {
         case TYPE_FLOAT32:
             WRITE_AS(float, (float)from[i])
@@ -55,6 +103,18 @@ void NAME(write_row)(void* restrict to, const real* restrict from, int32_t type,
             WRITE_AS(int32_t, (int32_t)from[i])
         default:
             WRITE_AS(int64_t, (int64_t)from[i])
+    }
+}
+
+void NAME(write_row)(void* restrict to, const real* restrict from, int32_t type, int64_t offset,
+                     int64_t stride, int64_t n) {
+    if (stride == 1) {
+        write_neighbours(to, from, type, offset, n);
+    } else if (type == REAL_TYPE) {
+        real* p = (real*)to + offset;
+        for (int64_t i = 0; i < n; i++) p[i * stride] = from[i];
+    } else {
+        for (int64_t i = 0; i < n; i++) set_number(to, type, offset + i * stride, from[i]);
     }
 }
 

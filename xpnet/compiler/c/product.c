@@ -297,8 +297,7 @@ static void compute_by_rows(const problem* p) {
     }
 }
 
-// ---- the functions of product.h
-// --------------------------------------------------------------------
+// ---- the functions of product.h -----------------------------------------------------------------
 
 EXPORT int64_t NAME(product_scratch)(int64_t m, int64_t n, int64_t k, int64_t a_row, int64_t a_col,
                                      int64_t b_row, int64_t b_col, int64_t c_row, int64_t c_col) {

@@ -82,8 +82,7 @@ INLINE void finish_rows(const int vectors, const ending* e) {
         }
         if (mask) {
             load_row(vectors, last, mask + i * e->c_row, old);
-            UNROLL for (int j = 0; j < vectors; j++) x[j] =
-                zero_unless(old[j] > splat(0), x[j]);
+            UNROLL for (int j = 0; j < vectors; j++) x[j] = zero_unless(old[j] > splat(0), x[j]);
         }
         store_row(vectors, last, c, x);
         UNROLL for (int j = 0; j < vectors; j++) total[j] += x[j];

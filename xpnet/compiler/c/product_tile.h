@@ -20,15 +20,6 @@
 #define WIDEST_TILE(rows) ((rows) == 1 ? 8 : (rows) < 4 ? 4 : 2)
 #endif
 
-// Keeps a vector in a register: without it, GCC reads a row of b again for each row of the tile.
-#if defined(__AVX512F__)
-#define IN_REGISTER(v) __asm__("" : "+v"(v))
-#elif defined(__x86_64__)
-#define IN_REGISTER(v) __asm__("" : "+x"(v))
-#else
-#define IN_REGISTER(v) (void)(v)
-#endif
-
 // One tile: c[i, j] = alpha * sum_p a(i, p) b[p, j] + beta * c[i, j], for p < depth.
 typedef struct {
     int64_t depth;

@@ -3,14 +3,13 @@
 //     W[o][t] = the sum over the numbers i of all rows of places: gy[o][i] x[offset[t] + i]
 //
 // for taps t (a number of the kernel in one channel) and runs i, as in window.c. There are two
-// ways:
+// ways.
 //
-//   by runs      A vector holds numbers i. Each W[o][t] is a vector of partial sums in memory,
-//   whose
-//                lanes are added up at the end. It is the faster one while these fit into the
-//                cache.
-//   by outputs   A vector holds outputs o. Part of a row of gy is transposed for it, so that each
-//                number of x is multiplied by a vector of outputs. It is for large kernels.
+// By runs: a vector holds numbers i. Each W[o][t] is a vector of partial sums in memory, whose
+// lanes are added up at the end. It is the faster way while these fit into the cache.
+//
+// By outputs: a vector holds outputs o. Part of a row of gy is transposed for it, so that each
+// number of x is multiplied by a vector of outputs. It is for large kernels.
 #include "transpose.h"
 #include "window_axes.h"
 

@@ -7,18 +7,6 @@
 
 enum { ROWS = 0, COLUMNS = 1 };
 
-// Makes the compiler hold a vector in a register. GCC would otherwise load it again for each
-// product that it is part of, and the loads would take longer than the products.
-#if defined(__AVX512F__)
-#define IN_REGISTER(v) __asm__("" : "+v"(v))
-#elif defined(__x86_64__)
-#define IN_REGISTER(v) __asm__("" : "+x"(v))
-#elif defined(__aarch64__)
-#define IN_REGISTER(v) __asm__("" : "+w"(v))
-#else
-#define IN_REGISTER(v) (void)(v)
-#endif
-
 // ---- scratch memory -----------------------------------------------------------------------------
 
 INLINE int64_t rounded(int64_t bytes) { return (bytes + 63) & ~(int64_t)63; }
