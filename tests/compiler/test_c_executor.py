@@ -304,3 +304,20 @@ def test_the_arena_is_little_larger_than_what_is_needed_at_once(name, library):
             if x is not y and x.first <= y.last and y.first <= x.last:
                 apart = x.offset + x.size <= y.offset or y.offset + y.size <= x.offset
                 assert apart or 0 in (x.size, y.size)
+
+
+def test_a_call_after_many_steps_reads_its_own_arguments():
+    X = np.arange(12.0, dtype=np.float32).reshape(6, 2)
+    total = xpnet.Variable(np.zeros(2, np.float32))
+
+    def step(rows):
+        total.data += F.sum(X[rows], axis=0)
+        return F.sum(X[rows])
+
+    compiled = Compiled(step, executor=in_c)
+    one = np.asarray([1, 2])
+    for _ in range(4):
+        assert float(compiled(one)) == 14.0
+    stacked = np.asarray([[0, 1], [4, 5], [5, 5]])
+    assert np.array_equal(compiled.scan(stacked), [6.0, 38.0, 42.0])
+    assert float(compiled(one)) == 14.0

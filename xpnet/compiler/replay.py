@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import array_api_compat as compat
+import numpy as np
 
 from xpnet import backend
 from xpnet._libraries import library_of
@@ -462,7 +463,14 @@ def _value_test(code: Code, path: str, x: Any) -> str:
         return f"{path} is {code.name(x)}"
     same = code.name(x)
     kind = code.name(type(x))
-    return f"({path} is {same} or type({path}) is {kind} and {path} == {same})"
+    return f"({path} is {same} or type({path}) is {kind} and {_equality(code, path, x)})"
+
+
+def _equality(code: Code, path: str, x: Any) -> str:
+    """A test that `path`, of the type of x, is the same number: see `comparable`."""
+    if isinstance(x, (float, complex, np.inexact)) and (x == 0 or x != x):  # noqa: PLR0124 - NaN
+        return f"repr({path}) == {code.name(repr(x))}"
+    return f"{path} == {code.name(x)}"
 
 
 def _entry_test(code: Code, entry: Entry, written: set[tuple[int, Any]]) -> str:
@@ -477,7 +485,10 @@ def _entry_test(code: Code, entry: Entry, written: set[tuple[int, Any]]) -> str:
             path = code.name(held)
         if isinstance(value, frozenset):
             return f"{path} == {code.name(value)}"
-        return f"len({path}) == {value if isinstance(value, int) else len(value)}"
+        length = f"len({path}) == {value if isinstance(value, int) else len(value)}"
+        is_dict_of_object = place.key == "__dict__" and place.access == "attribute"
+        # Attributes are read from this dict, so it must still be the object's.
+        return f"{_access(code, place)} is {path} and {length}" if is_dict_of_object else length
     return _value_test(code, path, value)
 
 

@@ -46,9 +46,9 @@ def libraries(folder):
 
 def test_a_library_is_compiled_once(cache):
     first = build.cached(variant())
-    written = first.stat().st_mtime_ns
+    written = first.stat().st_ino
     assert build.cached(variant()) == first
-    assert first.stat().st_mtime_ns == written
+    assert first.stat().st_ino == written
     assert libraries(cache) == [first.name]
 
 
@@ -58,6 +58,20 @@ def test_other_sources_give_another_library(cache):
     second = build.cached(variant())
     assert second.name != first.name
     assert len(libraries(cache)) == 2
+
+
+def test_a_library_that_was_not_used_for_long_is_removed_when_another_one_is_made(cache):
+    unused = build.cached(variant())
+    (cache / "build-killed").mkdir()
+    (build.SOURCES / "short.c").write_text(SOURCE + "int other;\n")
+    used = build.cached(variant())
+    long_ago = time.time() - (build.DAYS + 1) * 24 * 3600
+    for file in (unused, used, cache / "build-killed"):
+        os.utime(file, (long_ago, long_ago))
+    assert build.cached(variant()) == used  # which is a use
+    (build.SOURCES / "short.c").write_text(SOURCE + "int third;\n")
+    new = build.cached(variant())
+    assert libraries(cache) == sorted([used.name, new.name])
 
 
 def test_a_library_that_was_damaged_is_compiled_again(cache):

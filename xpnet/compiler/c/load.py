@@ -133,6 +133,12 @@ class _Search:
 
     def _search(self) -> None:
         """Set `library`, or give the reasons why there is none."""
+        try:
+            self._find()
+        except OSError as error:  # the sources cannot be read
+            self.reasons.append(f"The C library cannot be looked for: {error}")
+
+    def _find(self) -> None:
         possible = variants()
         if not possible:
             system, machine = build.system_and_machine()

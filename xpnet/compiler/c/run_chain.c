@@ -2,7 +2,7 @@
 // operands are the inputs, then the results; its numbers are the chain's.
 #include "chain.h"
 #include "plan.h"
-#include "vector.h"
+#include "real.h"
 
 int NAME(run_chain)(const context* c, const instruction* x) {
     const chain* steps = x->detail;

@@ -1,7 +1,7 @@
 // Rows of tables in a plan: see gather.h. An index out of range ends the run.
 #include "gather.h"
 #include "plan.h"
-#include "vector.h"
+#include "real.h"
 
 static int report(const context* c, int64_t position, int32_t index_type, const void* indices) {
     if (position < 0) return 0;

@@ -2,7 +2,7 @@
 // pair of windows: that of the convolution and that of the pool after it. An operand that is
 // missing is NULL.
 #include "plan.h"
-#include "vector.h"
+#include "real.h"
 #include "window.h"
 
 // operands: x, W, bias, y. sizes: whether ReLU follows.

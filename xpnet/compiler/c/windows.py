@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from xpnet.errors import CompileError
 from xpnet.kernels.window import Window
 
-__all__ = ["MOST_NUMBERS", "WindowStructure", "window_structure"]
+__all__ = ["WindowStructure", "window_structure"]
 
-MOST_NUMBERS = 127  # of a window whose maxima have an index, which is an int8
 Pair = ctypes.c_int64 * 2
 
 

@@ -186,7 +186,8 @@ class Source:
 
     def constant(self, x: Any, wish: str) -> str:
         """A name for an object."""
-        if isinstance(x, (bool, int, float, type(None), str)) and repr(x).strip("-") not in NO_CODE:
+        is_literal = type(x) in (bool, int, float, type(None), str)  # and no scalar of NumPy
+        if is_literal and repr(x).strip("-") not in NO_CODE:
             return repr(x)
         return self.bind(Bound(x, is_constant=True), wish)
 

@@ -232,6 +232,7 @@ class CExecutor(Executor):
         steps: int,
         segment: Encoded,
     ) -> list[list[Array]]:
+        before = list(self._slots)
         kept = [_contiguous(x) for x in arguments]
         for i, x in enumerate(kept):
             self._move("argument", i, x)
@@ -245,7 +246,6 @@ class CExecutor(Executor):
         results = [np.empty((steps, *x.shape), x.dtype) for x in self._output_views]
         for i, x in enumerate(results):
             self._move("output", i, x)
-        slots = list(self._slots)
         failed = self.library.c.xpnet_run(
             segment.address,
             self._slots,
@@ -254,9 +254,7 @@ class CExecutor(Executor):
             steps,
             ctypes.byref(self._failure),
         )
-        self._slots[:] = slots
-        for i, array in enumerate(self._results):
-            self._slots[self._slot["output", i]] = array.ctypes.data
+        self._slots[:] = before
         if failed:
             raise self._error(segment)
         return [[x[i, ...] for x in results] for i in range(steps)]
