@@ -80,7 +80,7 @@ class Compiled(Eager):
 
     def _require_executor(self) -> None:
         """Raise RuntimeError if a step was run by something else than the executor."""
-        running = [replay.executor.now.name for replay in self.compiled.replays]
+        running = [replay.executor.name for replay in self.compiled.replays]
         if running != [self.executor]:
             raise RuntimeError(
                 f"The plans were expected to be one, of executor {self.executor!r}, but are {running}: "

@@ -74,6 +74,7 @@ def replays(compiled):
 def counting(monkeypatch):
     """Each plan counts the calls that it replays."""
     finishing = Replay._finishing
+    collecting = Replay._collecting
 
     def counted(self):
         finish = finishing(self)
@@ -84,8 +85,18 @@ def counting(monkeypatch):
 
         return counting
 
+    def counted_together(self):
+        columns = collecting(self)
+
+        def counting(outputs, given, hosts):
+            self.calls += len(hosts) - 1  # the last one is finished, and counted there
+            return columns(outputs, given, hosts)
+
+        return counting
+
     monkeypatch.setattr(Replay, "calls", 0, raising=False)
     monkeypatch.setattr(Replay, "_finishing", counted)
+    monkeypatch.setattr(Replay, "_collecting", counted_together)
 
 
 @pytest.fixture(params=["library", "chosen"])
@@ -254,6 +265,75 @@ def test_many_steps_of_which_some_select_other_code(compile_it):
     assert n == [float(i) for i in range(1, 13)]
     assert counts["n"] == 12
     assert replays(compiled) == [2 + 3, 2]
+
+
+def test_arrays_of_an_action_with_another_dtype_are_another_plan(compile_it):
+    counts = {"n": 0}
+
+    def draw():
+        counts["n"] += 1
+        dtype = np.float32 if counts["n"] < 6 else np.float64
+        return np.full(3000, float(counts["n"]), dtype)
+
+    compiled = compile_it(lambda x: x + each_step(draw))
+    x = np.zeros(3000, np.float32)
+    found = [compiled(x) for _ in range(12)]
+    assert [y.dtype for y in found] == [np.float32] * 5 + [np.float64] * 7
+    assert [y[-1] for y in found] == [float(i) for i in range(1, 13)]
+    assert len(compiled.replays) == 2
+
+
+@pytest.mark.parametrize("part", [np.s_[:], np.s_[::-1], np.s_[1:, 30:], np.s_[:0]])
+def test_an_argument_that_shares_memory_with_the_state(compile_it, part):
+    """The step reads the weights that it is given, also after it has changed them."""
+    weights = [xpnet.Variable(np.ones((60, 60), np.float32)) for _ in range(2)]
+
+    def step_of(w):
+        def step(x):
+            w.data = w.data * 2.0
+            return x + 1.0
+
+        return step
+
+    eager = step_of(weights[0])
+    compiled = compile_it(step_of(weights[1]))
+    for _ in range(6):
+        expected = eager(weights[0].data[part])
+        assert np.array_equal(compiled(weights[1].data[part]), expected)
+    shared = weights[1].data
+    before = shared.copy()
+    assert np.array_equal(compiled.scan(shared[None, ...][(slice(None), *part_of(part))]),
+                          (before[part] + 1.0)[None, ...])  # fmt: skip
+
+
+def part_of(part):
+    return part if isinstance(part, tuple) else (part,)
+
+
+def test_all_kinds_of_results_are_stacked(compile_it):
+    table = np.arange(3.0)
+    counts = {"n": 0}
+
+    def advance():
+        counts["n"] += 1
+        return {"scale": float(counts["n"]), "noise": np.full(2, float(counts["n"]))}
+
+    def step(x):
+        c = each_step(advance)
+        part = slice(1, 2)
+        return [x, x * c["scale"], c["noise"], table, 3, True, "name", (part, c["scale"])]
+
+    compiled = compile_it(step)
+    x = np.arange(20.0).reshape(10, 2)
+    given, scaled, noise, constant, number, truth, name, (part, scale) = compiled.scan(x)
+    counted = np.arange(1.0, 11.0)
+    assert np.array_equal(given, x)
+    assert np.array_equal(scaled, x * counted[:, None])
+    assert np.array_equal(noise, np.repeat(counted[:, None], 2, axis=1))
+    assert np.array_equal(constant, np.stack([table] * 10))
+    assert (number, truth, name) == ([3] * 10, True, "name")
+    assert part == slice([1] * 10, [2] * 10)
+    assert scale == list(counted)
 
 
 @pytest.mark.parametrize("lengths", [(2, 3), (0, 0), ()])

@@ -295,6 +295,26 @@ class _Call:
             change = f"the step changes {place.name} from an array to {_short(x)}"
             self.lost[place.id] = change
 
+    def require_unchanged(self, found: dict[tuple[int, Any], tuple[Place, Value]]) -> None:
+        """Put back what a traced step has replaced by arrays without numbers.
+
+        Raises
+        ------
+        CompileError
+            There was any.
+        """
+        changed = [place for place, _ in found.values() if not _has_values(place.get())]
+        if not changed:
+            return
+        for place in changed:
+            i = self.of_place.get(place.id)
+            place.set(None if i is None else self.held[i])
+        raise CompileError(
+            f"The step changes {changed[0].name}, but it is traced, by jax.jit for example: the change "
+            "would have no numbers. Call the compiled function itself; it runs the step by jax.jit "
+            "already."
+        )
+
     def changes(self) -> dict[tuple[int, Any], str]:
         """What the step has changed outside of actions, apart from arrays."""
         found = {}
@@ -322,6 +342,12 @@ def _held(place: Place) -> Any:
         return place.get()
     except (AttributeError, KeyError, IndexError, ValueError):
         return None
+
+
+def _has_values(x: Any) -> bool:
+    """Whether x is no array that only stands for one, while JAX traces a function."""
+    x = x.data if isinstance(x, Variable) else x
+    return not is_array(x) or library_of(x).has_values(x)
 
 
 def _described_change(name: str, kind: str, before: Any, now: Any) -> str:
@@ -383,6 +409,8 @@ def recorded_call(
                 result = function.func(*first, *given[0], **{**more, **given[1]})
             else:
                 result = function(*given[0], **given[1])
+        if call.recorder.traced:
+            call.require_unchanged(found)
     return _finished(call, arguments, result, found)
 
 

@@ -1,7 +1,7 @@
 """Compiled: a function whose calls are recorded, and then replayed."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, update_wrapper
 from types import MethodType
 from typing import Any, ClassVar
@@ -27,7 +27,7 @@ from xpnet.compiler.plan import Plan
 from xpnet.compiler.record import Program, leaves, replaced
 from xpnet.compiler.recording import unwrapped
 from xpnet.compiler.rehearsal import Before
-from xpnet.compiler.replay import Mismatch, Replay, context
+from xpnet.compiler.replay import Mismatch, Replay, Results, context
 from xpnet.compiler.state import SCALARS, Survey, comparable, is_array, survey
 from xpnet.errors import ArgumentTypeError, CompileError, ShapeError
 
@@ -233,7 +233,9 @@ class Compiled:
             result, recording = self._recorded(args, options, done)
             done = recording.recorder.returned
             recording.recorder.returned = []
-            if self.reason is not None or not before.can_undo(recording):
+            if recording.recorder.traced or self.reason is not None:
+                return result
+            if not before.can_undo(recording):
                 return result
             before.restore()
             if len(self.replays) > plans:
@@ -249,6 +251,8 @@ class Compiled:
             self._varying |= recording.varying
             result = recording.result
             recording.result = None  # its arrays are the caller's
+            if recording.recorder.traced:  # by jax.jit, which compiles what the step does
+                return result, recording
             self._written |= recording.written
             signature = self._signature(recording.before, recording.cell_keys, args, options)
             key = self._keys.get(signature)
@@ -282,7 +286,7 @@ class Compiled:
                 )
         if not failures:
             return None
-        return "\n".join(["The function cannot be compiled:", *(f"  {x}" for x in failures)])
+        return "\n".join(failures)
 
     def _planned(self, key: _Key, recording: Recording, args: Any, options: Any) -> str | None:
         """Make a plan if the last recording agrees with this one; returns what differs."""
@@ -333,7 +337,7 @@ class Compiled:
 
     def _give_up(self, problem: str) -> None:
         if not self.fallback:
-            raise CompileError(problem)
+            raise CompileError(f"{self._name} cannot be compiled: {problem}")
         self.reason = problem
         self._current = None
         self._by_use.clear()
@@ -360,20 +364,20 @@ class Compiled:
             The arrays are not equally long, or there are none.
         """
         count = _length(stacked)
-        results: list[Any] = []
+        results: list[Results] = []
         with self._lock:
-            while len(results) < count:
-                i = len(results)
+            while (i := sum(part.count for part in results)) < count:
                 args = replaced(stacked, partial(_at, i))
                 current = self._current
                 if self._runs_as_it_is() or current is None or not current.ready(args, {}):
-                    results.append(self(*args))
+                    results.append(_one_result(self(*args)))
                     continue
                 done = current.run_steps(stacked, i, count, results)
                 if done is not None:
-                    args = replaced(stacked, partial(_at, len(results)))
-                    results.append(self._other(args, {}, done))
-        return _stacked(results)
+                    i = sum(part.count for part in results)
+                    args = replaced(stacked, partial(_at, i))
+                    results.append(_one_result(self._other(args, {}, done)))
+        return _joined(results)
 
     def _runs_as_it_is(self) -> bool:
         """Whether calls are not recorded: it cannot be compiled, or is part of another recording."""
@@ -382,7 +386,7 @@ class Compiled:
     @property
     def plans(self) -> list[Plan]:
         """The plans so far: print one to see what runs, and where."""
-        return [Plan(replay.program, replay.executor.now, self._name) for replay in self.replays]
+        return [Plan(replay.program, replay.executor, self._name) for replay in self.replays]
 
     @property
     def _name(self) -> str:
@@ -452,20 +456,33 @@ def _at(i: int, x: Any) -> Any:
     return x[i, ...] if hasattr(x, "shape") else x
 
 
-def _stacked(results: list[Any]) -> Any:
-    """The results of several calls, stacked leaf by leaf."""
-    columns = [iter(leaves(result)) for result in results]
+def _one_result(result: Any) -> Results:
+    """The result of one call."""
+    columns = [[x.data if isinstance(x, Variable) else x] for x in leaves(result)]
+    return Results(result, 1, columns)
 
-    def stacked(x: Any) -> Any:
-        found = [next(column) for column in columns]
+
+def _joined(results: list[Results]) -> Any:
+    """The results of all calls, stacked leaf by leaf."""
+    columns = zip(*(part.columns for part in results), strict=True)
+
+    def joined(x: Any) -> Any:
+        found = next(columns)
         if isinstance(x, Variable):
-            data = [y.data for y in found]
-            return constant(array_namespace(*data).stack(data))
+            return constant(_one_array(found))
         if is_array(x):
-            return array_namespace(*found).stack(found)
-        return found if isinstance(x, (int, float)) and not isinstance(x, bool) else found[-1]
+            return _one_array(found)
+        if isinstance(x, (int, float)) and not isinstance(x, bool):
+            return [number for column in found for number in column]
+        return x
 
-    return replaced(results[-1], stacked)
+    return replaced(results[-1].last, joined)
+
+
+def _one_array(columns: Sequence[Any]) -> Any:
+    """One array of columns that are arrays, or lists of arrays."""
+    arrays = [array_namespace(*x).stack(list(x)) if isinstance(x, list) else x for x in columns]
+    return arrays[0] if len(arrays) == 1 else array_namespace(*arrays).concat(arrays)
 
 
 def compile(

@@ -89,7 +89,11 @@ class Operation:
 
     def inputs(self) -> list[Value]:
         """The Values among its arguments, in order; one that occurs twice is listed twice."""
-        return [x for x in leaves((self.args, self.options)) if isinstance(x, Value)]
+        found: list[Value] = []
+        _add_values(self.args, found)
+        if self.options:
+            _add_values(self.options, found)
+        return found
 
 
 @dataclass(eq=False, slots=True)
@@ -114,6 +118,20 @@ class Program:
     operations: list[Operation]
     outputs: list[Value]
     updates: dict[int, Value]
+
+
+def _add_values(tree: Any, found: list[Value]) -> None:
+    """Append the Values among the leaves of a tree; passes do so for each operation, many times."""
+    if isinstance(tree, Value):
+        found.append(tree)
+    elif isinstance(tree, (tuple, list)):
+        for x in tree:
+            _add_values(x, found)
+    elif isinstance(tree, dict):
+        for x in tree.values():
+            _add_values(x, found)
+    elif isinstance(tree, slice):
+        _add_values((tree.start, tree.stop, tree.step), found)
 
 
 def leaves(tree: Any) -> Iterator[Any]:

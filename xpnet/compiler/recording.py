@@ -661,6 +661,8 @@ class Recorder:
         Arrays that are in places which cannot be assigned to, such as tuples, by their ids.
     watch : function or None
         Called before and after each action.
+    traced : bool
+        Whether an array has no numbers, since a function of the library traces the step: `jax.jit`.
     """
 
     def __init__(self, done: Any = ()) -> None:
@@ -675,6 +677,7 @@ class Recorder:
         self.libraries: dict[Value, str] = {}
         self.known: dict[int, Value] = {}
         self.watch: Callable[[], None] | None = None
+        self.traced = False
         self._done = list(done)
         self._live: dict[int | None, list[weakref.ref[RecordedArray]]] = {}  # by their memory
         self._tokens: list[Any] = []
@@ -697,6 +700,7 @@ class Recorder:
         if kind not in _libraries._by_type:  # noqa: SLF001 - its table of types
             _libraries._by_type[kind] = RecordedLibrary(library_of(array))  # noqa: SLF001
         self.libraries[value] = library_of(array).name
+        self.traced |= not library_of(array).has_values(array)
         x = kind(array, value, self)
         self._live.setdefault(memory_of(array), []).append(weakref.ref(x))
         return x

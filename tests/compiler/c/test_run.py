@@ -110,7 +110,8 @@ def test_several_steps_in_one_call_are_those_steps(plans, builder):
         outputs, states = interpreted(program, [x[i] for x in stacked], states, host)
         expected.append(outputs)
     found = executor.run_steps(stacked, hosts)
-    for ours, theirs in zip(found, expected, strict=True):
+    for ours, theirs in zip(found, zip(*expected, strict=True), strict=True):
+        assert len(ours) == len(hosts)
         for x, y in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(x, y)
     for x, y in zip(bound, states, strict=True):
@@ -210,10 +211,10 @@ def test_an_operation_that_c_lacks_splits_the_plan(plans):
     assert [x.name for x in executor.calls()] == ["cumulative_sum"]
     [given] = builder.given("argument")
     stacked = np.stack([given, 2 * given])
-    outputs = executor.run_steps([stacked], [[], []])
+    [outputs] = executor.run_steps([stacked], [[], []])
     expected = np.cumsum(2 * given, axis=0)
-    np.testing.assert_array_equal(outputs[0][0], expected)
-    np.testing.assert_array_equal(outputs[1][0], 2 * expected)
+    np.testing.assert_array_equal(outputs[0], expected)
+    np.testing.assert_array_equal(outputs[1], 2 * expected)
     np.testing.assert_array_equal(state, 3 * expected)
 
 

@@ -14,6 +14,7 @@ import hashlib
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from filelock import FileLock
 
 from xpnet.errors import CompileError
 
-__all__ = ["Target", "build_all", "cached", "find_compiler", "sources_digest"]
+__all__ = ["Target", "build_all", "cached", "find_compiler", "private_folder", "sources_digest"]
 
 SOURCES = Path(__file__).parent
 FLAGS = (
@@ -43,9 +44,9 @@ All others are written with vectors, and as fast with -O2, in two thirds of the 
 SIZES = (32, 64)
 """A file that uses NAME() is compiled for float32 and for float64."""
 SECONDS = 300  # for one file
-DAYS = (
-    30  # a library in the cache that was not used for so long is removed when another one is made
-)
+DAYS = 30
+"""A library in the cache that was not used for so long is removed when another one is made."""
+NOBODY = 65534
 ZIG_SECONDS = 3600  # zig first compiles the C library of a system that it has not seen yet
 
 
@@ -190,33 +191,72 @@ def _remove_unused(folder: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Where compiled libraries are kept."""
-    if os.environ.get("XDG_CACHE_HOME"):
-        return Path(os.environ["XDG_CACHE_HOME"]) / "xpnet" / "c"
-    if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
-        return Path(os.environ["LOCALAPPDATA"]) / "xpnet" / "Cache" / "c"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "xpnet" / "c"
-    return Path.home() / ".cache" / "xpnet" / "c"
-
-
-def _private(folder: Path) -> None:
-    """Create the cache folder.
+    """Where compiled libraries are kept: an absolute path, whatever the current folder is.
 
     Raises
     ------
     CompileError
-        If it belongs to another user, or others may write to it: what it holds is executed.
+        If the user has no home folder.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not hasattr(os, "getuid"):
-        return
-    status = folder.stat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if given.is_absolute():
+        return given / "xpnet" / "c"
+    local = Path(os.environ.get("LOCALAPPDATA", ""))
+    if sys.platform == "win32" and local.is_absolute():
+        return local / "xpnet" / "Cache" / "c"
+    try:
+        home = Path.home()
+    except RuntimeError as error:
         raise CompileError(
-            f"Libraries are compiled into {folder}, which belongs to another user, or which other "
-            f"users may write to. Set XDG_CACHE_HOME to a folder of your own."
-        )
+            f"There is no folder for compiled libraries: {error} Set XDG_CACHE_HOME to an absolute "
+            "path."
+        ) from error
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "xpnet" / "c"
+    return home / ".cache" / "xpnet" / "c"
+
+
+def private_folder() -> Path:
+    """The cache folder, which is created if it is not there; without symbolic links.
+
+    Raises
+    ------
+    CompileError
+        If it belongs to another user, or others may write to it or replace it: what it holds is
+        executed.
+    OSError
+        If it cannot be created.
+    """
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = folder.resolve()
+    if hasattr(os, "getuid"):
+        status = folder.stat()
+        if status.st_uid != os.getuid() or status.st_mode & 0o022:
+            raise CompileError(
+                f"Libraries are compiled into {folder}, which belongs to another user, or which "
+                f"other users may write to. {_OF_YOUR_OWN}"
+            )
+        for parent in folder.parents:
+            if _is_open(parent.stat(), os.getuid()):
+                raise CompileError(
+                    f"Libraries are compiled into {folder}, which other users may replace, since "
+                    f"{parent} is theirs or open to them. {_OF_YOUR_OWN}"
+                )
+    return folder
+
+
+_OF_YOUR_OWN = "Set XDG_CACHE_HOME to a folder of your own."
+
+
+def _is_open(status: os.stat_result, user: int) -> bool:
+    """Whether other users may rename what is in a folder: not if it is sticky, as /tmp is.
+
+    In a container the system's root may have no number; its folders then belong to NOBODY.
+    """
+    if status.st_uid not in (0, NOBODY, user):
+        return True
+    return bool(status.st_mode & 0o002 and not status.st_mode & stat.S_ISVTX)
 
 
 def cached(variant: str) -> Path:
@@ -239,9 +279,8 @@ def cached(variant: str) -> Path:
     digest = sources_digest()
     key = "\n".join([digest, *flags, *LOOPS, compiler, _version(compiler)])
     name = f"xpnet-{variant}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
-    folder = cache_folder()
     try:
-        _private(folder)
+        folder = private_folder()
         found = _intact(folder, name)
         if found is not None:
             return found
@@ -252,19 +291,29 @@ def cached(variant: str) -> Path:
                 _remove_unused(folder)
             return found
     except OSError as error:
-        raise CompileError(f"The C library cannot be written to {folder}: {error}") from error
+        raise CompileError(
+            f"The C library cannot be written to {cache_folder()}: {error}"
+        ) from error
 
 
 def _into_cache(compiler: list[str], flags: list[str], digest: str, stem: Path) -> Path:
     """Compile a library; its path, `stem` and a digest of the contents."""
     for damaged in stem.parent.glob(f"{stem.name}-*"):
         damaged.unlink()
+    _remove_remains(stem.parent)
     suffix = ".dll" if sys.platform == "win32" else ".so"
     temporary = stem.parent / f"{stem.name}.new"
     _compile(compiler, flags, digest, temporary)
     file = stem.parent / f"{stem.name}-{_digest_of(temporary)}{suffix}"
     temporary.replace(file)
     return file
+
+
+def _remove_remains(folder: Path) -> None:
+    """Remove what compilations left that were killed an hour ago or earlier."""
+    for remains in folder.glob("build-*"):
+        if time.time() - remains.stat().st_mtime > 3600:
+            shutil.rmtree(remains, ignore_errors=True)
 
 
 def _native_flags(variant: str) -> list[str]:

@@ -8,7 +8,7 @@ from xpnet.kernels.window import Window
 
 __all__ = ["WindowStructure", "window_structure"]
 
-Pair = ctypes.c_int64 * 2
+_Pair = ctypes.c_int64 * 2
 
 
 class WindowStructure(ctypes.Structure):
@@ -16,7 +16,7 @@ class WindowStructure(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("batch", "channels", "outputs", "groups")),
-        *((name, Pair) for name in ("size", "places", "kernel", "stride", "before", "dilation")),
+        *((name, _Pair) for name in ("size", "places", "kernel", "stride", "before", "dilation")),
     ]
 
 
