@@ -59,4 +59,4 @@ def window_structure(
 
 def _pair(values: Sequence[int], missing: int) -> "ctypes.Array[ctypes.c_int64]":
     """One value for each of two axes; a signal is an image whose height is 1."""
-    return Pair(*[missing] * (2 - len(values)), *values)
+    return _Pair(*[missing] * (2 - len(values)), *values)
