@@ -8,7 +8,7 @@
     lenet    two convolutions, Adam, one cycle of the learning rate, 8 epochs
 
 Each training is a process of its own, from the start of Python to the accuracy on the test images, on
-all cores unless OMP_NUM_THREADS is set. PyTorch and Keras read the images from xpnet's package.
+all cores unless --threads says how many. PyTorch and Keras read the images from xpnet's package.
 Keras has no schedule of one cycle; its learning rate falls linearly, which takes as long.
 """
 
@@ -141,7 +141,19 @@ def train(library: str, model: str, epochs: int) -> float:
     return by_command(model, epochs, eager=library == "xpnet-eager")
 
 
-def timed(library: str, model: str, epochs: int) -> list[float] | str:
+def environment(threads: int) -> dict[str, str]:
+    """The environment of a training on so many threads; 0 for what a user has, all cores."""
+    env = dict(os.environ, PYTHONPATH=str(ROOT))
+    env.pop("OPENBLAS_CORETYPE", None)  # set on some machines, to a kernel of half the speed
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        name = f"{library}_NUM_THREADS"
+        env.pop(name, None)
+        if threads:
+            env[name] = str(threads)
+    return env
+
+
+def timed(library: str, model: str, epochs: int, threads: int) -> list[float] | str:
     """The seconds of a whole process and its accuracy; or which package is not installed.
 
     Raises
@@ -149,11 +161,10 @@ def timed(library: str, model: str, epochs: int) -> list[float] | str:
     RuntimeError
         The process failed otherwise.
     """
-    env = dict(os.environ, PYTHONPATH=str(ROOT))
-    env.pop("OPENBLAS_CORETYPE", None)
     command = [sys.executable, __file__, "--one", library, "--model", model]
     command += ["--epochs", str(epochs)]
     began = time.perf_counter()
+    env = environment(threads)
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - began
     if done.returncode:
@@ -206,6 +217,7 @@ def main() -> int:
     parser.add_argument("--model", choices=LIMITS, action="append")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--libraries", default=",".join(LIBRARIES))
+    parser.add_argument("--threads", type=int, default=0, help="by default, all cores")
     parser.add_argument("--check", action="store_true", help="exit code 1 above a limit")
     parser.add_argument("--out", type=Path, metavar="FILE")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -219,13 +231,12 @@ def main() -> int:
         epochs = options.epochs or EPOCHS[model]
         libraries = {}
         for library in options.libraries.split(","):
-            libraries[library] = timed(library, model, epochs)
+            libraries[library] = timed(library, model, epochs, options.threads)
             print(f"{model}, {library}: measured", file=sys.stderr, flush=True)
         results[model] = {"epochs": epochs, "libraries": libraries}
     print(markdown(results))
     if options.out:
-        threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
-        save(options.out, threads, results)
+        save(options.out, options.threads, results)
     exceeded = [*slow(results), *astray(results)]
     print("\n".join(["", *exceeded]))
     return int(options.check and bool(exceeded))

@@ -133,11 +133,13 @@ def main() -> int:
     if "products" not in contenders:
         contenders.insert(0, "products")
     results = measured(options.workloads.split(","), contenders, options.chunks, options.threads)
-    print(markdown(results))
-    if options.threads > 1:
-        print("\n" + "\n".join(f"{name}: {use_of_threads(name)}." for name in contenders))
-    found = verdicts(results) if options.threads == 1 else []
-    print("\n" + "\n".join(verdict.text for verdict in found))
+    print(markdown(results) + "\n")
+    found = []
+    if options.threads == 1:  # the limits are those of one thread
+        found = verdicts(results)
+        print("\n".join(verdict.text for verdict in found))
+    else:
+        print("\n".join(f"{name}: {use_of_threads(name)}." for name in contenders))
     if options.out:
         save(options.out, options.threads, results)
     return int(options.check and any(verdict.missed for verdict in found))

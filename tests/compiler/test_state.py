@@ -1,6 +1,7 @@
 """The search for what a function can reach."""
 
 import functools
+import sys
 import types
 from collections import deque
 
@@ -159,6 +160,18 @@ def test_other_libraries_objects_are_not_looked_into():
     found = survey([rng, np, types, xpnet.current(), F.exp])
     assert not found.cells
     assert found.entries[0].value is rng
+
+
+def test_what_a_script_refers_to_is_found_whichever_program_runs_it(monkeypatch):
+    """A profiler, for example, is `__main__` itself, and runs the script under this name."""
+    profiler = types.ModuleType("__main__")
+    profiler.__file__ = "/lib/site-packages/profiler.py"
+    monkeypatch.setitem(sys.modules, "__main__", profiler)
+    script = {"__name__": "__main__"}
+    exec("losses = [1.0]\ndef step(x):\n    losses.append(x)", script)
+    before = survey(script["step"])
+    script["step"](2.0)
+    assert before.signature(set()) != survey(script["step"]).signature(set())
 
 
 def test_numbers_of_each_step_are_free():

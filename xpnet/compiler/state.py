@@ -543,10 +543,12 @@ _PLACES: list[tuple[Any, Callable[[Any, str], Iterator[Child]]]] = [
 
 def _is_users(module: str | None) -> bool:
     """Whether code of this module is the user's: neither ours nor a library's."""
-    if not module:
+    if (
+        not module or module == "__main__"
+    ):  # that module may be a program which runs the user's code
         return True
     root = module.partition(".")[0]
-    if root == "xpnet" or root in _LIBRARY_MODULES - {"__main__"}:
+    if root == "xpnet" or root in _LIBRARY_MODULES:
         return False
     file = getattr(sys.modules.get(root), "__file__", None) or ""
     return "site-packages" not in file and "dist-packages" not in file
