@@ -55,6 +55,7 @@ class PlanStructure(ctypes.Structure):
         ("number_count", ctypes.c_int64),
         ("scratch", ctypes.c_void_p),
         ("scratch_bytes", ctypes.c_int64),
+        ("threads", ctypes.c_int64),
     ]
 
 
@@ -69,6 +70,8 @@ class Encoded:
         The slot of a view, and its offset in bytes.
     slot_count, number_count : int
     scratch : numpy.ndarray of bytes
+    threads : int
+        How many threads compute an operation, at most.
 
     Attributes
     ----------
@@ -84,6 +87,7 @@ class Encoded:
         slot_count: int,
         number_count: int,
         scratch: Any,
+        threads: int,
     ) -> None:
         self._kept: list[Any] = [scratch]
         self._locate = locate
@@ -98,6 +102,7 @@ class Encoded:
             number_count,
             scratch.ctypes.data,
             scratch.nbytes,
+            threads,
         )
         self._kept.append(array)
         self.address = ctypes.addressof(self._plan)
@@ -131,13 +136,13 @@ MOST = 4_000_000  # no more measurements after so long
 _fastest: dict[Any, bool] = {}  # whether the first way is the faster one, by `_key`
 
 
-def chosen(library: Library, instruction: Instruction) -> list[Instruction]:
+def chosen(library: Library, instruction: Instruction, threads: int) -> list[Instruction]:
     """An instruction, or its alternative if that one is faster here."""
     if not instruction.alternative:
         return [instruction]
-    key = _key(library, instruction)
+    key = (threads, *_key(library, instruction))
     if key not in _fastest:
-        first, second = _times(library, [instruction], instruction.alternative)
+        first, second = _times(library, [instruction], instruction.alternative, threads)
         _fastest[key] = first <= second
     return [instruction] if _fastest[key] else instruction.alternative
 
@@ -149,7 +154,7 @@ def _key(library: Library, instruction: Instruction) -> Any:
 
 
 def _times(
-    library: Library, first: list[Instruction], second: list[Instruction]
+    library: Library, first: list[Instruction], second: list[Instruction], threads: int
 ) -> tuple[float, float]:
     """The shortest times of two ways, measured in turns on memory of their own."""
     everything = [*first, *second]
@@ -162,7 +167,7 @@ def _times(
         contents[memory] = aligned_empty(memory.size + ALIGNMENT)
         numbers = contents[memory][: memory.size // dtype().itemsize * dtype().itemsize]
         numbers.view(dtype)[...] = 0.5
-    bench = _Bench(library, everything, contents)
+    bench = _Bench(library, everything, contents, threads)
     split = len(first)
     best = [float("inf"), float("inf")]
     for repeat in range(REPEATS):
@@ -177,7 +182,11 @@ class _Bench:
     """Runs single instructions to find out how long they take."""
 
     def __init__(
-        self, library: Library, instructions: list[Instruction], contents: dict[Memory, Any]
+        self,
+        library: Library,
+        instructions: list[Instruction],
+        contents: dict[Memory, Any],
+        threads: int,
     ) -> None:
         self._library = library
         slots = {memory: n for n, memory in enumerate(contents)}
@@ -191,6 +200,7 @@ class _Bench:
             len(contents),
             count,
             scratch,
+            threads,
         )
         self._slots = (ctypes.c_int64 * max(len(contents), 1))(
             *(x.ctypes.data for x in contents.values())

@@ -145,7 +145,7 @@ nothing.
 """
 
 
-def lower(program: Program, library: Library, blas: Blas | None) -> Lowered:
+def lower(program: Program, library: Library, blas: Blas | None, threads: int = 1) -> Lowered:
     """Make a Program of NumPy arrays into steps.
 
     Parameters
@@ -155,8 +155,10 @@ def lower(program: Program, library: Library, blas: Blas | None) -> Lowered:
     library : Library
     blas : Blas or None
         The products of NumPy's BLAS, if they can be called.
+    threads : int
+        How many threads compute an operation, at most.
     """
-    lowering = Lowering(program, library, blas)
+    lowering = Lowering(program, library, blas, threads)
     lowering.begin()
     for operation in program.operations:
         lowering.add(operation)
@@ -172,9 +174,13 @@ class Lowering:
     program : Program
     library : Library
     blas : Blas or None
+    threads : int
     """
 
-    def __init__(self, program: Program, library: Library, blas: Blas | None) -> None:
+    def __init__(
+        self, program: Program, library: Library, blas: Blas | None, threads: int = 1
+    ) -> None:
+        self.threads = threads
         self.program = program
         self.library = library
         self.blas = blas
