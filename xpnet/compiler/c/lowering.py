@@ -18,6 +18,7 @@ from xpnet._typing import DType
 from xpnet.compiler.c.blas import Blas
 from xpnet.compiler.c.load import Library
 from xpnet.compiler.c.memory import (
+    ALIGNMENT,
     Memory,
     View,
     aligned_empty,
@@ -230,6 +231,10 @@ class Lowering:
     def is_placed(self, x: Value) -> bool:
         """Whether a value has a place already: that of the state whose new value it is, or an output's."""
         return x in self._views
+
+    def for_each_thread(self, scratch: int) -> int:
+        """The bytes of scratch memory if each thread needs so many, aligned."""
+        return self.threads * (-(-scratch // ALIGNMENT) * ALIGNMENT)
 
     def emit(self, instruction: Instruction) -> None:
         """Append an instruction."""
