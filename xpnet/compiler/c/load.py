@@ -77,7 +77,7 @@ class Library:
         for end in ("_f32", "_f64"):
             scratch = getattr(self.c, f"run_product_scratch{end}")
             scratch.restype = size
-            scratch.argtypes = [pointer, size]
+            scratch.argtypes = [pointer, size, size]
             for name in ("correlate", "correlate_maxima", "spread", "weigh", "cross_entropy"):
                 getattr(self.c, f"{name}_scratch{end}").restype = size
         self.c.xpnet_time.restype = ctypes.c_double

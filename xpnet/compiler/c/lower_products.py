@@ -166,7 +166,7 @@ def _emit(
     sizes = [a.rows, b.columns, a.columns, *strides, int(ending.relu), *loops]
     operands = [a.view, b.view, c.view, ending.bias, ending.mask, ending.sums]
     count = getattr(lowering.library.c, f"run_product_scratch{end}")
-    wanted = count((ctypes.c_int64 * len(sizes))(*sizes), lowering.threads)
+    wanted = count((ctypes.c_int64 * len(sizes))(*sizes), lowering.threads, beta == ZERO)
     own = Instruction(f"product{end}", operands, sizes, [alpha, beta], scratch=wanted)
     other = _by_blas(lowering, own, found, ending)
     forced = forced_products()
