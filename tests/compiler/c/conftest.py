@@ -78,7 +78,7 @@ def library(tmp_path_factory):
     def load(*names):
         compiled = [file for name in names for file in objects(SOURCES / f"{name}.c", folder)]
         target = folder / ("-".join(names) + ".so")
-        command = [COMPILER, *flags(), "-shared", "-Wl,-Bsymbolic", *map(str, compiled)]
+        command = [COMPILER, *flags(), "-shared", "-pthread", "-Wl,-Bsymbolic", *map(str, compiled)]
         subprocess.run([*command, "-o", str(target), "-lm"], check=True)
         return ctypes.CDLL(str(target))
 
