@@ -96,8 +96,8 @@ def usable_threads() -> int:
     else:
         cores = os.cpu_count() or 1
     pools = [x for x in threadpool_info() if x.get("user_api") == "blas"]
-    of_numpy = [x["num_threads"] for x in pools if "numpy" in x["filepath"]]
-    found = of_numpy or [x["num_threads"] for x in pools]
+    of_numpy = [x for x in pools if "numpy" in x["filepath"]]
+    found = [int(x["num_threads"]) for x in of_numpy or pools]
     if found:
         return max(min(cores, *found), 1)
     given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
