@@ -13,8 +13,6 @@ the products whose names contain it.
 
 import argparse
 import ctypes
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,27 +20,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 import numpy as np
 
-SOURCES = Path(__file__).parent.parent / "xpnet" / "compiler" / "c"
-FLAGS = [
-    *("-std=gnu11", "-O3", "-march=native", "-fPIC", "-shared", "-DREAL_BITS=32"),
-    *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"),
-]
+from benchmarks.peers.processor import Limit, NoCompilerError, aligned, compiled
+
 ROUNDS = 15
 SECONDS = 0.0003  # a round takes about so long, or one product
 
 # Calls the product many times: a call from Python takes longer than a small product.
 LOOP = r"""
-#include <time.h>
-#include "product.c"
-
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 EXPORT double repeat(int64_t times, const int64_t* sizes, real alpha, const real* a, const real* b,
                      real beta, real* c, real* scratch, int64_t scratch_size) {
     const int64_t* s = sizes;
@@ -52,22 +40,6 @@ EXPORT double repeat(int64_t times, const int64_t* sizes, real alpha, const real
                       scratch, scratch_size);
     }
     return (seconds() - start) / (double)times;
-}
-
-// Multiply-adds in registers: additions to ten sums, which depend on nothing else.
-EXPORT double limit(int64_t times, real* result) {
-    vreal sum[10], x = load(result), y = load(result + LANES);
-    for (int i = 0; i < 10; i++) sum[i] = x;
-    const double start = seconds();
-    for (int64_t k = 0; k < times; k++) {
-        UNROLL for (int i = 0; i < 10; i++) {
-            IN_REGISTER(x);  // else x * y is computed once for all
-            sum[i] += x * y;
-        }
-    }
-    const double taken = seconds() - start;
-    for (int i = 0; i < 10; i++) store(result, load(result) + sum[i]);
-    return 20.0 * LANES * (double)times / taken;
 }
 """
 
@@ -127,43 +99,24 @@ PRODUCTS = [
 ]
 
 
-def compiled(folder: Path) -> ctypes.CDLL:
+def library_in(folder: Path) -> ctypes.CDLL:
     """The product, compiled for this processor."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        sys.exit("No C compiler was found. Expected: cc, gcc or clang. Try: install one of them.")
-    source = folder / "loop.c"
-    target = folder / "loop.so"
-    source.write_text(LOOP, encoding="utf-8")
-    command = [compiler, *FLAGS, f"-I{SOURCES}", str(source), "-o", str(target), "-lm"]
-    subprocess.run(command, check=True)
-    library = ctypes.CDLL(str(target))
+    try:
+        library = compiled("product.c", folder, LOOP)
+    except NoCompilerError as error:
+        sys.exit(str(error))
     number, pointer, size = ctypes.c_float, ctypes.c_void_p, ctypes.c_int64
-    library.repeat.argtypes = [
-        size,
-        pointer,
-        number,
-        pointer,
-        pointer,
-        number,
-        pointer,
-        pointer,
-        size,
-    ]
+    first = [size, pointer, number, pointer, pointer]
+    library.repeat.argtypes = [*first, number, pointer, pointer, size]
     library.repeat.restype = ctypes.c_double
-    library.limit.argtypes = [size, pointer]
-    library.limit.restype = ctypes.c_double
     library.product_scratch_f32.argtypes = [size] * 9
     library.product_scratch_f32.restype = size
     return library
 
 
-def aligned(shape: tuple[int, ...]) -> np.ndarray:
+def filled(shape: tuple[int, ...]) -> np.ndarray:
     """Random numbers that begin at a multiple of 64 bytes."""
-    count = int(np.prod(shape))
-    memory = np.empty(count * 4 + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    x = memory[start : start + count * 4].view(np.float32).reshape(shape)
+    x = aligned(*shape)
     x[...] = np.random.default_rng(0).standard_normal(shape)
     return x
 
@@ -171,8 +124,8 @@ def aligned(shape: tuple[int, ...]) -> np.ndarray:
 def matrix(rows: int, columns: int, *, transposed: bool) -> np.ndarray:
     """A matrix whose rows, or whose columns, are contiguous."""
     if transposed:
-        return aligned((columns, rows)).T
-    return aligned((rows, columns))
+        return filled((columns, rows)).T
+    return filled((rows, columns))
 
 
 def times(library: ctypes.CDLL, product: Product) -> tuple[float, float]:
@@ -183,7 +136,7 @@ def times(library: ctypes.CDLL, product: Product) -> tuple[float, float]:
     c = matrix(m, n, transposed="c" in product.transposed)
     strides = [step // 4 for x in (a, b, c) for step in x.strides]
     sizes = np.array([m, n, k, *strides], np.int64)
-    scratch = aligned((library.product_scratch_f32(*sizes.tolist()) + 1,))
+    scratch = aligned(library.product_scratch_f32(*sizes.tolist()) + 1)
     addresses = [x.ctypes.data for x in (sizes, a, b, c, scratch)]
     repeats = max(1, min(2000, int(SECONDS * 1e11 / (2 * m * n * k))))
     own = []
@@ -202,7 +155,8 @@ def times(library: ctypes.CDLL, product: Product) -> tuple[float, float]:
 
 def report(library: ctypes.CDLL, names: Sequence[str]) -> None:
     """Print a row for each product."""
-    limit = max(library.limit(100_000, aligned((64,)).ctypes.data) for _ in range(50))
+    registers = Limit(library)
+    limit = 2 * max(registers.run(16e6) for _ in range(50))
     print(f"The processor's limit: {limit / 1e9:.0f} GFLOP/s")
     print(
         f"{'product':24} {'m x k x n':>16} {'C':>9} {'of limit':>9} {'NumPy':>9} {'of limit':>9} ratio"
@@ -222,9 +176,10 @@ def main() -> None:
     """Compile, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("shapes", nargs="*", help="only products whose names contain one of these")
+    parser.add_argument("--check", action="store_true", help="accepted, as there is no limit")
     names = parser.parse_args().shapes
     with tempfile.TemporaryDirectory() as folder:
-        report(compiled(Path(folder)), names)
+        report(library_in(Path(folder)), names)
 
 
 if __name__ == "__main__":

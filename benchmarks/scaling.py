@@ -10,13 +10,14 @@ xpnet to the best of the others, over all sizes.
 """
 
 import argparse
-import json
+import math
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.peers.race import Figures, race
+from benchmarks.peers.results import save
 
 AXES = {  # the sizes of each axis, and the network with "{}" in place of them
     "depth": ("{}x64x64", (2, 4, 8, 16, 32, 64)),
@@ -31,6 +32,7 @@ CONTENDERS = (
     "xpnet-compiled-numpy",
     "torch",
     "jax-jit",
+    "mygrad",
 )
 OURS = "xpnet-compiled-c"
 LIMIT = 1.2  # times the best peer
@@ -50,56 +52,74 @@ def measured(axes: list[str], contenders: list[str], chunks: int, threads: int) 
     return results
 
 
-def best_peer(figures: dict[str, Figures]) -> tuple[str, Figures]:
-    """The fastest contender that is not xpnet, and not the products alone."""
-    peers = [
-        (name, f)
+def best_peer(figures: dict[str, Figures]) -> str:
+    """The fastest contender that is not xpnet, and not the products alone; "" if there is none."""
+    peers = {
+        name: f
         for name, f in figures.items()
         if f.times and name != "products" and not name.startswith("xpnet")
-    ]
-    return min(peers, key=lambda item: item[1].median)
+    }
+    return min(peers, key=lambda name: peers[name].median, default="")
+
+
+def ratio_to(peer: str, figures: dict[str, Figures]) -> float:
+    """Compiled xpnet's time divided by that of a peer; NaN if one of them was not measured."""
+    ours = figures.get(OURS)
+    if ours is None or not ours.times or not peer:
+        return float("nan")
+    return ours.median / figures[peer].median
 
 
 def markdown(results: Results) -> str:
-    """A table for each axis: microseconds of a step, and the ratio to the best peer."""
-    lines = []
+    """A table for each axis: time of a step, memory, and the ratio to the best peer."""
+    tables = []
     for axis, by_size in results.items():
         contenders = list(next(iter(by_size.values())))
-        lines.append(f"| {axis} | " + " | ".join(contenders) + " | best peer | ratio to it |")
+        lines = [f"| {axis} | " + " | ".join(contenders) + " | best peer | ratio to it |"]
         lines.append("|---:|" + "---:|" * len(contenders) + "---|---:|")
         for size, figures in by_size.items():
-            cells = [_microseconds(figures[name]) for name in contenders]
-            name, best = best_peer(figures)
-            ratio = "-"
-            if figures[OURS].times:
-                ratio = f"**{figures[OURS].median / best.median:.2f}**"
-            lines.append(f"| {size} | " + " | ".join(cells) + f" | {name} | {ratio} |")
-        lines.append("")
-    return "\n".join(lines)
+            cells = [_cell(figures[name]) for name in contenders]
+            peer = best_peer(figures)
+            ratio = f"**{ratio_to(peer, figures):.2f}**"
+            lines.append(f"| {size} | " + " | ".join([*cells, peer, ratio]) + " |")
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
 
 
-def _microseconds(figures: Figures) -> str:
+def _cell(figures: Figures) -> str:
     if not figures.times:
         return f"({figures.skipped})"
     return f"{figures.median * 1e6:,.0f} us, {figures.mebibytes:,.0f} MiB"
 
 
 def worst(results: Results) -> tuple[float, str]:
-    """The largest ratio of compiled xpnet to the best peer, and where it is."""
-    ratios = []
+    """The largest ratio of compiled xpnet to the best peer, and where it is; NaN if not measured."""
+    found = []
     for axis, by_size in results.items():
         for size, figures in by_size.items():
-            if figures[OURS].times:
-                name, best = best_peer(figures)
-                ratio = figures[OURS].median / best.median
-                ratios.append((ratio, f"{axis} {size}, against {name}"))
-    return max(ratios, default=(float("nan"), "not measured"))
+            peer = best_peer(figures)
+            ratio = ratio_to(peer, figures)
+            if not math.isnan(ratio):
+                found.append((ratio, f"{axis} {size}, against {peer}"))
+    return max(found, default=(float("nan"), "not measured"))
+
+
+def summary(results: Results) -> str:
+    """The worst ratio and the limit, as a sentence."""
+    ratio, where = worst(results)
+    return (
+        f"The worst ratio of compiled xpnet to the best peer is {ratio:.2f} ({where}); "
+        f"the limit is {LIMIT}."
+    )
 
 
 def draw(results: Results, folder: Path) -> None:
     """Draw time and memory against each axis, on logarithmic scales."""
+    import matplotlib as mpl
     from matplotlib import pyplot as plt
 
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "xpnet"  # the same figures are the same file
     folder.mkdir(parents=True, exist_ok=True)
     for axis, by_size in results.items():
         figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
@@ -113,7 +133,7 @@ def draw(results: Results, folder: Path) -> None:
         left.set(xscale="log", yscale="log", xlabel=axis, ylabel="microseconds per step")
         right.set(xscale="log", xlabel=axis, ylabel="peak memory of the process, MiB")
         left.legend(fontsize="small")
-        figure.savefig(folder / f"scaling-{axis}.svg")
+        figure.savefig(folder / f"performance-{axis}.svg", metadata={"Date": None})
         plt.close(figure)
 
 
@@ -132,19 +152,12 @@ def main() -> int:
     contenders = options.contenders.split(",")
     results = measured(axes, contenders, options.chunks, options.threads)
     print(markdown(results))
-    ratio, where = worst(results)
-    print(f"Compiled xpnet's worst ratio to the best peer: {ratio:.2f} ({where}); limit {LIMIT}.")
+    print("\n" + summary(results))
     if options.pictures:
         draw(results, options.pictures)
     if options.out:
-        record = {
-            axis: {
-                size: {c: f._asdict() for c, f in figures.items()} for size, figures in b.items()
-            }
-            for axis, b in results.items()
-        }
-        options.out.write_text(json.dumps(record, indent=1) + "\n")
-    return int(options.check and not ratio <= LIMIT)
+        save(options.out, options.threads, results)
+    return int(options.check and not worst(results)[0] <= LIMIT)
 
 
 if __name__ == "__main__":

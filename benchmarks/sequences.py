@@ -12,8 +12,6 @@ figure is the median of the rounds' medians.
 """
 
 import argparse
-import json
-import os
 import statistics
 import subprocess
 import sys
@@ -26,11 +24,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
 
+from benchmarks.peers.race import environment, missing_package
+from benchmarks.peers.results import save
+
 Step = Callable[[], Any]
 TASKS = ("lstm", "transformer", "rosenbrock")
 LIBRARIES = ("xpnet", "xpnet-compiled", "torch", "jax")
 ROUNDS = 3
 CHUNK = 0.3  # seconds
+Results = dict[str, dict[str, list[float | str]]]  # by task and library: each round's seconds
 
 
 def samples(task: str) -> tuple[np.ndarray, np.ndarray]:
@@ -261,17 +263,18 @@ def chunk(step: Step) -> float:
 
 
 def measured(library: str, task: str) -> float | str:
-    """The seconds of a step, from a process of its own; or why there are none."""
-    env = dict(os.environ)
-    env.pop("OPENBLAS_CORETYPE", None)
-    for name in ("OMP", "OPENBLAS", "MKL"):
-        env[f"{name}_NUM_THREADS"] = "1"
-    env["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    env["JAX_PLATFORMS"] = "cpu"
+    """The seconds of a step, from a process of its own; or which package is not installed.
+
+    Raises
+    ------
+    RuntimeError
+        The process failed otherwise.
+    """
+    env = dict(environment(threads=1), XPNET_EXECUTOR="c")  # no plan waits for the C compiler
     command = [sys.executable, __file__, "--one", library, task]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
-        return done.stderr.strip().rpartition("\n")[2]
+        return missing_package(done.stderr)
     return float(done.stdout)
 
 
@@ -288,19 +291,28 @@ def main() -> int:
     if options.one:
         print(chunk(maker(*options.one)))
         return 0
-    libraries = options.libraries.split(",")
-    results: dict[str, dict[str, list[float | str]]] = {}
-    print("| task | " + " | ".join(libraries) + " |\n|---|" + "---:|" * len(libraries))
+    results: Results = {}
     for task in options.tasks or TASKS:
-        found: dict[str, list[float | str]] = {name: [] for name in libraries}
+        found: dict[str, list[float | str]] = {x: [] for x in options.libraries.split(",")}
         for _ in range(options.rounds):
-            for name in libraries:
-                found[name].append(measured(name, task))
-        print(f"| {task} | " + " | ".join(_cell(found[name]) for name in libraries) + " |")
+            for library, rounds in found.items():
+                rounds.append(measured(library, task))
         results[task] = found
+        print(f"{task}: measured", file=sys.stderr, flush=True)
+    print(markdown(results))
     if options.out:
-        options.out.write_text(json.dumps(results, indent=1) + "\n")
+        save(options.out, 1, results)
     return 0
+
+
+def markdown(results: Results) -> str:
+    """The table: a row for each task, a column for each library."""
+    libraries = list(next(iter(results.values())))
+    lines = ["| | " + " | ".join(libraries) + " |", "|---|" + "---:|" * len(libraries)]
+    for task, found in results.items():
+        cells = [_cell(found[library]) for library in libraries]
+        lines.append(f"| {task} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def _cell(rounds: list[float | str]) -> str:

@@ -234,6 +234,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cpu", default="native", help="what -march of the C compiler takes")
     parser.add_argument("--seconds", type=float, default=1.0, help="for each size and library")
+    parser.add_argument("--check", action="store_true", help="accepted, as there is no limit")
     options = parser.parse_args()
     library = compiled(options.cpu)
     has_torch = importlib.util.find_spec("torch") is not None

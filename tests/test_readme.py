@@ -53,6 +53,13 @@ def test_the_training_loop_learns(program):
     assert losses[-1] < 0.7 * losses[0]
 
 
+def test_the_compiled_step_is_replayed(program):
+    fast = program["fast"]
+    assert fast.replays
+    assert float(program["loss"]) < 1.0
+    assert "plan of step" in program["plan"].lower()
+
+
 def test_the_network_of_the_readme_learns_and_writes_its_files(program):
     assert len(program["history"]["test_accuracy"]) == 3
     assert program["history"]["test_accuracy"][-1] > 0.8

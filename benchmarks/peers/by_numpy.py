@@ -3,18 +3,11 @@
 import numpy as np
 
 from benchmarks.peers.contender import Contender
+from benchmarks.peers.processor import aligned
 from benchmarks.peers.workloads import Weights, Workload, products
 
 FLOAT = np.float32
 BLOCK = 1 << 14  # numbers of a parameter that Adam updates at a time: they stay in the cache
-
-
-def aligned(*shape: int) -> np.ndarray:
-    """An array whose memory begins at a multiple of 64 bytes, a line of the cache."""
-    size = int(np.prod(shape)) * 4
-    memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(FLOAT).reshape(shape)
 
 
 class Products(Contender):

@@ -1,13 +1,14 @@
 """xpnet as its users write it: eager, and compiled for an executor."""
 
-import os
-
 import numpy as np
 
 import xpnet
-from benchmarks.peers.contender import Contender, NotOfferedError
+from benchmarks.peers.contender import Contender
 from benchmarks.peers.workloads import Weights, Workload
-from xpnet import functions as F
+from xpnet import compiler, functions as F
+from xpnet.compiler.executors import choose
+from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.record import Program
 
 
 def network(workload: Workload) -> xpnet.Layer:
@@ -58,25 +59,53 @@ class Eager(Contender):
 
 
 class Compiled(Eager):
-    """The same step, recorded and replayed: many steps in one call."""
+    """The same step, recorded and replayed by the C library: many steps in one call.
+
+    An XPNET_EXECUTOR in the environment is of no importance: the executor is the class's.
+    """
 
     executor = "c"
 
     def __init__(self, workload: Workload, x: np.ndarray, t: np.ndarray, weights: Weights) -> None:
-        if not hasattr(xpnet, "compile"):
-            raise NotOfferedError("this version has no xpnet.compile")
-        os.environ["XPNET_EXECUTOR"] = self.executor
         super().__init__(workload, x, t, weights)
-        self.compiled = xpnet.compile(self.step)
+        # Rehearsed: also the first steps, which are compared with the others', are the plan's.
+        self.compiled = compiler.Compiled(self.step, executor=self._chosen, rehearse=True)
+
+    def _chosen(self, program: Program) -> Executor:
+        return choose(program, "numpy", forced=self.executor)
 
     def run(self, indices: np.ndarray) -> None:
-        self.compiled.steps(indices)
+        self.compiled.scan(indices)
+        self._require_executor()
+
+    def _require_executor(self) -> None:
+        """Raise RuntimeError if a step was run by something else than the executor."""
+        running = [replay.executor.name for replay in self.compiled.replays]
+        if running != [self.executor]:
+            raise RuntimeError(
+                f"The plans were expected to be one, of executor {self.executor!r}, but are {running}: "
+                f"{self.compiled.explain()}"
+            )
+
+
+class CompiledSingle(Compiled):
+    """The same, with one call for each step, as in a loop that does something else in between."""
+
+    def run(self, indices: np.ndarray) -> None:
+        for rows in indices:
+            self.compiled(rows)
+        self._require_executor()
 
 
 class CompiledNumPy(Compiled):
-    """The same, by NumPy's executor."""
+    """The same, by the NumPy executor."""
 
     executor = "numpy"
 
 
-CONTENDERS = {"xpnet": Eager, "xpnet-compiled-c": Compiled, "xpnet-compiled-numpy": CompiledNumPy}
+CONTENDERS = {
+    "xpnet": Eager,
+    "xpnet-compiled-c": Compiled,
+    "xpnet-compiled-c-single": CompiledSingle,
+    "xpnet-compiled-numpy": CompiledNumPy,
+}

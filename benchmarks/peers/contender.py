@@ -40,9 +40,11 @@ class Contender:
 
 MODULES = {  # the contenders' module, and whether they are measured without being named
     "products": ("by_numpy", True),
+    "limit": ("by_processor", True),
     "numpy": ("by_numpy", True),
     "xpnet": ("by_xpnet", True),
     "xpnet-compiled-c": ("by_xpnet", True),
+    "xpnet-compiled-c-single": ("by_xpnet", True),
     "xpnet-compiled-numpy": ("by_xpnet", True),
     "torch": ("by_torch", True),
     "torch-fused": ("by_torch", True),
@@ -51,6 +53,25 @@ MODULES = {  # the contenders' module, and whether they are measured without bei
     "jax-scan": ("by_jax", True),
     "mygrad": ("by_mygrad", False),
 }
+
+THREADS = {  # what each library does with several threads, by the beginning of its contenders' names
+    "products": "OpenBLAS divides large products among the threads",
+    "limit": "one core's limit: nothing is divided",
+    "numpy": "OpenBLAS divides large products among the threads; all else is on one",
+    "xpnet": "OpenBLAS divides large products among the threads; all else is on one",
+    "xpnet-compiled-numpy": "OpenBLAS divides large products among the threads; all else is on one",
+    "xpnet-compiled-c": "on one thread so far, but for products that the plan leaves to OpenBLAS",
+    "torch": "PyTorch divides products and large operations among the threads",
+    "jax": "XLA divides large products and operations among the threads",
+    "mygrad": "OpenBLAS divides large products among the threads; all else is on one",
+}
+
+
+def use_of_threads(name: str) -> str:
+    """What a contender does with several threads."""
+    known = [beginning for beginning in THREADS if name.startswith(beginning)]
+    return THREADS[max(known, key=len)]
+
 
 Maker = Callable[[Workload, np.ndarray, np.ndarray, Weights], Contender]
 

@@ -47,6 +47,21 @@ def environment(threads: int) -> dict[str, str]:
     return env
 
 
+def missing_package(stderr: str) -> str:
+    """Which package a process that failed did not find.
+
+    Raises
+    ------
+    RuntimeError
+        It failed for another reason.
+    """
+    last = stderr.strip().rpartition("\n")[2]
+    kind, _, text = last.partition(": ")
+    if kind != "ModuleNotFoundError":
+        raise RuntimeError(f"A measured process failed:\n{stderr}")
+    return f"{text.rpartition(' ')[2].strip(chr(39))} is not installed"
+
+
 class Process:
     """A worker's process."""
 

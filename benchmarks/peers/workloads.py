@@ -85,6 +85,15 @@ def products(workload: Workload) -> list[tuple[int, int, int]]:
     return sizes
 
 
+def multiply_adds(workload: Workload) -> int:
+    """How many multiply-adds the products of a step have, forward and backward."""
+    count = 0
+    for layer, (rows, inputs, outputs) in enumerate(products(workload)):
+        passes = 3 if layer else 2  # nobody needs the gradient by the data
+        count += passes * rows * inputs * outputs
+    return count
+
+
 def workload_named(name: str) -> Workload:
     """One of WORKLOADS; or "4x64x128": four dense layers, 64 numbers wide, batches of 128, SGD."""
     if name in WORKLOADS:

@@ -171,12 +171,27 @@ def test_the_environment_is_recorded_in_the_folder(trained):
         run = trained(1)
     config = json.loads((run / "config.json").read_text())
     assert config["threads"] == 1
+    assert config["executor"].startswith(("NumPy", "C ("))
     assert config["blas"].startswith(("openblas", "mkl", "accelerate", "blis"))
     assert config["versions"]["xpnet"] == xpnet.__version__
     head = (run / "config.toml").read_text().splitlines()[:2]
     assert head[0] == "# To repeat this run: xpnet train --config config.toml --out FOLDER"
     assert f"numpy {config['versions']['numpy']}" in head[1]
     assert "threads 1" in head[1]
+    assert f"executor {config['executor']}" in head[1]
+
+
+def test_another_executor_is_named(trained, run_xpnet, tmp_path, monkeypatch):
+    monkeypatch.setenv("XPNET_EXECUTOR", "numpy")
+    run = trained(1)
+    assert json.loads((run / "config.json").read_text())["executor"] == "NumPy"
+    plain = run_xpnet(
+        "train", "--config", run / "config.toml", "--no-compile", "--out", tmp_path / "a"
+    )
+    assert "last bits" not in plain.out, "NumPy's executor rounds as steps that are not compiled"
+    monkeypatch.setattr(environment, "executor", lambda compiled: {"executor": "C (binary for v9)"})
+    again = run_xpnet("train", "--config", run / "config.toml", "--out", tmp_path / "b")
+    assert "executor NumPy -> C (binary for v9). The last bits of a run depend on" in again.out
 
 
 def test_different_threads_and_versions_are_named(trained, run_xpnet, tmp_path, monkeypatch):
@@ -187,7 +202,7 @@ def test_different_threads_and_versions_are_named(trained, run_xpnet, tmp_path, 
         assert "last bits" not in out
     now = {"xpnet": xpnet.__version__, "numpy": "1.2.3", "blas": "another 1", "threads": 64}
     for module in (environment, run_files):
-        monkeypatch.setattr(module, "environment", lambda: now)
+        monkeypatch.setattr(module, "environment", lambda compiled: now)
     out = run_xpnet("train", "--config", run / "config.toml", "--out", tmp_path / "b").out
     assert "threads 1 -> 64. The last bits of a run depend on these.\n" in out
     assert f"{run / 'config.toml'}: numpy " in out

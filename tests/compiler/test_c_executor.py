@@ -13,8 +13,8 @@ from xpnet.compiler.c.blas import find_blas
 from xpnet.compiler.c.lowering import lower, views_of
 from xpnet.compiler.c.memory import ALIGNMENT
 from xpnet.compiler.compiled import Compiled
-from xpnet.compiler.executors import c as c_module, choose
-from xpnet.compiler.executors.c import CExecutor, CWhenCompiled
+from xpnet.compiler.executors import choose
+from xpnet.compiler.executors.c import CExecutor
 from xpnet.compiler.executors.numpy import NumPyExecutor
 from xpnet.compiler.passes import cleaned
 from xpnet.errors import CompileError
@@ -133,6 +133,58 @@ def test_many_steps_in_one_call_are_those_steps():
     assert_equal_models(model, reference)
 
 
+def test_an_index_that_is_out_of_range_is_reported_with_its_step():
+    X = np.ones((6, 2), np.float32)
+    compiled = Compiled(lambda rows: F.sum(X[rows]), executor=in_c, rehearse=True)
+    compiled(np.asarray([0, 1]))
+    stacked = np.asarray([[0, 1], [2, 3], [4, 6]])
+    with pytest.raises(xpnet.IndexingError, match="6 at position 1, in step 2 of 3, at .*py:"):
+        compiled.scan(stacked)
+    assert float(compiled(np.asarray([0, 1]))) == 4.0
+
+
+def test_the_seed_of_a_gradient_is_a_constant():
+    """`backward()` begins with full_like(loss, 1): no call of NumPy, which would divide the plan."""
+    model = xpnet.MLP(5, [4], 3, rng=0)
+    optimizer = xpnet.SGD(model.parameters(), lr=0.1)
+    x = np.ones((6, 5), np.float32)
+
+    def step(x):
+        y = model(x)
+        loss = F.mean(y * y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss, F.ones_like(y), F.full_like(x, 2.5)
+
+    compiled = Compiled(step, executor=in_c, rehearse=True)
+    compiled(x)
+    [replay] = compiled.replays
+    assert replay.executor.calls() == []
+    _, ones, full = compiled(x)
+    ones += 1.0  # results are the caller's
+    full += 1.0
+    _, ones, full = compiled(x)
+    assert np.array_equal(xpnet.to_numpy(ones), np.ones((6, 3)))
+    assert np.array_equal(full, np.full((6, 5), np.float32(2.5)))
+
+
+@pytest.mark.parametrize("part", [np.s_[:], np.s_[1:], np.s_[::-1], np.s_[:, 1:]])
+def test_an_argument_that_shares_memory_with_the_state(part):
+    """The step reads the weights that it is given, also after it has changed them."""
+    w = xpnet.Variable(np.ones((60, 60), np.float32))
+
+    def step(x):
+        w.data = w.data * 2.0
+        return x + 1.0
+
+    compiled = Compiled(step, executor=in_c, rehearse=True)
+    for i in range(4):
+        assert np.all(compiled(w.data[part]) == 2.0**i + 1.0)
+    assert np.all(compiled.scan(w.data[part][None, ...]) == 2.0**4 + 1.0)
+    assert np.all(w.data == 2.0**5)
+
+
 def test_another_learning_rate_needs_no_other_plan():
     step, model, optimizer = small_step()
     eager, reference, other = small_step()
@@ -185,26 +237,51 @@ def test_parameters_that_were_replaced_are_taken_over():
     assert_equal_models(model, reference)
 
 
-def test_c_takes_over_when_its_library_is_compiled(monkeypatch):
-    found = load.wait()
+def test_a_library_that_is_compiled_too_late_is_for_the_next_process(library, monkeypatch):
+    """A training does not go over to C in its middle: it could not be repeated to the last bit."""
+    compiled_now = threading.Event()
+    search = load._Search()
+    monkeypatch.setattr(load, "_search", search)
+    monkeypatch.setattr(load, "SECONDS_TO_LOAD", 0.01)
     monkeypatch.setenv("XPNET_EXECUTOR", "")
-    monkeypatch.setattr(load, "find", lambda: None)
-    for module in (load, c_module):
-        monkeypatch.setattr(module, "is_searching", lambda: True)
-    step, model, _ = small_step()
-    eager, reference, _ = small_step()
+
+    def compile_slowly():
+        compiled_now.wait(timeout=60)
+        search.library = library
+
+    monkeypatch.setattr(search, "_search", compile_slowly)
+    step, *_ = small_step()
     compiled = xpnet.compile(step)
-    for i, rows in enumerate(batches(10)):
-        compiled(rows)
-        eager(rows)
-        if i == 5:
-            [replay] = compiled.replays
-            assert isinstance(replay.executor, CWhenCompiled)
-            assert isinstance(replay.executor.now, NumPyExecutor)
-            monkeypatch.setattr(c_module, "find", lambda: found)
-            monkeypatch.setattr(c_module, "is_searching", lambda: False)
-    assert isinstance(replay.executor.now, CExecutor)
-    assert_equal_models(model, reference)
+    rows = batches(10)
+    for x in rows[:5]:
+        compiled(x)
+    assert load.status() == "being compiled, for processes that start later"
+    compiled_now.set()
+    assert load.wait() is library
+    for x in rows[5:]:
+        compiled(x)
+    compiled(rows[0][:3])  # another plan
+    for _ in range(4):
+        compiled(rows[0][:3])
+    assert [type(x.executor) for x in compiled.replays] == [NumPyExecutor] * 2
+    assert load.find() is None
+    assert load.status() == "compiled after this process had begun with NumPy"
+
+
+def test_a_caller_may_wait_for_the_compiler(library, monkeypatch):
+    compiled_now = threading.Event()
+    search = load._Search()
+    monkeypatch.setattr(load, "_search", search)
+    monkeypatch.setattr(load, "SECONDS_TO_LOAD", 0.01)
+    monkeypatch.setenv("XPNET_EXECUTOR", "")
+
+    def compile_slowly():
+        compiled_now.wait(timeout=60)
+        search.library = library
+
+    monkeypatch.setattr(search, "_search", compile_slowly)
+    assert load.find(waiting=compiled_now.set) is library
+    assert load.find() is library
 
 
 def test_an_executor_can_be_forced(monkeypatch):

@@ -25,6 +25,7 @@ from xpnet.compiler.executors.cuda_matrix import Columns, Head, Input, input_kin
 from xpnet.compiler.executors.cupy import CuPyExecutor
 from xpnet.compiler.passes.chain import ELEMENTWISE, Chain, Step, run_chain
 from xpnet.compiler.record import Operation, Program, Value
+from xpnet.errors import BackendError
 from xpnet.kernels import cross_entropy
 from xpnet.kernels.column_sums import column_sums
 from xpnet.kernels.update import update
@@ -529,12 +530,19 @@ def test_a_loss_that_is_scaled(cupy_backend):
 # --- two devices -----------------------------------------------------------------------------------
 
 
-def test_a_step_runs_on_the_device_of_its_state(cupy_backend):
-    """Another device may be current when the step is called."""
+def two_devices():
+    """Skips a test where there are not two devices."""
     import cupy
 
     if cupy.cuda.runtime.getDeviceCount() < 2:
         pytest.skip("there is one device: HOST_CUDA_DEVICES=2 emulates two")
+
+
+def test_a_step_runs_on_the_device_of_its_state(cupy_backend):
+    """Another device may be current when the step is called."""
+    import cupy
+
+    two_devices()
     losses = []
     for compiles in (False, True):
         with xpnet.using("cupy:1") as backend:
@@ -553,3 +561,49 @@ def test_a_step_runs_on_the_device_of_its_state(cupy_backend):
         if compiles:
             assert len(step.replays) == 1
     np.testing.assert_allclose(*losses, rtol=CLOSE)
+
+
+def test_a_mask_is_drawn_on_the_device_of_the_state(cupy_backend):
+    """By a generator on the device, while another device is current."""
+    import cupy
+
+    two_devices()
+    found = []
+    for compiles in (False, True):
+        with xpnet.using("cupy:1") as backend:
+            layer = xpnet.Dropout(0.5, rng=xpnet.random.DeviceGenerator(7))
+            x = backend.asarray(np.ones((4, 3)))
+
+        def step(x, layer=layer):
+            return F.tanh(layer(x))
+
+        fast = Compiled(step, executor=executed_by(CuPyExecutor)) if compiles else step
+        results = []
+        for i in range(6):
+            with cupy.cuda.Device(i % 2):
+                results.append(fast(x))
+        assert {y.device.id for y in results} == {1}
+        found.append([to_numpy(y) for y in results])
+    np.testing.assert_array_equal(*found)
+
+
+def test_arrays_on_two_devices(cupy_backend):
+    """An error names both; an array that the step does not use may be anywhere."""
+    two_devices()
+    held = []
+    for i in range(2):
+        with xpnet.using(f"cupy:{i}") as backend:
+            held.append([xpnet.Parameter(backend.asarray(np.ones(3)))])
+
+    def use(x):
+        assert len(held) == 2
+        return held[1][0] * x
+
+    fast = Compiled(use, executor=executed_by(CuPyExecutor))
+    for _ in range(5):
+        result = fast(held[1][0].data)
+    assert len(fast.replays) == 1
+    assert result.data.device.id == 1
+    executor = fast.replays[0].executor
+    with pytest.raises(BackendError, match="A compiled step expected its arrays on one device"):
+        executor.run([held[0][0].data], [])

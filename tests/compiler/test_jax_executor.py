@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 import xpnet
 from tests.compiler.replayed import (
@@ -18,6 +18,8 @@ from xpnet.backend import to_numpy
 from xpnet.compiler.compiled import Compiled
 from xpnet.compiler.executors import jax as jax_executor
 from xpnet.compiler.executors.jax import JAXExecutor
+from xpnet.compiler.record import Operation, Program, Value
+from xpnet.errors import CompileError
 from xpnet.functions import _windows as portable
 from xpnet.kernels.window import Window
 
@@ -100,18 +102,16 @@ def test_many_steps_in_one_call(jax_backend):
     stacked = [jax.numpy.stack(x) for x in zip(*pairs, strict=True)]
     together = executor.run_steps(stacked, hosts)
     assert executor._scan._cache_size() == 1, "the steps were not scanned"
-    assert len(together) == 5
-    for one, other in zip(singly, together, strict=True):
-        np.testing.assert_allclose(float(other[0]), float(one[0]), rtol=CLOSE)
+    [losses] = together
+    assert losses.shape == (5,)
+    for [one], other in zip(singly, losses, strict=True):
+        np.testing.assert_allclose(float(other), float(one), rtol=CLOSE)
     for x, expected in zip(executor.states, after, strict=True):
         np.testing.assert_allclose(to_numpy(x), expected, rtol=CLOSE, atol=1e-6)
-    assert executor.run_steps(stacked, []) == []
 
 
 def test_a_program_of_two_floating_point_dtypes_is_not_scanned(jax_backend):
     """A number of the host would have to be of one dtype in a scan: its steps run one by one."""
-    from xpnet.compiler.record import Operation, Program, Value
-
     jnp = jax.numpy
     half, full = jnp.dtype("bfloat16"), jnp.dtype("float32")
     s = Value((2,), half, "state", 0)
@@ -134,15 +134,71 @@ def test_a_program_of_two_floating_point_dtypes_is_not_scanned(jax_backend):
     np.testing.assert_allclose(np.asarray(executor.states[1]), [0.0125, 0.0125], rtol=1e-6)
 
 
-@given(st.data())
-@settings(max_examples=15, deadline=None)
-def test_the_weights_of_a_convolution(data):
-    """XLA's operation for the gradient by the weights has the results of the portable code."""
-    axes = data.draw(st.integers(1, 2))
-    groups = data.draw(st.integers(1, 2))
+# --- within a trace of JAX's ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("calls_before", [0, 4])
+def test_a_step_without_state_in_a_jitted_function(jax_backend, calls_before):
+    """Before there is a plan, and after; and arrays of the trace are kept by neither."""
+    jnp = jax.numpy
+    W = jnp.asarray([2.0, 3.0])
+    step = Compiled(
+        lambda x: x.__array_namespace__().arange(2) * W * x, executor=executed_by(JAXExecutor)
+    )
+    for _ in range(calls_before):
+        step(jnp.ones(2))
+    for factor in range(5):
+        found = jax.jit(lambda x, factor=factor: factor * step(x))(jnp.ones(2))
+        np.testing.assert_array_equal(found, [0.0, 3.0 * factor])
+    np.testing.assert_array_equal(jax.grad(lambda x: step(x)[1])(jnp.ones(2)), [0.0, 3.0])
+    np.testing.assert_array_equal(jax.vmap(step)(jnp.ones((3, 2))), [[0.0, 3.0]] * 3)
+    for _ in range(5):
+        np.testing.assert_array_equal(step(jnp.ones(2)), [0.0, 3.0])
+    assert len(step.replays) == 1
+
+
+@pytest.mark.parametrize("calls_before", [0, 4])
+@pytest.mark.parametrize("rehearse", [False, True])
+@pytest.mark.parametrize("is_given", [True, False])
+def test_a_step_that_changes_state_in_a_jitted_function(
+    jax_backend, calls_before, rehearse, is_given
+):
+    """It is refused, and the state is what it was."""
+    jnp = jax.numpy
+    states = [jnp.zeros(2)]
+
+    def change(x):
+        states[0] = states[0] + x
+        return states[0]
+
+    if is_given:
+        step = Compiled(change, executor=executed_by(JAXExecutor), rehearse=rehearse)
+    else:
+        one = jnp.ones(2)
+        inner = Compiled(lambda: change(one), executor=executed_by(JAXExecutor), rehearse=rehearse)
+
+        def step(_):
+            return inner()
+
+    for _ in range(calls_before):
+        step(jnp.ones(2))
+    with pytest.raises(CompileError, match=r"traced, by jax\.jit"):
+        jax.jit(step)(jnp.ones(2))
+    np.testing.assert_array_equal(states[0], [calls_before] * 2)
+    for i in range(5):
+        np.testing.assert_array_equal(step(jnp.ones(2)), [calls_before + i + 1] * 2)
+
+
+# --- XLA's own functions ----------------------------------------------------------------------------
+
+
+@st.composite
+def windows(draw):
+    """A window with one axis or two, and a random number generator."""
+    axes = draw(st.integers(1, 2))
 
     def lengths(low, high):
-        return tuple(data.draw(st.integers(low, high)) for _ in range(axes))
+        return tuple(draw(st.integers(low, high)) for _ in range(axes))
 
     kernel = lengths(1, 3)
     dilation = lengths(1, 2)
@@ -151,22 +207,68 @@ def test_the_weights_of_a_convolution(data):
         d * (k - 1) + 1 + n for d, k, n in zip(dilation, kernel, lengths(0, 4), strict=True)
     )
     window = Window(size, kernel, lengths(1, 3), padding, dilation)
-    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
-    jnp = jax.numpy
-    x = jnp.asarray(rng.standard_normal((3, 2 * groups, *size)), "float32")
-    gy = jnp.asarray(rng.standard_normal((3, 4 * groups, *window.out)), "float32")
-    expected = portable.weigh(np.asarray(x, "float64"), np.asarray(gy, "float64"), window, groups)
-    found = jax_executor._weigh(x, gy, window, groups)
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-4, atol=1e-4)
+    return window, np.random.default_rng(draw(st.integers(0, 99)))
 
 
-def test_a_window_with_fewer_places_than_fit():
-    """As the gradient of a transposed convolution has it."""
-    window = Window((9,), (2,), (2,), ((0, 0),), (1,), places=(3,))
+FEWER_PLACES = Window((9,), (2,), (2,), ((0, 0),), (1,), places=(3,))
+"""A window with fewer places than fit, as the gradient of a transposed convolution has it."""
+
+
+@given(windows(), st.integers(1, 2), st.integers(0, 3), st.booleans())
+@example((FEWER_PLACES, np.random.default_rng(0)), 1, 2, True)
+@settings(max_examples=15, deadline=None)
+def test_convolutions(drawn, groups, batch, with_bias):
+    """XLA's operations for the gradients by weights and input have the results of the portable code."""
+    window, rng = drawn
+    x = rng.standard_normal((batch, 2 * groups, *window.size))
+    W = rng.standard_normal((4 * groups, 2, *window.kernel))
+    gy = rng.standard_normal((batch, 4 * groups, *window.out))
+    b = rng.standard_normal(2 * groups) if with_bias else None
+    narrow = [None if a is None else jax.numpy.asarray(a, "float32") for a in (x, gy, W, b)]
+    for name, operands, expected in (
+        ("weigh", narrow[:2], portable.weigh(x, gy, window, groups)),
+        ("spread", narrow[1:], portable.spread(gy, W, b, window, groups)),
+    ):
+        function = executor_of(name, "float32", window).program.operations[0].function
+        found = function(*operands, window, groups)
+        assert found.shape == expected.shape
+        assert found.dtype == "float32"
+        np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-4, atol=1e-4)
+
+
+def executor_of(name, dtype, window):
+    """The executor for a program of one operation."""
+    y = Value((2,), jax.numpy.dtype(dtype), "operation")
+    function = getattr(portable, name)
+    y.operation = Operation(name, function, (window, 1), outputs=[y], result=y)
+    return JAXExecutor(Program([], [], [], [y.operation], [y], {}))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "padding", "is_own"),
+    [
+        ("float32", (1, 1), True),
+        ("float32", (0, 2), True),
+        ("float32", (3, 0), False),
+        ("float32", (0, 3), False),
+        ("bfloat16", (1, 1), False),
+    ],
+)
+def test_which_windows_have_own_functions(dtype, padding, is_own):
+    """None in half precision, which is added up in float32; nor with places that meet only padding."""
+    window = Window((5,), (3,), (1,), (padding,), (1,))
+    (operation,) = executor_of("spread", dtype, window).program.operations
+    assert (operation.function is jax_executor._spread) == is_own
+
+
+def test_a_padding_wider_than_the_window():
+    """XLA's own operation reads outside of its arrays here."""
+    window = Window((2,), (2,), (1,), ((2, 0),), (1,))
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((2, 1, 9))
-    gy = rng.standard_normal((2, 1, 3))
-    expected = portable.weigh(x, gy, window, 1)
-    found = jax_executor._weigh(*(jax.numpy.asarray(a, "float32") for a in (x, gy)), window, 1)
-    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-5, atol=1e-5)
+    gy = rng.standard_normal((2, 4, 3))
+    W = rng.standard_normal((4, 2, 2))
+    (operation,) = executor_of("spread", "float32", window).program.operations
+    found = operation.function(*(jax.numpy.asarray(a, "float32") for a in (gy, W)), None, window, 1)
+    np.testing.assert_allclose(
+        np.asarray(found), portable.spread(gy, W, None, window, 1), rtol=1e-5, atol=1e-5
+    )

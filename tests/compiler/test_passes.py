@@ -202,6 +202,38 @@ def test_only_what_changes_no_bit_is_an_identity(name, function, args, is_identi
     assert (changed.outputs == [x]) == is_identity
 
 
+def reshaped_twice(before, shape):
+    """A matrix of 3 times 3 numbers, changed, reshaped, and reshaped back."""
+    builder = Builder()
+    x = builder.input("argument", matrix(3, 3))
+    x = before(builder, x)
+    flat = builder.apply("reshape", np.reshape, x, shape)
+    builder.program.outputs = [builder.apply("reshape", np.reshape, flat, (3, 3))]
+    return without_identities(builder.program), x
+
+
+def test_a_reshaping_that_made_rows_contiguous_is_kept():
+    """A product of the copy adds in another order than one of the transposed matrix."""
+
+    def transposed(builder, x):
+        return builder.apply("matrix_transpose", np.matrix_transpose, x)
+
+    changed, _ = reshaped_twice(transposed, (-1,))
+    assert [o.name for o in changed.operations] == ["matrix_transpose", "reshape", "reshape"]
+
+
+@pytest.mark.parametrize(
+    ("before", "shape"),
+    [
+        (lambda builder, x: builder.apply("matmul", operator.matmul, x, x), (-1,)),
+        (lambda builder, x: builder.apply("tanh", np.tanh, x), (3, 1, 3)),
+    ],
+)
+def test_reshapings_that_copied_nothing_are_identities(before, shape):
+    changed, x = reshaped_twice(before, shape)
+    assert changed.outputs[0].operation.name == x.operation.name
+
+
 def test_the_identity_of_a_square_matrix_is_not_taken_for_its_transposition():
     builder = Builder()
     x = builder.input("argument", matrix(3, 3))

@@ -34,6 +34,32 @@ def test_a_plan_shows_each_operation_with_its_shape_under_its_line(name):
     assert "programs.py:" in text
 
 
+def test_a_chain_that_was_shown_is_not_spelled_out_for_each_parameter():
+    """Adam has the same one for all parameters: what differs is shown."""
+    program, *_ = recorded_step("mlp", lambda p: xpnet.Adam(p, lr=0.01))
+    text = str(Plan(program, choose(program, "numpy", "numpy")))
+    assert text.count("sqrt, divide") == 1
+    assert text.count("as in row") == 5
+    rows = text[text.index("as in row") :].splitlines()
+    assert "number" not in rows[1]
+    for i in range(6):
+        assert f"state.{i}.m" in text
+
+
+@pytest.mark.parametrize(
+    ("folder", "shown"), [("project", "src/train.py:3"), ("elsewhere", "train.py:3")]
+)
+def test_lines_are_relative_to_the_working_folder(tmp_path, monkeypatch, folder, shown):
+    (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / folder)
+    builder = singular_program()
+    for operation in builder.program.operations:
+        operation.where = f"{tmp_path / 'project' / 'src' / 'train.py'}:3"
+    plan = Plan(builder.program, choose(builder.program, "numpy", "numpy"))
+    assert shown in str(plan).splitlines()
+    assert f"linalg.inv -> (3, 3) float32, at {shown}" in plan.explain()
+
+
 def test_a_plan_names_parameters_memory_and_the_reason():
     plan = plan_of()
     text = str(plan)

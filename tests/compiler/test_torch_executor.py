@@ -14,10 +14,10 @@ from tests.compiler.replayed import (
     optimizers,
     stepping,
 )
+from xpnet._each_step import each_step
 from xpnet.backend import to_numpy
 from xpnet.compiler.compiled import Compiled
 from xpnet.compiler.executors.torch import TorchExecutor
-from xpnet.compiler.executors.torch_graph import Captured
 from xpnet.compiler.record import Operation, Program, Value
 
 torch = pytest.importorskip("torch", reason="the library of this executor")
@@ -270,86 +270,136 @@ def test_a_result_whose_view_is_returned_is_not_written_over():
     np.testing.assert_array_equal(found[1], [3.0, 6.0, 9.0])
 
 
-# --- CUDA graphs -----------------------------------------------------------------------------------
+# --- arrays that others hold, and PyTorch's own gradients --------------------------------------------
 
 
-class PretendedGraph:
-    """A graph on the CPU: capturing changes nothing, and a replay writes to the captured outputs."""
+def replacing(states):
+    """A step that replaces the state, as code without operators in place does."""
 
-    def __init__(self, states):
-        self.states = states
+    def step(x):
+        states[0] = states[0] * 0.5 + x
+        return states[0]
 
-    def capture(self, work):
-        before = [x.clone() for x in self.states]
-        self.work = work
-        self.outputs = work()
-        for x, old in zip(self.states, before, strict=True):
-            x.copy_(old)
-        for x in self.outputs:
-            x.fill_(float("nan"))
-        return self.outputs
-
-    def replay(self):
-        for own, x in zip(self.outputs, self.work(), strict=True):
-            own.copy_(x)
+    return step
 
 
-def test_a_captured_step(torch_backend):
-    """Batches, numbers of the host and the state are what they are in a step that is not captured."""
-    results = []
-    for captures in (False, True):
-        model, shape = model_of("normalized")
-        optimizer = momentum(model.parameters())
-        step = Compiled(stepping(model, optimizer), executor=executed_by(TorchExecutor))
-        pairs = list(batches(torch_backend, shape))
-        for x, t in pairs[:4]:
-            step(x, t)
-        executor = step.replays[0].executor
-        if captures:
-            states = executor.states
-            executor._captured = Captured(
-                executor._step, states, executor._updated, PretendedGraph(states)
-            )
-        losses = []
-        for i, (x, t) in enumerate(pairs[4:]):
-            optimizer.lr = 0.1 / (1 + i)
-            losses.append(step(x, t).data)
-        assert len(step.replays) == 1
-        results.append([to_numpy(x) for x in (*losses, *executor.states)])
-        assert ("the step is one CUDA graph" in executor.describe()) == captures
-    for one, other in zip(*results, strict=True):
-        np.testing.assert_array_equal(one, other)
+def ones():
+    return torch.ones((2, 3), dtype=torch.float32)
 
 
-def test_a_state_that_is_replaced_is_captured_anew():
-    """A graph has the addresses of the state: `bind` forgets it."""
-    b = Builder()
-    (s,) = b.states
-    (x,) = b.arguments
-    executor = b.executor([], {0: b.add("add", xp.add, s, x)})
-    states = executor.bind([array([0.0, 0.0, 0.0])])
-    executor._captured = Captured(executor._step, states, [0], PretendedGraph(states))
-    ones = array([1.0, 1.0, 1.0])
-    executor.run([ones], [])
-    np.testing.assert_array_equal(states[0], [1.0, 1.0, 1.0])
-    executor.bind([array([5.0, 5.0, 5.0])])
-    executor.run([ones], [])
-    np.testing.assert_array_equal(executor.states[0], [6.0, 6.0, 6.0])
+@pytest.mark.parametrize("shape", [(), (2, 3)])
+def test_a_state_that_a_recorded_call_returned_is_not_written_over(shape):
+    """The first three calls return the array of the state itself."""
+    found = []
+    for wrap in (lambda step: step, compiled):
+        states = [torch.zeros(shape)]
+        step = wrap(replacing(states))
+        before = states[0]
+        results = [step(torch.ones(shape)) for _ in range(6)]
+        found.append([before, *results])
+    for x, y in zip(*found, strict=True):
+        assert torch.equal(x, y)
 
 
-def test_nothing_is_captured_on_a_cpu():
-    b = Builder()
-    (s,) = b.states
-    (x,) = b.arguments
-    executor = b.executor([], {0: b.add("add", xp.add, s, x)})
-    executor.bind([array([0.0, 0.0, 0.0])])
-    for _ in range(3):
-        executor.run([array([1.0, 1.0, 1.0])], [])
-    assert executor._captured is None
-    np.testing.assert_array_equal(executor.states[0], [3.0, 3.0, 3.0])
+def compiled(step):
+    return Compiled(step, executor=executed_by(TorchExecutor))
+
+
+@pytest.mark.parametrize("part", [lambda s: s, lambda s: s[:1]])
+def test_an_argument_that_is_the_state_keeps_its_numbers(part):
+    """The step reads it after the new state is computed."""
+    found = []
+    for wrap in (lambda step: step, compiled):
+        states = [torch.zeros((2, 3))]
+
+        def step(x, states=states):
+            states[0] = states[0] * 0.5 + 1.0
+            return x - states[0]
+
+        step = wrap(step)
+        found.append([step(part(states[0])) for _ in range(6)])
+    assert step.replays
+    for x, y in zip(*found, strict=True):
+        assert torch.equal(x, y)
+
+
+def leaf():
+    return torch.ones((2, 3), requires_grad=True)
+
+
+def expanded():
+    return torch.ones(3).expand(2, 3)
+
+
+def of_inference():
+    with torch.inference_mode():
+        return torch.ones((2, 3))
+
+
+@pytest.mark.filterwarnings("ignore:torch.asarray:UserWarning")  # a new default of PyTorch's
+@pytest.mark.parametrize("made", [leaf, expanded, of_inference])
+def test_a_state_that_cannot_be_changed_in_place(made):
+    """Where it is there from the beginning, and where it takes the place of another one later."""
+    states = [made()]
+    step = compiled(replacing(states))
+    expected = 1.0
+    for i in range(8):
+        if i == 5:
+            states[0] = made()
+            expected = 1.0
+        expected = expected * 0.5 + 1.0
+        result = step(ones())
+        assert result.requires_grad == (made is leaf)
+        np.testing.assert_array_equal(result.detach(), np.full((2, 3), expected))
+    assert step.replays
+
+
+def test_gradients_of_pytorch_flow_through_a_step():
+    """Of each call, also when the next ones were made before: nothing that they need is written over."""
+    rates = [1.0]
+
+    def step(x):
+        rate = each_step(lambda: rates[0])
+        return xpnet.functions.sum(xpnet.functions.exp(x) * 2.0 * rate + x)
+
+    step = compiled(step)
+    for _ in range(4):
+        step(ones())
+    inputs = []
+    losses = []
+    for i in range(3):
+        rates[0] = 1.0 + i
+        inputs.append(torch.full((2, 3), 0.1 * i, requires_grad=True))
+        losses.append(step(inputs[-1]))
+    assert step.replays
+    for i, (x, loss) in enumerate(zip(inputs, losses, strict=True)):
+        loss.backward()
+        expected = torch.exp(x.detach()) * 2.0 * (1.0 + i) + 1.0
+        torch.testing.assert_close(x.grad, expected)
+
+
+def test_inside_and_outside_of_an_inference_mode():
+    """A number of the host, and the state, are changed in both."""
+    states = [ones()]
+    rates = [0.5]
+
+    def step(x):
+        rate = each_step(lambda: rates[0])
+        states[0] = states[0] * rate + x
+        return states[0] * 2.0
+
+    step = compiled(step)
+    expected = 1.0
+    for i in range(8):
+        rates[0] = 0.5 + 0.125 * (i % 3)
+        expected = expected * rates[0] + 1.0
+        with torch.inference_mode(i < 5):
+            result = step(ones())
+        np.testing.assert_array_equal(result, np.full((2, 3), 2 * expected, "float32"))
+    assert step.replays
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for PyTorch here")
-def test_a_graph_on_a_gpu():
+def test_on_a_gpu():
     with xpnet.using("torch:cuda") as backend:
         assert_agrees(backend, TorchExecutor, "mlp", momentum, rtol=1e-5)

@@ -10,6 +10,7 @@ import xpnet
 from xpnet import CompileError, functions as F, layers
 from xpnet.metrics import F1, accuracy
 from xpnet.training import Callback, ProgressBar, Trainer
+from xpnet.training._compiled import CompiledMeasure
 
 
 @pytest.fixture(autouse=True)
@@ -87,10 +88,12 @@ def test_the_reason_is_an_error_where_compilation_is_required():
 
 def test_the_progress_bar_prints_the_reason_once():
     text = io.StringIO()
-    trainer = trainer_of(Halved(), callbacks=[ProgressBar(Console(file=text, width=200))])
+    trainer = trainer_of(Halved(), callbacks=[ProgressBar(Console(file=text, width=400))])
     trainer.fit(data(), epochs=3, batch_size=15)
-    assert text.getvalue().count("The steps run without compilation") == 1
-    assert "test_compiled.py" in text.getvalue()
+    [line] = [x for x in text.getvalue().splitlines() if "without compilation" in x]
+    assert line.startswith("The steps run without compilation: ")
+    assert "test_compiled.py:" in line  # the place, and what is read there, in the same line
+    assert "reads a value" in line
 
 
 def test_a_clip_function_that_reads_values_divides_the_step():
@@ -163,3 +166,28 @@ def test_the_averages_are_those_of_whole_steps():
         np.testing.assert_array_equal(a, b)
     assert trainer.learner.average.updates == plain.learner.average.updates
     assert trainer.history["test_loss"] == plain.history["test_loss"]
+
+
+def test_a_test_with_averages_is_compiled_once(monkeypatch):
+    """The averages are other arrays after each epoch: the evaluation is not recorded again."""
+    recorded = []
+
+    class Counted(CompiledMeasure):
+        def __init__(self, learner, meter):
+            super().__init__(learner, meter)
+            recorded.append(self)
+
+    monkeypatch.setattr("xpnet.training.trainer.CompiledMeasure", Counted)
+    trainer = trainer_of(average=0.5, metrics=[accuracy])
+    trainer.fit(data(), data(30), epochs=4, batch_size=15)
+    [measure] = recorded
+    assert len(measure.compiled.replays) == 1
+    plain = trainer_of(average=0.5, metrics=[accuracy], compile=False)
+    plain.fit(data(), data(30), epochs=4, batch_size=15)
+    assert trainer.history["test_loss"] == plain.history["test_loss"]
+    assert (
+        trainer.history["test_loss"]
+        != trainer_of(metrics=[accuracy]).fit(data(), data(30), epochs=4, batch_size=15)[
+            "test_loss"
+        ]
+    )

@@ -181,8 +181,10 @@ def _device_numbers(x: Any) -> Iterator[int]:
     """The number of the device of each CuPy array in x, which may be a Variable or a tree."""
     kind = _array_type()
     array: Any = x
-    if not isinstance(x, kind):  # a Variable, perhaps
-        array = getattr(x, "data", None)
+    if not isinstance(array, kind):  # a Variable, perhaps
+        array = getattr(x, "data", x)
+    if not isinstance(array, kind):  # a recording array, perhaps
+        array = getattr(array, "array", None)
     if isinstance(array, kind):
         yield array.data.device_id  # type: ignore[attr-defined]
     elif isinstance(x, (tuple, list)):

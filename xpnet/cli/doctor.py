@@ -49,11 +49,12 @@ def doctor() -> None:
 
 def _c_library() -> str:
     """Which library runs compiled steps on NumPy's arrays, or why NumPy itself does."""
+    from xpnet.cli.setup import tell_about_compiler
     from xpnet.compiler.c import load
 
     if load.forced() == "numpy":
         return "not used, since XPNET_EXECUTOR is numpy"
-    load.find()
+    load.find(waiting=tell_about_compiler)
     return load.status()
 
 

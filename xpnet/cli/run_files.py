@@ -65,6 +65,7 @@ class RunFiles(Callback):
         self.settings = as_toml_values(kept, folder)
         self.reading = reading
         self.source = source
+        self.compiled = bool(settings["compile"])
         self.environments = [dict(found) for found in environments]
         self.claim = Claim(folder)
 
@@ -72,7 +73,7 @@ class RunFiles(Callback):
         """Claim the folder, and write the files."""
         self.claim.acquire()
         try:
-            self._add_environment({"step": trainer.steps, **environment()})
+            self._add_environment({"step": trainer.steps, **environment(self.compiled)})
             if self.source is not None:
                 self.source.trust()  # this training executes it
                 with replacing(self.folder / COPY) as temporary:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from xpnet._typing import Array
 from xpnet.cli.dataset import Samples, describe_changes
 from xpnet.cli.errors import bad_flag
+from xpnet.cli.screen import echo
 from xpnet.errors import DataError, ShapeError, StateError
 from xpnet.training import Callback, Checkpoint, Run, model_file
 
@@ -289,19 +290,36 @@ def remember_plan(settings: dict[str, Any], record: "Record") -> None:
     settings["earlier_epochs"] = plans or None
 
 
+def await_c_library() -> None:
+    """Wait for the compiler of the C library, for some minutes: a run is C's from its first step, or not."""
+    from xpnet.compiler.c import load
+
+    load.find(waiting=tell_about_compiler)
+
+
+def tell_about_compiler() -> None:
+    """Print on standard error why the command waits."""
+    echo(
+        "Compiling xpnet's C library for this processor, which is done once. To go on without it, "
+        "set XPNET_EXECUTOR=numpy.",
+        err=True,
+    )
+
+
 def differences(settings: Settings, record: "Record | None", trainer: "Trainer") -> list[str]:
     """What is different from the run that is resumed, or that a file of flags repeats."""
     from xpnet.training.environment import changes, environment
 
+    here = environment(bool(settings["compile"]))
     if record is None:
-        changed = changes(settings["environment"], environment())
+        changed = changes(settings["environment"], here)
         if not changed:
             return []
         return [
             f"{settings['config']}: {', '.join(changed)}. The last bits of a run depend on these."
         ]
     lines = []
-    changed = changes(record.environments[-1], environment())
+    changed = changes(record.environments[-1], here)
     if changed and settings["backend"] == record.settings["backend"]:
         lines.append(
             f"Resumed with {', '.join(changed)}. The last bits may differ from those of a run that "

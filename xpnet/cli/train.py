@@ -180,6 +180,8 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
     files = RunFiles(path, settings, samples.reading, source, environments)
     callbacks = _callbacks(settings, architecture, samples, record)
     trainer = _trainer(settings, model, samples, [files, *callbacks], rng)
+    if settings["compile"] and settings["backend"] == "numpy":
+        setup.await_c_library()
     data = setup.training_data(settings, samples, images, model, rng)
     if not settings["quiet"]:
         echo(_first_lines(settings, device, samples, model))

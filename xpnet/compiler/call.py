@@ -4,6 +4,7 @@ import inspect
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,14 +19,45 @@ from xpnet.autodiff.namespace import as_array
 from xpnet.autodiff.variable import Variable, constant, variable_of
 from xpnet.compiler.record import Program, Value, leaves, replaced
 from xpnet.compiler.recording import Failure, RecordedArray, RecordedNumber, Recorder, unwrapped
+from xpnet.compiler.sharing import overlapping
 from xpnet.compiler.state import SCALARS, Place, Survey, is_array, is_dtype, survey
 from xpnet.errors import CompileError
 from xpnet.optimizers import averaging
 
-__all__ = ["Constant", "Recording", "objects_in", "record_lock", "recorded_call", "roots_of"]
+__all__ = [
+    "Constant",
+    "Recording",
+    "exclusive",
+    "is_recording",
+    "objects_in",
+    "recorded_call",
+    "roots_of",
+]
 
-record_lock = threading.RLock()
-"""Held while arrays are replaced by recording arrays: another thread's call must not find them."""
+_record_lock = threading.RLock()
+
+_holds_lock: ContextVar[bool] = ContextVar("xpnet_compiler_holds_lock", default=False)
+
+
+@contextmanager
+def exclusive() -> Iterator[None]:
+    """A block for one thread at a time, in which arrays may be replaced by recording arrays.
+
+    Another thread's call must not find them. Compiled functions that are called within the block, also
+    by actions of `each_step`, run as they are: they wait for no lock that another thread might hold
+    while it waits for this one.
+    """
+    with _record_lock:
+        token = _holds_lock.set(True)
+        try:
+            yield
+        finally:
+            _holds_lock.reset(token)
+
+
+def is_recording() -> bool:
+    """Whether this code is called within an `exclusive` block."""
+    return _holds_lock.get()
 
 
 class Constant(NamedTuple):
@@ -263,6 +295,26 @@ class _Call:
             change = f"the step changes {place.name} from an array to {_short(x)}"
             self.lost[place.id] = change
 
+    def require_unchanged(self, found: dict[tuple[int, Any], tuple[Place, Value]]) -> None:
+        """Put back what a traced step has replaced by arrays without numbers.
+
+        Raises
+        ------
+        CompileError
+            There was any.
+        """
+        changed = [place for place, _ in found.values() if not _has_values(place.get())]
+        if not changed:
+            return
+        for place in changed:
+            i = self.of_place.get(place.id)
+            place.set(None if i is None else self.held[i])
+        raise CompileError(
+            f"The step changes {changed[0].name}, but it is traced, by jax.jit for example: the change "
+            "would have no numbers. Call the compiled function itself; it runs the step by jax.jit "
+            "already."
+        )
+
     def changes(self) -> dict[tuple[int, Any], str]:
         """What the step has changed outside of actions, apart from arrays."""
         found = {}
@@ -290,6 +342,12 @@ def _held(place: Place) -> Any:
         return place.get()
     except (AttributeError, KeyError, IndexError, ValueError):
         return None
+
+
+def _has_values(x: Any) -> bool:
+    """Whether x is no array that only stands for one, while JAX traces a function."""
+    x = x.data if isinstance(x, Variable) else x
+    return not is_array(x) or library_of(x).has_values(x)
 
 
 def _described_change(name: str, kind: str, before: Any, now: Any) -> str:
@@ -337,7 +395,7 @@ def recorded_call(
         See `survey`.
     """
     options = dict(options or {})
-    with record_lock:
+    with exclusive():
         call = _Call(roots_of(function, args, options), done, varying)
         arguments: list[Value] = []
         names = iter(argument_names(function, args, options))
@@ -351,6 +409,8 @@ def recorded_call(
                 result = function.func(*first, *given[0], **{**more, **given[1]})
             else:
                 result = function(*given[0], **given[1])
+        if call.recorder.traced:
+            call.require_unchanged(found)
     return _finished(call, arguments, result, found)
 
 
@@ -361,7 +421,11 @@ def _replaced(call: _Call, found: dict[Any, Any]) -> Iterator[None]:
         call.replace_states()
         yield
     finally:
-        found.update(call.restore())
+        try:
+            found.update(call.restore())
+        except KeyboardInterrupt:  # no recording array may be left in its place
+            call.restore()
+            raise
 
 
 def argument_names(function: Callable[..., Any], args: Any, options: Any) -> list[str]:
@@ -426,6 +490,8 @@ def _finished(
             what = f"the step returns a {type(x).__name__}"
             advice = "Return arrays, Variables, numbers, or tuples, lists and dicts of these."
             recorder.failures.append(Failure("", what, advice))
+    used = {id(x) for operation in recorder.operations for x in operation.inputs()}
+    _require_memory_of_their_own(call, used)
     tree = replaced(result, value_of)
     outputs = [x for x in leaves(tree) if isinstance(x, Value) and x.source != "host"]
     updates, changed = _updates(call, found)
@@ -436,14 +502,13 @@ def _finished(
     recording = Recording(
         replaced(result, plain), program, call.cells, tree, recorder, call.before, call.presence
     )
-    used = {id(x) for operation in program.operations for x in operation.inputs()}
     recording.writes = changed + writes
     recording.stores = [(place.id, value) for place, value in recording.writes + gradients]
     recording.gradients = [(place, value, id(value) in used) for place, value in gradients]
     recording.written = call.written
     recording.changes = call.changes()
     recording.varying = call.varying
-    recording.library = _library_of(recorder, program)
+    recording.library = _library_of(recorder, used)
     recording.cell_keys = call.cell_keys
     recording.held = [
         x if not places else None for x, places in zip(call.held, call.cells, strict=True)
@@ -506,13 +571,28 @@ def _require_own(call: _Call, i: int, value: Value) -> None:
         call.recorder.failures.append(Failure("", what, advice))
 
 
-def _library_of(recorder: Recorder, program: Program) -> str:
-    """The name of the library of the arrays that a program uses; "" if there are several."""
-    states = {id(x) for operation in program.operations for x in operation.inputs()}
+def _require_memory_of_their_own(call: _Call, used: set[int]) -> None:
+    """Note that a replay would separate arrays that share memory, if the step computes with one."""
+    own = [i for i, places in enumerate(call.cells) if not any(x.is_gradient for x in places)]
+    for first, second in overlapping([call.held[i] for i in own]):
+        a = call.states[own[first]]
+        b = call.states[own[second]]
+        names = (call.initial[own[first]].name, call.initial[own[second]].name)
+        is_changed = a.value.source != "state" or b.value.source != "state"
+        if is_changed or id(a.value) in used or id(b.value) in used:
+            what = f"{names[0]} and {names[1]} share memory, which a replay would separate"
+            advice = (
+                "Keep a copy, F.asarray(x, copy=True), or one array of which the step takes a part."
+            )
+            call.recorder.failures.append(Failure("", what, advice))
+
+
+def _library_of(recorder: Recorder, used: set[int]) -> str:
+    """The name of the library of the arrays that a step uses; "" if there are several."""
     found = {
         name
         for value, name in recorder.libraries.items()
-        if value.source != "state" or id(value) in states
+        if value.source != "state" or id(value) in used
     }
     return found.pop() if len(found) == 1 else ""
 

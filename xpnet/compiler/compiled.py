@@ -1,21 +1,22 @@
 """Compiled: a function whose calls are recorded, and then replayed."""
 
 import threading
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import partial, update_wrapper
+from types import MethodType
 from typing import Any, ClassVar
 
 import numpy as np
 
-from xpnet import _each_step
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable, constant
 from xpnet.compiler.call import (
     Recording,
     array_key,
     cell_keys,
+    exclusive,
+    is_recording,
     objects_in,
-    record_lock,
     recorded_call,
     roots_of,
 )
@@ -26,15 +27,18 @@ from xpnet.compiler.plan import Plan
 from xpnet.compiler.record import Program, leaves, replaced
 from xpnet.compiler.recording import unwrapped
 from xpnet.compiler.rehearsal import Before
-from xpnet.compiler.replay import Mismatch, Replay, context
-from xpnet.compiler.state import SCALARS, Survey, is_array, survey
-from xpnet.errors import CompileError, ShapeError
+from xpnet.compiler.replay import Mismatch, Replay, Results, context
+from xpnet.compiler.state import SCALARS, Survey, comparable, is_array, survey
+from xpnet.errors import ArgumentTypeError, CompileError, ShapeError
 
 __all__ = ["Compiled", "Recording", "compile", "recorded_call"]
 
 
 REHEARSALS = 5  # recordings of one call: more than three if the first ones create something
 MOST_KEYS = 256
+MOST_PLANS = 64  # the ones that were used last are kept, with their memory
+MOST_RECORDINGS = 256  # more than there are replays
+CALLS_FOR_A_RECORDING = 16  # calls without a recording, after too many recordings
 
 
 class _Key:
@@ -82,8 +86,16 @@ class Compiled:
     and dicts. If one of them changes, the function is recorded anew. The second recording and the third
     must agree; what differs, such as a number that was drawn, is an error that names the line. What a
     function computes in Python apart from arrays (printing, counting, drawing) is not repeated: it
-    belongs into an action of `each_step`. Values that are read from a file, a clock or the environment
-    are compared in the recordings only.
+    belongs into an action of `each_step`. Values that are read from a file, a clock, the environment, a
+    context variable or a `threading.local` are compared in the recordings only.
+
+    A number among the arguments belongs to the kind of a call: for each value there is a plan. Pass a
+    number that changes, such as a learning rate, as an array: `np.asarray(0.1)`. The 64 plans that were
+    used last are kept. A function whose calls are nearly all of new kinds runs as it is most of the time,
+    because a recording takes longer than a call.
+
+    A plan may move the arrays that the function refers to into memory of its own: `p.data` is then
+    another array, with the same numbers. Arrays that share memory are therefore refused.
 
     Gradients of parameters that a step computes and uses itself are None after a replay, unless
     `keep_grad`. Others, such as those that are added up over several calls, are kept.
@@ -100,6 +112,12 @@ class Compiled:
         executor: Callable[[Program], Executor] | None = None,
         rehearse: bool = False,
     ) -> None:
+        if not callable(function):
+            raise ArgumentTypeError(
+                f"Expected a function to compile, got {type(function).__name__}. Pass the function "
+                "itself, not its result: compile(step), not compile(step(x))."
+            )
+        update_wrapper(self, function, updated=())
         self.function = function
         self.fallback = fallback
         self.keep_grad = keep_grad
@@ -112,7 +130,24 @@ class Compiled:
         self._varying: set[tuple[int, Any]] = set()  # NumPy's scalars that steps change
         self._changed: dict[tuple[int, Any], str] = {}  # what steps have changed otherwise
         self._current: Replay | None = None
+        self._by_use: dict[Replay, None] = {}
+        self._recordings_left: float = MOST_RECORDINGS
         self._lock = threading.RLock()
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Any:
+        """A method, if it is the attribute of a class: the object is its first argument."""
+        return self if owner is None else MethodType(self, owner)
+
+    def __reduce__(self) -> Any:
+        """A copy has the same function and options; it has no plans, and makes its own."""
+        made = partial(
+            type(self),
+            fallback=self.fallback,
+            keep_grad=self.keep_grad,
+            executor=self._executor,
+            rehearse=self.rehearse,
+        )
+        return made, (self.function,)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Call the function: recorded in the first calls with these shapes, and then replayed."""
@@ -123,7 +158,7 @@ class Compiled:
             current = self._current
             if current is not None and current.ready(args, options):
                 try:
-                    return current.run(args, options)
+                    return self._replayed(current, args, options)
                 except Mismatch as mismatch:
                     done = mismatch.done
             return self._other(args, options, done)
@@ -135,13 +170,10 @@ class Compiled:
             if id(replay) not in tried and replay.ready(args, options):
                 tried.add(id(replay))
                 try:
-                    result = replay.run(args, options, done)
+                    return self._replayed(replay, args, options, done)
                 except Mismatch as mismatch:
                     done = mismatch.done
-                else:
-                    self._current = replay
-                    return result
-        with record_lock:
+        with exclusive():
             return self._renewed(args, options, done, tried)
 
     def _renewed(self, args: Any, options: Any, done: Any, tried: set[int]) -> Any:
@@ -153,12 +185,26 @@ class Compiled:
             if (id(replay) in tried and done) or not replay.fits(presence):
                 continue
             replay.renew(found)
-            self._current = replay
             try:
-                return replay.run(args, options, done)
+                return self._replayed(replay, args, options, done)
             except Mismatch as mismatch:
                 done = mismatch.done
         return self._record(args, options, done)
+
+    def _replayed(self, replay: Replay, args: Any, options: Any, done: Any = ()) -> Any:
+        """The result of a plan, which is from now on the one that is tried first."""
+        result = replay.run(args, options, done)
+        if replay is not self._current:
+            self._make_current(replay)
+        if self._recordings_left < MOST_RECORDINGS:
+            self._recordings_left += 1
+        return result
+
+    def _make_current(self, replay: Replay) -> None:
+        """Try this plan first from now on; the plans are in the order in which they were used."""
+        self._current = replay
+        self._by_use.pop(replay, None)
+        self._by_use[replay] = None
 
     def _signature(self, found: Survey, cells: Any, args: Any, options: Any) -> Any:
         """What is equal for all calls that one plan is for."""
@@ -168,7 +214,12 @@ class Compiled:
 
     def _record(self, args: Any, options: Any, done: Any) -> Any:
         """A call that runs as it is and is recorded; after three of a kind there is a plan."""
-        with record_lock:
+        with exclusive():
+            if (
+                self._recordings_left < 1 and not done
+            ):  # which of a call's actions ran is in a recording
+                self._recordings_left += 1 / CALLS_FOR_A_RECORDING
+                return self.function(*args, **options)
             if self.rehearse:
                 return self._rehearsed(args, options, done)
             result, _ = self._recorded(args, options, done)
@@ -182,7 +233,9 @@ class Compiled:
             result, recording = self._recorded(args, options, done)
             done = recording.recorder.returned
             recording.recorder.returned = []
-            if self.reason is not None or not before.can_undo(recording):
+            if recording.recorder.traced or self.reason is not None:
+                return result
+            if not before.can_undo(recording):
                 return result
             before.restore()
             if len(self.replays) > plans:
@@ -193,11 +246,13 @@ class Compiled:
 
     def _recorded(self, args: Any, options: Any, done: Any) -> tuple[Any, Recording]:
         """The result of a call that runs as it is, and its recording."""
-        with record_lock:
+        with exclusive():
             recording = recorded_call(self.function, args, options, done, self._varying)
             self._varying |= recording.varying
             result = recording.result
             recording.result = None  # its arrays are the caller's
+            if recording.recorder.traced:  # by jax.jit, which compiles what the step does
+                return result, recording
             self._written |= recording.written
             signature = self._signature(recording.before, recording.cell_keys, args, options)
             key = self._keys.get(signature)
@@ -205,6 +260,7 @@ class Compiled:
                 key = self._new_key(signature)
                 key.holds = (recording.before, objects_in((args, options)))
             key.calls += 1
+            self._recordings_left = max(self._recordings_left - 1, 0)
             problem = self._problem(recording) or self._planned(key, recording, args, options)
             self._changed.update(recording.changes)
         if problem is not None:
@@ -225,12 +281,12 @@ class Compiled:
         for place, change in recording.changes.items():
             if place in self._changed:  # a step may create something when it is called first
                 failures.append(
-                    f"{change}: a replay would not. Do it in an action of each_step, or "
+                    f"{change}: a replay would not. Do it in an action of xpnet.compiler.each_step, or "
                     "outside of the step."
                 )
         if not failures:
             return None
-        return "\n".join(["The function cannot be compiled:", *(f"  {x}" for x in failures)])
+        return "\n".join(failures)
 
     def _planned(self, key: _Key, recording: Recording, args: Any, options: Any) -> str | None:
         """Make a plan if the last recording agrees with this one; returns what differs."""
@@ -257,8 +313,21 @@ class Compiled:
         key.replays.append(replay)
         key.last.clear()
         self.replays.append(replay)
-        self._current = replay
+        self._make_current(replay)
+        self._forget_plans()
         return None
+
+    def _forget_plans(self) -> None:
+        """Forget the plans that were not used for the longest time, with their memory."""
+        while len(self.replays) > MOST_PLANS:
+            oldest = next(iter(self._by_use))
+            del self._by_use[oldest]
+            self.replays.remove(oldest)
+            for signature, key in list(self._keys.items()):
+                if oldest in key.replays:
+                    key.replays.remove(oldest)
+                    if not key.replays:
+                        del self._keys[signature]
 
     def _make(self, program: Program, library: str) -> Executor:
         """The executor for a program."""
@@ -268,9 +337,10 @@ class Compiled:
 
     def _give_up(self, problem: str) -> None:
         if not self.fallback:
-            raise CompileError(problem)
+            raise CompileError(f"{self._name} cannot be compiled: {problem}")
         self.reason = problem
         self._current = None
+        self._by_use.clear()
         self._keys.clear()
         self.replays.clear()
 
@@ -294,29 +364,29 @@ class Compiled:
             The arrays are not equally long, or there are none.
         """
         count = _length(stacked)
-        results: list[Any] = []
+        results: list[Results] = []
         with self._lock:
-            while len(results) < count:
-                i = len(results)
+            while (i := sum(part.count for part in results)) < count:
                 args = replaced(stacked, partial(_at, i))
                 current = self._current
                 if self._runs_as_it_is() or current is None or not current.ready(args, {}):
-                    results.append(self(*args))
+                    results.append(_one_result(self(*args)))
                     continue
                 done = current.run_steps(stacked, i, count, results)
                 if done is not None:
-                    args = replaced(stacked, partial(_at, len(results)))
-                    results.append(self._other(args, {}, done))
-        return _stacked(results)
+                    i = sum(part.count for part in results)
+                    args = replaced(stacked, partial(_at, i))
+                    results.append(_one_result(self._other(args, {}, done)))
+        return _joined(results)
 
     def _runs_as_it_is(self) -> bool:
         """Whether calls are not recorded: it cannot be compiled, or is part of another recording."""
-        return self.reason is not None or _each_step.recorder.get() is not None
+        return self.reason is not None or is_recording()
 
     @property
     def plans(self) -> list[Plan]:
         """The plans so far: print one to see what runs, and where."""
-        return [Plan(replay.program, replay.executor.now, self._name) for replay in self.replays]
+        return [Plan(replay.program, replay.executor, self._name) for replay in self.replays]
 
     @property
     def _name(self) -> str:
@@ -329,6 +399,12 @@ class Compiled:
         """What is not compiled, and why, as text for a reader."""
         if self.reason is not None:
             return f"{self._name} runs as it is. {self.reason}"
+        if self._recordings_left < 1:
+            return (
+                f"{self._name} mostly runs as it is: its calls are of more kinds than plans are kept "
+                f"for ({MOST_PLANS}), or each is of a new kind. Pass numbers that change as arrays, and "
+                "arrays of few shapes."
+            )
         if not self.replays:
             return f"{self._name} has no plan so far: the first three calls of a kind are recorded."
         return "\n\n".join(plan.explain() for plan in self.plans)
@@ -351,7 +427,7 @@ def _argument_key(x: Any) -> Any:
     if is_array(x):
         return isinstance(x, np.generic), array_key(unwrapped(x))
     if isinstance(x, SCALARS):
-        return type(x), x if not isinstance(x, slice) else str(x)
+        return comparable(x)
     return id(x)
 
 
@@ -380,20 +456,33 @@ def _at(i: int, x: Any) -> Any:
     return x[i, ...] if hasattr(x, "shape") else x
 
 
-def _stacked(results: list[Any]) -> Any:
-    """The results of several calls, stacked leaf by leaf."""
-    columns = [iter(leaves(result)) for result in results]
+def _one_result(result: Any) -> Results:
+    """The result of one call."""
+    columns = [[x.data if isinstance(x, Variable) else x] for x in leaves(result)]
+    return Results(result, 1, columns)
 
-    def stacked(x: Any) -> Any:
-        found = [next(column) for column in columns]
+
+def _joined(results: list[Results]) -> Any:
+    """The results of all calls, stacked leaf by leaf."""
+    columns = zip(*(part.columns for part in results), strict=True)
+
+    def joined(x: Any) -> Any:
+        found = next(columns)
         if isinstance(x, Variable):
-            data = [y.data for y in found]
-            return constant(array_namespace(*data).stack(data))
+            return constant(_one_array(found))
         if is_array(x):
-            return array_namespace(*found).stack(found)
-        return found if isinstance(x, (int, float)) and not isinstance(x, bool) else found[-1]
+            return _one_array(found)
+        if isinstance(x, (int, float)) and not isinstance(x, bool):
+            return [number for column in found for number in column]
+        return x
 
-    return replaced(results[-1], stacked)
+    return replaced(results[-1].last, joined)
+
+
+def _one_array(columns: Sequence[Any]) -> Any:
+    """One array of columns that are arrays, or lists of arrays."""
+    arrays = [array_namespace(*x).stack(list(x)) if isinstance(x, list) else x for x in columns]
+    return arrays[0] if len(arrays) == 1 else array_namespace(*arrays).concat(arrays)
 
 
 def compile(
@@ -401,9 +490,64 @@ def compile(
 ) -> Compiled:
     """Record a function of arrays in its first calls, and replay it without Python in later ones.
 
+    It may be a training step, which changes parameters and the state of an optimizer, or a function of
+    arrays alone, such as `xpnet.grad(f)`. It is also a decorator, of functions and of methods.
+
     Parameters
     ----------
-    function, fallback, keep_grad
-        See `Compiled`.
+    function : callable
+        It takes and returns arrays, constant Variables, numbers, and tuples, lists and dicts of these.
+        What it refers to (a model, an optimizer) it may read and change.
+    fallback : bool
+        Whether a function that cannot be compiled runs as it is. By default that is an error.
+    keep_grad : bool
+        Whether the gradients of parameters are kept after a step that has used them itself.
+
+    Returns
+    -------
+    Compiled
+        It is called as the function is. `print` shows its plans; `explain()` what is not compiled.
+
+    Raises
+    ------
+    ArgumentTypeError
+        `function` cannot be called.
+    CompileError
+        Not here, but in one of the first calls: a replay would not do what the function does. The error
+        names the line that reads a value (`float(loss)`, `if loss > 1`), draws numbers outside of
+        xpnet, counts, or keeps something in a list.
+
+    See Also
+    --------
+    Compiled : how calls are told apart, and what is compared.
+
+    Examples
+    --------
+    A function of arrays:
+
+    >>> import numpy as np, xpnet
+    >>> def energy(x):
+    ...     return xpnet.functions.sum((x[1:] - x[:-1]) ** 2)
+    >>> slope = xpnet.compile(xpnet.grad(energy))
+    >>> for _ in range(3):  # recorded
+    ...     y = slope(np.asarray([1.0, 3.0, 2.0]))
+    >>> slope(np.asarray([0.0, 1.0, 5.0]))  # replayed
+    array([-2., -6.,  8.])
+
+    A training step:
+
+    >>> model = xpnet.MLP(2, [4], 1, rng=0)
+    >>> optimizer = xpnet.Adam(model.parameters())
+    >>> @xpnet.compile
+    ... def step(x, t):
+    ...     loss = xpnet.functions.mean((model(x) - t) ** 2)
+    ...     optimizer.zero_grad()
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    >>> x = np.ones((8, 2), dtype=np.float32)
+    >>> losses = [float(step(x, x[:, :1])) for _ in range(5)]
+    >>> losses[4] < losses[0]
+    True
     """
     return Compiled(function, fallback=fallback, keep_grad=keep_grad)

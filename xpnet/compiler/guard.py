@@ -152,13 +152,13 @@ def _of_leaves(a: Operation, b: Operation, x: Any, y: Any) -> str:
                 f"{b.where}: {b.name} is given an array of shape {y.shape} that is another one in "
                 "each call, and that the step did not compute from its arguments and state: a replay "
                 "would repeat its numbers. Pass it as an argument, keep one array in an attribute, or "
-                "create it in an action of each_step."
+                "create it in an action of xpnet.compiler.each_step."
             )
         return f"{b.where}: {b.name} is given other arrays in two calls."
     return (
         f"{b.where}: {b.name} is given {_shown(x)} in one call, and {_shown(y)} in the next: a replay "
         "would repeat the first. Pass the number as an argument of the step, as an array, or compute "
-        "it in an action of each_step."
+        "it in an action of xpnet.compiler.each_step."
     )
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from xpnet.compiler.buffers import VIEWS
 from xpnet.compiler.executors._base import Executor
@@ -13,6 +14,7 @@ from xpnet.compiler.record import Operation, Program, Value
 __all__ = ["Plan"]
 
 WIDTH = 80
+LEGEND = "Each row: what is computed, from what, its shape; [2] is the result of row 2."
 NAMES = {"c": "C", "numpy": "NumPy", "cupy": "CuPy", "jax": "jax.jit", "torch": "PyTorch"}
 
 
@@ -64,7 +66,7 @@ class Plan:
 
     def __str__(self) -> str:
         return "\n".join(
-            [self._title(), "", *self._operations(), "", *self._memory(), *self._why()]
+            [self._title(), LEGEND, "", *self._operations(), "", *self._memory(), *self._why()]
         )
 
     def explain(self) -> str:
@@ -74,7 +76,8 @@ class Plan:
         if not calls:
             lines.append(f"{self._runs_on()} computes all operations of {self.name} itself.")
             return "\n".join(lines)
-        lines.append(f"{self.name} runs as {', '.join(self._segments(set(calls)))}.")
+        segments = ", ".join(self._segments(set(calls)))
+        lines += _cut(f"{self.name} runs as {segments}.", WIDTH)
         lines.append("The library's own functions compute, in new memory each time:")
         for operation in calls:
             shapes = ", ".join(_shape(x) for x in operation.outputs)
@@ -96,12 +99,12 @@ class Plan:
 
     def _operations(self) -> Iterator[str]:
         """The operations under the line of code that they come from."""
-        labels = _labels(self.program)
+        table = _Table(self.program)
         numbered = list(enumerate(self.program.operations, 1))
         for line, rows in groupby(numbered, key=lambda row: _line(row[1])):
             yield line
             for n, operation in rows:
-                yield from _row(n, operation, labels)
+                yield from table.row(n, operation)
 
     def _memory(self) -> Iterator[str]:
         program = self.program
@@ -155,24 +158,40 @@ def _labels(program: Program) -> dict[Value, str]:
     return labels
 
 
-def _row(n: int, operation: Operation, labels: dict[Value, str]) -> Iterator[str]:
-    """One operation: its number, what it computes, from what, and the result's shape."""
-    chain = operation.options.get("chain")
-    name = operation.name
-    if isinstance(chain, Chain):
-        name = ", ".join(step.name for step in chain.steps)
-    operands = ", ".join(
-        _short(labels.get(x, "constant")) for x in dict.fromkeys(operation.inputs())
-    )
-    result = _shape(operation.outputs[0])
-    if len(operation.outputs) > 1:
-        result += f" and {len(operation.outputs) - 1} more"
-    room = WIDTH - 8 - len(result)
-    text = f"{name}  {operands}" if operands else name
-    parts = _cut(text, room)
-    yield f"  {n:>3}  {parts[0]:<{room}} {result}"
-    for part in parts[1:]:
-        yield f"         {part}"
+class _Table:
+    """The rows of a program's operations: number, what is computed, from what, and the result's shape.
+
+    A chain that was in the table before, on other arrays, is not spelled out again: an optimizer has the
+    same one for each parameter.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._labels = _labels(program)
+        self._first: dict[Any, tuple[int, list[str]]] = {}  # the row of a chain, and its operands
+
+    def row(self, n: int, operation: Operation) -> Iterator[str]:
+        """One operation, in one line or more."""
+        operands = [
+            _short(self._labels.get(x, "constant")) for x in dict.fromkeys(operation.inputs())
+        ]
+        name = operation.name
+        chain = operation.options.get("chain")
+        if isinstance(chain, Chain):
+            name = ", ".join(step.name for step in chain.steps)
+            first, known = self._first.setdefault(chain.key, (n, operands))
+            if first != n and len(chain.steps) > 2:
+                name = f"as in row {first}, on"
+                operands = [x for x in operands if x not in known]
+        result = _shape(operation.outputs[0])
+        if len(operation.outputs) > 1:
+            result += f" and {len(operation.outputs) - 1} more"
+        room = WIDTH - 8 - len(result)
+        parts = _cut(f"{name}  {', '.join(operands)}".rstrip(), room)
+        if len(parts) > 1:
+            parts = _cut(name, room) + _cut(", ".join(operands), WIDTH - 9)
+        yield f"  {n:>3}  {parts[0]:<{room}} {result}"
+        for part in parts[1:]:
+            yield f"         {part}"
 
 
 def _cut(text: str, room: int) -> list[str]:
@@ -209,11 +228,15 @@ def _shape(x: Value) -> str:
 
 
 def _line(operation: Operation) -> str:
-    """The file's name, without its folders, and the line."""
+    """The file and the line: relative to the working folder, or without folders if it is not there."""
     path, _, line = operation.where.rpartition(":")
     if not path:
         return "xpnet"
-    return f"{Path(path).name}:{line}"
+    file = Path(path)
+    here = Path.cwd()
+    if file.is_relative_to(here):
+        return f"{file.relative_to(here).as_posix()}:{line}"
+    return f"{file.name}:{line}"
 
 
 def _bytes(x: Value) -> int:

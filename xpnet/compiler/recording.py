@@ -11,7 +11,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from sysconfig import get_paths
 from types import FrameType, ModuleType
@@ -28,6 +28,7 @@ from xpnet.autodiff.namespace import _namespace_of, array_types
 from xpnet.autodiff.variable import Variable
 from xpnet.backend import Backend, array_like, current, to_numpy, using
 from xpnet.compiler.record import Operation, Value, leaves, replaced
+from xpnet.compiler.sharing import memory_of, overlap
 from xpnet.kernels.lookup import Kernel
 
 __all__ = ["Failure", "RecordedArray", "RecordedNumber", "Recorder", "recorded_type", "unwrapped"]
@@ -74,19 +75,25 @@ class Failure(NamedTuple):
         return f"{self.where}: {self.what}. {self.advice}".removeprefix(": ")
 
 
-BRANCH = "Choose between arrays with F.where, or make the decision outside of the step."
-READ = "Return the array from the step, and read it there."
+BRANCH = "Choose between arrays with F.where, or decide where the step is called."
+READ = "Return the array, and read it where the step is called."
 INDEX = "Index with the array itself, by F.take, or pass the number as an argument of the step."
 OUTSIDE = "Write into an array that the function can reach by its attributes, or return a new one."
-NUMBER = "Compute with the number, or use it within an `each_step` action."
+NUMBER = "Compute with the number, or use it in an action of xpnet.compiler.each_step."
+METHOD = "Use a function of the array API standard or of xpnet.functions, which change no array."
 SHAPE = "Keep all places, and set those that do not count to 0 with F.where."
 ADVICE = {"bool": BRANCH, "int": INDEX, "index": INDEX}
+
+
+@cache
+def _is_users(filename: str) -> bool:
+    return not filename.startswith(NOT_THE_USERS)
 
 
 def where() -> str:
     """The innermost call that is the user's, as "file:line"."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the one way to a caller
-    while frame is not None and frame.f_code.co_filename.startswith(NOT_THE_USERS):
+    while frame is not None and not _is_users(frame.f_code.co_filename):
         frame = frame.f_back
     if frame is None:
         return ""
@@ -251,7 +258,71 @@ class RecordedArray:
         return copy.copy, (self.array,)
 
     def __repr__(self) -> str:
-        return f"RecordedArray({self.array!r})"
+        return repr(self.recorder.read("repr", self))
+
+    def __str__(self) -> str:
+        return str(self.recorder.read("str", self))
+
+    def __format__(self, spec: str) -> str:
+        return format(self.recorder.read("format", self), spec)
+
+    def __getattr__(self, name: str) -> Any:
+        """What arrays of the library have beyond the standard: `x.sum()`, `x.real`."""
+        if name.startswith("_") or name in OWN:
+            raise AttributeError(f"{type(self).__name__} has no {name!r}.", name=name, obj=self)
+        found = getattr(self.array, name)
+        if name in ("real", "imag"):
+            return called(name, operator.attrgetter(name), (self,), {})
+        if name in ("itemsize", "nbytes", "strides"):
+            return found
+        if callable(found):
+            return partial(_called_method, self, name)
+        raise AttributeError(
+            f"Expected a function of the array API standard or of xpnet.functions in a compiled "
+            f"step, got x.{name} of an array. Read it outside of the step.",
+            name=name,
+            obj=self,
+        )
+
+
+OWN = frozenset(
+    [
+        *RecordedArray.__slots__,
+        *("backward", "cleargrad", "creator", "data", "grad", "node", "raw_grad", "requires_grad"),
+        *("zero_grad", "flags", "base"),
+    ]
+)
+"""Attributes of this class, and those by which others are recognized: arrays of a library may have them."""
+
+METHODS = frozenset(
+    [
+        *("all", "any", "argmax", "argmin", "argsort", "astype", "clip", "conj", "conjugate"),
+        *("copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "max", "mean", "min", "prod"),
+        *("ravel", "repeat", "reshape", "round", "squeeze", "std", "sum", "swapaxes", "take"),
+        *("trace", "transpose", "var"),
+        *("abs", "amax", "amin", "clone", "contiguous", "detach", "double", "exp", "expand"),
+        *("float", "log", "long", "matmul", "mm", "permute", "pow", "sigmoid", "sqrt", "square"),
+        *("tanh", "to", "type", "unsqueeze", "view"),
+    ]
+)
+"""Methods of NumPy's and PyTorch's arrays, and of others, that change no array."""
+
+
+def _called_method(x: RecordedArray, name: str, *args: Any, **options: Any) -> Any:
+    """x.name(*args, **options), recorded."""
+    if name not in METHODS or "out" in options:
+        x.recorder.fail(f"calls x.{name}() of an array", METHOD)
+    return called(f"x.{name}", _by_name(name), (x, *args), options)
+
+
+@cache
+def _by_name(name: str) -> Callable[..., Any]:
+    """The function that calls a method of this name."""
+
+    def call(x: Array, *args: Any, **options: Any) -> Any:
+        return getattr(x, name)(*args, **options)
+
+    return call
 
 
 UFUNCS = {
@@ -590,6 +661,8 @@ class Recorder:
         Arrays that are in places which cannot be assigned to, such as tuples, by their ids.
     watch : function or None
         Called before and after each action.
+    traced : bool
+        Whether an array has no numbers, since a function of the library traces the step: `jax.jit`.
     """
 
     def __init__(self, done: Any = ()) -> None:
@@ -604,8 +677,9 @@ class Recorder:
         self.libraries: dict[Value, str] = {}
         self.known: dict[int, Value] = {}
         self.watch: Callable[[], None] | None = None
+        self.traced = False
         self._done = list(done)
-        self._live: list[weakref.ref[RecordedArray]] = []
+        self._live: dict[int | None, list[weakref.ref[RecordedArray]]] = {}  # by their memory
         self._tokens: list[Any] = []
         self._backend: Any = None
 
@@ -626,8 +700,9 @@ class Recorder:
         if kind not in _libraries._by_type:  # noqa: SLF001 - its table of types
             _libraries._by_type[kind] = RecordedLibrary(library_of(array))  # noqa: SLF001
         self.libraries[value] = library_of(array).name
+        self.traced |= not library_of(array).has_values(array)
         x = kind(array, value, self)
-        self._live.append(weakref.ref(x))
+        self._live.setdefault(memory_of(array), []).append(weakref.ref(x))
         return x
 
     def operation(
@@ -668,7 +743,7 @@ class Recorder:
             return x
         done = self._new(name, function, args, {})
         if x.value.source == "argument":
-            what = "changes an argument in place"
+            what = f"the step changes the argument {x.value.name} in place"
             self.failures.append(Failure(done.where, what, "Return the new array."))
         self._mark_stale(x, done.where)
         dtype = x.dtype
@@ -720,15 +795,20 @@ class Recorder:
 
     def _mark_stale(self, x: RecordedArray, line: str) -> None:
         """Mark the arrays that share memory with x, whose memory has changed."""
-        live = []
-        for reference in self._live:
-            other = reference()
-            if other is None:
-                continue
-            live.append(reference)
-            if other is not x and not other.stale and _overlap(other.array, x.array):
-                other.stale = line
-        self._live = live
+        memory = memory_of(x.array)
+        keys = [*self._live] if memory is None else [memory, None]
+        for key in keys:
+            for other in self._alive(key):
+                if other is not x and not other.stale and overlap(other.array, x.array):
+                    other.stale = line
+
+    def _alive(self, memory: int | None) -> list[RecordedArray]:
+        """The recording arrays that are parts of some memory; forgets those that are gone."""
+        references = self._live.get(memory, [])
+        found = [x for x in (reference() for reference in references) if x is not None]
+        if len(found) < len(references):
+            self._live[memory] = [weakref.ref(x) for x in found]
+        return found
 
     def _output(self, x: Any, operation: Operation) -> Any:
         if not compat.is_array_api_obj(x):
@@ -834,20 +914,6 @@ def _result_dtype(name: str, args: tuple[Any, ...]) -> Any:
     return x.dtype if y.dtype == x.dtype else xp.result_type(x.array, y.array)
 
 
-def _overlap(x: Array, y: Array) -> bool:
-    """Whether two arrays of one library may share memory."""
-    if type(x) is not type(y):
-        return False
-    if isinstance(x, np.ndarray):
-        return bool(np.may_share_memory(x, y))
-    if hasattr(x, "untyped_storage"):  # PyTorch
-        return bool(x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr())
-    if hasattr(x, "_array"):  # array-api-strict
-        return _overlap(x._array, y._array)  # noqa: SLF001 - it has no public name
-    memory = getattr(getattr(x, "data", None), "mem", None)  # CuPy
-    return memory is not None and memory is y.data.mem
-
-
 class RecordedNumber:
     """A number that Python computes at each step: a float that remembers how it was computed.
 
@@ -898,7 +964,10 @@ class RecordedNumber:
         return int(self._read("trunc(x)"))
 
     def __format__(self, spec: str) -> str:
-        return format(self.number, spec)
+        return format(self._read("format(x)"), spec)
+
+    def __str__(self) -> str:
+        return str(self._read("str(x)"))
 
     def __deepcopy__(self, memo: Any) -> "RecordedNumber":
         return self
@@ -907,7 +976,7 @@ class RecordedNumber:
         return float, (self.number,)
 
     def __repr__(self) -> str:
-        return repr(self.number)
+        return repr(self._read("repr(x)"))
 
     def is_integer(self) -> bool:
         return self._read("is_integer").is_integer()

@@ -4,32 +4,35 @@
     bound(states)                  whether the cells hold the arrays that the executor changes
     numbers()                      run the actions of `each_step`; the numbers and arrays of the step
     finish(outputs, ...)           store new arrays in their places, and build the result
+    columns(outputs, ...)          the results of several calls
 
 They are generated, because a loop over all that they check would take longer than a small step.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import array_api_compat as compat
+import numpy as np
 
 from xpnet import backend
 from xpnet._libraries import library_of
 from xpnet._typing import Array
 from xpnet.autodiff import tape
-from xpnet.autodiff.namespace import as_array
+from xpnet.autodiff.namespace import array_namespace, as_array
 from xpnet.autodiff.variable import Variable, variable_of
 from xpnet.compiler.arrangement import Arrangement
 from xpnet.compiler.call import Constant, Recording, is_argument
 from xpnet.compiler.executors._base import Executor
-from xpnet.compiler.record import Program, Value, replaced
+from xpnet.compiler.record import Program, Value, leaves, replaced
 from xpnet.compiler.recording import RecordedArray, unwrapped
 from xpnet.compiler.state import SCALARS, Entry, Place, Survey, is_array
 from xpnet.errors import CompileError
 from xpnet.layers import _context, _step_by_step
 from xpnet.optimizers import averaging
 
-__all__ = ["Mismatch", "Replay", "context"]
+__all__ = ["Mismatch", "Replay", "Results", "context"]
 
 CONTEXT = (
     tape.recording,
@@ -51,6 +54,7 @@ def context() -> tuple[Any, ...]:
 
 MANY = 1000  # steps for which numbers are computed in advance
 FEW = 16  # the same if there are arrays among them
+MOST_NUMBERS = 2**24  # in the arrays that steps put into places, such as gradients
 
 
 class Mismatch(Exception):  # noqa: N818 - it is caught where it is raised: the call is recorded
@@ -65,6 +69,24 @@ class Mismatch(Exception):  # noqa: N818 - it is caught where it is raised: the 
     def __init__(self, done: list[Any]) -> None:
         super().__init__()
         self.done = done
+
+
+class Results(NamedTuple):
+    """The results of several calls.
+
+    Attributes
+    ----------
+    last : tree
+        The result of the last call.
+    count : int
+        How many calls there were.
+    columns : list of (array, shape (count, ...), or list)
+        For each leaf of the tree, the arrays or objects of all calls.
+    """
+
+    last: Any
+    count: int
+    columns: list[Any]
 
 
 class Code:
@@ -134,6 +156,8 @@ class Replay:
         self.executor = make(self.program, recording.library)
         self._numbers, self._saved = _numbers(recording, self.program.hosts, self._written_places())
         self._finish = self._finishing()
+        self._columns = self._collecting()
+        self._most_steps = self._count_of_steps()
         self._arguments = self._reading()
         self._bound = self._binding()
         self.renew(recording.before)
@@ -224,7 +248,7 @@ class Replay:
         return self._finish(outputs, self.executor.states, given, hosts)
 
     def run_steps(
-        self, stacked: Any, first: int, count: int, results: list[Any]
+        self, stacked: Any, first: int, count: int, results: list["Results"]
     ) -> list[Any] | None:
         """Several calls, from number `first` on; their results are added to `results`.
 
@@ -242,7 +266,7 @@ class Replay:
             None: `ready` was True for all calls that were made, at most `count`. A list: an action
             of `each_step` selects other code for the next call; the results of its actions so far.
         """
-        stop = min(count, first + (FEW if self._has_drawn_arrays else MANY))
+        stop = min(count, first + self._most_steps)
         saved = self._saved()
         hosts: list[list[Any]] = []
         done = None
@@ -253,19 +277,28 @@ class Replay:
                 except Mismatch as mismatch:
                     done = mismatch.done
             made = slice(first, first + len(hosts))
-            given = [x[made, ...] for x in self._arguments(stacked, {})]
-            outputs = self.executor.run_steps(given, hosts) if hosts else []
+            if hosts:
+                given = [x[made, ...] for x in self._arguments(stacked, {})]
+                outputs = self.executor.run_steps(given, hosts)
         except BaseException:
             self._restore(saved)
             raise
-        for i, (arrays, numbers) in enumerate(zip(outputs, hosts, strict=True)):
-            at_i = [x[i, ...] for x in given]
-            results.append(self._finish(arrays, self.executor.states, at_i, numbers))
+        if hosts:
+            last = self._finish(
+                [_own_last(x) for x in outputs],
+                self.executor.states,
+                [x[-1, ...] for x in given],
+                hosts[-1],
+            )
+            results.append(Results(last, len(hosts), self._columns(outputs, given, hosts)))
         return done
 
-    @property
-    def _has_drawn_arrays(self) -> bool:
-        return any(x.dtype is not None for x in self.program.hosts)
+    def _count_of_steps(self) -> int:
+        """How many steps are run in one call, such that their inputs and outputs need little memory."""
+        if any(x.dtype is not None for x in self.program.hosts):
+            return FEW
+        numbers = sum(math.prod(value.shape) for _, value in self.arrangement.writes)
+        return max(1, min(MANY, MOST_NUMBERS // max(numbers, 1)))
 
     def _restore(self, saved: Sequence[Any]) -> None:
         """Set the numbers that actions have changed to what they were."""
@@ -299,6 +332,14 @@ class Replay:
         number: list[int] = []
         code.add(f"return {_result(code, self.recording.tree, number)}")
         return code.function("finish")
+
+    def _collecting(self) -> Callable[..., list[Any]]:
+        """The function that returns the results of several calls: for each leaf, those of all calls."""
+        code = Code("def columns(outputs, given, hosts):")
+        number: list[int] = []
+        columns = [_column(code, x, number) for x in leaves(self.recording.tree)]
+        code.add(f"return [{', '.join(columns)}]")
+        return code.function("columns")
 
     def _reading(self) -> Callable[..., list[Array]]:
         """The function that returns the arrays among the arguments, in order."""
@@ -368,6 +409,22 @@ def _result(code: Code, tree: Any, number: list[int]) -> str:
         return f"[{parts}]"
     named = hasattr(tree, "_fields")
     return f"{code.name(type(tree))}({parts})" if named else f"({parts})"
+
+
+def _column(code: Code, x: Any, number: list[int]) -> str:
+    """An expression for a leaf of the result: what it is in each of `len(hosts)` calls."""
+    if not isinstance(x, Value):
+        return f"[{code.name(x)}] * len(hosts)"
+    if x.source == "constant":
+        return f"[{code.name(x.array)}] * len(hosts)"
+    if x.source == "host":
+        return f"[row[{x.index}] for row in hosts]"
+    return _result_array(code, x, number)
+
+
+def _own_last(x: Array) -> Array:
+    """The last of several arrays, in memory of its own: somebody may keep it."""
+    return array_namespace(x).asarray(x[-1, ...], copy=True)
 
 
 def _result_array(code: Code, value: Value, number: list[int]) -> str:
@@ -462,7 +519,14 @@ def _value_test(code: Code, path: str, x: Any) -> str:
         return f"{path} is {code.name(x)}"
     same = code.name(x)
     kind = code.name(type(x))
-    return f"({path} is {same} or type({path}) is {kind} and {path} == {same})"
+    return f"({path} is {same} or type({path}) is {kind} and {_equality(code, path, x)})"
+
+
+def _equality(code: Code, path: str, x: Any) -> str:
+    """A test that `path`, of the type of x, is the same number: see `comparable`."""
+    if isinstance(x, (float, complex, np.inexact)) and (x == 0 or x != x):  # noqa: PLR0124 - NaN
+        return f"repr({path}) == {code.name(repr(x))}"
+    return f"{path} == {code.name(x)}"
 
 
 def _entry_test(code: Code, entry: Entry, written: set[tuple[int, Any]]) -> str:
@@ -477,7 +541,10 @@ def _entry_test(code: Code, entry: Entry, written: set[tuple[int, Any]]) -> str:
             path = code.name(held)
         if isinstance(value, frozenset):
             return f"{path} == {code.name(value)}"
-        return f"len({path}) == {value if isinstance(value, int) else len(value)}"
+        length = f"len({path}) == {value if isinstance(value, int) else len(value)}"
+        is_dict_of_object = place.key == "__dict__" and place.access == "attribute"
+        # Attributes are read from this dict, so it must still be the object's.
+        return f"{_access(code, place)} is {path} and {length}" if is_dict_of_object else length
     return _value_test(code, path, value)
 
 
@@ -532,6 +599,7 @@ def _result_tests(code: Code, x: Any, path: str, tests: list[str]) -> None:
             tests.append(f"isinstance({path}, float)")
         else:
             tests.append(f"getattr({path}, 'shape', None) == {code.name(x.shape)}")
+            tests.append(f"{path}.dtype == {code.name(x.dtype)}")
     elif isinstance(x, dict):
         tests.append(f"isinstance({path}, dict) and {code.name(tuple(x))} == tuple({path})")
         for key, part in x.items():

@@ -13,8 +13,10 @@ hold selects the code that runs: a replay requires that it has not changed.
 
 import sys
 import types
-from collections import deque
+from argparse import Namespace
+from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import FrozenInstanceError
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
@@ -82,8 +84,11 @@ class Place(NamedTuple):
         """Put something into the place."""
         if self.access == "item":
             self.owner[self.key] = x
-        else:
+            return
+        try:
             setattr(self.owner, self.key, x)
+        except FrozenInstanceError:  # the array comes back at the end of the recording
+            object.__setattr__(self.owner, self.key, x)
 
     @property
     def id(self) -> tuple[int, Any]:
@@ -150,7 +155,7 @@ class Survey:
         for place, kind, value, free in self.entries:
             if free or place.id in left_out:
                 continue
-            parts.append(id(value) if kind == "object" else (type(value), value))
+            parts.append(id(value) if kind == "object" else comparable(value))
         return tuple(parts)
 
     def snapshot(self) -> list[Any]:
@@ -184,9 +189,23 @@ class _Missing:
 MISSING = _Missing()
 
 
+def comparable(x: Any) -> Any:
+    """What is equal for two scalars, or tuples of keys, that are the same.
+
+    NaN is the same as NaN, and 0.0 is not -0.0, by which 1 / x differs.
+    """
+    if isinstance(x, slice):  # it has no hash
+        return slice, str(x)
+    if isinstance(x, (complex, np.complexfloating)):
+        return type(x), repr(x)
+    if isinstance(x, (float, np.floating)) and (x == 0 or x != x):  # noqa: PLR0124 - NaN
+        return type(x), repr(x)
+    return type(x), x
+
+
 def _equal(a: Any, b: Any) -> bool:
     """Whether two scalars, or tuples of keys, are the same."""
-    return type(a) is type(b) and bool(a == b)
+    return bool(comparable(a) == comparable(b))
 
 
 def _keys(x: Any) -> Any:
@@ -370,12 +389,16 @@ def _function(x: FunctionType, name: str) -> Iterator[Child]:
         child = getattr(x, kind)
         if child:
             yield Place(x, kind, "attribute", name), child, 2
-    if not _is_users(x.__module__):
+    if not (_is_users(x.__module__) or x.__code__.co_filename.startswith(EXAMPLES)):
         return
     yield Place(x, "__dict__", "attribute", name), vars(x), 0
     for key, child in vars(x).items():
         yield Place(x, key, "attribute", _joined(name, key)), child, 1
     yield from _globals(x)
+
+
+EXAMPLES = "<doctest "
+"""How the names of the files of examples begin; they belong to the module whose docstring has them."""
 
 
 def _globals(x: FunctionType) -> Iterator[Child]:
@@ -472,7 +495,8 @@ def _cost(key: str, x: Any) -> int:
     return cost
 
 
-_OPEN = (types.SimpleNamespace,)
+_OPEN = (types.SimpleNamespace, Namespace, UserDict, UserList, ChainMap)
+"""Classes of Python's own library whose objects hold what the user puts into them."""
 
 _LIBRARY_MODULES = frozenset(sys.stdlib_module_names) | {
     *("numpy", "torch", "jax", "jaxlib", "cupy", "array_api_compat", "array_api_strict"),

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import array_api_compat as compat
+
 from xpnet._each_step import each_step
+from xpnet._libraries import library_of
 from xpnet._libraries.devices import follows
 from xpnet._typing import Array, DType, Rng
 from xpnet.autodiff._messages import named
@@ -67,7 +70,14 @@ def _drawn_on_device(rng: Rng, x: Array, p: float) -> Array:
             "device=True, or rng=seed."
         )
     like = _Like(tuple(x.shape), x.dtype, x.size)
-    return _drawn(rng, lambda generator: draw(generator, like, p))
+    library = library_of(x)
+    device = compat.device(x)
+
+    def draw_there(generator: Any) -> Array:
+        with library.selected(device):  # in a compiled step another one may be current
+            return draw(generator, like, p)
+
+    return _drawn(rng, draw_there)
 
 
 def _drawn_on_host(rng: Rng, x: Array, p: float) -> Array:

@@ -10,7 +10,8 @@ A hook is a function that each call of a layer goes through:
         y = call(layer, *xs, **options)  # the next hook, or the layer itself
         return y
 
-It may look at the inputs and the output, change them, or pass another layer to `call`.
+It may look at the inputs and the output, change them, or pass another layer to `call`. A hook that has
+an attribute `only_observes`, which is True, changes nothing: a step that it watches is still compiled.
 """
 
 from collections.abc import Callable, Iterator
@@ -58,6 +59,16 @@ def add_hook(hook: Hook, *, innermost: bool = False) -> None:
         hooks.set((hook, *others))
     else:
         hooks.set((*others, hook))
+
+
+@contextmanager
+def unhooked() -> Iterator[None]:
+    """A block in which calls of layers go through no hooks."""
+    token = hooks.set(())
+    try:
+        yield
+    finally:
+        hooks.reset(token)
 
 
 def remove_hook(hook: Hook) -> None:

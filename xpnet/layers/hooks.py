@@ -27,11 +27,30 @@ __all__ = [
 Look = Callable[[Layer, tuple[Any, ...], Any], Any]  # (layer, inputs, output) -> output or None
 
 
+class _Watch:
+    """The hook of `watching`."""
+
+    def __init__(self, layers: Iterable[Layer], look: Look, only_observes: bool) -> None:
+        self.watched = {id(layer): layer for layer in layers}
+        self.look = look
+        self.only_observes = only_observes
+
+    def __call__(self, call: Call, layer: Layer, *xs: Any, **options: Any) -> Any:
+        y = call(layer, *xs, **options)
+        found = self.watched.get(id(original(layer)))
+        if found is None:
+            return y
+        replacement = self.look(found, xs, y)
+        return y if replacement is None else replacement
+
+
 @contextmanager
-def watching(layers: Iterable[Layer], look: Look) -> Iterator[None]:
+def watching(layers: Iterable[Layer], look: Look, *, only_observes: bool = False) -> Iterator[None]:
     """A block in which `look(layer, inputs, output)` is called after each call of these layers.
 
-    If it returns something other than None, that replaces the output.
+    If it returns something other than None, that replaces the output. `only_observes` promises that
+    `look` changes no number and calls no layer: then a `Trainer` computes the same as without it, to
+    the last bit, although it compiles its steps.
 
     Only the calls in this block are watched, not those that another thread makes at the same time.
     Outside of such blocks, a call of a layer takes no longer than before.
@@ -46,18 +65,7 @@ def watching(layers: Iterable[Layer], look: Look) -> Iterator[None]:
     ReLU() (1, 3)
     Affine(3 -> 2) (1, 2)
     """
-    watched = {id(layer): layer for layer in layers}
-
-    def hook(call: Call, layer: Layer, *xs: Any, **options: Any) -> Any:
-        y = call(layer, *xs, **options)
-        found = watched.get(id(original(layer)))
-        if found is not None:
-            replacement = look(found, xs, y)
-            if replacement is not None:
-                y = replacement
-        return y
-
-    with hooked(hook):
+    with hooked(_Watch(layers, look, only_observes)):
         yield
 
 

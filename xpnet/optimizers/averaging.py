@@ -28,9 +28,9 @@ class _Applied:
         self.data = data
 
 
-_applied: ContextVar[Mapping[int, _Applied]] = ContextVar(
-    "xpnet_averages", default=MappingProxyType({})
-)
+_NONE: Mapping[int, _Applied] = MappingProxyType({})
+
+_applied: ContextVar[Mapping[int, _Applied]] = ContextVar("xpnet_averages", default=_NONE)
 """The averages of this block, by the ids of their parameters."""
 
 _own_data: Any = Variable.__dict__["data"]  # the slot of Variable
@@ -74,6 +74,20 @@ def _averaged(kind: Any) -> Any:
     subclass = type(kind.__name__, (_Averaged, kind), attributes)
     array_types.add(subclass)
     return subclass
+
+
+@contextmanager
+def standing_in(parameters: Iterable[Parameter], arrays: Iterable[Array]) -> Iterator[None]:
+    """A block in which the parameters' data are these arrays, in this thread.
+
+    The parameters are those of an `ExponentialMovingAverage`.
+    """
+    applied = {id(p): _Applied(p, x) for p, x in zip(parameters, arrays, strict=True)}
+    token = _applied.set({**_applied.get(), **applied})
+    try:
+        yield
+    finally:
+        _applied.reset(token)
 
 
 class ExponentialMovingAverage:
@@ -182,10 +196,21 @@ class ExponentialMovingAverage:
         """
         with self._lock:
             copies = [array_like(a, a) for a in self.averages]
-        applied = {id(p): _Applied(p, x) for p, x in zip(self.parameters, copies, strict=True)}
-        token = _applied.set({**_applied.get(), **applied})
-        try:
+        with standing_in(self.parameters, copies):
             yield
+
+    @contextmanager
+    def as_arrays(self) -> Iterator[list[Array]]:
+        """In a block of `applied`: a block that undoes it, and is given the averages.
+
+        A compiled function takes them as an argument, and applies them by `standing_in`.
+        """
+        own = {id(p) for p in self.parameters}
+        others = {key: x for key, x in _applied.get().items() if key not in own}
+        arrays = [p.data for p in self.parameters]
+        token = _applied.set(others or _NONE)
+        try:
+            yield arrays
         finally:
             _applied.reset(token)
 

@@ -28,9 +28,9 @@ from xpnet.compiler.c import load
 from xpnet.compiler.executors import KINDS
 from xpnet.compiler.plan import NAMES
 from xpnet.errors import GradientError
-from xpnet.layers import Layer
-from xpnet.layers._context import hooks, training_mode
+from xpnet.layers._context import hooks, training_mode, unhooked
 from xpnet.optimizers import clip_grad_norm
+from xpnet.optimizers.averaging import standing_in
 from xpnet.training.batches import Arrays, output, samples
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ __all__ = [
     "CompiledMeasure",
     "CompiledParts",
     "Parts",
+    "executor_details",
     "executor_name",
+    "is_observed",
     "is_watched",
     "means_of",
 ]
@@ -260,19 +262,35 @@ class CompiledMeasure:
         It has the model and the loss.
     meter : Meter
         It has the metrics.
+
+    Attributes
+    ----------
+    compiled : Compiled
     """
 
     def __init__(self, learner: "Learner", meter: "Meter") -> None:
-        self._recorded = _Measure(learner.model, learner.loss, meter)
-        self._compiled = Compiled(self._recorded.batch, fallback=True, rehearse=True)
+        self._average = learner.average
+        self._recorded = _Measure(learner, meter)
+        self.compiled = Compiled(self._recorded.batch, fallback=True, rehearse=True)
 
     def is_of(self, learner: "Learner") -> bool:
-        """Whether this is still the model and the loss of the learner."""
-        return self._recorded.model is learner.model and self._recorded.loss is learner.loss
+        """Whether these are still the model, the loss and the average of the learner."""
+        return (
+            self._recorded.model is learner.model
+            and self._recorded.loss is learner.loss
+            and self._average is learner.average
+        )
 
     def add_to(self, meter: "Meter", x: Arrays, t: Arrays) -> None:
-        """Count a batch in a meter with these metrics."""
-        means, y = self._compiled(x, t)
+        """Count a batch in a meter with these metrics; with an average, in a block that applies it."""
+        if is_observed():
+            output(self._recorded.model, x)  # for the hooks
+        with unhooked():
+            if self._average is None:
+                means, y = self.compiled(x, t, [])
+            else:
+                with self._average.as_arrays() as averages:  # they are other arrays in each block
+                    means, y = self.compiled(x, t, averages)
         meter.add_means(samples(t), means)
         if meter.accumulators:
             meter.accumulate(y, t)
@@ -281,16 +299,19 @@ class CompiledMeasure:
 class _Measure:
     """What is recorded of an evaluation: the model, the loss, and the metrics that are means."""
 
-    def __init__(self, model: Layer, loss: Callable[..., Any], meter: "Meter") -> None:
-        self.model = model
-        self.loss = loss
+    def __init__(self, learner: "Learner", meter: "Meter") -> None:
+        self.model = learner.model
+        self.loss = learner.loss
+        self.averaged = [] if learner.average is None else learner.average.parameters
         self.means = meter.means
         self.returns_outputs = bool(meter.accumulators)
 
-    def batch(self, x: Arrays, t: Arrays) -> tuple[list[Any], Arrays | None]:
+    def batch(self, x: Arrays, t: Arrays, averages: list[Array]) -> tuple[list[Any], Arrays | None]:
         """The means of a batch, the loss first; and the output, if a metric object needs it."""
-        y = output(self.model, x)
-        means = means_of(self.loss(y, t), y, t, self.means)
+        with standing_in(self.averaged, averages):
+            y = output(self.model, x)
+            loss = self.loss(y, t)
+        means = means_of(loss, y, t, self.means)
         return means, tree.map(data_of, y) if self.returns_outputs else None
 
 
@@ -301,10 +322,7 @@ def means_of(loss: Array, y: Arrays, t: Arrays, metrics: Iterable[Callable[..., 
 
 
 def executor_name(library: str) -> str:
-    """The name of the executor that a step on arrays of a library will have: "C", "jax.jit".
-
-    It is the one that there is now: a C library that is being compiled may replace NumPy's.
-    """
+    """The name of the executor that a step on arrays of a library will have: "C", "jax.jit"."""
     if library in KINDS:
         return NAMES[library]
     if library != "numpy":
@@ -313,6 +331,24 @@ def executor_name(library: str) -> str:
     if is_forced is None and load.find() is not None:
         return NAMES["c"]
     return NAMES[is_forced or "numpy"]
+
+
+def executor_details(library: str) -> str:
+    """The same with what its roundings depend on: "C (compiled for x86-64-v4)"."""
+    name = executor_name(library)
+    if library != "numpy" or name != NAMES["c"]:
+        return name
+    found = load.wait() if load.forced() else load.find()
+    return name if found is None else f"{name} ({found.origin} for {found.variant})"
+
+
+def is_observed() -> bool:
+    """Whether the calls of layers are watched here, by hooks that change nothing.
+
+    Then a step runs as it is, for them, is undone, and is made again as if nobody watched.
+    """
+    found = hooks.get()
+    return bool(found) and all(getattr(hook, "only_observes", False) for hook in found)
 
 
 def is_watched() -> bool:

@@ -4,6 +4,7 @@ A loader of resident data would take each batch in Python, and a meter would com
 As parts of the record they are replayed with the rest of the step.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from xpnet._typing import Array
@@ -11,7 +12,7 @@ from xpnet.autodiff import tree
 from xpnet.autodiff.variable import data_of
 from xpnet.compiler import Compiled
 from xpnet.data.loader import DataLoader
-from xpnet.training._compiled import Parts, is_watched, means_of
+from xpnet.training._compiled import Parts, is_observed, is_watched, means_of
 from xpnet.training.batches import Arrays, Loader
 
 if TYPE_CHECKING:
@@ -50,13 +51,14 @@ class Resident:
     def __init__(self, learner: "Learner", loader: DataLoader, meter: "Meter") -> None:
         self.reason = ""
         self._parts = Parts(learner)
+        self._loader = loader
         self._keeps = learner.keeps_gradients
         recorded = _OnRows(self._parts, loader.resident_data, meter)
         self.compiled = Compiled(recorded.step, fallback=True, keep_grad=self._keeps, rehearse=True)
 
     def suits(self, learner: "Learner") -> bool:
         """Whether the next step of the learner can be one of these."""
-        if self.reason or is_watched():
+        if self.reason or (is_watched() and not is_observed()):
             return False
         is_simple = learner.accumulate == 1 and learner.precision is None
         same = self._parts.is_of(learner) and self._keeps == learner.keeps_gradients
@@ -64,13 +66,21 @@ class Resident:
 
     def learn(self, learner: "Learner", rows: Array, meter: "Meter") -> None:
         """Learn from the samples in these rows, and count them in the meter."""
-        with self._parts.averages():
+        observed = _NOT_OBSERVED
+        if learner.has_observed:
+            learner.forget_observed()
+        if is_observed():
+            observed = learner.observed(*self._loader.take(rows))
+        with observed, self._parts.averages():
             means, y, t = self.compiled(rows)
         learner.end_update()
         meter.add_means(int(rows.shape[0]), means)
         if meter.accumulators:
             meter.accumulate(y, t)
         self.reason = self.compiled.reason or ""
+
+
+_NOT_OBSERVED: AbstractContextManager[None] = nullcontext()
 
 
 class _OnRows:

@@ -44,7 +44,8 @@ class Callback:
         for those that save what the others have decided.
     reads_gradients : bool
         Whether the callback reads the gradients of parameters: if none does, a compiled step need not
-        keep them.
+        keep them. Where it does, a step takes longer, and in C it rounds otherwise. After a step that a
+        hook observes there are gradients in any case: see `xpnet.layers.hooks.watching`.
     """
 
     order: ClassVar[int] = 0

@@ -1,7 +1,7 @@
 """The environment of a run: what the last bits of its numbers depend on besides its settings.
 
-With another number of threads, another version of the BLAS or another kind of processor, a sum is
-added up in another order, and so rounded differently.
+With another number of threads, another version of the BLAS, another executor of compiled steps or
+another kind of processor, a sum is added up in another order, and so rounded differently.
 """
 
 import platform
@@ -41,16 +41,33 @@ def threads() -> dict[str, Any]:
     return {}
 
 
-def environment() -> dict[str, Any]:
-    """Versions and threads, by name."""
-    return {**versions(), **threads()}
+def executor(compiled: bool) -> dict[str, str]:
+    """What runs the steps, as "executor": "NumPy", "C (compiled for x86-64-v4)", "jax.jit".
+
+    Parameters
+    ----------
+    compiled : bool
+        Whether steps are compiled. NumPy's executor rounds as steps that are not.
+    """
+    from xpnet.training._compiled import executor_details
+
+    library = current().library.name
+    if compiled:
+        return {"executor": executor_details(library)}
+    return {"executor": "NumPy" if library == "numpy" else "operation by operation"}
+
+
+def environment(compiled: bool) -> dict[str, Any]:
+    """Versions, threads and executor, by name; `compiled`: whether steps are."""
+    return {**versions(), **threads(), **executor(compiled)}
 
 
 def recorded(config: object) -> dict[str, Any]:
     """The environment in the config.json of a run, without entries that are invalid."""
     if not isinstance(config, dict) or not isinstance(config.get("versions"), dict):
         return {}
-    found = {**config["versions"], "blas": config.get("blas"), "threads": config.get("threads")}
+    others = {name: config.get(name) for name in ("blas", "threads", "executor")}
+    found = {**config["versions"], **others}
     return {
         name: value
         for name, value in found.items()

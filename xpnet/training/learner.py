@@ -1,7 +1,7 @@
 """Learner: how a model learns from one batch, from its inputs to updated weights."""
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,10 @@ from xpnet.compiler import Compiled
 from xpnet.errors import ArgumentError, ArgumentTypeError, CompileError, StateError
 from xpnet.layers import Layer
 from xpnet.layers._contents import require_no_loose_variables
+from xpnet.layers._context import hooks, unhooked
 from xpnet.optimizers import ExponentialMovingAverage, Optimizer
-from xpnet.training._compiled import CompiledParts, Parts, is_watched
+from xpnet.training._compiled import CompiledParts, Parts, is_observed, is_watched
+from xpnet.training._observed import undone
 from xpnet.training.batches import Arrays, samples
 
 if TYPE_CHECKING:
@@ -95,6 +97,7 @@ class Learner:
         self.keeps_gradients = True
         self._plain: Parts | None = None
         self._compiled: CompiledParts | None = None
+        self._observed: list[tuple[Parameter, Any]] = []  # the gradients of an observed step
         self.reset()
 
     def reset(self) -> None:
@@ -121,6 +124,11 @@ class Learner:
         loss : Variable, shape ()
             The loss of y.
         """
+        if self.is_compiling and is_observed():
+            with self.observed(x, t):
+                return self.step(x, t)
+        if self.has_observed:
+            self.forget_observed()
         parts = self._parts()
         if parts.in_one:
             y, loss = parts.whole(x, t)
@@ -132,6 +140,52 @@ class Learner:
                 self.update()
         self._require_compiled()
         return y, loss
+
+    @contextmanager
+    def observed(self, x: Arrays, t: Arrays) -> Iterator[None]:
+        """A block for a step on a batch, which hooks have seen before: they see nothing of the block.
+
+        Before it, the calls of layers in such a step are made for the hooks, and nothing is changed. A
+        step that does not keep its gradients is given those that were computed then.
+        """
+        self.forget_observed()
+        gradients = self._gradients_for_hooks(x, t)
+        with unhooked():
+            yield
+        for p, gradient in gradients:
+            if p.raw_grad is None and gradient is not None:
+                p.raw_grad = gradient
+                self._observed.append((p, gradient))
+
+    @property
+    def has_observed(self) -> bool:
+        """Whether parameters have gradients of the last step only because it was observed."""
+        return bool(self._observed)
+
+    def forget_observed(self) -> None:
+        """Remove the gradients of a step that was observed: the next one begins as any other."""
+        for p, gradient in self._observed:
+            if p.raw_grad is gradient:
+                p.raw_grad = None
+        self._observed.clear()
+
+    def _gradients_for_hooks(self, x: Arrays, t: Arrays) -> list[tuple[Parameter, Any]]:
+        """The gradients of a step, as the optimizer would use them, while hooks see the calls of layers."""
+        parts = Parts(self)
+        n = samples(t)
+        with undone(self.model, self.optimizer.parameters):
+            parts.gradients(x, t, self._weight(n), not self.gathered)
+            weight = 1.0
+            if self.gathered:
+                weight = self._first_size / (self._gathered_samples + n)
+            parts.prepared(weight)
+            parts.clip_gradients()
+            return [(p, p.raw_grad) for p in self.optimizer.parameters]
+
+    @property
+    def is_compiling(self) -> bool:
+        """Whether steps are compiled, as far as is known."""
+        return self.compile is not False and not self.reason
 
     def _weight(self, n: int) -> float:
         """The factor of the loss of a batch of n samples, before its gradients are added up.
@@ -157,6 +211,13 @@ class Learner:
     @stays
     def update(self) -> None:
         """Move the weights along the gradients that were gathered since the last update."""
+        if is_observed():  # it calls no layer that the hooks could observe
+            with unhooked():
+                self._update()
+        else:
+            self._update()
+
+    def _update(self) -> None:
         parts = self._parts()
         weight = 1.0
         if self.gathered > 1:
@@ -209,12 +270,14 @@ class Learner:
         """Why steps are not compiled; empty if they are, or no step was made yet."""
         if self.compile is False:
             return "compile=False"
+        if hooks.get() and not is_observed():
+            return "hooks watch the calls of layers, and may change what these return."
         return "" if self._compiled is None else self._compiled.reason
 
     def _require_compiled(self) -> None:
         """Raise CompileError if the step had to be compiled, and cannot be."""
         if self.compile and self.reason:
-            raise CompileError(self.reason)
+            raise CompileError(f"The step cannot be compiled: {self.reason}")
 
     def _factor(self) -> float:
         """The product of the schedule's factor and `damping`."""
@@ -276,7 +339,7 @@ class Learner:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy makes its own records of its own arrays.
-        return {**vars(self), "_plain": None, "_compiled": None}
+        return {**vars(self), "_plain": None, "_compiled": None, "_observed": []}
 
     def _require_same_dtypes(self, saved: dict[str, Array]) -> None:
         """Refuse weights of another width, which `Layer.load_state_dict` would convert."""

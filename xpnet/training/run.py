@@ -18,7 +18,7 @@ from xpnet.saving.safetensors import load_file, replacing, save, set_state, swee
 from xpnet.training._claim import Claim, is_empty, require_new
 from xpnet.training.callback import Callback
 from xpnet.training.callbacks.checkpoint import Checkpoint
-from xpnet.training.environment import threads, versions
+from xpnet.training.environment import executor, threads, versions
 from xpnet.training.evaluation import predict
 from xpnet.training.model_file import Source, of_run
 
@@ -127,6 +127,7 @@ class Run(Callback):
         """Write all files anew."""
         history = trainer.history
         environment = {"device": current().describe(), "versions": versions(), **threads()}
+        environment |= executor(trainer.learner.compile is not False)
         everything = {**self.config, **self._result(trainer), **environment}
         portable = {name: _without_home(value) for name, value in everything.items()}
         text = json.dumps(portable, indent=2, allow_nan=False)

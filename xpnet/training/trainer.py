@@ -21,7 +21,7 @@ from xpnet.optimizers import ExponentialMovingAverage, Optimizer
 from xpnet.random import default_rng
 from xpnet.training import checkpoint, evaluation
 from xpnet.training._checks import check_batches, checked
-from xpnet.training._compiled import CompiledMeasure, is_watched
+from xpnet.training._compiled import CompiledMeasure, is_observed, is_watched
 from xpnet.training._resident import Resident, has_rows
 from xpnet.training._snapshot import Snapshot
 from xpnet.training._streams import Streams
@@ -198,7 +198,7 @@ class Trainer:
     @property
     def compiled(self) -> list[Compiled]:
         """The compiled functions that steps consist of; print them to see their plans."""
-        if self._resident is not None and not self._resident.reason:
+        if self._resident is not None and self._resident.compiled.replays:
             return [self._resident.compiled]
         return self.learner.compiled
 
@@ -381,12 +381,9 @@ class Trainer:
         return figures
 
     def _compiled_measure(self) -> CompiledMeasure | None:
-        """What evaluates batches after each epoch; None if that is not compiled.
-
-        The averages that a block stands in for the weights are copies, which differ each time.
-        """
+        """What evaluates batches after each epoch; None if that is not compiled."""
         learner = self.learner
-        if learner.compile is False or learner.average is not None or is_watched():
+        if learner.compile is False or (is_watched() and not is_observed()):
             return None
         if self._measured is None or not self._measured.is_of(learner):
             self._measured = CompiledMeasure(learner, self.meter)

@@ -15,25 +15,16 @@ import functools
 import os
 import shutil
 import subprocess
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import hypothesis
 import numpy as np
 import pytest
 
-SOURCES = Path(__file__).parents[3] / "xpnet" / "compiler" / "c"
-FLAGS = [
-    *(
-        "-std=gnu11",
-        "-O3",
-        f"-march={os.environ.get('XPNET_TEST_MARCH', 'native')}",
-        "-fPIC",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-    ),
-    *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden"),
-]
+from xpnet.compiler.c import build
+
+SOURCES = build.SOURCES
+FLAGS = [*build.FLAGS, f"-march={os.environ.get('XPNET_TEST_MARCH', 'native')}", "-Werror"]
 SANITIZE = [
     *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"),
     *("-g", "-O1"),
@@ -55,16 +46,30 @@ def flags():
     return FLAGS + (SANITIZE if sanitized() else [])
 
 
-def objects(source, folder):
-    """Compile one file, for each size of numbers if it depends on that; return the objects' paths."""
-    by_size = "NAME(" in source.read_text(encoding="utf-8")
-    sizes = {"f32": ["-DREAL_BITS=32"], "f64": ["-DREAL_BITS=64"]} if by_size else {"any": []}
-    for suffix, size in sizes.items():
-        target = folder / f"{source.stem}_{suffix}.o"
-        if not target.exists():
-            command = [COMPILER, *flags(), *size, "-c", str(source), "-o", str(target)]
-            subprocess.run(command, check=True)
-        yield target
+def commands(names, folder, more=()):
+    """The commands that compile files, for each size of numbers if they depend on it; by the objects."""
+    found = {}
+    for name in names:
+        source = SOURCES / f"{name}.c"
+        by_size = "NAME(" in source.read_text(encoding="utf-8")
+        for bits in build.SIZES if by_size else build.SIZES[:1]:
+            target = folder / f"{name}-{bits}.o"
+            optimized = [] if sanitized() else [build.optimization(source)]
+            chosen = [*optimized, *more, f"-DREAL_BITS={bits}"]
+            found[target] = [COMPILER, *flags(), *chosen, "-c", str(source), "-o", str(target)]
+    return found
+
+
+def compiled(names, folder, more=()):
+    """Compile files that are not compiled yet, several at a time, and link them to a library."""
+    wanted = commands(names, folder, more)
+    missing = [command for target, command in wanted.items() if not target.exists()]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(functools.partial(subprocess.run, check=True), missing))
+    target = folder / ("-".join(names) + ".so")
+    link = [COMPILER, *flags(), "-shared", "-pthread", "-Wl,-Bsymbolic", *map(str, wanted)]
+    subprocess.run([*link, "-o", str(target), "-lm"], check=True)
+    return ctypes.CDLL(str(target))
 
 
 @pytest.fixture(scope="session")
@@ -76,11 +81,7 @@ def library(tmp_path_factory):
 
     @functools.cache
     def load(*names):
-        compiled = [file for name in names for file in objects(SOURCES / f"{name}.c", folder)]
-        target = folder / ("-".join(names) + ".so")
-        command = [COMPILER, *flags(), "-shared", "-pthread", "-Wl,-Bsymbolic", *map(str, compiled)]
-        subprocess.run([*command, "-o", str(target), "-lm"], check=True)
-        return ctypes.CDLL(str(target))
+        return compiled(names, folder)
 
     return load
 

@@ -46,9 +46,9 @@ def libraries(folder):
 
 def test_a_library_is_compiled_once(cache):
     first = build.cached(variant())
-    written = first.stat().st_mtime_ns
+    written = first.stat().st_ino
     assert build.cached(variant()) == first
-    assert first.stat().st_mtime_ns == written
+    assert first.stat().st_ino == written
     assert libraries(cache) == [first.name]
 
 
@@ -58,6 +58,20 @@ def test_other_sources_give_another_library(cache):
     second = build.cached(variant())
     assert second.name != first.name
     assert len(libraries(cache)) == 2
+
+
+def test_a_library_that_was_not_used_for_long_is_removed_when_another_one_is_made(cache):
+    unused = build.cached(variant())
+    (cache / "build-killed").mkdir()
+    (build.SOURCES / "short.c").write_text(SOURCE + "int other;\n")
+    used = build.cached(variant())
+    long_ago = time.time() - (build.DAYS + 1) * 24 * 3600
+    for file in (unused, used, cache / "build-killed"):
+        os.utime(file, (long_ago, long_ago))
+    assert build.cached(variant()) == used  # which is a use
+    (build.SOURCES / "short.c").write_text(SOURCE + "int third;\n")
+    new = build.cached(variant())
+    assert libraries(cache) == sorted([used.name, new.name])
 
 
 def test_a_library_that_was_damaged_is_compiled_again(cache):
@@ -76,6 +90,55 @@ def test_a_cache_that_others_may_write_to_is_not_used(cache):
     cache.chmod(0o777)
     with pytest.raises(CompileError, match="which other users may write to"):
         build.cached(variant())
+
+
+def test_a_cache_in_a_folder_that_others_may_replace_is_not_used(cache):
+    cache.mkdir(parents=True)
+    cache.chmod(0o700)
+    cache.parent.chmod(0o777)
+    with pytest.raises(CompileError, match="which other users may replace"):
+        build.cached(variant())
+    cache.parent.chmod(0o1777)  # sticky: others may not rename what is not theirs
+    assert build.cached(variant()).parent == cache.resolve()
+
+
+def test_a_link_to_a_folder_that_others_may_write_to_is_not_followed(cache, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    elsewhere.chmod(0o777)
+    cache.parent.mkdir(parents=True)
+    cache.symlink_to(elsewhere)
+    with pytest.raises(CompileError, match="which other users may write to"):
+        build.cached(variant())
+
+
+def test_the_current_folder_is_no_cache(monkeypatch, tmp_path):
+    """A relative path would depend on where Python was started: XDG has such paths ignored."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert build.cache_folder().is_relative_to(tmp_path)
+
+
+def test_a_user_without_a_home_is_told_so(monkeypatch):
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(build.Path, "home", home)
+    with pytest.raises(CompileError, match="Set XDG_CACHE_HOME to an absolute path"):
+        build.cached(variant())
+
+
+def test_what_killed_compilations_left_is_removed(cache):
+    cache.mkdir(parents=True, mode=0o700)
+    old = cache / "build-old"
+    now = cache / "build-now"
+    for folder in (old, now):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    build.cached(variant())
+    assert now.exists()
+    assert not old.exists()
 
 
 def test_a_compiler_that_fails_is_named(cache):

@@ -97,7 +97,7 @@ EXACT = {
 
 @pytest.fixture(scope="session")
 def chain_library(library):
-    return library("chain", "chain_prepare")
+    return library("chain", "chain_prepare", "convert")
 
 
 @pytest.fixture(autouse=True)

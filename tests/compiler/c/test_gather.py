@@ -17,7 +17,7 @@ INDEX_KINDS = st.sampled_from(["int32", "int64"])
 
 @pytest.fixture(scope="session")
 def gather_library(library):
-    loaded = library("gather")
+    loaded = library("convert", "gather")
     for name in ("gather_rows_f32", "gather_rows_f64", "take_rows"):
         getattr(loaded, name).restype = ctypes.c_int64
     for name in ("scatter_add_f32", "scatter_add_f64"):

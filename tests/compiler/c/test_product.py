@@ -110,7 +110,7 @@ def expected(a, b, c, alpha, beta, ending):
     if ending.relu:
         total = np.maximum(total, 0)
     if ending.mask is not None:
-        total = np.where(ending.mask <= 0, 0, total)
+        total = np.where(ending.mask > 0, total, 0)
     return total, size * (a.shape[1] + 4) * np.finfo(a.dtype).eps
 
 
@@ -274,7 +274,7 @@ def test_relu_keeps_nan_and_the_mask_removes_it(functions, dtype):
     np.testing.assert_array_equal(c, np.maximum(product, 0))
     mask = np.tile(np.array([1.0, 0.0, -0.0, -1.0, np.nan], dtype), 20).reshape(5, 20)
     multiply(functions, a, b, c, ending=Ending(mask=mask))
-    np.testing.assert_array_equal(c, np.where(mask <= 0, 0, product))
+    np.testing.assert_array_equal(c, np.where(mask > 0, product, 0))
 
 
 def test_a_product_with_less_scratch_memory_is_the_same_to_rounding(functions, values):

@@ -13,7 +13,7 @@ from xpnet.compiler.c import structures
 
 @pytest.fixture(scope="session")
 def reduce_library(library):
-    return library("reduce")
+    return library("convert", "reduce")
 
 
 def reduce(library, suffix, operation, x, axes, dtype=None, divisor=1.0, out=None):

@@ -7,13 +7,19 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 
+import xpnet
 from tests.compiler.c import conftest
 from tests.compiler.programs import Builder, builders
 from xpnet.compiler.c import build
 from xpnet.compiler.c.load import Library
+from xpnet.compiler.compiled import Compiled
 from xpnet.compiler.executors.c import CExecutor
 from xpnet.compiler.passes import cleaned
 from xpnet.compiler.record import Value, replaced
+from xpnet.errors import CompileError
+from xpnet.functions import _windows as portable
+from xpnet.kernels.elementary import _relu_gradient as relu_gradient, zero_unless
+from xpnet.kernels.window import Window
 
 LARGEST = (
     2**22
@@ -104,7 +110,8 @@ def test_several_steps_in_one_call_are_those_steps(plans, builder):
         outputs, states = interpreted(program, [x[i] for x in stacked], states, host)
         expected.append(outputs)
     found = executor.run_steps(stacked, hosts)
-    for ours, theirs in zip(found, expected, strict=True):
+    for ours, theirs in zip(found, zip(*expected, strict=True), strict=True):
+        assert len(ours) == len(hosts)
         for x, y in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(x, y)
     for x, y in zip(bound, states, strict=True):
@@ -204,8 +211,92 @@ def test_an_operation_that_c_lacks_splits_the_plan(plans):
     assert [x.name for x in executor.calls()] == ["cumulative_sum"]
     [given] = builder.given("argument")
     stacked = np.stack([given, 2 * given])
-    outputs = executor.run_steps([stacked], [[], []])
+    [outputs] = executor.run_steps([stacked], [[], []])
     expected = np.cumsum(2 * given, axis=0)
-    np.testing.assert_array_equal(outputs[0][0], expected)
-    np.testing.assert_array_equal(outputs[1][0], 2 * expected)
+    np.testing.assert_array_equal(outputs[0], expected)
+    np.testing.assert_array_equal(outputs[1], 2 * expected)
     np.testing.assert_array_equal(state, 3 * expected)
+
+
+@pytest.mark.parametrize("products", ["own", "blas"])
+def test_the_mask_of_a_product_removes_what_the_gradient_of_relu_does(plans, products, monkeypatch):
+    monkeypatch.setenv("XPNET_PRODUCTS", products)
+    builder = Builder()
+    a = builder.input("argument", np.arange(12, dtype="f").reshape(4, 3) + 1)
+    b = builder.input("argument", np.ones((3, 5), "f"))
+    mask = builder.input("argument", np.ones((4, 5), "f"))
+    y = builder.apply("matmul", operator.matmul, a, b)
+    builder.program.outputs = [builder.apply("relu_gradient", relu_gradient, y, mask)]
+    executor = CExecutor(cleaned(builder.program, "c"), plans)
+    executor.bind([])
+    given = builder.given("argument")
+    given[2] = np.resize(np.array([np.nan, 1, 0, -0.0, -1, np.inf, -np.inf], "f"), (4, 5))
+    [found] = executor.run(given, [])
+    assert [x.name for x in executor.calls()] == []
+    np.testing.assert_array_equal(found, zero_unless(given[0] @ given[1], given[2] > 0))
+
+
+# A step of which C makes one gather: it takes rows of bytes, and scales them.
+SCALINGS = {
+    "a number": (lambda x: x / 255.0, 1),
+    "an array of no axes": (lambda x: x / np.float32(255), 1),
+    "a factor in front": (lambda x: np.float32(1 / 255) * x, 1),
+    "a shift": (lambda x: 0.5 + x / np.float32(255), 1),
+    "an infinite factor": (lambda x: (x + np.float32(1)) * np.float32(np.inf), 2),
+}
+
+
+@pytest.mark.parametrize("name", SCALINGS)
+def test_rows_of_bytes_are_scaled_while_they_are_gathered(plans, name):
+    function, instructions = SCALINGS[name]
+    table = np.arange(240, dtype=np.uint8).reshape(20, 12)
+
+    def step(table, indices):
+        return function(xpnet.astype(table[indices], np.float32))
+
+    def in_c(program):
+        return CExecutor(cleaned(program, "c"), plans)
+
+    compiled = Compiled(step, executor=in_c)
+    indices = np.array([3, -1, 0, 7, 7])
+    for _ in range(4):
+        found = compiled(table, indices)
+    np.testing.assert_allclose(found, step(table, indices), rtol=2e-7)
+    assert found.dtype == np.float32
+    [plan] = compiled.plans
+    assert f"{instructions} instructions, 0 calls" in str(plan)
+
+
+def pooled(size):
+    """A program that takes maxima of images under a window of size x size, and their gradient."""
+    window = Window((20, 20), (size, size), (3, 2), ((1, 1), (0, 0)), (1, 1))
+    rng = np.random.default_rng(0)
+    builder = Builder()
+    x = builder.input("argument", rng.integers(-9, 9, (5, 2, 20, 20)).astype("f"))
+    gy = builder.input("argument", rng.integers(-9, 9, (5, 2, *window.out)).astype("f"))
+    y = builder.apply("maxima", portable.maxima, x, window)
+    builder.program.outputs = [y, builder.apply("place", portable.place, gy, x, y, window)]
+    return builder, window
+
+
+@pytest.mark.parametrize(("size", "has_index"), [(11, True), (12, False)])
+def test_maxima_have_an_index_only_if_it_fits_into_a_byte(plans, size, has_index):
+    builder, _ = pooled(size)
+    program = cleaned(builder.program, "c")
+    assert any(x.name == "pooling" for x in program.operations) == has_index
+    executor = CExecutor(program, plans)
+    executor.bind([])
+    assert executor.calls() == []
+    for found, output in zip(
+        executor.run(builder.given("argument"), []), builder.program.outputs, strict=True
+    ):
+        np.testing.assert_array_equal(found, builder.arrays[output])
+
+
+def test_an_index_that_does_not_fit_into_a_byte_is_refused(plans):
+    builder, _ = pooled(11)
+    program = cleaned(builder.program, "c")
+    pooling = next(x for x in program.operations if x.name == "pooling")
+    pooling.options["window"] = pooled(12)[1]
+    with pytest.raises(CompileError, match="at most 127 numbers, got 144"):
+        CExecutor(program, plans)

@@ -6,7 +6,6 @@ and so that there are equal maxima.
 
 import ctypes
 import platform
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -219,19 +218,8 @@ def compiled_for(processor, folder):
     """The library for an older kind of x86-64 processor."""
     if platform.machine().lower() not in {"x86_64", "amd64"}:
         pytest.skip("the older processors are those of x86-64")
-    files = []
-    for name in ("window", "weigh", "pool", "layout"):
-        for suffix in conftest.SUFFIXES:
-            target = str(folder / f"{name}-{suffix}.o")
-            chosen = [f"-march={processor}", f"-DREAL_BITS={suffix[1:]}"]
-            source = str(conftest.SOURCES / f"{name}.c")
-            command = [conftest.COMPILER, *conftest.flags(), *chosen, "-c", source, "-o", target]
-            subprocess.run(command, check=True)
-            files.append(target)
-    target = str(folder / "windows.so")
-    command = [conftest.COMPILER, *conftest.flags(), "-shared", *files, "-o", target, "-lm"]
-    subprocess.run(command, check=True)
-    return ctypes.CDLL(target)
+    names = ("window", "weigh", "pool", "layout")
+    return conftest.compiled(names, folder, [f"-march={processor}"])
 
 
 @pytest.fixture(scope="session", params=["x86-64-v2", "x86-64-v3"])

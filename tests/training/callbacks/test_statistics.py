@@ -9,13 +9,16 @@ import pytest
 import xpnet
 from xpnet import functions as F
 from xpnet.autodiff.variable import data_of
+from xpnet.compiler.c import load
+from xpnet.layers import Affine, BatchNorm1d, Dropout, Sequential
 from xpnet.layers._context import hooks
+from xpnet.layers.hooks import watching
 from xpnet.training import Callback, Checkpoint, Statistics, Trainer
 from xpnet.training.callbacks.probe import probing
 
 
-def make(*callbacks, log_every=1e9, **options):
-    model = xpnet.MLP(4, 8, 3, rng=0)
+def make(*callbacks, log_every=1e9, model=None, **options):
+    model = model or xpnet.MLP(4, 8, 3, rng=0)
     optimizer = xpnet.SGD(model.parameters(), 0.1)
     return Trainer(
         model, F.softmax_cross_entropy, optimizer, (), callbacks, 0, log_every, **options
@@ -66,18 +69,58 @@ def test_each_log_line_makes_one_row_with_one_transfer(clusters, monkeypatch):
     assert [row["step"] for row in statistics.rows] == list(range(1, 12))
 
 
-def test_statistics_do_not_change_the_training(clusters, monkeypatch):
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("executor", ["numpy", "c"])
+def test_statistics_do_not_change_the_training(clusters, monkeypatch, executor, accumulate):
     """The weights are equal bit for bit, and no layer has an additional attribute afterwards.
 
-    Watched steps run as they are: the C executor would round otherwise in the others.
+    The layers have masks and running means: a step that is watched is made twice, once for the watcher.
     """
-    monkeypatch.setenv("XPNET_EXECUTOR", "numpy")
-    with_, without = make(Statistics(), log_every=0.0), make()
-    with_.fit(clusters, clusters, 2, 10)
-    without.fit(clusters, clusters, 2, 10)
+    if executor == "c":
+        try:
+            load.wait()
+        except xpnet.CompileError as error:
+            pytest.skip(str(error))
+    monkeypatch.setenv("XPNET_EXECUTOR", executor)
+
+    def trained(*callbacks, **options):
+        xpnet.manual_seed(3)
+        layers = [Affine(4, 40, rng=0), BatchNorm1d(40), Dropout(0.1, rng=1), Dropout(0.2)]
+        model = Sequential(*layers, Affine(40, 3, rng=2))
+        trainer = make(*callbacks, model=model, accumulate=accumulate, **options)
+        trainer.fit(clusters, clusters, 2, 10)
+        return trainer
+
+    with_ = trained(Statistics(), log_every=0.0)
+    without = trained()
+    assert with_.compiled[0].replays
+    assert not with_.learner.reason
     for name, x in without.model.state_dict().items():
         np.testing.assert_array_equal(with_.model.state_dict()[name], x)
+    for name in ("train_loss", "test_loss"):
+        assert with_.history[name] == without.history[name]
     assert hooks.get() == ()  # nobody watches any more
+
+
+def test_a_watcher_that_changes_outputs_changes_the_training(clusters):
+    """Its steps run as they are: it may replace what layers return."""
+    trainer = make()
+
+    def half_of(model):
+        return watching(model, lambda layer, xs, y: y * 0.5)
+
+    plain = make(compile=False)
+    with half_of(trainer.model):
+        trainer.fit(clusters, None, 1, 10)
+        assert "hooks" in trainer.learner.reason
+    assert trainer.learner.reason == ""
+    another = make(compile=True)
+    with half_of(another.model), pytest.raises(xpnet.CompileError, match="hooks watch"):
+        another.fit(clusters, None, 1, 10)
+    with half_of(plain.model):
+        plain.fit(clusters, None, 1, 10)
+    for a, b in zip(trainer.model.parameters(), plain.model.parameters(), strict=True):
+        np.testing.assert_array_equal(xpnet.to_numpy(a), xpnet.to_numpy(b))
 
 
 def test_statistics_are_written_to_a_file_and_to_the_history(clusters, tmp_path):

@@ -39,59 +39,55 @@ typedef struct {
     int64_t advance;
 } source;
 
-// Writes n numbers to r, from one to three sources.
+// Writes n numbers to r, from one to three sources. For an operation on vectors, n is a multiple of
+// LANES.
 typedef void (*kernel)(real* r, const source* s, int64_t n);
 
 // One loop over a block. FIRST to THIRD advance the pointers a, b, c; constants make it faster.
-#define LOOP(formula, inputs, FIRST, SECOND, THIRD)                         \
-    for (; i + LANES <= n; i += LANES, a += FIRST, b += SECOND, c += THIRD) \
-        store(r + i,                                                        \
+#define LOOP(formula, inputs, FIRST, SECOND, THIRD)                             \
+    for (int64_t i = 0; i < n; i += LANES, a += FIRST, b += SECOND, c += THIRD) \
+        store(r + i,                                                            \
               formula(load(a), inputs > 1 ? load(b) : splat(0), inputs > 2 ? load(c) : splat(0)));
 
-#define OPERATION(name, inputs, ...)                                                        \
-    INLINE vreal name##_formula(vreal x, vreal y, vreal z) {                                \
-        (void)x, (void)y, (void)z;                                                          \
-        return __VA_ARGS__;                                                                 \
-    }                                                                                       \
-    static void name##_block(real* r, const source* s, int64_t n) {                         \
-        const real *a = s[0].at, *b = s[1].at, *c = s[2].at;                                \
-        int64_t i = 0;                                                                      \
-        if (s[0].advance && (inputs < 2 || s[1].advance) && (inputs < 3 || s[2].advance)) { \
-            LOOP(name##_formula, inputs, LANES, LANES, LANES)                               \
-        } else {                                                                            \
-            LOOP(name##_formula, inputs, s[0].advance, s[1].advance, s[2].advance)          \
-        }                                                                                   \
-        if (i < n) {                                                                        \
-            const vreal x = load_first(a, n - i);                                           \
-            const vreal y = inputs > 1 ? load_first(b, n - i) : x;                          \
-            const vreal z = inputs > 2 ? load_first(c, n - i) : x;                          \
-            store_first(r + i, name##_formula(x, y, z), n - i);                             \
-        }                                                                                   \
+// (The only input of an operation is not uniform, or n is LANES.)
+#define OPERATION(name, inputs, ...)                                                          \
+    INLINE vreal name##_formula(vreal x, vreal y, vreal z) {                                  \
+        (void)x, (void)y, (void)z;                                                            \
+        return __VA_ARGS__;                                                                   \
+    }                                                                                         \
+    static void name##_block(real* r, const source* s, int64_t n) {                           \
+        const real *a = s[0].at, *b = s[1].at, *c = s[2].at;                                  \
+        if (inputs == 1 || (s[0].advance && s[1].advance && (inputs == 2 || s[2].advance))) { \
+            LOOP(name##_formula, inputs, LANES, LANES, LANES)                                 \
+        } else {                                                                              \
+            LOOP(name##_formula, inputs, s[0].advance, s[1].advance, s[2].advance)            \
+        }                                                                                     \
     }
 
-#define SCALAR(name, inputs, ...)                                                               \
-    INLINE real name##_formula(real x, real y) {                                                \
-        (void)y;                                                                                \
-        return __VA_ARGS__;                                                                     \
-    }                                                                                           \
-    static void name##_block(real* r, const source* s, int64_t n) {                             \
-        const real *a = s[0].at, *b = s[1].at;                                                  \
-        const int64_t next_a = s[0].advance != 0;                                               \
-        const int64_t next_b = s[1].advance != 0;                                               \
-        if (next_a && (inputs < 2 || next_b)) {                                                 \
-            for (int64_t i = 0; i < n; i++) r[i] = name##_formula(a[i], inputs > 1 ? b[i] : 0); \
-        } else {                                                                                \
-            for (int64_t i = 0; i < n; i++)                                                     \
-                r[i] = name##_formula(a[i * next_a], inputs > 1 ? b[i * next_b] : 0);           \
-        }                                                                                       \
+#define SCALAR(name, inputs, ...)                                   \
+    INLINE real name##_formula(real x, real y) {                    \
+        (void)y;                                                    \
+        return __VA_ARGS__;                                         \
+    }                                                               \
+    static void name##_block(real* r, const source* s, int64_t n) { \
+        const real *a = s[0].at, *b = s[1].at;                      \
+        const int64_t next_a = s[0].advance != 0;                   \
+        const int64_t next_b = s[1].advance != 0;                   \
+        for (int64_t i = 0; i < n; i++, a += next_a, b += next_b)   \
+            r[i] = name##_formula(*a, inputs > 1 ? *b : 0);         \
     }
 #include "chain_operations.h"
 #undef OPERATION
 #undef SCALAR
 
-#define OPERATION(name, inputs, ...) name##_block,
-#define SCALAR(name, inputs, ...) name##_block,
-static const kernel KERNELS[] = {
+typedef struct {
+    kernel run;
+    int takes_any_length;
+} kernel_entry;
+
+#define OPERATION(name, inputs, ...) {name##_block, 0},
+#define SCALAR(name, inputs, ...) {name##_block, 1},
+static const kernel_entry KERNELS[] = {
 #include "chain_operations.h"
 };
 #undef OPERATION
@@ -133,7 +129,7 @@ static void read_block(const chain* c, const chain_operand* o, const void* array
     const int64_t length = c->split < last ? c->shape[last] : n;
     position p = {offset, {0}};
     for (int64_t done = 0; done < wanted; done += length) {
-        read_row(to + done, array, o->type, p.offset, o->strides[last], length);
+        NAME(read_row)(to + done, array, o->type, p.offset, o->strides[last], length);
         next_position(c, o->strides, c->split, last - 1, &p);
     }
     if (repeats) repeat(to, wanted, n);
@@ -145,7 +141,7 @@ static void write_block(const chain* c, const chain_operand* o, void* array, int
     const int64_t length = c->split < last ? c->shape[last] : n;
     position p = {offset, {0}};
     for (int64_t done = 0; done < n; done += length) {
-        write_row(array, from + done, o->type, p.offset, o->strides[last], length);
+        NAME(write_row)(array, from + done, o->type, p.offset, o->strides[last], length);
         next_position(c, o->strides, c->split, last - 1, &p);
     }
 }
@@ -225,12 +221,37 @@ static void read_inputs(run_state* r, int64_t n, int is_first) {
             continue;
         } else if (o->access == ACCESS_UNIFORM) {
             real number;
-            read_row(&number, r->arrays[i], o->type, r->offsets[i], 1, 1);
+            NAME(read_row)(&number, r->arrays[i], o->type, r->offsets[i], 1, 1);
             fill_uniform(r, i, number);
         } else {
             read_block(c, o, r->arrays[i], r->offsets[i], buffer_of(r, i), n);
         }
     }
+}
+
+// The last n < LANES numbers of a block, by vectors of their own: nothing after the end of an array
+// may be read or written.
+static void run_rest(kernel run, real* to, const source* from, int64_t n) {
+    real given[3][LANES];
+    real result[LANES];
+    source copies[3];
+    for (int k = 0; k < 3; k++) {
+        store(given[k], load_first(from[k].at, n));
+        copies[k] = (source){given[k], LANES};
+    }
+    run(result, copies, LANES);
+    store_first(to, load(result), n);
+}
+
+// One operation on n numbers.
+static void run_step(const kernel_entry* k, real* to, source* from, int64_t n) {
+    const int64_t rest = k->takes_any_length ? 0 : n % LANES;
+    const int64_t whole = n - rest;
+    if (whole > 0) k->run(to, from, whole);
+    if (rest == 0) return;
+    for (int i = 0; i < 3; i++)
+        if (from[i].advance) from[i].at += whole;
+    run_rest(k->run, to + whole, from, rest);
 }
 
 static void run_steps(run_state* r, int64_t n) {
@@ -239,8 +260,9 @@ static void run_steps(run_state* r, int64_t n) {
     for (int i = 0; i < c->steps; i++) {
         const chain_step* s = &c->step[i];
         if (s->operation < 0) continue;
-        const source sources[] = {r->values[s->first], r->values[s->second], r->values[s->third]};
-        KERNELS[s->operation](r->targets[i], sources, c->uniform[first_step + i] ? LANES : n);
+        source from[] = {r->values[s->first], r->values[s->second], r->values[s->third]};
+        const int64_t count = c->uniform[first_step + i] ? LANES : n;
+        run_step(&KERNELS[s->operation], r->targets[i], from, count);
     }
 }
 

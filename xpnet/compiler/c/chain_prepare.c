@@ -1,7 +1,7 @@
 // Completes the description of a chain, once, so that its runs find all choices made. See chain.h.
 #include "chain.h"
 #include "convert.h"
-#include "vector.h"
+#include "real.h"
 
 #define BLOCK_BYTES 4096  // a few such buffers fill a first-level cache of 32 or 48 kB
 

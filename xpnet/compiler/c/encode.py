@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnet.compiler.c.choices import is_first_faster
 from xpnet.compiler.c.load import Library
 from xpnet.compiler.c.lowering import Instruction
 from xpnet.compiler.c.memory import ALIGNMENT, Memory, View, aligned_empty
@@ -133,24 +134,26 @@ REPEATS = 5
 NANOSECONDS = 100_000  # a measurement takes about as long, or one run
 MOST = 4_000_000  # no more measurements after so long
 
-_fastest: dict[Any, bool] = {}  # whether the first way is the faster one, by `_key`
-
 
 def chosen(library: Library, instruction: Instruction, threads: int) -> list[Instruction]:
     """An instruction, or its alternative if that one is faster here."""
     if not instruction.alternative:
         return [instruction]
-    key = (threads, *_key(library, instruction))
-    if key not in _fastest:
+
+    def measured() -> bool:
         first, second = _times(library, [instruction], instruction.alternative, threads)
-        _fastest[key] = first <= second
-    return [instruction] if _fastest[key] else instruction.alternative
+        return first <= second
+
+    if is_first_faster(f"{_key(library, instruction)} {threads} threads", measured):
+        return [instruction]
+    return instruction.alternative
 
 
-def _key(library: Library, instruction: Instruction) -> Any:
+def _key(library: Library, instruction: Instruction) -> str:
     """What the time that an instruction takes depends on."""
-    missing = tuple(x is None for x in instruction.operands)
-    return library.path, instruction.name, tuple(instruction.sizes), missing
+    given = "".join("-" if x is None else "x" for x in instruction.operands)
+    sizes = ",".join(map(str, instruction.sizes))
+    return f"{library.sources} {library.path.name} {instruction.name} {given} {sizes}"
 
 
 def _times(

@@ -1,6 +1,7 @@
 // Rows by their numbers, and sums of rows. See gather.h.
 #include "gather.h"
 
+#include "convert.h"
 #include "transpose.h"
 #include "vector.h"
 
@@ -20,50 +21,10 @@ static int64_t first_wrong(const void* indices, int32_t type, int64_t count, int
     return -1;
 }
 
-// The numbers of x * scale + shift. The scale is in two parts: its rounding would be seen in the
-// result.
-typedef struct {
-    real high;
-    real low;
-    real shift;
-} scaling;
-
-// Of a floating-point number, which may be infinite, and of an integer.
-INLINE real scaled(real x, scaling s) { return x * s.high + s.shift; }
-INLINE real scaled_integer(real x, scaling s) { return x * s.high + (x * s.low + s.shift); }
-
 static scaling scaling_of(const gather* g) {
     const real high = (real)g->scale;
     const real shift = g->shift == 0 ? (real)-0.0 : (real)g->shift;  // -0 + -0 remains -0
     return (scaling){high, (real)(g->scale - (double)high), shift};
-}
-
-// to[i * stride] = f(from[i]), i < n, for numbers of type T. (Bytes become integers first: there
-// are vector instructions for that.)
-#define CONVERT(T, first, f)                                                          \
-    {                                                                                 \
-        const T* p = from;                                                            \
-        if (stride == 1) {                                                            \
-            for (int64_t i = 0; i < n; i++) to[i] = f((real)(first)p[i], s);          \
-        } else {                                                                      \
-            for (int64_t i = 0; i < n; i++) to[i * stride] = f((real)(first)p[i], s); \
-        }                                                                             \
-        break;                                                                        \
-    }
-static void convert_line(real* restrict to, int64_t stride, const void* restrict from, int32_t type,
-                         int64_t n, scaling s) {
-    switch (type) {
-        case TYPE_FLOAT32:
-            CONVERT(float, float, scaled)
-        case TYPE_FLOAT64:
-            CONVERT(double, double, scaled)
-        case TYPE_INT32:
-            CONVERT(int32_t, int32_t, scaled_integer)
-        case TYPE_INT64:
-            CONVERT(int64_t, int64_t, scaled_integer)
-        default:
-            CONVERT(uint8_t, int32_t, scaled_integer)
-    }
 }
 
 // Writes one row, line by line, where a line is what lies along its last axis.
@@ -72,8 +33,8 @@ static void convert_row(const gather* g, const char* row, real* result) {
     const int64_t line_bytes = g->shape[2] * TYPE_BYTES[g->table_type];
     for (int64_t a = 0; a < g->shape[0]; a++)
         for (int64_t b = 0; b < g->shape[1]; b++) {
-            convert_line(result + a * g->strides[0] + b * g->strides[1], g->strides[2], row,
-                         g->table_type, g->shape[2], s);
+            NAME(read_scaled)(result + a * g->strides[0] + b * g->strides[1], g->strides[2], row,
+                              g->table_type, g->shape[2], s);
             row += line_bytes;
         }
 }
@@ -155,7 +116,7 @@ static int64_t gather_transposed(const gather* g, const char* table, const void*
             const int64_t row = row_number(indices, g->index_type, first + i, g->table_rows);
             if (row < 0) return first + i;
             const char* from = table + (row * g->table_stride + done) * bytes;
-            convert_line(tile + i * TILE, 1, from, g->table_type, n, s);
+            NAME(read_scaled)(tile + i * TILE, 1, from, g->table_type, n, s);
         }
         write_transposed(g, tile, rows, n, &p, result);
     }

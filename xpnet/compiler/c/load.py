@@ -1,13 +1,18 @@
 """Find and load the C library that suits this processor.
 
 It comes from the wheel (`binaries/`), or from the cache, where a C compiler of this machine puts it
-(`build.py`). Compiling takes some seconds; it is done in a thread, while NumPy computes. XPNET_EXECUTOR
-decides by force: "c" waits for the compiler, and raises if there is no library; "numpy" loads none.
+(`build.py`). Compiling takes some seconds, once; it is done in a thread, while NumPy computes.
+
+A process decides once whether it computes in C: a training that began on NumPy would round differently
+from then on, and could not be repeated to the last bit. So a library that is compiled too late for this
+process is for the next one. XPNET_EXECUTOR decides by force: "c" waits for the compiler, and raises if
+there is no library; "numpy" loads none.
 """
 
 import ctypes
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +21,11 @@ import numpy as np
 from xpnet.compiler.c import build
 from xpnet.errors import ArgumentError, CompileError
 
-__all__ = ["Library", "find", "forced", "is_searching", "status", "variants", "wait"]
+__all__ = ["Library", "find", "forced", "status", "variants", "wait"]
 
 BINARIES = Path(__file__).parent / "binaries"
 SECONDS_TO_LOAD = 0.5
+SECONDS_TO_COMPILE = 180.0
 
 # What each variant needs, in NumPy's names of what a processor can do.
 NEEDS = {
@@ -39,6 +45,8 @@ class Library:
         "binary": from the wheel. "compiled": from the cache.
     variant : str
         Such as "x86-64-v4".
+    sources : str
+        The digest of the sources that it was built from.
     codes : dict from str to int
         The number of each operation, by its name ("product_f32").
     c : ctypes.CDLL
@@ -55,10 +63,11 @@ class Library:
         except (OSError, AttributeError) as error:
             raise CompileError(f"The C library {path} cannot be loaded: {error}") from error
         expected = build.sources_digest()
-        given = self.c.xpnet_sources().decode()
-        if given != expected:
+        self.sources = self.c.xpnet_sources().decode()
+        if self.sources != expected:
             raise CompileError(
-                f"The C library {path} was built from other sources: expected {expected}, got {given}."
+                f"The C library {path} was built from other sources: expected {expected}, got "
+                f"{self.sources}."
             )
         self.codes: dict[str, int] = {}
         while (name := self.c.xpnet_operation(len(self.codes))) is not None:
@@ -116,20 +125,43 @@ def _features() -> set[str]:
 
 
 class _Search:
-    """The search for the library, which is made once per process."""
+    """The search for the library, which is made once per process.
+
+    Attributes
+    ----------
+    library : Library or None
+        As soon as it is there.
+    reasons : list of str
+        Why it is not.
+    decided : bool
+        Whether this process has decided what it computes with.
+    chosen : Library or None
+        What it has decided for; None: NumPy.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.thread: threading.Thread | None = None
         self.library: Library | None = None
         self.reasons: list[str] = []
+        self.decided = False
+        self.chosen: Library | None = None
 
-    def start(self) -> None:
-        """Begin to search in a thread, unless that was done before."""
+    def started(self) -> threading.Thread:
+        """The thread that searches; the first call starts it."""
         with self.lock:
             if self.thread is None:
                 self.thread = threading.Thread(target=self._search, name="xpnet-c", daemon=True)
                 self.thread.start()
+            return self.thread
+
+    def decide(self) -> Library | None:
+        """The library if it was there at the first call, and None if it was not: from now on."""
+        with self.lock:
+            if not self.decided:
+                self.chosen = self.library
+                self.decided = True
+            return self.chosen
 
     def _search(self) -> None:
         """Set `library`, or give the reasons why there is none."""
@@ -169,18 +201,27 @@ class _Search:
 _search = _Search()
 
 
-def find() -> Library | None:
-    """The library; None if there is none, or not yet.
+def find(waiting: Callable[[], None] | None = None) -> Library | None:
+    """The library that this process computes with; None: there is none, or it was not there in time.
 
-    The first call starts a thread that searches, and waits as long as it takes to load a library from
-    the wheel or the cache, but not for a compiler.
+    The first call decides. It starts a thread that searches, and waits as long as it takes to load a
+    library from the wheel or the cache, but not for a compiler, unless it is given `waiting`.
+
+    Parameters
+    ----------
+    waiting : function, optional
+        It is called, to tell the user, before the first call waits for the compiler, for at most
+        SECONDS_TO_COMPILE.
     """
-    if _search.library is None and forced() != "numpy":
-        first = _search.thread is None
-        _search.start()
-        if first and _search.thread is not None:
-            _search.thread.join(timeout=SECONDS_TO_LOAD)
-    return _search.library
+    if forced() == "numpy":
+        return None
+    if not _search.decided:
+        thread = _search.started()
+        thread.join(timeout=SECONDS_TO_LOAD)
+        if waiting is not None and thread.is_alive():
+            waiting()
+            thread.join(timeout=SECONDS_TO_COMPILE)
+    return _search.decide()
 
 
 def wait() -> Library:
@@ -191,26 +232,21 @@ def wait() -> Library:
     CompileError
         If there is none; it gives the reasons.
     """
-    _search.start()
-    if _search.thread is not None:
-        _search.thread.join()
+    _search.started().join()
     if _search.library is None:
         raise CompileError(f"There is no C library: {' '.join(_search.reasons)}")
     return _search.library
 
 
-def is_searching() -> bool:
-    """Whether a library may be there later."""
-    return _search.thread is not None and _search.thread.is_alive()
-
-
 def status() -> str:
-    """One line on the library: which it is, or why there is none."""
-    library = _search.library
+    """One line on the library: which it is, or why this process does without."""
+    library = _search.chosen if _search.decided else _search.library
     if library is not None:
         return f"{library.origin} for {library.variant} ({library.path.name})"
     if _search.thread is None:
         return "not looked for yet"
     if _search.thread.is_alive():
-        return "being compiled"
+        return "being compiled, for processes that start later"
+    if _search.library is not None:
+        return "compiled after this process had begun with NumPy"
     return f"none: {' '.join(_search.reasons)}"

@@ -15,6 +15,7 @@ __all__: list[str] = []
 INDICES = ("int32", "int64")
 TABLES = ("float32", "float64", "uint8")
 LONGEST = 4  # axes of a result that C writes in any layout
+LARGEST = 1e30  # of a scale or a shift: neither it nor its product with a byte is infinite
 
 
 def _lower_take(lowering: Lowering, operation: Operation) -> bool:
@@ -63,31 +64,53 @@ def _scaling(lowering: Lowering, operation: Operation) -> tuple[Operation, float
     if len(users) != 1 or y in lowering.needed or users[0].name != "chain":
         return None
     chain: Chain = users[0].options["chain"]
-    if users[0].args != (y,) or len(users[0].outputs) != 1 or chain.shape != y.shape:
+    numbers = _numbers_of(users[0], chain)
+    rows = [n for n, x in enumerate(users[0].args) if x is y]
+    if numbers is None or len(rows) != 1 or len(users[0].outputs) != 1 or chain.shape != y.shape:
         return None
     scale = 1.0
     shift = 0.0
+    before = rows[0]
     for n, step in enumerate(chain.steps):
         if suffix(step.dtype) is None:
             return None
-        found = _linear(chain, step.name, step.registers, 0 if n == 0 else chain.first + n - 1)
+        found = _linear(step.name, step.registers, before, numbers)
         if found is None:
             return None
         scale *= found[0]
         shift = shift * found[0] + found[1]
+        before = chain.first + n
+    if not (abs(scale) <= LARGEST and abs(shift) <= LARGEST):  # also if one is NaN
+        return None
     return users[0], scale, shift
 
 
+def _numbers_of(operation: Operation, chain: Chain) -> dict[int, float] | None:
+    """The constants of a chain by their registers; None if it reads more than one other array.
+
+    An array of no axes, such as numpy.float32(255), is a number, too.
+    """
+    found = {len(chain.inputs) + n: float(x) for n, x in enumerate(chain.numbers)}
+    others = 0
+    for register, x in enumerate(operation.args):
+        if x.source == "constant" and x.shape == () and x.dtype is not None:
+            found[register] = float(x.array)
+        else:
+            others += 1
+    return found if others == 1 else None
+
+
 def _linear(
-    chain: Chain, name: str, registers: tuple[int, ...], before: int
+    name: str, registers: tuple[int, ...], before: int, numbers: dict[int, float]
 ) -> tuple[float, float] | None:
     """A step as (scale, shift), if it is one of the value `before` it."""
     if name == "astype" and registers == (before,):
         return 1.0, 0.0
-    place = registers[-1] - len(chain.inputs)
-    if registers[0] != before or len(registers) != 2 or not 0 <= place < len(chain.numbers):
+    if name in ("add", "multiply") and registers[-1] == before:
+        registers = registers[::-1]
+    if registers[0] != before or len(registers) != 2 or registers[1] not in numbers:
         return None
-    number = float(chain.numbers[place])
+    number = numbers[registers[1]]
     if name == "divide" and number == 0:
         return None
     known = {

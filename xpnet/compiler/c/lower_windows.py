@@ -8,8 +8,10 @@ import numpy as np
 from xpnet.compiler.c.lowering import LOWERINGS, Instruction, Lowering, suffix
 from xpnet.compiler.c.memory import View
 from xpnet.compiler.c.windows import WindowStructure, window_structure
-from xpnet.compiler.passes.fused_windows import suits
+from xpnet.compiler.passes.fused_windows import MOST_NUMBERS, suits
 from xpnet.compiler.record import Operation, Value
+from xpnet.errors import CompileError
+from xpnet.kernels.window import Window
 
 __all__: list[str] = []
 
@@ -48,6 +50,21 @@ def _row_major(lowering: Lowering, x: Value | None) -> View | None:
     return None if x is None else lowering.contiguous(lowering.view(x))
 
 
+def _check_index(window: Window) -> None:
+    """Check that an index of one byte can tell the numbers of a window apart.
+
+    Raises
+    ------
+    CompileError
+        If the window has too many: `with_fused_windows` leaves such maxima without an index.
+    """
+    if window.numbers > MOST_NUMBERS:
+        raise CompileError(
+            f"Maxima with an index expected a window of at most {MOST_NUMBERS} numbers, "
+            f"got {window.numbers}."
+        )
+
+
 def _lower_convolution(lowering: Lowering, operation: Operation) -> bool:
     """See `xpnet.compiler.passes.fused_windows`."""
     x, W, b = operation.args
@@ -64,6 +81,7 @@ def _lower_convolution(lowering: Lowering, operation: Operation) -> bool:
         operands.append(result.view)
         _emit(lowering, "correlate", operands, sizes=relu, detail=shape, scratch=wanted)
     else:
+        _check_index(options["pool"])
         pool = window_structure(options["pool"], x.shape[0], W.shape[0])
         wanted = _scratch(lowering, "correlate_maxima", x.dtype, shape, pool)
         both = (WindowStructure * 2)(shape, pool)
@@ -77,6 +95,7 @@ def _lower_convolution(lowering: Lowering, operation: Operation) -> bool:
 def _lower_pooling(lowering: Lowering, operation: Operation) -> bool:
     """See `xpnet.compiler.passes.fused_windows`."""
     [x] = operation.args
+    _check_index(operation.options["window"])
     y, index = (_Images(lowering, v) for v in operation.outputs)
     shape = window_structure(operation.options["window"], *x.shape[:2])
     _emit(lowering, "maxima", [lowering.batch_last(x), y.view, index.view], detail=shape)

@@ -433,10 +433,15 @@ class Lowering:
         return True
 
     def _constant(self, x: Value) -> View:
-        array = np.ascontiguousarray(x.array).reshape(x.shape)
+        """Where a constant lies; along an axis with stride 0, such as a broadcast one, only once."""
+        given = np.asarray(x.array)
+        part = given[(*(slice(1) if s == 0 else slice(None) for s in given.strides), ...)]
+        array = np.ascontiguousarray(part).reshape(part.shape)
         memory = Memory("constant", array.nbytes, len(self._constants), array)
         self._constants.append(memory)
-        return _contiguous(memory, x)
+        strides = contiguous_strides(array.shape)
+        shown = (0 if s == 0 else new for s, new in zip(given.strides, strides, strict=True))
+        return View(memory, 0, x.shape, tuple(shown), np.dtype(x.dtype))
 
     def end(self) -> None:
         """Copy results that are not where they belong: outputs, then new states."""

@@ -2,13 +2,13 @@
 #ifndef XPNET_PRODUCT_H
 #define XPNET_PRODUCT_H
 
-#include "vector.h"
+#include "real.h"
 
 // What is done to the result while it is at hand. Null pointers: nothing.
 typedef struct {
     const real* bias;   // n numbers, added to each row
     int activation;     // 0: none; 1: ReLU, max(x, 0) with NaN kept
-    const real* mask;   // m x n, strides as c: the result is set to 0 where mask <= 0 (the gradient
+    const real* mask;   // m x n, strides as c: the result is set to 0 unless mask > 0 (the gradient
                         // of ReLU by its output)
     real* column_sums;  // n numbers: the sums of the final result over the rows (the gradient of a
                         // bias) are written here

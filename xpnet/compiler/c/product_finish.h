@@ -6,7 +6,7 @@
 #include "product_tile.h"
 
 // A tile's sums, and where they go. For row i and column j of the tile:
-//   x = sums[i, j] + beta c[i, j] + bias[j] + row_bias[i]; 0 if x <= floor; 0 if mask[i, j] <= 0
+//   x = sums[i, j] + beta c[i, j] + bias[j] + row_bias[i]; 0 if x <= floor; 0 unless mask[i, j] > 0
 // Then c[i, j] = x, and x is added to column_sums[j] and row_sums[i].
 typedef struct {
     real* sums;  // rows of whole vectors; overwritten
@@ -83,7 +83,7 @@ INLINE void finish_rows(const int vectors, const ending* e) {
         if (mask) {
             load_row(vectors, last, mask + i * e->c_row, old);
             UNROLL for (int j = 0; j < vectors; j++) x[j] =
-                zero_unless(~(old[j] <= splat(0)), x[j]);
+                zero_unless(old[j] > splat(0), x[j]);
         }
         store_row(vectors, last, c, x);
         UNROLL for (int j = 0; j < vectors; j++) total[j] += x[j];
@@ -108,7 +108,7 @@ INLINE void finish_number(const ending* e, int i, int j) {
     if (e->bias) x += e->bias[j];
     if (e->row_bias) x += e->row_bias[i];
     if (x <= e->floor) x = 0;
-    if (e->mask && e->mask[at] <= 0) x = 0;
+    if (e->mask && !(e->mask[at] > 0)) x = 0;
     e->c[at] = x;
     if (e->column_sums) e->column_sums[j] += x;
     if (e->row_sums) e->row_sums[i] += x;

@@ -8,7 +8,7 @@
 
 // A tile keeps its sums in registers, beside one row of b and one number of a. On processors with
 // 32 vector registers it has up to 25 sums, with 16 registers up to 12.
-#if VECTOR_BYTES == 64 || defined(__aarch64__)
+#if LARGE_TILES
 #define MAX_ROWS 12
 #define MAX_VECTORS 5
 #define MAX_SUMS 25

@@ -94,22 +94,19 @@ INLINE real reduced_piece(int operation, const real* x, int64_t n) {
     return combined_lanes(operation, combined(operation, left, right));
 }
 
+// The frequent operations have loops of their own; the others share one.
 static real reduce_piece(int operation, const real* x, int64_t n) {
     switch (operation) {
         case REDUCE_SUM:
             return reduced_piece(REDUCE_SUM, x, n);
         case REDUCE_SUM_OF_SQUARES:
             return reduced_piece(REDUCE_SUM_OF_SQUARES, x, n);
-        case REDUCE_PROD:
-            return reduced_piece(REDUCE_PROD, x, n);
         case REDUCE_MAX:
             return reduced_piece(REDUCE_MAX, x, n);
-        case REDUCE_MIN:
-            return reduced_piece(REDUCE_MIN, x, n);
-        case REDUCE_ANY:
-            return reduced_piece(REDUCE_ANY, x, n);
-        default:
+        case REDUCE_ALL:
             return reduced_piece(REDUCE_ALL, x, n);
+        default:
+            return reduced_piece(operation, x, n);
     }
 }
 
@@ -194,7 +191,7 @@ static double reduce_one(const reduction* r, const void* input, int64_t offset, 
             const int64_t start = offset + done * stride;
             const real* x = (const real*)input + start;
             if (!is_direct) {
-                read_row(buffer, input, r->input_type, start, stride, n);
+                NAME(read_row)(buffer, input, r->input_type, start, stride, n);
                 x = buffer;
             }
             if (is_search)
@@ -212,7 +209,7 @@ static void write_numbers(const reduction* r, void* result, int64_t offset, int6
                           real* numbers, int64_t n) {
     if (r->divisor != 1)
         for (int64_t i = 0; i < n; i++) numbers[i] = (real)(numbers[i] / r->divisor);
-    write_row(result, numbers, r->result_type, offset, stride, n);
+    NAME(write_row)(result, numbers, r->result_type, offset, stride, n);
 }
 
 static void reduce_rows(const reduction* r, const void* input, void* result, real* buffer) {
@@ -259,9 +256,10 @@ INLINE vreal with_rows(int operation, vreal sum, const real* const* x, int64_t c
     vreal v[8];
     UNROLL for (int k = 0; k < 8; k++) {
         v[k] = splat(neutral(operation));
-        if (k < rows)
-            v[k] = term(operation,
-                        lanes == LANES ? load(x[k] + column) : load_first(x[k] + column, lanes));
+        if (k < rows) {
+            const real* from = x[k] + column;
+            v[k] = term(operation, lanes == LANES ? load(from) : load_first(from, lanes));
+        }
     }
     UNROLL for (int k = 0; k < 4; k++) v[k] = combined(operation, v[k], v[k + 4]);
     v[0] = combined(operation, v[0], v[2]);
@@ -272,14 +270,12 @@ INLINE vreal with_rows(int operation, vreal sum, const real* const* x, int64_t c
 // sums[j] = sums[j] combined with x[0][j] ... x[rows - 1][j], for j < n; rows <= 8
 INLINE void add_rows(int operation, real* sums, const real* const* x, int rows, int64_t n) {
     int64_t j = 0;
-    if (rows == 8) {
-        for (; j + LANES <= n; j += LANES)
-            store(sums + j, with_rows(operation, load(sums + j), x, j, 8, LANES));
-    } else {
-        for (; j + LANES <= n; j += LANES)
-            store(sums + j, with_rows(operation, load(sums + j), x, j, rows, LANES));
+    for (; rows == 8 && j + LANES <= n; j += LANES)
+        store(sums + j, with_rows(operation, load(sums + j), x, j, 8, LANES));
+    for (; j < n; j += LANES) {
+        const int64_t lanes = n - j < LANES ? n - j : LANES;
+        store(sums + j, with_rows(operation, load(sums + j), x, j, rows, lanes));
     }
-    if (j < n) store(sums + j, with_rows(operation, load(sums + j), x, j, rows, n - j));
 }
 
 // Combines all rows of up to COLUMNS columns, which begin at x, 8 at a time.
@@ -298,28 +294,17 @@ INLINE void columns_of(int operation, const reduction* r, const real* x, int64_t
     }
 }
 
+// The frequent operations have loops of their own; the others share one.
 static void reduce_piece_of_columns(const reduction* r, const real* x, int64_t n, real* sums) {
     switch (r->operation) {
         case REDUCE_SUM:
             columns_of(REDUCE_SUM, r, x, n, sums);
             break;
-        case REDUCE_SUM_OF_SQUARES:
-            columns_of(REDUCE_SUM_OF_SQUARES, r, x, n, sums);
-            break;
-        case REDUCE_PROD:
-            columns_of(REDUCE_PROD, r, x, n, sums);
-            break;
         case REDUCE_MAX:
             columns_of(REDUCE_MAX, r, x, n, sums);
             break;
-        case REDUCE_MIN:
-            columns_of(REDUCE_MIN, r, x, n, sums);
-            break;
-        case REDUCE_ANY:
-            columns_of(REDUCE_ANY, r, x, n, sums);
-            break;
         default:
-            columns_of(REDUCE_ALL, r, x, n, sums);
+            columns_of(r->operation, r, x, n, sums);
     }
 }
 

@@ -1,8 +1,8 @@
 // Carries out a plan. No Python: ctypes has released the interpreter's lock.
 #include <string.h>
 
+#include "export.h"
 #include "plan.h"
-#include "vector.h"
 
 #define DECLARE_ONE(name) int run_##name(const context*, const instruction*);
 #define DECLARE_BOTH(name)                                    \

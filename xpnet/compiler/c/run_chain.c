@@ -2,8 +2,8 @@
 // operands are the inputs, then the results; its numbers are the chain's.
 #include "chain.h"
 #include "plan.h"
+#include "real.h"
 #include "threads.h"
-#include "vector.h"
 
 // Numbers of an array that are worth a thread.
 #define LEAST_NUMBERS (50 << 10)

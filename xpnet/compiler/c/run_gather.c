@@ -1,8 +1,8 @@
 // Rows of tables in a plan: see gather.h. An index out of range ends the run.
 #include "gather.h"
 #include "plan.h"
+#include "real.h"
 #include "threads.h"
-#include "vector.h"
 
 static int report(const context* c, int64_t position, int32_t index_type, const void* indices) {
     if (position < 0) return 0;

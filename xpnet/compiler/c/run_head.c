@@ -2,7 +2,7 @@
 // operands are the scores, the class numbers, the loss and the gradient; its number is the factor.
 #include "head.h"
 #include "plan.h"
-#include "vector.h"
+#include "real.h"
 
 int NAME(run_cross_entropy)(const context* c, const instruction* x) {
     NAME(cross_entropy_run)(x->detail, address(c, x->operands[0]), address(c, x->operands[1]),

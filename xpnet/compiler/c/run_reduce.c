@@ -1,8 +1,8 @@
 // Reductions in a plan: see reduce.h. The detail of an instruction is its reduction; its operands
 // are the array and the result.
 #include "plan.h"
+#include "real.h"
 #include "reduce.h"
-#include "vector.h"
 
 int NAME(run_reduce)(const context* c, const instruction* x) {
     const void* input = address(c, x->operands[0]);

@@ -2,8 +2,8 @@
 // pair of windows: that of the convolution and that of the pool after it. An operand that is
 // missing is NULL.
 #include "plan.h"
+#include "real.h"
 #include "threads.h"
-#include "vector.h"
 #include "window.h"
 
 // ---- parts of an operation ----------------------------------------------------------------------

@@ -1,20 +1,12 @@
 // Vectors of `real` numbers for any processor, by the vector extensions of GCC and Clang.
 //
-// REAL_BITS (32 or 64) is set when a file is compiled. Every file that uses this header is compiled
-// twice, once for each size; NAME(f) is the name of an exported function, f_f32 or f_f64.
-//
-//   real, vreal       a number; LANES of them
-//   integer, vint     a signed integer with as many bits as a real; LANES of them
-//   comparisons       a < b is a vint: -1 (all bits set) where it holds, else 0
+//   vreal         LANES numbers
+//   vint          LANES integers
+//   comparisons   a < b is a vint: -1 (all bits set) where it holds, else 0
 #ifndef XPNET_VECTOR_H
 #define XPNET_VECTOR_H
 
-#include <math.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include "export.h"
+#include "real.h"
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -22,33 +14,13 @@
 #include <arm_neon.h>
 #endif
 
-#ifndef REAL_BITS
-#define REAL_BITS 32
-#endif
-
-#if defined(__AVX512F__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
-#define VECTOR_BYTES 64
-#elif defined(__AVX__)
-#define VECTOR_BYTES 32
+// Whether tiles of sums may fill 32 registers. In float64 they do not, although it has as many: the
+// smaller tiles are half the code, and take at most a few percent more time.
+#if REAL_BITS == 32 && (VECTOR_BYTES == 64 || defined(__aarch64__))
+#define LARGE_TILES 1
 #else
-#define VECTOR_BYTES 16
+#define LARGE_TILES 0
 #endif
-
-#if REAL_BITS == 32
-typedef float real;
-typedef int32_t integer;
-typedef uint32_t unsigned_integer;
-#define NAME(f) f##_f32
-#define REAL(name) name##f  // REAL(sqrt) is sqrtf
-#else
-typedef double real;
-typedef int64_t integer;
-typedef uint64_t unsigned_integer;
-#define NAME(f) f##_f64
-#define REAL(name) name
-#endif
-
-#define LANES (VECTOR_BYTES * 8 / REAL_BITS)
 
 typedef real vreal __attribute__((vector_size(VECTOR_BYTES)));
 typedef integer vint __attribute__((vector_size(VECTOR_BYTES)));
@@ -60,9 +32,6 @@ typedef integer vint_in_memory
     __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BITS / 8), may_alias));
 
 #define REAL_INFINITY ((real)INFINITY)
-
-// Local helpers are always expanded in place.
-#define INLINE static inline __attribute__((always_inline))
 
 // Before a loop of a constant number of rounds, at most 32: unroll it completely.
 #if defined(__clang__)
@@ -197,6 +166,20 @@ INLINE vreal square_root(vreal a) {
     return root;
 #endif
 }
+
+// The integers next to each number: below, above, towards 0, and the nearest (half to even). The
+// loop becomes one instruction where the processor has it.
+#define DEFINE_ROUNDING(name, function)                                    \
+    INLINE vreal name(vreal a) {                                           \
+        real numbers[LANES];                                               \
+        store(numbers, a);                                                 \
+        for (int i = 0; i < LANES; i++) numbers[i] = function(numbers[i]); \
+        return load(numbers);                                              \
+    }
+DEFINE_ROUNDING(round_down, REAL(floor))
+DEFINE_ROUNDING(round_up, REAL(ceil))
+DEFINE_ROUNDING(round_to_0, REAL(trunc))
+DEFINE_ROUNDING(round_to_nearest, REAL(rint))
 
 // ---- across lanes -------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@
 #include "window_axes.h"
 
 // Tiles that stay in registers, and the parts of a row that stay in the first-level cache.
-#if VECTOR_BYTES == 64 || defined(__aarch64__)
+#if LARGE_TILES
 enum { RUN_OUTPUTS = 4, RUN_TAPS = 6, OUTPUT_CHANNELS = 8, OUTPUT_VECTORS = 3 };
 #else
 enum { RUN_OUTPUTS = 2, RUN_TAPS = 6, OUTPUT_CHANNELS = 6, OUTPUT_VECTORS = 2 };
@@ -137,7 +137,7 @@ INLINE void weigh_runs(const int OUTPUTS, const int TAPS, const run_tile* tile) 
 
 RUNS(1)
 RUNS(2)
-#if VECTOR_BYTES == 64 || defined(__aarch64__)
+#if LARGE_TILES
 RUNS(3)
 RUNS(4)
 #endif
@@ -146,7 +146,7 @@ typedef void (*run_function)(const run_tile*);
 static const run_function RUN_FUNCTIONS[RUN_OUTPUTS][RUN_TAPS] = {
     RUN_NAMES(1),
     RUN_NAMES(2),
-#if VECTOR_BYTES == 64 || defined(__aarch64__)
+#if LARGE_TILES
     RUN_NAMES(3),
     RUN_NAMES(4),
 #endif
@@ -281,7 +281,7 @@ INLINE void weigh_outputs(const int CHANNELS, const int VECTORS, const output_ti
     }
 }
 
-#if VECTOR_BYTES == 64 || defined(__aarch64__)
+#if LARGE_TILES
 #define OUTPUT(C)                                                                 \
     static void outputs_##C##_1(const output_tile* t) { weigh_outputs(C, 1, t); } \
     static void outputs_##C##_2(const output_tile* t) { weigh_outputs(C, 2, t); } \
@@ -300,7 +300,7 @@ OUTPUT(3)
 OUTPUT(4)
 OUTPUT(5)
 OUTPUT(6)
-#if VECTOR_BYTES == 64 || defined(__aarch64__)
+#if LARGE_TILES
 OUTPUT(7)
 OUTPUT(8)
 #endif
@@ -309,7 +309,7 @@ typedef void (*output_function)(const output_tile*);
 static const output_function OUTPUT_FUNCTIONS[OUTPUT_CHANNELS][OUTPUT_VECTORS] = {
     OUTPUT_NAMES(1), OUTPUT_NAMES(2), OUTPUT_NAMES(3),
     OUTPUT_NAMES(4), OUTPUT_NAMES(5), OUTPUT_NAMES(6),
-#if VECTOR_BYTES == 64 || defined(__aarch64__)
+#if LARGE_TILES
     OUTPUT_NAMES(7), OUTPUT_NAMES(8),
 #endif
 };

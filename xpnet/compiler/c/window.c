@@ -14,14 +14,14 @@
 // and `spread` are the same sum with different tables.
 #include "window_axes.h"
 
-#if VECTOR_BYTES == 64 || defined(__aarch64__)
+#if LARGE_TILES
 #define MOST_OUTPUTS 8
 #define WIDEST(outputs) ((outputs) > 6 ? 3 : 4)
 #else
 #define MOST_OUTPUTS 6
 #define WIDEST(outputs) ((outputs) > 4 ? 2 : 3)
 #endif
-#define MOST_VECTORS 4
+#define MOST_VECTORS 4  // the largest WIDEST
 
 // With so many outputs, it pays to copy what a tile meets first, to where it fits into the cache.
 // With the tiles of AVX-512, which read each number less often, it does not.
@@ -86,34 +86,35 @@ INLINE void sum_tile(const int OUTPUTS, const int VECTORS, const int PARTLY, con
 
 #define TILE(O, V) \
     static void sum_##O##_##V(const tile* t) { sum_tile(O, V, 0, t); }
-#define TILES(O) \
-    TILE(O, 1)   \
-    TILE(O, 2)   \
-    TILE(O, 3)   \
-    TILE(O, 4)   \
+#define TILES_2(O) \
+    TILE(O, 1)     \
+    TILE(O, 2)     \
     static void sum_partly_##O(const tile* t) { sum_tile(O, 1, 1, t); }
-#define NAMES(O) {sum_partly_##O, sum_##O##_1, sum_##O##_2, sum_##O##_3, sum_##O##_4}
-
-TILES(1)
-TILES(2)
-TILES(3)
-TILES(4)
-TILES(5)
-TILES(6)
-#if MOST_OUTPUTS == 8
-TILES(7)
-TILES(8)
-#endif
+#define TILES_3(O) TILES_2(O) TILE(O, 3)
+#define TILES_4(O) TILES_3(O) TILE(O, 4)
+#define NAMES_2(O) {sum_partly_##O, sum_##O##_1, sum_##O##_2}
+#define NAMES_3(O) {sum_partly_##O, sum_##O##_1, sum_##O##_2, sum_##O##_3}
+#define NAMES_4(O) {sum_partly_##O, sum_##O##_1, sum_##O##_2, sum_##O##_3, sum_##O##_4}
 
 typedef void (*tile_function)(const tile*);
 
-// For each number of outputs: fewer than LANES numbers, then 1 to 4 vectors.
-static const tile_function TILE_FUNCTIONS[MOST_OUTPUTS][MOST_VECTORS + 1] = {
-    NAMES(1), NAMES(2), NAMES(3), NAMES(4), NAMES(5), NAMES(6),
-#if MOST_OUTPUTS == 8
-    NAMES(7), NAMES(8),
+// For each number of outputs: fewer than LANES numbers, then 1 to WIDEST(outputs) vectors.
+#if LARGE_TILES
+TILES_4(1)
+TILES_4(2)
+TILES_4(3)
+TILES_4(4) TILES_4(5) TILES_4(6) TILES_3(7)
+    TILES_3(8) static const tile_function TILE_FUNCTIONS[MOST_OUTPUTS][MOST_VECTORS + 1] = {
+        NAMES_4(1), NAMES_4(2), NAMES_4(3), NAMES_4(4),
+        NAMES_4(5), NAMES_4(6), NAMES_3(7), NAMES_3(8)};
+#else
+TILES_3(1)
+TILES_3(2)
+TILES_3(3)
+TILES_3(4) TILES_2(5)
+    TILES_2(6) static const tile_function TILE_FUNCTIONS[MOST_OUTPUTS][MOST_VECTORS + 1] = {
+        NAMES_3(1), NAMES_3(2), NAMES_3(3), NAMES_3(4), NAMES_2(5), NAMES_2(6)};
 #endif
-};
 
 // ---- a sweep: all outputs of a group ------------------------------------------------------------
 

@@ -7,7 +7,7 @@
 #ifndef XPNET_WINDOW_H
 #define XPNET_WINDOW_H
 
-#include "vector.h"
+#include "real.h"
 
 typedef struct {
     int64_t batch;

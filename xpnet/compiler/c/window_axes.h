@@ -2,6 +2,7 @@
 #ifndef XPNET_WINDOW_AXES_H
 #define XPNET_WINDOW_AXES_H
 
+#include "vector.h"
 #include "window.h"
 
 enum { ROWS = 0, COLUMNS = 1 };

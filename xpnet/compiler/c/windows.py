@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from xpnet.errors import CompileError
 from xpnet.kernels.window import Window
 
-__all__ = ["MOST_NUMBERS", "WindowStructure", "window_structure"]
+__all__ = ["WindowStructure", "window_structure"]
 
-MOST_NUMBERS = 127  # of a window whose maxima have an index, which is an int8
-Pair = ctypes.c_int64 * 2
+_Pair = ctypes.c_int64 * 2
 
 
 class WindowStructure(ctypes.Structure):
@@ -17,7 +16,7 @@ class WindowStructure(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("batch", "channels", "outputs", "groups")),
-        *((name, Pair) for name in ("size", "places", "kernel", "stride", "before", "dilation")),
+        *((name, _Pair) for name in ("size", "places", "kernel", "stride", "before", "dilation")),
     ]
 
 
@@ -60,4 +59,4 @@ def window_structure(
 
 def _pair(values: Sequence[int], missing: int) -> "ctypes.Array[ctypes.c_int64]":
     """One value for each of two axes; a signal is an image whose height is 1."""
-    return Pair(*[missing] * (2 - len(values)), *values)
+    return _Pair(*[missing] * (2 - len(values)), *values)

@@ -71,14 +71,10 @@ def choose(program: Program, library: str, forced: str | None = None) -> Executo
 
 
 def _fastest_for_numpy(program: Program, load: ModuleType) -> Executor:
-    """C; NumPy where C cannot run the program, where there is no library, and until it is compiled."""
+    """C; NumPy where C cannot run the program, or where the process began without the library."""
     found = load.find()
     if found is None:
-        made = _made(NUMPY, program, f"C library: {load.status()}")
-        if not load.is_searching():
-            return made
-        waiting: Executor = import_module("xpnet.compiler.executors.c").CWhenCompiled(program, made)
-        return waiting
+        return _made(NUMPY, program, f"C library: {load.status()}")
     try:
         reason = f"the fastest for NumPy's arrays ({load.status()})"
         return _made(C, program, reason, found)

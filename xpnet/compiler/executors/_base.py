@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.compiler.record import Operation, Program
 from xpnet.errors import MissingMethodError
 
-__all__ = ["Executor"]
+__all__ = ["Executor", "stacked"]
 
 
 class Executor:
@@ -38,11 +39,6 @@ class Executor:
         self.program = program
         self.states: list[Array] = []
         self.reason = ""
-
-    @property
-    def now(self) -> "Executor":
-        """The executor that runs the next step: itself, unless it waits for another one."""
-        return self
 
     def bind(self, states: Sequence[Array]) -> list[Array]:
         """Take over the state.
@@ -81,15 +77,23 @@ class Executor:
 
     def run_steps(
         self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
-    ) -> list[list[Array]]:
+    ) -> list[Array]:
         """Run several steps: step i with arguments[j][i] and hosts[i].
+
+        Parameters
+        ----------
+        arguments : sequence of arrays
+            (steps, ...): each argument, stacked along a new first axis.
+        hosts : sequence of sequences
+            The host values of each step, of which there is at least one.
 
         Returns
         -------
-        list of lists of arrays
-            The outputs of each step.
+        list of arrays
+            (steps, ...): each output, likewise.
         """
-        return [self.run([x[i, ...] for x in arguments], host) for i, host in enumerate(hosts)]
+        steps = [self.run([x[i, ...] for x in arguments], host) for i, host in enumerate(hosts)]
+        return stacked(steps)
 
     def calls(self) -> list[Operation]:
         """The operations that are left to the library's own functions, in new memory.
@@ -101,3 +105,14 @@ class Executor:
     def describe(self) -> list[str]:
         """Lines for `print(plan)`: what runs where, and why."""
         return [f"executor: {self.name}"]
+
+
+def stacked(steps: Sequence[Sequence[Array]]) -> list[Array]:
+    """Each output of several steps, stacked along a new first axis.
+
+    Parameters
+    ----------
+    steps : sequence of sequences of arrays
+        The outputs of each step.
+    """
+    return [array_namespace(*column).stack(list(column)) for column in zip(*steps, strict=True)]

@@ -276,12 +276,13 @@ class Memory:
             return given[x]
 
         results = self._results(operation, zeros)
-        base = operation.args[0] if operation.args else None
-        if is_view_by_name(operation) and np.may_share_memory(results[0], given[base]):
-            x = operation.outputs[0]
-            self.shadows[x] = _shadow_of(results[0])
-            self.roots[x] = self.roots.get(base, base)
-            return
+        if is_view_by_name(operation):
+            base: Value = operation.args[0]
+            if np.may_share_memory(results[0], given[base]):
+                x = operation.outputs[0]
+                self.shadows[x] = _shadow_of(results[0])
+                self.roots[x] = self.roots.get(base, base)
+                return
         for x, result in zip(operation.outputs, results, strict=True):
             if operation.name in FRESH and not self._is_of_head(operation, x):
                 self.local.add(x)

@@ -23,7 +23,7 @@ from xpnet.compiler.c import (
 )
 from xpnet.compiler.c.blas import find_blas, usable_threads
 from xpnet.compiler.c.encode import Encoded, Failure, chosen
-from xpnet.compiler.c.load import Library, find, is_searching, status
+from xpnet.compiler.c.load import Library, wait
 from xpnet.compiler.c.lowering import Call, Instruction, Number, lower
 from xpnet.compiler.c.memory import (
     ALIGNMENT,
@@ -32,14 +32,14 @@ from xpnet.compiler.c.memory import (
     contiguous_strides,
 )
 from xpnet.compiler.executors._base import Executor
-from xpnet.compiler.passes import cleaned
+from xpnet.compiler.executors._overlap import Changed
 from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
-from xpnet.errors import CompileError, IndexingError
+from xpnet.errors import IndexingError
 
 MOST_COPIED = 8192
 """Bytes: to copy an input of this size takes less time than to ask NumPy for its address."""
 
-__all__ = ["CExecutor", "CWhenCompiled"]
+__all__ = ["CExecutor"]
 
 
 class CExecutor(Executor):
@@ -52,7 +52,7 @@ class CExecutor(Executor):
     program : Program
         Cleaned, for "c".
     library : Library, optional
-        By default the one that `xpnet.compiler.c.load.find` finds.
+        By default the one that `xpnet.compiler.c.load.wait` returns.
     threads : int, optional
         How many threads compute an operation, at most. By default `usable_threads()`.
 
@@ -69,9 +69,7 @@ class CExecutor(Executor):
         self, program: Program, library: Library | None = None, threads: int | None = None
     ) -> None:
         super().__init__(program)
-        found = find() if library is None else library
-        if found is None:
-            raise CompileError("There is no C library: see `xpnet doctor`.")
+        found = wait() if library is None else library
         self.library = found
         self.threads = usable_threads() if threads is None else threads
         lowered = lower(program, found, find_blas(), self.threads)
@@ -84,6 +82,7 @@ class CExecutor(Executor):
         self._constants = lowered.constants
         self._place_inputs()
         self._segments: list[Encoded | _BoundCall] = []
+        self._changed = Changed()
         self._lock = threading.Lock()
 
     def _place_inputs(self) -> None:
@@ -145,13 +144,14 @@ class CExecutor(Executor):
     def bind(self, states: Sequence[Array]) -> list[Array]:
         """Take over the state: what the step changes is moved to aligned memory."""
         changed = set(self.program.updates)
-        return self.take(
+        return self._take(
             [x if _is_suitable(x, i in changed) else _aligned_copy(x) for i, x in enumerate(states)]
         )
 
-    def take(self, states: Sequence[Array]) -> list[Array]:
+    def _take(self, states: Sequence[Array]) -> list[Array]:
         """Take over arrays of the state that are row-major and may be changed where they are."""
         self.states = list(states)
+        self._changed = Changed(self.states[i] for i in self.program.updates)
         for i, x in enumerate(self.states):
             self._fill("state", i, x)
         if not self._segments:
@@ -209,7 +209,7 @@ class CExecutor(Executor):
             array[...] = given[kind][i]
         kept = []  # until the step is done
         for kind, i in self._pointed:
-            kept.append(_contiguous(given[kind][i]))
+            kept.append(self._changed.apart(_contiguous(given[kind][i])))
             self._fill(kind, i, kept[-1])
         numbers = self._numbers
         for i in self._number_hosts:
@@ -223,10 +223,10 @@ class CExecutor(Executor):
 
     def run_steps(
         self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
-    ) -> list[list[Array]]:
+    ) -> list[Array]:
         """Run several steps, in one call if C has all of their operations."""
         steps = len(hosts)
-        if len(self._segments) != 1 or isinstance(self._segments[0], _BoundCall) or steps == 0:
+        if len(self._segments) != 1 or isinstance(self._segments[0], _BoundCall):
             return super().run_steps(arguments, hosts)
         with self._lock:
             return self._run_steps(arguments, hosts, steps, self._segments[0])
@@ -237,9 +237,9 @@ class CExecutor(Executor):
         hosts: Sequence[Sequence[Array | float]],
         steps: int,
         segment: Encoded,
-    ) -> list[list[Array]]:
+    ) -> list[Array]:
         before = list(self._slots)
-        kept = [_contiguous(x) for x in arguments]
+        kept = [self._changed.apart(_contiguous(x)) for x in arguments]
         for i, x in enumerate(kept):
             self._move("argument", i, x)
         for i in self._array_hosts:
@@ -247,8 +247,11 @@ class CExecutor(Executor):
             self._move("host", i, stacked)
             kept.append(stacked)
         numbers = np.zeros((steps, max(len(self.program.hosts), 1)))
-        for i in self._number_hosts:
-            numbers[:, i] = [row[i] for row in hosts]
+        if self._array_hosts:
+            for i in self._number_hosts:
+                numbers[:, i] = [row[i] for row in hosts]
+        elif self._number_hosts:
+            numbers[...] = hosts
         results = [np.empty((steps, *x.shape), x.dtype) for x in self._output_views]
         for i, x in enumerate(results):
             self._move("output", i, x)
@@ -262,8 +265,8 @@ class CExecutor(Executor):
         )
         self._slots[:] = before
         if failed:
-            raise self._error(segment)
-        return [[x[i, ...] for x in results] for i in range(steps)]
+            raise self._error(segment, steps)
+        return results
 
     def _move(self, kind: str, index: int, stacked: Array) -> None:
         """Let a slot move along the first axis of an array from step to step."""
@@ -271,12 +274,13 @@ class CExecutor(Executor):
         self._slots[place] = stacked.ctypes.data
         self._advances[place] = stacked.strides[0] if len(stacked) > 1 else 0
 
-    def _error(self, segment: Encoded) -> Exception:
-        """The error that an operation reported."""
+    def _error(self, segment: Encoded, steps: int = 1) -> Exception:
+        """The error that an operation reported, in one of several steps, which are counted from 0."""
         instruction = segment.instructions[self._failure.instruction]
+        step = f"in step {self._failure.step} of {steps}, " if steps > 1 else ""
         return IndexingError(
             f"An index is out of range: {self._failure.value} at position {self._failure.position}, "
-            f"at {instruction.where or instruction.name}."
+            f"{step}at {instruction.where or instruction.name}."
         )
 
     # ---- what is shown ---------------------------------------------------------------------------
@@ -365,72 +369,3 @@ def _aligned_copy(x: Array) -> Array:
     made = np.ndarray(x.shape, x.dtype, memory, 0, strides)
     made[...] = x
     return made
-
-
-class CWhenCompiled(Executor):
-    """Runs a Program by another executor until the C library is there, then by C.
-
-    Parameters
-    ----------
-    program : Program
-        As recorded.
-    meanwhile : Executor
-        For the same program; it changes the state in place.
-
-    Attributes
-    ----------
-    program : Program
-        As recorded.
-
-    Raises
-    ------
-    CompileError
-        If `meanwhile` does not change the state in place.
-    """
-
-    in_place: ClassVar[bool] = True
-
-    def __init__(self, program: Program, meanwhile: Executor) -> None:
-        super().__init__(program)
-        if not meanwhile.in_place:
-            raise CompileError(f"{meanwhile.name} does not change the state in place.")
-        self._now = meanwhile
-
-    @property
-    def now(self) -> Executor:
-        """The executor that runs the next step."""
-        if not isinstance(self._now, CExecutor) and not is_searching():
-            library = find()
-            if library is not None:
-                self._take_over(library)
-        return self._now
-
-    def _take_over(self, library: Library) -> None:
-        """Go on in C."""
-        ready = CExecutor(cleaned(self.program, "c"), library)
-        ready.take(self._now.states)
-        ready.reason = f"its library was compiled meanwhile ({status()})"
-        self._now = ready
-
-    def bind(self, states: Sequence[Array]) -> list[Array]:
-        """Take over the state."""
-        self.states = self.now.bind(states)
-        return self.states
-
-    def run(self, arguments: Sequence[Array], hosts: Sequence[Array | float]) -> list[Array]:
-        """Run one step."""
-        return self.now.run(arguments, hosts)
-
-    def run_steps(
-        self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
-    ) -> list[list[Array]]:
-        """Run several steps."""
-        return self.now.run_steps(arguments, hosts)
-
-    def calls(self) -> list[Operation]:
-        """The operations that are left to NumPy."""
-        return self.now.calls()
-
-    def describe(self) -> list[str]:
-        """Lines for `print(plan)`."""
-        return self.now.describe()

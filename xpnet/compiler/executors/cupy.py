@@ -11,7 +11,7 @@ provides without a call of CUDA.
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from xpnet._libraries.devices import call_on_their_device, known
+from xpnet._libraries.devices import call_on_one_device, known
 from xpnet._typing import Array
 from xpnet.compiler.executors.cuda_fusion import fused
 from xpnet.compiler.executors.library import LibraryExecutor
@@ -25,18 +25,31 @@ class CuPyExecutor(LibraryExecutor):
 
     name: ClassVar[str] = "cupy"
 
+    def __init__(self, program: Program) -> None:
+        super().__init__(program)
+        read = {x for operation in program.operations for x in operation.inputs()}
+        self._read = [i for i, state in enumerate(program.states) if state in read]
+
     def prepared(self, program: Program) -> Program:
         """The program with its operations merged into kernels."""
         return fused(program)
 
     def run(self, arguments: Sequence[Array], hosts: Sequence[Any]) -> list[Array]:
-        """Run one step on the device of the state: see `Executor.run`."""
+        """Run one step on the device of its arrays: see `Executor.run`.
+
+        Raises
+        ------
+        BackendError
+            They lie on several devices.
+        """
+        run = super().run
         if not known.several:
-            return super().run(arguments, hosts)
-        arrays = [*self.states, *arguments]
-        return call_on_their_device(
-            lambda *_: super(CuPyExecutor, self).run(arguments, hosts), arrays
+            return run(arguments, hosts)
+        arrays = [*arguments, *(self.states[i] for i in self._read)]
+        found: list[Array] = call_on_one_device(
+            "A compiled step", lambda *_: run(arguments, hosts), arrays
         )
+        return found
 
     def describe(self) -> list[str]:
         """Lines for `print(plan)`: how many operations are launched in each step."""

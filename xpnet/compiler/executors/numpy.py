@@ -21,9 +21,11 @@ import numpy as np
 
 from xpnet._typing import Array
 from xpnet.compiler.buffers import ALIGNMENT
-from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.executors._base import Executor, stacked
 from xpnet.compiler.executors._numpy_memory import Memory, aligned, flat
-from xpnet.compiler.executors._numpy_source import Bound, Flat, Pieces, Source
+from xpnet.compiler.executors._numpy_source import Bound, Flat, Pieces
+from xpnet.compiler.executors._numpy_step import source_of
+from xpnet.compiler.executors._overlap import Changed
 from xpnet.compiler.record import Operation, Program, Value, replaced
 from xpnet.errors import StateError
 
@@ -54,7 +56,7 @@ class NumPyExecutor(Executor):
     def __init__(self, program: Program) -> None:
         super().__init__(program)
         self.memory = Memory(program)
-        written = Source(self.memory)
+        written = source_of(self.memory)
         self.memory.finish()
         self._bound = written.bound
         self._calls = written.calls
@@ -71,6 +73,7 @@ class NumPyExecutor(Executor):
         weakref.finalize(self, linecache.cache.pop, self._file, None)
         self._code = compile(self.source, self._file, "exec")
         self._step: Callable[..., list[Array]] | None = None
+        self._changed = Changed()
         self._lock = threading.Lock()  # two runs at once would write into the same arena
 
     def bind(self, states: Sequence[Array]) -> list[Array]:
@@ -88,21 +91,22 @@ class NumPyExecutor(Executor):
                 return self.states
             # The arrays that were replaced may be somebody's now: nothing is written into them.
             self.states = self._moved(states)
+            self._changed = Changed(self.states[i] for i in self.program.updates)
             self._step = self._compiled()
             return self.states
 
     def run(self, arguments: Sequence[Array], hosts: Sequence[Array | float]) -> list[Array]:
         with self._lock:
-            return self._ready()(*arguments, *hosts)
+            step = self._ready()
+            return step(*map(self._changed.apart, arguments), *hosts)
 
     def run_steps(
         self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
-    ) -> list[list[Array]]:
+    ) -> list[Array]:
         with self._lock:
             step = self._ready()
-            if not arguments:
-                return [step(*numbers) for numbers in hosts]
-            return [step(*row, *numbers) for *row, numbers in zip(*arguments, hosts, strict=True)]
+            rows = zip(*map(self._changed.apart, arguments), hosts, strict=True)
+            return stacked([step(*row, *numbers) for *row, numbers in rows])
 
     def calls(self) -> list[Operation]:
         return self._calls

@@ -7,6 +7,8 @@ memory is fetched for each result: a result takes the memory of an operand that 
 which for large parameters is the largest share of all.
 
 The new value of a state is written over the old one wherever it is computed number by number from it.
+
+On a GPU the operations are launched one by one: the step is not captured as a CUDA graph.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +20,6 @@ from typing import Any, ClassVar
 
 from xpnet._typing import Array
 from xpnet.compiler.executors.library import LibraryExecutor
-from xpnet.compiler.executors.torch_graph import Captured, CUDAGraph
 from xpnet.compiler.passes.rewriting import Rewriting, readers
 from xpnet.compiler.record import Operation, Program, Value
 
@@ -45,71 +46,69 @@ NEVER_VIEWS = frozenset((*TWO_OPERANDS, *UNARY, "where", "matmul", "sum", "max")
 
 
 class TorchExecutor(LibraryExecutor):
-    """Runs the program by PyTorch's functions, without the wrappers of a namespace."""
+    """Runs the program by PyTorch's functions, without the wrappers of a namespace.
+
+    States that are written over have memory of their own, which nobody else has an array of. Where an
+    array requires a gradient of PyTorch's own, the functions of the program run as they were recorded:
+    PyTorch keeps operands for its derivatives, so they must not be written over.
+    """
 
     name: ClassVar[str] = "torch"
 
     def __init__(self, program: Program) -> None:
-        self._captured: Captured | None = None
-        self._runs = 0
+        self._numbers: list[tuple[int, Any]] = []
         super().__init__(program)
-        self._tensors: list[Any] = []
+        self._recorded = LibraryExecutor(program)
+        self._memory: set[int] = set()  # the addresses of the states that are written over
+        with _torch().inference_mode(False):  # the numbers can be changed inside and outside of it
+            self._tensors = [_torch().zeros((), dtype=dtype) for _, dtype in self._numbers]
 
     def prepared(self, program: Program) -> Program:
         """The program with PyTorch's functions, in place where they can be."""
         numbers = _Numbers(len(program.hosts))
-        changed = _with_results_in_place(_with_torch_functions(program, numbers))
+        changed = _with_torch_functions(program, numbers)
         self._numbers = [(x.index, dtype) for x, dtype in numbers.hosts]
+        changed, self._written = _with_results_in_place(changed)
         return replace(changed, hosts=[*program.hosts, *numbers.hosts.values()])
 
     def bind(self, states: Sequence[Array]) -> list[Array]:
-        """Take over the state: see `Executor.bind`."""
-        self._captured = None
-        self._runs = 0
-        return super().bind(states)
+        """Take over the state, with copies of the arrays that will be written over.
+
+        Somebody else may hold the given ones: an earlier call may have returned them. They may also
+        have elements that share memory, as `expand` makes them, or be of an `inference_mode`.
+        """
+        with _torch().inference_mode(False):
+            own = [x.clone() if i in self._written else x for i, x in enumerate(states)]
+        self._memory = {_address(own[i]) for i in self._written}
+        return super().bind(own)
 
     def run(self, arguments: Sequence[Array], hosts: Sequence[Any]) -> list[Array]:
         """Run one step: see `Executor.run`."""
-        self._runs += 1
-        if self._runs == 1:
-            device = self._device(arguments)
-            self._tensors = [_torch().zeros((), dtype=x, device=device) for _, x in self._numbers]
+        if _torch().is_grad_enabled() and any(x.requires_grad for x in (*arguments, *self.states)):
+            self._recorded.states = self.states
+            return self._recorded.run(arguments, hosts)
         for (i, _), tensor in zip(self._numbers, self._tensors, strict=True):
             tensor.fill_(hosts[i])
-        given = [*hosts, *self._tensors]
-        # The first run allocates what libraries keep, which must not happen while a graph is captured.
-        if self._captured is None and self._runs == 2 and self._can_be_captured(arguments):
-            self._captured = Captured(self._step, self.states, self._updated, CUDAGraph())
-        if self._captured is not None:
-            return self._captured(arguments, given)
-        return super().run(arguments, given)
-
-    def _device(self, arguments: Sequence[Array]) -> Any:
-        """The device of the step's arrays; the CPU if it has none."""
-        arrays = [*self.states, *arguments]
-        return arrays[0].device if arrays else "cpu"
-
-    def _can_be_captured(self, arguments: Sequence[Array]) -> bool:
-        """Whether the step can be one CUDA graph: all on one GPU, and no numbers in its launches."""
-        devices = {x.device for x in (*self.states, *arguments)}
-        if not _torch().cuda.is_available() or {x.type for x in devices} != {"cuda"}:
-            return False
-        read = {x for operation in self.program.operations for x in operation.inputs()}
-        return len(devices) == 1 and not any(x.dtype is None for x in read)
+        if any(_address(x) in self._memory for x in arguments):  # `step(layer.weight.data)`
+            arguments = [x.clone() for x in arguments]
+        return super().run(arguments, [*hosts, *self._tensors])
 
     def describe(self) -> list[str]:
         """Lines for `print(plan)`."""
         functions = [x.function for x in self.program.operations]
         count = sum(x in _in_place_functions().values() for x in functions)
-        lines = [f"executor: torch ({len(functions)} operations, {count} of them in place)"]
-        if self._captured is not None:
-            lines.append("the step is one CUDA graph")
-        return lines
+        return [f"executor: torch ({len(functions)} operations, {count} of them in place)"]
 
 
 @cache
 def _torch() -> ModuleType:
     return import_module("torch")
+
+
+def _address(x: Array) -> int:
+    """Where the memory begins that a tensor is a view of."""
+    address: int = x.untyped_storage().data_ptr()
+    return address
 
 
 @cache
@@ -141,7 +140,10 @@ class _Numbers:
         self._constants: dict[Any, Value] = {}
 
     def value(self, x: Value | float, dtype: Any) -> Value:
-        """The value for a number. A constant is on the CPU, where all devices' functions read it."""
+        """The value for a number.
+
+        It is a tensor on the CPU: functions of arrays on any device take one that has no axes.
+        """
         if isinstance(x, Value):
             index = self._first + len(self.hosts)
             return self.hosts.setdefault((x, dtype), Value((), dtype, "host", index))
@@ -237,8 +239,11 @@ def _matrix_transposed(x: Array) -> Array:
 # --- results in place ------------------------------------------------------------------------------
 
 
-def _with_results_in_place(program: Program) -> Program:
-    """The program with functions that write a result over an operand that nobody reads later."""
+def _with_results_in_place(program: Program) -> tuple[Program, set[int]]:
+    """The program with functions that write a result over an operand that nobody reads later.
+
+    Returns the indices of the states that are written over, too.
+    """
     last = {x: i for i, operation in enumerate(program.operations) for x in operation.inputs()}
     free = _free(program)
     free |= _written_over(program, last)
@@ -247,7 +252,8 @@ def _with_results_in_place(program: Program) -> Program:
         now_free = {x for x in operation.inputs() if x in free and last[x] == i}
         place = _place(operation, now_free)
         operations.append(operation if place is None else _in_place(operation, place))
-    return replace(program, operations=operations)
+    written = {i for i, state in enumerate(program.states) if state in free}
+    return replace(program, operations=operations), written
 
 
 def _free(program: Program) -> set[Value]:

@@ -17,6 +17,7 @@ __all__ = ["cleaned"]
 
 WITH_CHAINS = ("c", "cupy", "numpy")
 WITH_PRODUCT_UPDATES = ("c",)
+OF_NUMPY = ("c", "numpy")
 
 
 def cleaned(program: Program, executor_kind: str) -> Program:
@@ -37,7 +38,7 @@ def cleaned(program: Program, executor_kind: str) -> Program:
     """
     program = without_dead_operations(program)
     program = without_repetitions(program)  # of constants too, while they are still operations
-    program = with_constants_folded(program)
+    program = with_constants_folded(program, of_numpy=executor_kind in OF_NUMPY)
     program = without_identities(program)
     program = without_repetitions(program)
     program = without_dead_operations(program)

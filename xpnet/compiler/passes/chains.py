@@ -7,7 +7,7 @@ one, they are merged. Nothing is computed twice.
 """
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from xpnet.compiler.passes.chain import ELEMENTWISE, Chain, Step, run_chain
@@ -17,9 +17,9 @@ from xpnet.compiler.record import Operation, Program, Value
 __all__ = ["with_chains"]
 
 CONVERSIONS = ("astype", "asarray")  # `asarray` of an array with another dtype
-IGNORED = frozenset(
-    ("copy", "device")
-)  # options of conversions: a value has no owner and one device
+IGNORED = frozenset(("copy", "device"))
+"""Options of conversions that change no number: a value has no owner, and one device."""
+
 Number = bool | int | float
 
 
@@ -79,25 +79,30 @@ def _operands(operation: Operation) -> list[Value | Number]:
 class _Groups:
     """Operations in groups, of which each group depends only on whole groups.
 
-    Sets of groups are kept as the bits of integers.
+    Sets of groups are kept as the bits of integers: with a thousand operations, they are united and
+    compared in the time that one look into a Python set takes.
     """
 
     def __init__(self) -> None:
-        self._members: list[list[Operation]] = []
-        self._ancestors: list[int] = []  # for each group, those that must be computed before it
+        self._members: dict[int, list[Operation]] = {}
+        self._parents: dict[int, int] = {}  # for each group, those whose results it reads
+        self._ancestors: dict[
+            int, int
+        ] = {}  # for each group, those that must be computed before it
         self._group: dict[Operation, int] = {}
 
     def add(self, operation: Operation) -> None:
         """Put an operation into the groups of its operands, or into a new one."""
-        i = len(self._members)
-        self._members.append([operation])
+        i = len(self._group)
+        self._members[i] = [operation]
         self._group[operation] = i
         parents = dict.fromkeys(
             self._group[x.operation] for x in operation.inputs() if x.operation in self._group
         )
-        self._ancestors.append(0)
+        self._parents[i] = sum(1 << parent for parent in parents)
+        self._ancestors[i] = self._parents[i]
         for parent in parents:
-            self._ancestors[i] |= self._ancestors[parent] | 1 << parent
+            self._ancestors[i] |= self._ancestors[parent]
         if not _is_elementwise(operation):
             return
         for parent in parents:
@@ -112,31 +117,38 @@ class _Groups:
         return not self._is_between(first, second) and not self._is_between(second, first)
 
     def _is_between(self, first: int, second: int) -> bool:
-        """Whether a third group needs the first one and is needed by the second one."""
+        """Whether a third group needs the first one and is needed by the second one.
+
+        If so, a parent of the second one does.
+        """
         if not self._ancestors[second] >> first & 1:
             return False
-        remaining = self._ancestors[second] & ~(1 << first)
-        while remaining:
-            lowest = remaining & -remaining
-            if self._ancestors[lowest.bit_length() - 1] >> first & 1:
-                return True
-            remaining ^= lowest
-        return False
+        parents = self._parents[second] & ~(1 << first)
+        return any(self._ancestors[i] >> first & 1 for i in _bits(parents))
 
     def _merge(self, first: int, second: int) -> int:
-        """Make two groups one; returns its number."""
-        self._members[first] += self._members[second]
-        for operation in self._members[second]:
-            self._group[operation] = first
-        self._members[second] = []
+        """Make two groups one; returns its number. The second has the operation that was added last."""
+        members = self._members.pop(second)
+        self._members[first] += members
+        self._group.update(dict.fromkeys(members, first))
         both = 1 << first | 1 << second
-        above = (self._ancestors[first] | self._ancestors[second]) & ~both
+        before = self._ancestors[first]
+        above = (before | self._ancestors.pop(second)) & ~both
         self._ancestors[first] = above
-        self._ancestors[second] = 0
-        for i, ancestors in enumerate(self._ancestors):
-            if ancestors & both:
-                self._ancestors[i] = (ancestors & ~both) | above | 1 << first
+        self._parents[first] = (self._parents[first] | self._parents.pop(second)) & ~both
+        is_needed = len(members) > 1  # nobody needs the last operation yet
+        if is_needed or above != before:
+            self._replace(self._ancestors, both, above | 1 << first)
+        if is_needed:
+            self._replace(self._parents, both, 1 << first)
         return first
+
+    @staticmethod
+    def _replace(sets: dict[int, int], old: int, new: int) -> None:
+        """Put the groups `new` into all sets that have one of `old`, in their place."""
+        for i, groups in sets.items():
+            if groups & old:
+                sets[i] = (groups & ~old) | new
 
     def in_order(self) -> list[list[Operation]]:
         """The groups, each after those that it depends on, and as early as its last member was.
@@ -144,22 +156,14 @@ class _Groups:
         So values are computed shortly before they are needed.
         """
         place = {operation: n for n, operation in enumerate(self._group)}
-        waiting: dict[int, int] = {}
+        last = {i: max(map(place.__getitem__, m)) for i, m in self._members.items()}
+        waiting = {i: parents.bit_count() for i, parents in self._parents.items()}
         after: dict[int, list[int]] = {}
-        ready: list[tuple[int, int]] = []
-        last = {i: max(map(place.__getitem__, m)) for i, m in enumerate(self._members) if m}
-        for i, its_last in last.items():
-            parents = {
-                self._group[x.operation]
-                for member in self._members[i]
-                for x in member.inputs()
-                if x.operation in self._group
-            } - {i}
-            waiting[i] = len(parents)
-            for parent in parents:
+        for i, parents in self._parents.items():
+            for parent in _bits(parents):
                 after.setdefault(parent, []).append(i)
-            if not parents:
-                heapq.heappush(ready, (its_last, i))
+        ready = [(last[i], i) for i, count in waiting.items() if not count]
+        heapq.heapify(ready)
         ordered = []
         while ready:
             _, i = heapq.heappop(ready)
@@ -169,6 +173,14 @@ class _Groups:
                 if not waiting[child]:
                     heapq.heappush(ready, (last[child], child))
         return ordered
+
+
+def _bits(x: int) -> Iterator[int]:
+    """The places of the bits of x that are set."""
+    while x:
+        lowest = x & -x
+        yield lowest.bit_length() - 1
+        x ^= lowest
 
 
 def _append_chain(rewriting: Rewriting, members: list[Operation], results: list[Value]) -> None:

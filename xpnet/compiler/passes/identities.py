@@ -15,6 +15,10 @@ __all__ = ["RESHAPING", "without_identities"]
 RESHAPING = frozenset(("reshape", "squeeze", "expand_dims"))  # all keep the order of the numbers
 
 
+IN_ORDER = frozenset(("matmul", "stack", "concat", "zeros", "ones", "full"))
+"""Operations whose results lie in memory in the order of their axes, whatever the operands are."""
+
+
 def without_identities(program: Program) -> Program:
     """The program without operations that change nothing, such as two transpositions in a row."""
     rewriting = Rewriting(program)
@@ -52,11 +56,30 @@ def _operand_of(x: Any, *names: str) -> Value | None:
 
 
 def _of_reshaping(operation: Operation) -> Value | None:
-    """The array that was reshaped, perhaps several times, if it had the shape of the result."""
+    """The array that was reshaped, perhaps several times, if it had the shape of the result.
+
+    A reshaping on the way may have copied: that of a transposed matrix makes its rows contiguous. The
+    numbers are the same, but a product adds them in another order. So what was reshaped through another
+    shape must be in the order of its axes, or have kept its axes but those of length 1.
+    """
     x = _first(operation)
-    while x is not None and x.shape != operation.outputs[0].shape:
+    shape = operation.outputs[0].shape
+    is_view = True
+    while x is not None and x.shape != shape:
+        is_view = is_view and _long_axes(x) == _long_axes(operation.outputs[0])
         x = _operand_of(x, *RESHAPING)
-    return x
+    if x is None or is_view or _is_in_order(x):
+        return x
+    return None
+
+
+def _long_axes(x: Value) -> list[int]:
+    return [length for length in x.shape if length != 1]
+
+
+def _is_in_order(x: Value) -> bool:
+    """Whether an array surely lies in memory in the order of its axes."""
+    return x.operation is not None and x.operation.name in IN_ORDER
 
 
 def _of_transposition(operation: Operation) -> Value | None:

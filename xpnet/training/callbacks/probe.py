@@ -46,7 +46,7 @@ def probing(model: Layer, on_output: Look, on_gradient: Look | None = None) -> I
 
         return tree.map(look_at, output)
 
-    with watching(model.sublayers(), look):
+    with watching(model.sublayers(), look, only_observes=True):
         yield
 
 

@@ -3,7 +3,7 @@
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from xpnet._saved import rows as rows_of
 from xpnet._typing import Array
@@ -50,6 +50,8 @@ class Statistics(Callback):
     Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks",
     AISTATS 2010.
     """
+
+    reads_gradients: ClassVar[bool] = False  # apart from those of steps that it observes
 
     def __init__(self, path: str | os.PathLike[str] | None = None, history: bool = False) -> None:
         self.path = None if path is None else Path(path)

@@ -70,6 +70,7 @@ class StopOnNaN(Callback):
         trainer.load_state_dict(self.saved)
         begin = trainer.batch
         epoch = len(trainer.history) + 1
+        trainer.learner.keeps_gradients = True  # they are looked at
         where = ", but not when the steps since the last log line were repeated"
         for number, x, t, rows in self._batches(trainer, epoch, begin, end):
             cause = _cause_in_step(trainer, x, t, rows)
