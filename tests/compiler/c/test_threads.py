@@ -206,18 +206,19 @@ def test_a_process_ends_while_its_threads_spin_or_sleep(library):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signals that a thread may block")
 def test_a_signal_during_a_job_is_handled_by_python_afterwards(library):
     code = START.format(path=library("threads")._name) + (
-        "done = []\n"
-        "def interrupt(part):\n"
-        "    if part == 0: os.kill(os.getpid(), signal.SIGINT)\n"
-        "    done.append(part)\n"
+        "task = ctypes.cast(ctypes.CDLL(None).usleep, TASK)\n"
+        "def handle(*_): raise KeyboardInterrupt\n"
+        "signal.signal(signal.SIGALRM, handle)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.1)\n"
+        "begun = time.monotonic()\n"
         "try:\n"
-        "    for _ in range(2): parallel(interrupt, 2)\n"
+        "    c.xpnet_parallel(task, ctypes.c_void_p(500_000), ctypes.c_int64(2))\n"
         "    time.sleep(20)\n"
         "except KeyboardInterrupt:\n"
-        "    print('interrupted')\n"
+        "    print('interrupted', time.monotonic() - begun > 0.4)\n"
         "two_threads()\n"
     )
-    assert "interrupted" in in_a_process(code)
+    assert in_a_process(code) == "interrupted True\n"
 
 
 # ---- operations in parts -------------------------------------------------------------------------
