@@ -63,7 +63,7 @@ static void relax(void) {
 
 // ---- the pool -----------------------------------------------------------------------------------
 
-#define SPINS 2000         // pauses before a thread sleeps
+#define SPINS 4000         // pauses before a thread sleeps
 #define SPINS_TO_WAIT 200  // pauses between two times that a caller lets other threads run
 
 // Jobs and their parts in one number: the job's number << 32 | its parts << 16 | its next part.
