@@ -73,7 +73,7 @@ def compiled(names, folder, more=()):
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(call, missing))
     target = folder / ("-".join(names) + ".so")
-    link = [COMPILER, *flags(), "-shared", "-Wl,-Bsymbolic", *map(str, wanted)]
+    link = [COMPILER, *flags(), "-shared", "-pthread", "-Wl,-Bsymbolic", *map(str, wanted)]
     call([*link, "-o", str(target), "-lm"])
     return ctypes.CDLL(str(target))
 

@@ -1,6 +1,7 @@
 """The matrix product of the BLAS that NumPy has loaded, as an address that C can call."""
 
 import ctypes
+import os
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Blas", "BlasProduct", "find_blas"]
+__all__ = ["Blas", "BlasProduct", "find_blas", "usable_threads"]
 
 NAMES = (
     ("scipy_cblas_{}64_", 64),
@@ -80,3 +81,24 @@ def _libraries() -> Iterator[Path]:
             yield Path(each["filepath"])
     if sys.platform == "darwin":
         yield Path("/System/Library/Frameworks/Accelerate.framework/Accelerate")
+
+
+def usable_threads() -> int:
+    """How many threads compute an operation: as many as NumPy's BLAS has, on cores of this process.
+
+    The BLAS follows OMP_NUM_THREADS, the variable of its own (such as OPENBLAS_NUM_THREADS), and
+    `threadpoolctl.threadpool_limits`. Without one that is known, OMP_NUM_THREADS counts.
+    """
+    from threadpoolctl import threadpool_info
+
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    pools = [x for x in threadpool_info() if x.get("user_api") == "blas"]
+    of_numpy = [x for x in pools if "numpy" in x["filepath"]]
+    found = [int(x["num_threads"]) for x in of_numpy or pools]
+    if found:
+        return max(min(cores, *found), 1)
+    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return min(cores, int(given)) if given.isdecimal() and int(given) > 0 else cores

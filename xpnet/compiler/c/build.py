@@ -324,9 +324,8 @@ def _remove_remains(folder: Path) -> None:
 
 def _native_flags(variant: str) -> list[str]:
     """The flags with which the compiler of this machine compiles for a variant."""
-    if variant == "aarch64":
-        return []
-    return [f"-march={variant}"]
+    threads = [] if sys.platform == "win32" else ["-pthread"]
+    return threads if variant == "aarch64" else [f"-march={variant}", *threads]
 
 
 def _version(compiler: str) -> str:
@@ -365,10 +364,11 @@ def build_all(out: Path, targets: Iterable[Target] = TARGETS) -> list[Path]:
 def _zig_flags(target: Target) -> list[str]:
     """The flags with which zig compiles for a target."""
     system = {"linux": "linux-gnu.2.17", "macos": "macos", "windows": "windows-gnu"}
+    threads = ["-pthread"] if target.system == "linux" else []
     if target.machine == "aarch64":
-        return ["-target", f"aarch64-{system[target.system]}"]
+        return ["-target", f"aarch64-{system[target.system]}", *threads]
     level = target.variant.replace("-", "_")
-    return ["-target", f"x86_64-{system[target.system]}", f"-mcpu={level}"]
+    return ["-target", f"x86_64-{system[target.system]}", f"-mcpu={level}", *threads]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -158,6 +158,7 @@ typedef struct {
     int8_t direct[CHAIN_OPERANDS];    // whether a step writes into the array of a result
     int64_t offsets[CHAIN_OPERANDS];  // of the present block
     int64_t index[CHAIN_DIMENSIONS];
+    int64_t end;  // of the first axis, for this run
 } run_state;
 
 INLINE real* buffer_of(const run_state* r, int value) {
@@ -181,8 +182,8 @@ static int may_be_direct(const run_state* r, int result) {
     return 1;
 }
 
-// Sets what all blocks have in common.
-static void start(run_state* r, const double* numbers) {
+// Sets what all blocks have in common; the first of them begins at index `from` of the first axis.
+static void start(run_state* r, const double* numbers, int64_t from) {
     const chain* c = r->c;
     const int first_step = c->inputs + c->numbers;
     for (int i = 0; i < c->inputs; i++) {
@@ -201,9 +202,12 @@ static void start(run_state* r, const double* numbers) {
         r->targets[i] = uniform ? r->uniforms + value * LANES : buffer_of(r, value);
         r->values[value] = (source){r->targets[i], uniform ? 0 : LANES};
     }
-    for (int i = 0; i < c->inputs + c->results; i++) r->offsets[i] = 0;
+    for (int i = 0; i < c->inputs + c->results; i++) {
+        r->offsets[i] = from * c->operands[i].strides[0];
+    }
     for (int i = 0; i < c->results; i++) r->direct[c->inputs + i] = (int8_t)may_be_direct(r, i);
     for (int i = 0; i < CHAIN_DIMENSIONS; i++) r->index[i] = 0;
+    r->index[0] = from;
 }
 
 // Reads the inputs of a block, or points to them where they lie.
@@ -290,10 +294,13 @@ static void write_results(run_state* r, int64_t n) {
     }
 }
 
+// Where an axis ends: the first one may be cut.
+INLINE int64_t end_of(const run_state* r, int axis) { return axis ? r->c->shape[axis] : r->end; }
+
 // The numbers of the block at the present index.
 INLINE int64_t block_size(const run_state* r) {
     const chain* c = r->c;
-    const int64_t left = c->shape[c->split] - r->index[c->split];
+    const int64_t left = end_of(r, c->split) - r->index[c->split];
     return (left < c->slices ? left : c->slices) * c->slice_size;
 }
 
@@ -304,7 +311,7 @@ static int next_block(run_state* r) {
     int64_t moved = c->slices;
     for (int axis = c->split; axis >= 0; axis--) {
         r->index[axis] += moved;
-        if (r->index[axis] < c->shape[axis]) {
+        if (r->index[axis] < end_of(r, axis)) {
             for (int i = 0; i < operands; i++)
                 r->offsets[i] += moved * c->operands[i].strides[axis];
             return 1;
@@ -317,7 +324,9 @@ static int next_block(run_state* r) {
     return 0;
 }
 
-void NAME(chain_run)(const chain* c, void* const* operands, const double* numbers, void* scratch) {
+void NAME(chain_run_part)(const chain* c, int64_t from, int64_t to, void* const* operands,
+                          const double* numbers, void* scratch) {
+    if (from == to) return;
     for (int axis = 0; axis < c->dimensions; axis++)
         if (c->shape[axis] == 0) return;
     run_state r;
@@ -325,7 +334,8 @@ void NAME(chain_run)(const chain* c, void* const* operands, const double* number
     r.arrays = operands;
     r.uniforms = scratch;
     r.buffers = r.uniforms + (c->inputs + c->numbers + c->steps) * LANES;
-    start(&r, numbers);
+    r.end = to;
+    start(&r, numbers, from);
     int is_first = 1;
     do {
         const int64_t n = block_size(&r);
@@ -335,4 +345,8 @@ void NAME(chain_run)(const chain* c, void* const* operands, const double* number
         write_results(&r, n);
         is_first = 0;
     } while (next_block(&r));
+}
+
+void NAME(chain_run)(const chain* c, void* const* operands, const double* numbers, void* scratch) {
+    NAME(chain_run_part)(c, 0, c->shape[0], operands, numbers, scratch);
 }

@@ -81,4 +81,11 @@ EXPORT void chain_run_f32(const chain* c, void* const* operands, const double* n
 EXPORT void chain_run_f64(const chain* c, void* const* operands, const double* numbers,
                           void* scratch);
 
+// The same for the indices `from` to `to` - 1 of the first axis, as chain_prepare has left it. If
+// blocks are cut along this axis (split is 0), `from` is a multiple of `slices`.
+EXPORT void chain_run_part_f32(const chain* c, int64_t from, int64_t to, void* const* operands,
+                               const double* numbers, void* scratch);
+EXPORT void chain_run_part_f64(const chain* c, int64_t from, int64_t to, void* const* operands,
+                               const double* numbers, void* scratch);
+
 #endif  // XPNET_CHAIN_H

@@ -56,6 +56,7 @@ class PlanStructure(ctypes.Structure):
         ("number_count", ctypes.c_int64),
         ("scratch", ctypes.c_void_p),
         ("scratch_bytes", ctypes.c_int64),
+        ("threads", ctypes.c_int64),
     ]
 
 
@@ -70,6 +71,8 @@ class Encoded:
         The slot of a view, and its offset in bytes.
     slot_count, number_count : int
     scratch : numpy.ndarray of bytes
+    threads : int
+        How many threads compute an operation, at most.
 
     Attributes
     ----------
@@ -85,6 +88,7 @@ class Encoded:
         slot_count: int,
         number_count: int,
         scratch: Any,
+        threads: int,
     ) -> None:
         self._kept: list[Any] = [scratch]
         self._locate = locate
@@ -99,6 +103,7 @@ class Encoded:
             number_count,
             scratch.ctypes.data,
             scratch.nbytes,
+            threads,
         )
         self._kept.append(array)
         self.address = ctypes.addressof(self._plan)
@@ -130,16 +135,16 @@ NANOSECONDS = 100_000  # a measurement takes about as long, or one run
 MOST = 4_000_000  # no more measurements after so long
 
 
-def chosen(library: Library, instruction: Instruction) -> list[Instruction]:
+def chosen(library: Library, instruction: Instruction, threads: int) -> list[Instruction]:
     """An instruction, or its alternative if that one is faster here."""
     if not instruction.alternative:
         return [instruction]
 
     def measured() -> bool:
-        first, second = _times(library, [instruction], instruction.alternative)
+        first, second = _times(library, [instruction], instruction.alternative, threads)
         return first <= second
 
-    if is_first_faster(_key(library, instruction), measured):
+    if is_first_faster(f"{_key(library, instruction)} {threads} threads", measured):
         return [instruction]
     return instruction.alternative
 
@@ -152,7 +157,7 @@ def _key(library: Library, instruction: Instruction) -> str:
 
 
 def _times(
-    library: Library, first: list[Instruction], second: list[Instruction]
+    library: Library, first: list[Instruction], second: list[Instruction], threads: int
 ) -> tuple[float, float]:
     """The shortest times of two ways, measured in turns on memory of their own."""
     everything = [*first, *second]
@@ -165,7 +170,7 @@ def _times(
         contents[memory] = aligned_empty(memory.size + ALIGNMENT)
         numbers = contents[memory][: memory.size // dtype().itemsize * dtype().itemsize]
         numbers.view(dtype)[...] = 0.5
-    bench = _Bench(library, everything, contents)
+    bench = _Bench(library, everything, contents, threads)
     split = len(first)
     best = [float("inf"), float("inf")]
     for repeat in range(REPEATS):
@@ -180,7 +185,11 @@ class _Bench:
     """Runs single instructions to find out how long they take."""
 
     def __init__(
-        self, library: Library, instructions: list[Instruction], contents: dict[Memory, Any]
+        self,
+        library: Library,
+        instructions: list[Instruction],
+        contents: dict[Memory, Any],
+        threads: int,
     ) -> None:
         self._library = library
         slots = {memory: n for n, memory in enumerate(contents)}
@@ -194,6 +203,7 @@ class _Bench:
             len(contents),
             count,
             scratch,
+            threads,
         )
         self._slots = (ctypes.c_int64 * max(len(contents), 1))(
             *(x.ctypes.data for x in contents.values())

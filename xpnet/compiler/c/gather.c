@@ -6,9 +6,6 @@
 #include "vector.h"
 
 #define LINE 64  // bytes of a cache line
-
-static const int64_t TYPE_BYTES[TYPES] = {4, 8, 1, 1, 4, 8};
-
 // Index number i, from the front; -1 if it is out of range.
 INLINE int64_t row_number(const void* indices, int32_t type, int64_t i, int64_t rows) {
     int64_t index =

@@ -84,9 +84,9 @@ class Library:
         self.c.xpnet_run.argtypes = [pointer, pointer, pointer, pointer, size, pointer]
         self.c.chain_operation.argtypes = [ctypes.c_char_p]
         for end in ("_f32", "_f64"):
-            scratch = getattr(self.c, f"product_scratch{end}")
+            scratch = getattr(self.c, f"run_product_scratch{end}")
             scratch.restype = size
-            scratch.argtypes = [size] * 9
+            scratch.argtypes = [pointer, size, size]
             for name in ("correlate", "correlate_maxima", "spread", "weigh", "cross_entropy"):
                 getattr(self.c, f"{name}_scratch{end}").restype = size
         self.c.xpnet_time.restype = ctypes.c_double

@@ -173,7 +173,7 @@ def _lower_chain(lowering: Lowering, operation: Operation) -> bool:
         return False
     instruction = Instruction(f"chain{end}", [*inputs, *results], numbers=builder.numbers)
     instruction.detail = made
-    instruction.scratch = made.scratch_bytes
+    instruction.scratch = lowering.for_each_thread(made.scratch_bytes)
     lowering.emit(instruction)
     return True
 

@@ -1,5 +1,6 @@
 """Products for the C library: "matmul", "product" (with what follows it) and "product_update"."""
 
+import ctypes
 import os
 from dataclasses import dataclass
 from itertools import pairwise
@@ -164,8 +165,8 @@ def _emit(
     loops = [n for k in (0, 1) for n in (c.counts[k], a.steps[k], b.steps[k], c.steps[k])]
     sizes = [a.rows, b.columns, a.columns, *strides, int(ending.relu), *loops]
     operands = [a.view, b.view, c.view, ending.bias, ending.mask, ending.sums]
-    count = getattr(lowering.library.c, f"product_scratch{end}")
-    wanted = count(a.rows, b.columns, a.columns, *strides) * c.view.dtype.itemsize
+    count = getattr(lowering.library.c, f"run_product_scratch{end}")
+    wanted = count((ctypes.c_int64 * len(sizes))(*sizes), lowering.threads, beta == ZERO)
     own = Instruction(f"product{end}", operands, sizes, [alpha, beta], scratch=wanted)
     other = _by_blas(lowering, own, found, ending)
     forced = forced_products()

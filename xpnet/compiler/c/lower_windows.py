@@ -3,6 +3,8 @@
 import ctypes
 from typing import Any
 
+import numpy as np
+
 from xpnet.compiler.c.lowering import LOWERINGS, Instruction, Lowering, suffix
 from xpnet.compiler.c.memory import View
 from xpnet.compiler.c.windows import WindowStructure, window_structure
@@ -41,7 +43,7 @@ def _emit(lowering: Lowering, name: str, operands: list[View | None], **more: An
 def _scratch(lowering: Lowering, name: str, dtype: Any, *windows: WindowStructure) -> int:
     """The bytes of scratch memory that a function needs for its windows."""
     function = getattr(lowering.library.c, f"{name}_scratch{suffix(dtype)}")
-    return int(function(*(ctypes.byref(x) for x in windows)))
+    return lowering.for_each_thread(int(function(*(ctypes.byref(x) for x in windows))))
 
 
 def _row_major(lowering: Lowering, x: Value | None) -> View | None:
@@ -108,7 +110,8 @@ def _lower_unpooling(lowering: Lowering, operation: Operation) -> bool:
     sums = lowering.view(operation.outputs[1]) if operation.options["sums"] else None
     shape = window_structure(operation.options["window"], *gy.shape[:2])
     operands = [lowering.batch_last(gy), lowering.batch_last(index), gx.view, sums]
-    _emit(lowering, "place", operands, detail=shape)
+    wanted = lowering.for_each_thread(gy.shape[1] * np.dtype(gy.dtype).itemsize)
+    _emit(lowering, "place", operands, detail=shape, scratch=wanted)
     gx.finish()
     return True
 
@@ -124,7 +127,9 @@ def _lower_weighing(lowering: Lowering, operation: Operation) -> bool:
     target = lowering.view(operation.outputs[0])
     gW = target if target.is_contiguous else lowering.temporary(target.shape, target.dtype)
     operands = [lowering.batch_last(x), lowering.batch_last(gy), gW, sums]
+    size = int(np.prod(gW.shape, dtype=np.int64))
     wanted = _scratch(lowering, "weigh", x.dtype, shape)
+    wanted += lowering.for_each_thread((size + gy.shape[1]) * np.dtype(x.dtype).itemsize)
     _emit(lowering, "weigh", operands, detail=shape, scratch=wanted)
     if gW is not target:
         lowering.copy(target, gW)

@@ -18,6 +18,7 @@ from xpnet._typing import DType
 from xpnet.compiler.c.blas import Blas
 from xpnet.compiler.c.load import Library
 from xpnet.compiler.c.memory import (
+    ALIGNMENT,
     Memory,
     View,
     aligned_empty,
@@ -145,7 +146,7 @@ nothing.
 """
 
 
-def lower(program: Program, library: Library, blas: Blas | None) -> Lowered:
+def lower(program: Program, library: Library, blas: Blas | None, threads: int = 1) -> Lowered:
     """Make a Program of NumPy arrays into steps.
 
     Parameters
@@ -155,8 +156,10 @@ def lower(program: Program, library: Library, blas: Blas | None) -> Lowered:
     library : Library
     blas : Blas or None
         The products of NumPy's BLAS, if they can be called.
+    threads : int
+        How many threads compute an operation, at most.
     """
-    lowering = Lowering(program, library, blas)
+    lowering = Lowering(program, library, blas, threads)
     lowering.begin()
     for operation in program.operations:
         lowering.add(operation)
@@ -172,9 +175,13 @@ class Lowering:
     program : Program
     library : Library
     blas : Blas or None
+    threads : int
     """
 
-    def __init__(self, program: Program, library: Library, blas: Blas | None) -> None:
+    def __init__(
+        self, program: Program, library: Library, blas: Blas | None, threads: int = 1
+    ) -> None:
+        self.threads = threads
         self.program = program
         self.library = library
         self.blas = blas
@@ -224,6 +231,10 @@ class Lowering:
     def is_placed(self, x: Value) -> bool:
         """Whether a value has a place already: that of the state whose new value it is, or an output's."""
         return x in self._views
+
+    def for_each_thread(self, scratch: int) -> int:
+        """The bytes of scratch memory if each thread needs so many, aligned."""
+        return self.threads * (-(-scratch // ALIGNMENT) * ALIGNMENT)
 
     def emit(self, instruction: Instruction) -> None:
         """Append an instruction."""

@@ -47,6 +47,7 @@ typedef struct {
     int64_t number_count;
     void* scratch;  // memory that each operation may overwrite, 64-byte aligned
     int64_t scratch_bytes;
+    int64_t threads;  // that compute an operation, at most
 } plan;
 
 // What an operation knows of the run.
@@ -57,6 +58,7 @@ typedef struct {
     int64_t steps_left;       // after this one
     void* scratch;
     int64_t scratch_bytes;
+    int64_t threads;
     failure* failed;
 } context;
 

@@ -111,23 +111,28 @@ void NAME(maxima_at_place)(const visible* inside, int64_t width, const real* x, 
 // y[c, p, n] = the largest x[c, p under k, n] over k inside the image, or -inf if there is none,
 // and index[c, p, n] = k, counted row by row; NOWHERE if there is none. `index` may be NULL; it
 // must be if the window has more than 127 numbers.
-void NAME(maxima)(const window* w, const real* x, real* y, int8_t* index) {
+void NAME(maxima_rows)(const window* w, int64_t first, int64_t last, const real* x, real* y,
+                       int8_t* index) {
     const distances by = distances_of(w);
     const int64_t row = w->size[COLUMNS] * w->batch;
+    const int64_t y_row = w->places[COLUMNS] * w->batch;
     for (int64_t c = 0; c < w->channels; c++, x += w->size[ROWS] * row) {
-        for (int64_t i = 0; i < w->places[ROWS]; i++) {
+        for (int64_t i = first; i < last; i++) {
             visible inside;
             find_visible(w, ROWS, i, &inside);
-            for (int64_t j = 0; j < w->places[COLUMNS]; j++) {
+            int64_t at = (c * w->places[ROWS] + i) * y_row;
+            for (int64_t j = 0; j < w->places[COLUMNS]; j++, at += w->batch) {
                 find_visible(w, COLUMNS, j, &inside);
                 const real* from = x + inside.start[ROWS] * row + inside.start[COLUMNS] * w->batch;
-                NAME(maxima_at_place)(&inside, by.width, from, by.row, by.column, w->batch, 0, y,
-                                      index);
-                y += w->batch;
-                if (index) index += w->batch;
+                NAME(maxima_at_place)(&inside, by.width, from, by.row, by.column, w->batch, 0,
+                                      y + at, index ? index + at : NULL);
             }
         }
     }
+}
+
+void NAME(maxima)(const window* w, const real* x, real* y, int8_t* index) {
+    NAME(maxima_rows)(w, 0, w->places[ROWS], x, y, index);
 }
 
 // ---- the gradient of the maxima -----------------------------------------------------------------
@@ -191,21 +196,21 @@ INLINE vreal place_at(const int HOW, const visible* inside, const distances* by,
     return total;
 }
 
-INLINE void place_everywhere(const int HOW, const window* w, const real* gy, const int8_t* index,
-                             real* gx, real* total) {
+// The rows of places from `first` to `last` - 1.
+INLINE void place_some_rows(const int HOW, const window* w, int64_t first, int64_t last,
+                            const real* gy, const int8_t* index, real* gx, real* total) {
     const distances by = distances_of(w);
     const int64_t row = w->size[COLUMNS] * w->batch;
     for (int64_t c = 0; c < w->channels; c++, gx += w->size[ROWS] * row) {
         vreal sum = splat(0);
-        for (int64_t i = 0; i < w->places[ROWS]; i++) {
+        for (int64_t i = first; i < last; i++) {
             visible inside;
             find_visible(w, ROWS, i, &inside);
-            for (int64_t j = 0; j < w->places[COLUMNS]; j++) {
+            int64_t at = (c * w->places[ROWS] + i) * w->places[COLUMNS] * w->batch;
+            for (int64_t j = 0; j < w->places[COLUMNS]; j++, at += w->batch) {
                 find_visible(w, COLUMNS, j, &inside);
                 real* to = gx + inside.start[ROWS] * row + inside.start[COLUMNS] * w->batch;
-                sum += place_at(HOW, &inside, &by, w->batch, gy, index, to);
-                gy += w->batch;
-                index += w->batch;
+                sum += place_at(HOW, &inside, &by, w->batch, gy + at, index + at, to);
             }
         }
         if (total) total[c] = sum_lanes(sum);
@@ -219,10 +224,17 @@ void NAME(place)(const window* w, const real* gy, const int8_t* index, real* gx,
     const int64_t numbers = w->channels * w->size[ROWS] * w->size[COLUMNS] * w->batch;
     if (!covers(w)) memset(gx, 0, (size_t)numbers * sizeof(real));
     if (no_overlap(w)) {
-        place_everywhere(STORE, w, gy, index, gx, total);
+        place_some_rows(STORE, w, 0, w->places[ROWS], gy, index, gx, total);
     } else {
-        place_everywhere(ADD, w, gy, index, gx, total);
+        place_some_rows(ADD, w, 0, w->places[ROWS], gy, index, gx, total);
     }
+}
+
+int64_t NAME(place_is_apart)(const window* w) { return covers(w); }
+
+void NAME(place_rows)(const window* w, int64_t from, int64_t to, const real* gy,
+                      const int8_t* index, real* gx, real* total) {
+    place_some_rows(STORE, w, from, to, gy, index, gx, total);
 }
 
 // The number of the first x that is not below y; -1 if all are.

@@ -33,12 +33,23 @@ EXPORT const char* xpnet_operation(int64_t code) {
     return code >= 0 && code < TABLE_SIZE ? table[code].name : NULL;
 }
 
+static context start(const plan* p, char** slots, const int64_t* advances, const double* numbers,
+                     failure* failed) {
+    return (context){.slots = slots,
+                     .advances = advances,
+                     .numbers = numbers,
+                     .scratch = p->scratch,
+                     .scratch_bytes = p->scratch_bytes,
+                     .threads = p->threads,
+                     .failed = failed};
+}
+
 // Runs the plan's instructions `steps` times. Between two steps slot i moves by advances[i] bytes,
 // and `numbers` by a row of the plan's number_count. Returns 0, or 1 if an operation reported an
 // error: nothing after it has run then.
 EXPORT int64_t xpnet_run(const plan* p, char** slots, const int64_t* advances,
                          const double* numbers, int64_t steps, failure* failed) {
-    context c = {slots, advances, numbers, 0, p->scratch, p->scratch_bytes, failed};
+    context c = start(p, slots, advances, numbers, failed);
     for (int64_t step = 0; step < steps; step++) {
         c.steps_left = steps - 1 - step;
         for (int64_t i = 0; i < p->count; i++) {
@@ -63,7 +74,7 @@ EXPORT int64_t xpnet_run(const plan* p, char** slots, const int64_t* advances,
 #include <time.h>
 EXPORT double xpnet_time(const plan* p, char** slots, const int64_t* advances,
                          const double* numbers, int64_t which, int64_t times, failure* failed) {
-    context c = {slots, advances, numbers, 0, p->scratch, p->scratch_bytes, failed};
+    context c = start(p, slots, advances, numbers, failed);
     const instruction* x = p->instructions + which;
     struct timespec from;
     struct timespec to;

@@ -2,6 +2,7 @@
 #include "gather.h"
 #include "plan.h"
 #include "real.h"
+#include "threads.h"
 
 static int report(const context* c, int64_t position, int32_t index_type, const void* indices) {
     if (position < 0) return 0;
@@ -11,14 +12,52 @@ static int report(const context* c, int64_t position, int32_t index_type, const 
     return BAD_INDEX;
 }
 
+// Numbers that are worth a thread.
+#define LEAST_NUMBERS (24 << 10)
+
+typedef struct {
+    const gather* gather;
+    int axis;  // of a row: each part has some of its indices
+    int64_t parts;
+    int64_t type_bytes;  // of the table
+    const char* table;
+    const void* indices;
+    const void* next;
+    real* result;
+    int64_t wrong[MOST_PARTS];
+} gather_job;
+
+// Some of each row: it is then where the operations that read it divide it, as products do.
+static void gather_part(void* data, int64_t part) {
+    gather_job* j = data;
+    gather g = *j->gather;
+    const int64_t from = start_of_part(g.shape[j->axis], 1, part, j->parts);
+    const int64_t to = start_of_part(g.shape[j->axis], 1, part + 1, j->parts);
+    int64_t distance = j->type_bytes;  // in the table, of neighbours along the axis
+    for (int axis = j->axis + 1; axis < GATHER_DIMENSIONS; axis++) distance *= g.shape[axis];
+    g.shape[j->axis] = to - from;
+    j->wrong[part] = NAME(gather_rows)(&g, j->table + from * distance, j->indices, j->next,
+                                       j->result + from * g.strides[j->axis]);
+}
+
 // operands: result, table, indices. detail: a gather.
 int NAME(run_gather)(const context* c, const instruction* x) {
     const gather* g = x->detail;
-    const void* indices = address(c, x->operands[2]);
-    const void* next = c->advances[x->operands[2].slot] ? next_address(c, x->operands[2]) : NULL;
-    const int64_t wrong =
-        NAME(gather_rows)(g, address(c, x->operands[1]), indices, next, address(c, x->operands[0]));
-    return report(c, wrong, g->index_type, indices);
+    gather_job j = {.gather = g, .type_bytes = TYPE_BYTES[g->table_type]};
+    j.table = address(c, x->operands[1]);
+    j.indices = address(c, x->operands[2]);
+    j.next = c->advances[x->operands[2].slot] ? next_address(c, x->operands[2]) : NULL;
+    j.result = address(c, x->operands[0]);
+    while (j.axis < GATHER_DIMENSIONS - 1 && g->shape[j.axis] == 1) j.axis++;
+    const int64_t row = g->shape[0] * g->shape[1] * g->shape[2];
+    j.parts = parts_of_work(row * g->count, LEAST_NUMBERS, c->threads);
+    if (j.parts > 1 && j.parts > g->shape[j.axis]) j.parts = g->shape[j.axis];
+    xpnet_parallel(gather_part, &j, j.parts);
+    int64_t wrong = -1;
+    for (int64_t part = 0; part < j.parts; part++) {
+        if (j.wrong[part] > wrong) wrong = j.wrong[part];
+    }
+    return report(c, wrong, g->index_type, j.indices);
 }
 
 // result = table; result[indices[i]] += rows[i]. operands: result, indices, rows.

@@ -3,8 +3,11 @@
 // The sizes of a product: m, n, k; strides of a, b and c by row and by column (6); activation; how
 // many products there are, and the strides of a, b and c from one to the next (4). Its operands: a,
 // b, c, bias, mask, column sums. Its numbers: alpha, beta.
+#include <string.h>
+
 #include "plan.h"
 #include "product.h"
+#include "threads.h"
 #include "vector.h"
 
 typedef struct {
@@ -34,6 +37,11 @@ static product_arrays arrays_of(const context* c, const instruction* x) {
     return found;
 }
 
+// Whether c is not read: beta is the number 0, in every step.
+static int starts_anew(const instruction* x) {
+    return x->numbers[1].index < 0 && x->numbers[1].constant == 0;
+}
+
 // Goes to the next product along the inner axis, or along the outer one.
 static void go_on(const product_sizes* s, int64_t i, product_arrays* p) {
     const int ends = (i + 1) % s->count == 0;
@@ -42,19 +50,221 @@ static void go_on(const product_sizes* s, int64_t i, product_arrays* p) {
     p->c += ends ? s->c_outer - (s->count - 1) * s->c_next : s->c_next;
 }
 
-// c = epilogue(alpha a b + beta c), by this library's own kernels
-int NAME(run_product)(const context* c, const instruction* x) {
-    const product_sizes* s = (const product_sizes*)x->sizes;
-    product_arrays p = arrays_of(c, x);
-    const real alpha = (real)number_value(c, x->numbers[0]);
-    const real beta = (real)number_value(c, x->numbers[1]);
-    for (int64_t i = 0; i < s->outer * s->count; i++) {
-        NAME(product)(s->m, s->n, s->k, alpha, p.a, s->a_row, s->a_col, p.b, s->b_row, s->b_col,
-                      beta, p.c, s->c_row, s->c_col, &p.end, c->scratch,
-                      c->scratch_bytes / (int64_t)sizeof(real));
+// ---- what is done to a result
+// --------------------------------------------------------------------
+
+// Up to LANES numbers v of a row of c: c = mask > 0 ? activation(v + bias) : 0; added to the sums.
+INLINE void finish(const NAME(epilogue) * e, vreal v, real* c, int64_t offset, int64_t column,
+                   int64_t n) {
+    if (e->bias) v += n == LANES ? load(e->bias + column) : load_first(e->bias + column, n);
+    if (e->activation) v = relu(v);
+    if (e->mask) {
+        const real* mask = e->mask + offset;
+        v = zero_unless(~((n == LANES ? load(mask) : load_first(mask, n)) <= splat(0)), v);
+    }
+    if (e->column_sums) {
+        real* sums = e->column_sums + column;
+        const vreal sum = n == LANES ? load(sums) : load_first(sums, n);
+        store_first(sums, sum + v, n);
+    }
+    if (n == LANES) {
+        store(c + offset, v);
+    } else {
+        store_first(c + offset, v, n);
+    }
+}
+
+// ---- parts of a product -------------------------------------------------------------------------
+
+// Multiplications and additions that are worth a thread: they take some 20 us.
+#define LEAST_WORK 2000000
+// A part has at least so many rows of c, columns of c, or products in each sum.
+#define LEAST_ROWS 16
+#define LEAST_COLUMNS (2 * LANES)
+#define LEAST_DEPTH 32
+
+// How the products of an instruction are divided among threads. Each part has some of the products,
+// some rows or some columns of c, or, of each sum, some of the numbers (the depth, k): then the
+// parts are added up afterwards.
+typedef struct {
+    enum { PRODUCTS, ROWS_OF_C, COLUMNS_OF_C, DEPTH } by;
+    int64_t parts;
+} division;
+
+static int64_t at_most(int64_t x, int64_t y) { return x < y ? x : y; }
+
+// The numbers that the cores fetch from each other take longer than those that they multiply: the
+// way with the fewest is taken. Each core reads all of b if the rows of c are divided, and all of a
+// if its columns are; it reads what others have added up if the depth is. A weight is best always
+// divided along its rows, as the operations that change it divide it: another way costs all of it.
+static division divide_one(const product_sizes* s, int64_t parts, int can_add) {
+    const int64_t a = s->m * s->k;
+    const int64_t b = s->k * s->n;
+    const int64_t c = s->m * s->n;
+    const int64_t cost[] = {
+        [ROWS_OF_C] = b,
+        [COLUMNS_OF_C] = a + (s->b_row > s->b_col ? b : 0) + (s->c_row > s->c_col ? c : 0),
+        [DEPTH] = c + (s->b_col > s->b_row ? b : 0),
+    };
+    const int64_t most[] = {
+        [ROWS_OF_C] = at_most(parts, s->m / LEAST_ROWS),
+        [COLUMNS_OF_C] = at_most(parts, s->n / LEAST_COLUMNS),
+        [DEPTH] = can_add ? at_most(parts, s->k / LEAST_DEPTH) : 1,
+    };
+    division best = {PRODUCTS, 1};
+    for (int by = ROWS_OF_C; by <= DEPTH; by++) {
+        const int better = most[by] > best.parts ||
+                           (most[by] == best.parts && most[by] > 1 && cost[by] < cost[best.by]);
+        if (better) best = (division){by, most[by]};
+    }
+    return best;
+}
+
+static division divide(const product_sizes* s, int64_t threads, int can_add) {
+    const int64_t all = s->outer * s->count;
+    const int64_t parts = parts_of_work(2 * all * s->m * s->n * s->k, LEAST_WORK, threads);
+    if (parts > 1 && all == 1) return divide_one(s, parts, can_add && s->c_col == 1);
+    return (division){PRODUCTS, all > 1 ? at_most(all, parts) : 1};
+}
+
+// A product and how it is divided.
+typedef struct {
+    product_sizes sizes;
+    product_arrays arrays;
+    division division;
+    real alpha, beta;
+    real* scratch;
+    int64_t scratch_size;  // of each part
+    int64_t result_size;   // what of it holds a result of the part, before the scratch of product()
+} product_job;
+
+// The sizes of a part, and where its matrices begin.
+static void cut(const product_job* j, int64_t part, product_sizes* s, product_arrays* p) {
+    const division d = j->division;
+    if (d.by == COLUMNS_OF_C) {
+        const int64_t from = start_of_part(s->n, LANES, part, d.parts);
+        s->n = start_of_part(s->n, LANES, part + 1, d.parts) - from;
+        p->b += from * s->b_col;
+        p->c += from * s->c_col;
+        if (p->end.bias) p->end.bias += from;
+        if (p->end.mask) p->end.mask += from * s->c_col;
+        if (p->end.column_sums) p->end.column_sums += from;
+    } else if (d.by == ROWS_OF_C) {
+        const int64_t from = start_of_part(s->m, 4, part, d.parts);
+        s->m = start_of_part(s->m, 4, part + 1, d.parts) - from;
+        p->a += from * s->a_row;
+        p->c += from * s->c_row;
+        if (p->end.mask) p->end.mask += from * s->c_row;
+    } else if (d.by == DEPTH) {
+        const int64_t from = start_of_part(s->k, 4, part, d.parts);
+        s->k = start_of_part(s->k, 4, part + 1, d.parts) - from;
+        p->a += from * s->a_col;
+        p->b += from * s->b_row;
+    }
+}
+
+// What a part leaves to be added up, at the beginning of its scratch memory: its column sums, or
+// its share of c.
+static int64_t result_size(const product_job* j) {
+    const int64_t row = (j->sizes.n + LANES - 1) / LANES * LANES;
+    if (j->division.by == DEPTH) return j->sizes.m * row;
+    return j->division.by == ROWS_OF_C ? row : 0;
+}
+
+static int64_t row_of_result(const product_job* j) { return j->result_size / j->sizes.m; }
+
+// The products from `from` to `to` - 1 of an instruction.
+static void compute_products(const product_job* j, const product_sizes* s, product_arrays p,
+                             int64_t from, int64_t to, real* scratch, int64_t size) {
+    for (int64_t i = 0; i < to; i++) {
+        if (i >= from) {
+            NAME(product)(s->m, s->n, s->k, j->alpha, p.a, s->a_row, s->a_col, p.b, s->b_row,
+                          s->b_col, j->beta, p.c, s->c_row, s->c_col, &p.end, scratch, size);
+        }
         go_on(s, i, &p);
     }
+}
+
+static void compute_part(void* data, int64_t part) {
+    const product_job* j = data;
+    const division d = j->division;
+    product_sizes s = j->sizes;
+    product_arrays p = j->arrays;
+    real* result = j->scratch + part * j->scratch_size;
+    const int64_t all = s.outer * s.count;
+    const int64_t from = d.by == PRODUCTS ? start_of_part(all, 1, part, d.parts) : 0;
+    const int64_t to = d.by == PRODUCTS ? start_of_part(all, 1, part + 1, d.parts) : all;
+    cut(j, part, &s, &p);
+    if (d.by == ROWS_OF_C && p.end.column_sums) p.end.column_sums = result;
+    if (d.by == DEPTH) {
+        p.c = result;
+        s.c_row = row_of_result(j);
+        p.end = (NAME(epilogue)){0};
+    }
+    compute_products(j, &s, p, from, to, result + j->result_size, j->scratch_size - j->result_size);
+}
+
+// The column sums of all rows, from those of the parts, in their order.
+static void add_sums(const product_job* j) {
+    real* sums = j->arrays.end.column_sums;
+    memcpy(sums, j->scratch, (size_t)j->sizes.n * sizeof(real));
+    for (int64_t part = 1; part < j->division.parts; part++) {
+        const real* more = j->scratch + part * j->scratch_size;
+        for (int64_t i = 0; i < j->sizes.n; i++) sums[i] += more[i];
+    }
+}
+
+// Some columns of c, from the parts of all sums, in their order; then the epilogue.
+static void add_depths(void* data, int64_t part) {
+    const product_job* j = data;
+    const product_sizes* s = &j->sizes;
+    const int64_t from = start_of_part(s->n, LANES, part, j->division.parts);
+    const int64_t to = start_of_part(s->n, LANES, part + 1, j->division.parts);
+    const NAME(epilogue)* end = &j->arrays.end;
+    if (end->column_sums) memset(end->column_sums + from, 0, (size_t)(to - from) * sizeof(real));
+    for (int64_t i = 0; i < s->m; i++) {
+        for (int64_t column = from; column < to; column += LANES) {
+            const real* share = j->scratch + i * row_of_result(j) + column;
+            vreal sum = load(share);
+            for (int64_t p = 1; p < j->division.parts; p++)
+                sum += load(share + p * j->scratch_size);
+            finish(end, sum, j->arrays.c, i * s->c_row + column, column,
+                   at_most(LANES, to - column));
+        }
+    }
+}
+
+// c = epilogue(alpha a b + beta c), by this library's own kernels
+int NAME(run_product)(const context* c, const instruction* x) {
+    product_job j = {.sizes = *(const product_sizes*)x->sizes, .arrays = arrays_of(c, x)};
+    j.alpha = (real)number_value(c, x->numbers[0]);
+    j.beta = (real)number_value(c, x->numbers[1]);
+    j.division = divide(&j.sizes, c->threads, starts_anew(x));
+    j.scratch = c->scratch;
+    j.scratch_size = c->scratch_bytes / j.division.parts / 64 * 64 / (int64_t)sizeof(real);
+    j.result_size = result_size(&j);
+    xpnet_parallel(compute_part, &j, j.division.parts);
+    if (j.division.by == DEPTH) xpnet_parallel(add_depths, &j, j.division.parts);
+    if (j.division.by == ROWS_OF_C && j.arrays.end.column_sums) add_sums(&j);
     return 0;
+}
+
+// The bytes of scratch memory that run_product wants, for the sizes of its instruction, and whether
+// beta is always 0.
+EXPORT int64_t NAME(run_product_scratch)(const int64_t* sizes, int64_t threads, int64_t anew) {
+    product_job j = {.sizes = *(const product_sizes*)sizes};
+    j.division = divide(&j.sizes, threads, (int)anew);
+    int64_t most = 0;
+    for (int64_t part = 0; part < j.division.parts; part++) {
+        product_sizes s = j.sizes;
+        product_arrays none = {0};
+        cut(&j, part, &s, &none);
+        const int64_t wanted = NAME(product_scratch)(s.m, s.n, s.k, s.a_row, s.a_col, s.b_row,
+                                                     s.b_col, s.c_row, s.c_col);
+        if (wanted > most) most = wanted;
+    }
+    const int64_t bytes = ((most + result_size(&j)) * (int64_t)sizeof(real) + 63) / 64 * 64;
+    return bytes * j.division.parts;
 }
 
 // ---- products by the BLAS that NumPy uses -------------------------------------------------------
@@ -125,28 +335,8 @@ int NAME(run_blas_product)(const context* c, const instruction* x) {
     return 0;
 }
 
-// ---- what is done to the result of a product by BLAS --------------------------------------------
-
-// Up to LANES numbers of a row: c = mask > 0 ? activation(c + bias) : 0; added to the sums.
-INLINE void finish(const NAME(epilogue) * e, real* c, int64_t offset, int64_t column, int64_t n) {
-    vreal v = n == LANES ? load(c + offset) : load_first(c + offset, n);
-    if (e->bias) v += n == LANES ? load(e->bias + column) : load_first(e->bias + column, n);
-    if (e->activation) v = relu(v);
-    if (e->mask) {
-        const real* mask = e->mask + offset;
-        v = zero_unless((n == LANES ? load(mask) : load_first(mask, n)) > splat(0), v);
-    }
-    if (e->column_sums) {
-        real* sums = e->column_sums + column;
-        const vreal sum = n == LANES ? load(sums) : load_first(sums, n);
-        store_first(sums, sum + v, n);
-    }
-    if (n == LANES) {
-        store(c + offset, v);
-    } else {
-        store_first(c + offset, v, n);
-    }
-}
+// ---- the epilogue of a product by BLAS
+// -----------------------------------------------------------
 
 // c = epilogue(c), where c is row-major; the sizes and operands are those of the product before it.
 int NAME(run_epilogue)(const context* c, const instruction* x) {
@@ -154,9 +344,11 @@ int NAME(run_epilogue)(const context* c, const instruction* x) {
     const product_arrays p = arrays_of(c, x);
     if (p.end.column_sums) memset(p.end.column_sums, 0, (size_t)s->n * sizeof(real));
     for (int64_t i = 0; i < s->m; i++) {
-        int64_t j = 0;
-        for (; j + LANES <= s->n; j += LANES) finish(&p.end, p.c, i * s->c_row + j, j, LANES);
-        if (j < s->n) finish(&p.end, p.c, i * s->c_row + j, j, s->n - j);
+        for (int64_t j = 0; j < s->n; j += LANES) {
+            const int64_t count = at_most(LANES, s->n - j);
+            const int64_t offset = i * s->c_row + j;
+            finish(&p.end, load_first(p.c + offset, count), p.c, offset, j, count);
+        }
     }
     return 0;
 }

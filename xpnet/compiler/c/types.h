@@ -14,4 +14,7 @@ enum {
     TYPES
 };
 
+// The bytes of one of them.
+#define TYPE_BYTES ((const int64_t[TYPES]){4, 8, 1, 1, 4, 8})
+
 #endif  // XPNET_TYPES_H

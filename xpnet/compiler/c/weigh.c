@@ -40,6 +40,7 @@ typedef struct {
     stretch* stretches;  // of the columns
     int64_t stretch_count;
     int64_t* offsets;  // [taps]
+    int64_t rows[2];   // of places: the first one, and the one after the last
 } tables;
 
 static tables find_tables(const window* w, char** scratch) {
@@ -234,7 +235,7 @@ static void add_lanes(const tables* t, const vreal* sums, real* gW) {
 static void weigh_by_runs(const tables* t, const real* x, const real* gy, real* gW, vreal* sums) {
     const int64_t count = t->outputs * t->taps;
     for (int64_t i = 0; i < count; i++) sums[i] = splat(0);
-    for (int64_t row = 0; row < t->w->places[ROWS]; row++) weigh_row(t, x, gy, row, sums);
+    for (int64_t row = t->rows[0]; row < t->rows[1]; row++) weigh_row(t, x, gy, row, sums);
     add_lanes(t, sums, gW);
 }
 
@@ -420,7 +421,7 @@ static void weigh_by_outputs(const tables* t, const real* x, const real* gy, rea
     const window* w = t->w;
     const int64_t columns = most(OUTPUT_PART / most(w->batch, 1), 1);
     memset(sums, 0, (size_t)(t->taps * whole_vectors(t->outputs)) * VECTOR_BYTES);
-    for (int64_t row = 0; row < w->places[ROWS]; row++) {
+    for (int64_t row = t->rows[0]; row < t->rows[1]; row++) {
         for (int64_t q = 0; q < w->places[COLUMNS]; q += columns) {
             for (int64_t n = 0; n < w->batch; n += OUTPUT_PART) {
                 const part p = {{q, least(q + columns, w->places[COLUMNS])},
@@ -467,8 +468,15 @@ static real sum_of(const real* x, int64_t n) {
 // n]. gb may be NULL.
 void NAME(weigh)(const window* w, const real* x, const real* gy, real* gW, real* gb,
                  void* scratch) {
+    NAME(weigh_rows)(w, 0, w->places[ROWS], x, gy, gW, gb, scratch);
+}
+
+void NAME(weigh_rows)(const window* w, int64_t from, int64_t to, const real* x, const real* gy,
+                      real* gW, real* gb, void* scratch) {
     char* free_scratch = scratch;
-    const tables t = find_tables(w, &free_scratch);
+    tables t = find_tables(w, &free_scratch);
+    t.rows[0] = from;
+    t.rows[1] = to;
     for (int64_t g = 0; g < w->groups; g++) {
         const real* from_x = x + g * t.channels * t.x_plane;
         const real* from_y = gy + g * t.outputs * t.y_plane;
@@ -481,5 +489,8 @@ void NAME(weigh)(const window* w, const real* x, const real* gy, real* gW, real*
             weigh_by_runs(&t, from_x, from_y, to, (vreal*)free_scratch);
         }
     }
-    for (int64_t o = 0; gb && o < w->outputs; o++) gb[o] = sum_of(gy + o * t.y_plane, t.y_plane);
+    const int64_t numbers = (to - from) * t.y_row;
+    for (int64_t o = 0; gb && o < w->outputs; o++) {
+        gb[o] = sum_of(gy + o * t.y_plane + from * t.y_row, numbers);
+    }
 }

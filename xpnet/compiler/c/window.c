@@ -294,16 +294,16 @@ static void sum_row(const sweep* s, const real* input, int64_t row, int64_t from
     }
 }
 
-// All outputs of all groups.
-static void sum_all(const sweep* s, const strides_of_weights* strides, const real* input,
-                    const real* W, const real* bias, real* output) {
+// All outputs of all groups, in the rows from `from` to `to` - 1.
+static void sum_rows(const sweep* s, const strides_of_weights* strides, int64_t from, int64_t to,
+                     const real* input, const real* W, const real* bias, real* output) {
     const int64_t row = s->axes[COLUMNS].outputs * s->batch;
     const int64_t plane = s->axes[ROWS].outputs * row;
     for (int64_t g = 0; g < s->groups; g++) {
         pack_weights(s, strides, W, bias, g);
         const real* x = input + g * s->inputs * s->input_plane;
         real* y = output + g * s->outputs * plane;
-        for (int64_t i = 0; i < s->axes[ROWS].outputs; i++) {
+        for (int64_t i = from; i < to; i++) {
             sum_row(s, x, i, 0, s->axes[COLUMNS].outputs, y + i * row, plane);
         }
     }
@@ -334,12 +334,17 @@ int64_t NAME(correlate_scratch)(const window* w) {
 
 // y[o, p, n] = bias[o] + the sum over c, k of x[c, p under k, n] W[o, c, k]; max(y, 0) if
 // rectified. The bias may be NULL.
-void NAME(correlate)(const window* w, const real* x, const real* W, const real* bias,
-                     int64_t rectified, real* y, void* scratch) {
+void NAME(correlate_rows)(const window* w, int64_t from, int64_t to, const real* x, const real* W,
+                          const real* bias, int64_t rectified, real* y, void* scratch) {
     char* free_scratch = scratch;
     const sweep s = forward_sweep(w, rectified, &free_scratch);
     const strides_of_weights strides = forward_strides(w);
-    sum_all(&s, &strides, x, W, bias, y);
+    sum_rows(&s, &strides, from, to, x, W, bias, y);
+}
+
+void NAME(correlate)(const window* w, const real* x, const real* W, const real* bias,
+                     int64_t rectified, real* y, void* scratch) {
+    NAME(correlate_rows)(w, 0, w->places[ROWS], x, W, bias, rectified, y, scratch);
 }
 
 int64_t NAME(spread_scratch)(const window* w) {
@@ -349,8 +354,8 @@ int64_t NAME(spread_scratch)(const window* w) {
 
 // gx[c, p under k, n] += gy[o, p, n] W[o, c, k], beginning with bias[c]: `correlate` transposed.
 // The bias may be NULL.
-void NAME(spread)(const window* w, const real* gy, const real* W, const real* bias, real* gx,
-                  void* scratch) {
+void NAME(spread_rows)(const window* w, int64_t from, int64_t to, const real* gy, const real* W,
+                       const real* bias, real* gx, void* scratch) {
     char* free_scratch = scratch;
     sweep s = {.inputs = w->outputs / w->groups, .outputs = w->channels / w->groups};
     s.axes[ROWS] = backward_axis(w, ROWS, &free_scratch);
@@ -360,7 +365,12 @@ void NAME(spread)(const window* w, const real* gy, const real* W, const real* bi
     const int64_t output = strides.output;
     strides.output = strides.input;
     strides.input = output;
-    sum_all(&s, &strides, gy, W, bias, gx);
+    sum_rows(&s, &strides, from, to, gy, W, bias, gx);
+}
+
+void NAME(spread)(const window* w, const real* gy, const real* W, const real* bias, real* gx,
+                  void* scratch) {
+    NAME(spread_rows)(w, 0, w->size[ROWS], gy, W, bias, gx, scratch);
 }
 
 // ---- a convolution and the maxima of its outputs ------------------------------------------------
@@ -427,9 +437,9 @@ static void pool_strip(const sweep* s, const strip* st, const window* pool, cons
 // then index is NOWHERE where y is not above 0. (The maximum of max(z, 0) is the maximum of z, and
 // 0.) `pool` slides over the places of w. The outputs z are never in memory as a whole; where
 // windows of `pool` overlap, they are computed again. `index` may be NULL, as for `maxima`.
-void NAME(correlate_maxima)(const window* w, const window* pool, const real* x, const real* W,
-                            const real* bias, int64_t rectified, real* y, int8_t* index,
-                            void* scratch) {
+void NAME(correlate_maxima_rows)(const window* w, const window* pool, int64_t from, int64_t to,
+                                 const real* x, const real* W, const real* bias, int64_t rectified,
+                                 real* y, int8_t* index, void* scratch) {
     char* free_scratch = scratch;
     const sweep s = forward_sweep(w, 0, &free_scratch);
     const strides_of_weights strides = forward_strides(w);
@@ -438,14 +448,21 @@ void NAME(correlate_maxima)(const window* w, const window* pool, const real* x, 
     const int64_t plane = pool->places[ROWS] * pool->places[COLUMNS] * w->batch;
     for (int64_t g = 0; g < w->groups; g++) {
         pack_weights(&s, &strides, W, bias, g);
-        const real* from = x + g * s.inputs * s.input_plane;
-        const int64_t to = g * s.outputs * plane;
-        for (int64_t i = 0; i < pool->places[ROWS]; i++) {
+        const real* input = x + g * s.inputs * s.input_plane;
+        const int64_t output = g * s.outputs * plane;
+        for (int64_t i = from; i < to; i++) {
             for (int64_t j = 0; j < pool->places[COLUMNS]; j += st.places) {
                 const int64_t stop = least(j + st.places, pool->places[COLUMNS]);
-                pool_strip(&s, &st, pool, from, i, j, stop, (int)rectified, y + to,
-                           index ? index + to : NULL);
+                pool_strip(&s, &st, pool, input, i, j, stop, (int)rectified, y + output,
+                           index ? index + output : NULL);
             }
         }
     }
+}
+
+void NAME(correlate_maxima)(const window* w, const window* pool, const real* x, const real* W,
+                            const real* bias, int64_t rectified, real* y, int8_t* index,
+                            void* scratch) {
+    NAME(correlate_maxima_rows)(w, pool, 0, pool->places[ROWS], x, W, bias, rectified, y, index,
+                                scratch);
 }

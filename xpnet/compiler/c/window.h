@@ -67,6 +67,25 @@ EXPORT void NAME(gather_images)(const window* w, const real* data, const int64_t
                                 const int64_t* next, double scale, int64_t x_row, int64_t x_plane,
                                 real* x);
 
+// Parts of these operations, for threads: the rows of y from `from` to `to` - 1 (of gx, for
+// `spread`). `weigh_rows` and `place_rows` add up only what these rows of gy contribute to gW, gb
+// and total. `place_rows` is for windows of which place_is_apart() is true: each number of gx then
+// lies under exactly one of them.
+void NAME(correlate_rows)(const window* w, int64_t from, int64_t to, const real* x, const real* W,
+                          const real* bias, int64_t rectified, real* y, void* scratch);
+void NAME(spread_rows)(const window* w, int64_t from, int64_t to, const real* gy, const real* W,
+                       const real* bias, real* gx, void* scratch);
+void NAME(weigh_rows)(const window* w, int64_t from, int64_t to, const real* x, const real* gy,
+                      real* gW, real* gb, void* scratch);
+void NAME(correlate_maxima_rows)(const window* w, const window* pool, int64_t from, int64_t to,
+                                 const real* x, const real* W, const real* bias, int64_t rectified,
+                                 real* y, int8_t* index, void* scratch);
+void NAME(maxima_rows)(const window* w, int64_t from, int64_t to, const real* x, real* y,
+                       int8_t* index);
+int64_t NAME(place_is_apart)(const window* w);
+void NAME(place_rows)(const window* w, int64_t from, int64_t to, const real* gy,
+                      const int8_t* index, real* gx, real* total);
+
 // The maxima of one place: used by `maxima`, and by `correlate_maxima` on a strip of outputs.
 void NAME(maxima_at_place)(const visible* inside, int64_t kernel_width, const real* x, int64_t row,
                            int64_t column, int64_t batch, int rectified, real* y, int8_t* index);

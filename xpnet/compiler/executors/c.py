@@ -21,7 +21,7 @@ from xpnet.compiler.c import (
     lower_reductions,  # noqa: F401
     lower_windows,  # noqa: F401
 )
-from xpnet.compiler.c.blas import find_blas
+from xpnet.compiler.c.blas import find_blas, usable_threads
 from xpnet.compiler.c.encode import Encoded, Failure, chosen
 from xpnet.compiler.c.load import Library, wait
 from xpnet.compiler.c.lowering import Call, Instruction, Number, lower
@@ -53,6 +53,8 @@ class CExecutor(Executor):
         Cleaned, for "c".
     library : Library, optional
         By default the one that `xpnet.compiler.c.load.wait` returns.
+    threads : int, optional
+        How many threads compute an operation, at most. By default `usable_threads()`.
 
     Raises
     ------
@@ -63,14 +65,17 @@ class CExecutor(Executor):
     name: ClassVar[str] = "c"
     in_place: ClassVar[bool] = True
 
-    def __init__(self, program: Program, library: Library | None = None) -> None:
+    def __init__(
+        self, program: Program, library: Library | None = None, threads: int | None = None
+    ) -> None:
         super().__init__(program)
         found = wait() if library is None else library
         self.library = found
-        lowered = lower(program, found, find_blas())
+        self.threads = usable_threads() if threads is None else threads
+        lowered = lower(program, found, find_blas(), self.threads)
         self._steps: list[Instruction | Call] = []
         for step in lowered.steps:
-            self._steps += [step] if isinstance(step, Call) else chosen(found, step)
+            self._steps += [step] if isinstance(step, Call) else chosen(found, step, self.threads)
         self._arena = aligned_empty(lowered.arena_bytes)
         self._scratch = aligned_empty(lowered.scratch_bytes)
         self._output_views = lowered.output_views
@@ -179,6 +184,7 @@ class CExecutor(Executor):
             len(self._slots),
             len(self.program.hosts),
             self._scratch,
+            self.threads,
         )
 
     def array(self, view: View) -> Array | None:
@@ -288,6 +294,7 @@ class CExecutor(Executor):
         calls = len(self.calls())
         lines = [f"executor: c, {self.library.origin} for {self.library.variant}"]
         lines.append(f"{len(self._steps) - calls} instructions, {calls} calls of NumPy")
+        lines.append(f"threads: {self.threads}")
         lines.append(f"arena: {self._arena.nbytes} bytes")
         return lines
 
