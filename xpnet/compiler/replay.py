@@ -285,8 +285,6 @@ class Replay:
         stop = min(count, first + self._most_steps)
         saved = self._saved()
         hosts: list[list[Any]] = []
-        given: list[Array] = []
-        outputs: list[Array] = []
         done = None
         try:
             while done is None and first + len(hosts) < stop:
