@@ -413,6 +413,20 @@ def with_binaries(session: nox.Session, pure: Path, libraries: list[Path], platf
     session.log(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB.")
 
 
+@nox.session
+def sanitized(session: nox.Session) -> None:
+    """The C code reads and writes only its own memory, and computes nothing that C leaves undefined.
+
+    The tests of the C functions run under the address and undefined-behaviour sanitizers, and for the
+    older processors. Plain nox does not run it: it takes a quarter of an hour. It needs gcc.
+    """
+    session.install("-e", ".", *tools("hypothesis", "mpmath", "pytest", "ziglang"))
+    env = ENV | {"XPNET_TEST_BACKENDS": "numpy"}
+    session.run(
+        "python", "-m", "pytest", "-m", "slow", "tests/compiler/c", *session.posargs, env=env
+    )
+
+
 # The programs that take figures from the peers, and write them to benchmarks/results.
 RACES = ("table", "scaling", "sequences", "end_to_end")
 
@@ -425,14 +439,20 @@ def bench(session: nox.Session) -> None:
     hour, with PyTorch, JAX, MyGrad and Keras as peers. `-- table step` runs only these programs.
     """
     session.install("-e", ".[plots]", *BACKENDS["torch"][1], "jax", "keras", "mygrad")
-    programs = sorted(Path("benchmarks").glob("*.py"))
+    programs = sorted(
+        Path("benchmarks").glob("*.py"), key=lambda path: (path.stem == "report", path)
+    )
     if session.posargs:
         programs = [path for path in programs if path.stem in session.posargs]
     # On some machines OPENBLAS_CORETYPE is set, to a kernel that halves NumPy's speed.
     env = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENBLAS_CORETYPE": None}
     exceeded = []
     for path in programs:
-        command = ["python", str(path), "--check"]
+        command = ["python", str(path)]
+        if path.stem == "report":  # the last: it writes the tables of the others into docs
+            session.run(*command, env=env)
+            continue
+        command.append("--check")
         if path.stem in RACES:
             command += ["--out", f"benchmarks/results/{path.stem}.json"]
         try:  # the others run even if one of them exceeds its limit
