@@ -16,9 +16,19 @@ from typer.testing import CliRunner
 
 from tests.processes import environment
 from xpnet.cli.commands import app
+from xpnet.compiler.c import build, load
 from xpnet.data import load_mnist
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def c_library():
+    """Compile the C library before any command runs, so that none of them reports that it waits."""
+    if build.find_compiler() is not None:
+        load.wait()
+
+
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte",
          "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")  # fmt: skip
 
