@@ -23,6 +23,7 @@ nox.options.sessions = [
     "lint",
     "types",
     "tests(numpy)",
+    "c",
     "tests(array_api_strict)",
     "tests(cupy)",
     "cupy_names",
@@ -121,14 +122,23 @@ def tests(session: nox.Session, backend: str) -> None:
         env |= hurried(session)
     # Slow tests run in the sessions `examples` and `mutants`; here they would run on every library.
     pytest = ["pytest", "-m", "not slow", *session.posargs]
-    if backend == "numpy":
-        pytest.append("--ignore=tests/examples")  # the session `examples` is on NumPy
+    if backend == "numpy":  # these have sessions of their own, without the tracer
+        pytest += ["--ignore=tests/examples", "--ignore=tests/compiler/c"]
     if backend == COVERED and not session.posargs:
         env["COVERAGE_FILE"] = f".coverage.{backend}"
         session.run("coverage", "erase", env=env)
         session.run("coverage", "run", "-m", *pytest, env=env)
     else:
         session.run("python", "-m", *pytest, env=env)
+
+
+@nox.session
+def c(session: nox.Session) -> None:
+    """The C functions of compiled steps, one by one, against NumPy. It needs a C compiler."""
+    session.install("-e", ".", *tools("hypothesis", "mpmath", "pytest"))
+    env = ENV | {"XPNET_TEST_BACKENDS": "numpy"}
+    command = ("python", "-m", "pytest", "-m", "not slow", "tests/compiler/c", *session.posargs)
+    session.run(*command, env=env)
 
 
 def cuda_device(session: nox.Session, extras: str) -> tuple[str, dict[str, str]]:

@@ -60,7 +60,7 @@ INLINE void finish(const NAME(epilogue) * e, vreal v, real* c, int64_t offset, i
     if (e->activation) v = relu(v);
     if (e->mask) {
         const real* mask = e->mask + offset;
-        v = zero_unless(~((n == LANES ? load(mask) : load_first(mask, n)) <= splat(0)), v);
+        v = zero_unless((n == LANES ? load(mask) : load_first(mask, n)) > splat(0), v);
     }
     if (e->column_sums) {
         real* sums = e->column_sums + column;
