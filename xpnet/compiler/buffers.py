@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from xpnet.compiler.record import Operation, Program, Value
+from xpnet.errors import ArgumentTypeError
 
 __all__ = [
     "ALIGNMENT",
@@ -91,7 +92,9 @@ def _itemsize(x: Value) -> int:
     size = getattr(x.dtype, "itemsize", None)
     if size is not None:
         return int(size)
-    raise TypeError(f"The dtype {x.dtype!r} has no itemsize; give `blocks_of` a size function.")
+    raise ArgumentTypeError(
+        f"Expected a dtype with an itemsize, got {x.dtype!r}. Give `blocks_of` a function for sizes."
+    )
 
 
 def roots_by_name(program: Program) -> dict[Value, Value]:

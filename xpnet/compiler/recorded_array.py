@@ -32,6 +32,7 @@ from xpnet.compiler.calls import (
 from xpnet.compiler.failures import METHOD, OUTSIDE, READ, SHAPE
 from xpnet.compiler.record import Value, leaves, replaced
 from xpnet.compiler.recording_namespace import recorded_kernel, recorded_module, recording_namespace
+from xpnet.errors import MissingAttributeError
 from xpnet.kernels.lookup import Kernel
 
 __all__ = ["RecordedArray", "recorded_type"]
@@ -200,7 +201,7 @@ class RecordedArray(Recorded):
     def __getattr__(self, name: str) -> Any:
         """What arrays of the library have beyond the standard: `x.sum()`, `x.real`."""
         if name.startswith("_") or name in OWN:
-            raise AttributeError(f"{type(self).__name__} has no {name!r}.", name=name, obj=self)
+            raise MissingAttributeError(f"{type(self).__name__} has no {name!r}.")
         found = getattr(self.array, name)
         if name in ("real", "imag"):
             return called(name, operator.attrgetter(name), (self,), {})
