@@ -140,9 +140,8 @@ def test_the_content_of_a_lock_file_does_not_matter(content, tmp_path):
         pass
 
 
-def test_escapes_in_a_lock_file_are_not_printed(tmp_path):
-    (tmp_path / ".lock").write_text('{"pid": 7, "host": "\\u001b[2J"}')
-    assert claims._holder(tmp_path / ".lock") == "process 7"
+def test_escapes_in_a_lock_file_are_not_printed():
+    assert claims._holder('{"pid": 7, "host": "\\u001b[2J"}') == "process 7"
 
 
 # --- the callbacks that write to a folder ---------------------------------------------------------

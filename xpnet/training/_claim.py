@@ -64,7 +64,7 @@ class Claim:
             return self
         self._create(new)
         file = self.folder.resolve() / LOCK
-        holder = _holder(file)  # read now: some versions of filelock empty a file that they lock
+        note = _text(file)  # read now: versions of filelock before 3.30 empty a file that they open
         lock = FileLock(file, is_singleton=True)  # one lock per file, which counts its claims
         try:
             lock.acquire(blocking=False)
@@ -74,8 +74,11 @@ class Claim:
                 return self.acquire()  # whoever had created the folder has just removed it
             if not isinstance(error, Timeout):
                 raise
+            if note and not _text(file):  # it is the other's; the next one wants to read it too
+                with suppress(OSError):
+                    file.write_text(note)
             raise StateError(
-                f"{self.folder}: a training is writing to this folder: {holder}. Wait until it has "
+                f"{self.folder}: a training is writing to this folder: {_holder(note)}. Wait until it has "
                 "ended, end it, or name another folder."
             ) from None
         self.lock = lock
@@ -148,13 +151,21 @@ def require_new(*files: Path) -> None:
             )
 
 
-def _holder(file: Path) -> str:
-    """Who has locked a folder, according to the lock file."""
+def _text(file: Path) -> str:
+    """What is in a file; empty if it cannot be read."""
     try:
-        found = json.loads(file.read_text())
+        return file.read_text()
+    except (OSError, ValueError):
+        return ""
+
+
+def _holder(note: str) -> str:
+    """Who has locked a folder, according to the text in its lock file."""
+    try:
+        found = json.loads(note)
         pid = int(found["pid"])
         host = str(found["host"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return "another process"
     if pid == os.getpid() and host == socket.gethostname():
         return "another thread of this process"
