@@ -530,7 +530,7 @@ def compile(
 
     See Also
     --------
-    Compiled : how calls are told apart, and what is compared.
+    Compiled : which calls share a plan, and what is compared.
 
     Examples
     --------

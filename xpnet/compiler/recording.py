@@ -294,7 +294,8 @@ class Recorder:
 
 def _result_dtype(name: str, args: tuple[Any, ...]) -> Any:
     """The dtype of `x op y` for x op= y, if it may be another one than that of x; else None."""
-    x, y = args[0], args[-1]
+    x = args[0]
+    y = args[-1]
     if name in ("set_item", "scatter_add") or not isinstance(y, RecordedArray):
         return None
     if y.dtype == x.dtype and name != "divide":

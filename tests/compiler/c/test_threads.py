@@ -64,7 +64,9 @@ def test_each_part_is_computed_once(parallel, parts):
 
 def test_several_threads_compute_the_parts_of_one_job(parallel):
     both = threading.Barrier(2, timeout=30)
-    parallel(lambda part: both.wait(), 2)  # ends only if two threads are there at once
+    arrived = []
+    parallel(lambda part: arrived.append(both.wait()), 2)  # waits until two threads are there
+    assert sorted(arrived) == [0, 1]
 
 
 def test_a_caller_does_not_wait_for_a_job_of_another_thread(parallel):
