@@ -13,6 +13,7 @@ import numpy as np
 from xpnet._typing import Array
 from xpnet.compiler.buffers import (
     ALIGNMENT,
+    VIEWS,
     Block,
     assign,
     blocks_of,
@@ -41,19 +42,7 @@ FRESH = frozenset(
 )
 """Kernels whose results are new arrays, never views of an operand: they are kept as they are."""
 
-VIEWING = frozenset(
-    [
-        "matrix_transpose",
-        "permute_dims",
-        "moveaxis",
-        "expand_dims",
-        "squeeze",
-        "reshape",
-        "broadcast_to",
-        "flip",
-        "getitem",
-    ]
-)
+VIEWING = VIEWS | {"getitem"}
 
 
 @dataclass(eq=False, slots=True)
