@@ -175,15 +175,15 @@ def _cast(kind: str, value: str) -> str:
     return f"({kind})({value})"
 
 
-def _block(kernel: Elementwise, kind: str, operands: list[str], register: int) -> str:
-    """A kernel's code, in a scope of its own."""
+def _block(function: Elementwise, kind: str, operands: list[str], register: int) -> str:
+    """The code of a function, in a scope of its own."""
     lines = [f"typedef {kind} T;", "T y;"]
-    for declaration, operand in zip(kernel.inputs.split(", "), operands, strict=True):
+    for declaration, operand in zip(function.inputs.split(", "), operands, strict=True):
         type_of_input, name = declaration.split()
         type_of_input = "double" if type_of_input == "float64" else type_of_input
         lines.append(f"const {type_of_input} {name} = ({type_of_input})({operand});")
     code = " ".join(lines)
-    return f"{kind} r{register}; {{ {code}\n{kernel.code}\nr{register} = y; }}"
+    return f"{kind} r{register}; {{ {code}\n{function.code}\nr{register} = y; }}"
 
 
 def _dtype_of(chain: Chain, register: int) -> DType | None:
