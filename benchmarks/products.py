@@ -37,7 +37,7 @@ EXPORT double repeat(int64_t times, const int64_t* sizes, real alpha, const real
     const double start = seconds();
     for (int64_t i = 0; i < times; i++) {
         NAME(product)(s[0], s[1], s[2], alpha, a, s[3], s[4], b, s[5], s[6], beta, c, s[7], s[8], NULL,
-                      scratch, scratch_size);
+                      scratch, scratch_size, NULL);
     }
     return (seconds() - start) / (double)times;
 }

@@ -26,10 +26,10 @@ def gather_library(library):
 
 
 def pointer(array):
-    return None if array is None else ctypes.c_void_p(array.ctypes.data)
+    return ctypes.c_void_p(array.ctypes.data)
 
 
-def gather_rows(library, suffix, table, indices, result, following=None, scale=1.0, shift=0.0):
+def gather_rows(library, suffix, table, indices, result, scale=1.0, shift=0.0):
     """Fill result (count, a, b, c), of any strides, from a table (rows, a, b, c)."""
     made = structures.Gather(
         structures.TYPES[str(table.dtype)],
@@ -44,7 +44,7 @@ def gather_rows(library, suffix, table, indices, result, following=None, scale=1
     made.scale = scale
     made.shift = shift
     function = getattr(library, f"gather_rows_{suffix}")
-    return function(ctypes.byref(made), *map(pointer, (table, indices, following, result)))
+    return function(ctypes.byref(made), *map(pointer, (table, indices, result)))
 
 
 def drawn(kind, shape, seed):
@@ -70,8 +70,7 @@ def test_rows_in_both_layouts(gather_library, problem, suffix, is_batch_last):
     result = np.full(shape, 99, dtype)
     if is_batch_last:
         result = np.moveaxis(np.full((*shape[1:], shape[0]), 99, dtype), -1, 0)
-    following = indices[::-1].copy()
-    wrong = gather_rows(gather_library, suffix, table, indices, result, following, 0.25, -3.0)
+    wrong = gather_rows(gather_library, suffix, table, indices, result, 0.25, -3.0)
     assert wrong == -1
     np.testing.assert_array_equal(result, table[indices].astype(dtype) * 0.25 - 3)
 
@@ -125,15 +124,6 @@ def test_an_index_out_of_range_is_found_before_anything_is_written(
     assert scatter_add(gather_library, suffix, table, indices, result + 1) == 3
     np.testing.assert_array_equal(result, 0)
     np.testing.assert_array_equal(table, 1)
-
-
-def test_a_wrong_index_of_the_next_call_is_left_to_that_call(gather_library):
-    table = np.arange(12, dtype="float32").reshape(3, 1, 1, 4)
-    result = np.zeros((2, 1, 1, 4), "float32")
-    following = np.array([99, -99])
-    indices = np.array([2, 0])
-    assert gather_rows(gather_library, "f32", table, indices, result, following) == -1
-    np.testing.assert_array_equal(result, table[indices])
 
 
 def take(library, table, indices, result):

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.compiler.c import conftest
+from xpnet.compiler.c import structures
 
 SETTINGS = hypothesis.settings(deadline=None, max_examples=150)
 POINTER = ctypes.c_void_p
@@ -30,6 +31,19 @@ class Epilogue(ctypes.Structure):
         ("activation", ctypes.c_int),
         ("mask", POINTER),
         ("column_sums", POINTER),
+    ]
+
+
+class Fetch(ctypes.Structure):
+    """The structure of fetch.h."""
+
+    _fields_ = [
+        ("table", POINTER),
+        *((name, SIZE) for name in ("rows", "stride", "bytes")),
+        ("indices", POINTER),
+        *((name, SIZE) for name in ("count", "next", "done")),
+        ("index_type", ctypes.c_int32),
+        ("reserved", ctypes.c_int32),
     ]
 
 
@@ -69,13 +83,13 @@ def address(x):
     return None if x is None else x.ctypes.data
 
 
-def multiply(functions, a, b, c, alpha=1.0, beta=0.0, ending=None, scratch_size=None):
+def multiply(functions, a, b, c, alpha=1.0, beta=0.0, ending=None, scratch_size=None, ahead=None):
     """c = ending(alpha * a @ b + beta * c), in place, with a check of the scratch memory's end."""
     suffix = {4: "f32", 8: "f64"}[a.itemsize]
     number = {4: ctypes.c_float, 8: ctypes.c_double}[a.itemsize]
     product = functions[f"product_{suffix}"]
     product.argtypes = [SIZE] * 3 + [number, POINTER, SIZE, SIZE, POINTER, SIZE, SIZE]
-    product.argtypes += [number, POINTER, SIZE, SIZE, POINTER, POINTER, SIZE]
+    product.argtypes += [number, POINTER, SIZE, SIZE, POINTER, POINTER, SIZE, POINTER]
     product.restype = None
     wanted = functions[f"product_scratch_{suffix}"]
     wanted.argtypes = [SIZE] * 9
@@ -92,7 +106,8 @@ def multiply(functions, a, b, c, alpha=1.0, beta=0.0, ending=None, scratch_size=
         epilogue = Epilogue(*fields, address(ending.column_sums))
     where = None if epilogue is None else ctypes.addressof(epilogue)
     operands = (address(a), *strides(a), address(b), *strides(b), beta, address(c), *strides(c))
-    product(m, n, k, alpha, *operands, where, address(scratch), size)
+    fetched = None if ahead is None else ctypes.addressof(ahead)
+    product(m, n, k, alpha, *operands, where, address(scratch), size, fetched)
     assert np.all(scratch[size:] == CANARY)
 
 
@@ -355,3 +370,52 @@ def test_products_for_processors_with_fewer_registers_agree(tmp_path, variant):
             a, b = matrix(m, k, a_layout, values), matrix(k, n, b_layout, values)
             check(functions, a, b, matrix(m, n, c_layout, values), -0.5, 0.25, ending)
             check(functions, a, b, matrix(m, n, c_layout, values), 1.0, 1.0)
+
+
+def fetch(table, indices):
+    """The rows of a table that a product is to fetch."""
+    return Fetch(
+        address(table),
+        len(table),
+        table.strides[0],
+        table[0].nbytes,
+        address(indices),
+        len(indices),
+        index_type=structures.TYPES[str(indices.dtype)],
+    )
+
+
+@pytest.mark.parametrize("kind", ["int32", "int64"])
+@pytest.mark.parametrize("row", [1, 16, 784, 785, 2000])
+def test_the_rows_of_the_next_batch_are_fetched_during_a_product(functions, dtype, kind, row):
+    table = np.ones((50, row), dtype)
+    indices = np.arange(32, dtype=kind)
+    ahead = fetch(table, indices)
+    a = np.ones((200, 784), dtype)
+    b = np.ones((784, 80), dtype)
+    check(functions, a, b, np.empty((200, 80), dtype), ahead=ahead)
+    assert (ahead.next, ahead.done) == (32, 0)
+
+
+def test_a_product_fetches_as_much_as_it_has_time_for(functions, dtype):
+    table = np.ones((50, 784), dtype)
+    indices = np.arange(32)
+    ahead = fetch(table, indices)
+    tiles = np.ones((8, 64), dtype)
+    found = []
+    while ahead.next < 32:
+        check(functions, tiles, tiles.T.copy(), np.empty((8, 8), dtype), ahead=ahead)
+        found.append(ahead.next * table[0].nbytes + ahead.done)
+    assert len(found) > 10
+    assert found == sorted(set(found))  # each goes on where the one before it has stopped
+
+
+def test_wrong_indices_and_empty_rows_are_not_fetched(functions, dtype):
+    table = np.ones((5, 784), dtype)
+    indices = np.array([4, 5, -5, -6, 2**62, -(2**62)])
+    a = np.ones((100, 784), dtype)
+    b = np.ones((784, 20), dtype)
+    for rows in (table, table[:, :0]):
+        ahead = fetch(rows, indices)
+        check(functions, a, b, np.empty((100, 20), dtype), ahead=ahead)
+        assert ahead.next == (len(indices) if rows.size else 0)

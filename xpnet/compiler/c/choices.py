@@ -1,4 +1,4 @@
-"""Which of two ways to compute a product is the faster one: measured once per machine, and kept.
+"""Which of two ways to compute a product is taken: measured once per machine, and kept.
 
 The two round differently. If each process measured anew, one that is disturbed could decide otherwise,
 and a training would not be repeated to the last bit. So what was measured is kept in the cache folder, in
@@ -18,7 +18,7 @@ from xpnet.compiler.c.blas import find_blas
 from xpnet.compiler.c.build import private_folder
 from xpnet.errors import CompileError
 
-__all__ = ["is_first_faster"]
+__all__ = ["is_first_chosen"]
 
 MOST = 10_000  # entries of a file: the oldest ones are forgotten
 SECONDS = 10.0  # to wait for another process that writes
@@ -27,8 +27,8 @@ _lock = threading.Lock()
 _known: dict[str, bool] = {}
 
 
-def is_first_faster(key: str, measured: Callable[[], bool]) -> bool:
-    """Whether the first of two ways is the faster one.
+def is_first_chosen(key: str, measured: Callable[[], bool]) -> bool:
+    """Whether the first of two ways is taken.
 
     Parameters
     ----------

@@ -2,17 +2,9 @@
 #include "gather.h"
 
 #include "convert.h"
+#include "fetch.h"
 #include "transpose.h"
 #include "vector.h"
-
-#define LINE 64  // bytes of a cache line
-// Index number i, from the front; -1 if it is out of range.
-INLINE int64_t row_number(const void* indices, int32_t type, int64_t i, int64_t rows) {
-    int64_t index =
-        type == TYPE_INT32 ? ((const int32_t*)indices)[i] : ((const int64_t*)indices)[i];
-    if (index < 0) index += rows;
-    return index >= 0 && index < rows ? index : -1;
-}
 
 // The position of the first index that is out of range, or -1.
 static int64_t first_wrong(const void* indices, int32_t type, int64_t count, int64_t rows) {
@@ -39,24 +31,12 @@ static void convert_row(const gather* g, const char* row, real* result) {
         }
 }
 
-// Asks for the memory of row number i of the next call.
-static void fetch_row(const gather* g, const char* table, const void* next_indices, int64_t i) {
-    const int64_t row = row_number(next_indices, g->index_type, i, g->table_rows);
-    if (row < 0) return;
-    const int64_t type_bytes = TYPE_BYTES[g->table_type];
-    const int64_t bytes = g->shape[0] * g->shape[1] * g->shape[2] * type_bytes;
-    const char* start = table + row * g->table_stride * type_bytes;
-    for (int64_t done = 0; done < bytes; done += LINE) __builtin_prefetch(start + done, 0, 2);
-    if (bytes > 0) __builtin_prefetch(start + bytes - 1, 0, 2);
-}
-
 // Rows that lie in the result one after the other. Each index is checked once more where it is
 // used: somebody else may have changed it meanwhile.
 static int64_t gather_by_rows(const gather* g, const char* table, const void* indices,
-                              const void* next_indices, real* result) {
+                              real* result) {
     const int64_t stride_bytes = g->table_stride * TYPE_BYTES[g->table_type];
     for (int64_t i = 0; i < g->count; i++) {
-        if (next_indices) fetch_row(g, table, next_indices, i);
         const int64_t row = row_number(indices, g->index_type, i, g->table_rows);
         if (row < 0) return i;
         convert_row(g, table + row * stride_bytes, result + i * g->row_stride);
@@ -124,23 +104,20 @@ static int64_t gather_transposed(const gather* g, const char* table, const void*
 }
 
 static int64_t gather_by_columns(const gather* g, const char* table, const void* indices,
-                                 const void* next_indices, real* result) {
+                                 real* result) {
     for (int64_t first = 0; first < g->count; first += LANES) {
-        for (int64_t i = first; next_indices && i < first + LANES && i < g->count; i++)
-            fetch_row(g, table, next_indices, i);
         const int64_t wrong = gather_transposed(g, table, indices, first, result);
         if (wrong >= 0) return wrong;
     }
     return -1;
 }
 
-int64_t NAME(gather_rows)(const gather* g, const void* table, const void* indices,
-                          const void* next_indices, real* result) {
+int64_t NAME(gather_rows)(const gather* g, const void* table, const void* indices, real* result) {
     const int64_t wrong = first_wrong(indices, g->index_type, g->count, g->table_rows);
     if (wrong >= 0) return wrong;
     if (g->row_stride == 1 && g->strides[2] != 1)
-        return gather_by_columns(g, table, indices, next_indices, result);
-    return gather_by_rows(g, table, indices, next_indices, result);
+        return gather_by_columns(g, table, indices, result);
+    return gather_by_rows(g, table, indices, result);
 }
 
 #if REAL_BITS == 32  // once for both sizes

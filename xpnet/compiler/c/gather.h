@@ -29,13 +29,11 @@ typedef struct {
     double shift;
 } gather;
 
-// result[i] = table[indices[i]] * scale + shift, converted to real. next_indices: NULL, or the
-// indices of the next call, whose rows are fetched into the cache meanwhile; wrong ones are
-// ignored.
+// result[i] = table[indices[i]] * scale + shift, converted to real.
 EXPORT int64_t gather_rows_f32(const gather* g, const void* table, const void* indices,
-                               const void* next_indices, float* result);
+                               float* result);
 EXPORT int64_t gather_rows_f64(const gather* g, const void* table, const void* indices,
-                               const void* next_indices, double* result);
+                               double* result);
 
 // result[i] = table[indices[i]], for rows of row_bytes bytes of any type.
 EXPORT int64_t take_rows(int64_t row_bytes, int64_t table_stride_bytes, int64_t table_rows,

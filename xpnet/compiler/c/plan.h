@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fetch.h"
+
 // Where an array begins: `offset` bytes after the address in a slot. The slots hold the addresses
 // of the arena, of the constants, of each state, argument and output. Slot -1: there is no array.
 typedef struct {
@@ -59,6 +61,7 @@ typedef struct {
     void* scratch;
     int64_t scratch_bytes;
     int64_t threads;
+    fetch* ahead;  // for each part of an operation, what it may fetch for the next step
     failure* failed;
 } context;
 

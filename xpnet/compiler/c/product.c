@@ -23,6 +23,7 @@ typedef struct {
     int vectors;
     real* packed_a;
     real* packed_b;
+    fetch* ahead;
 } block;
 
 // Where a tile at row i of the block goes, and what is done to it after the last block of depth.
@@ -190,6 +191,7 @@ static void compute_panel(const block* k, int packed) {
             t.a_stride = by_rows ? a->row : a->column;
         }
         prefetch_share(&u);
+        t.ahead = next_lines(k->ahead, k->depth / ROUND(rows, k->vectors), t.b);
         compute_one_tile(k, i, rows, &t, by_rows);
     }
 }
@@ -208,8 +210,8 @@ static void compute_rows(block* k) {
     }
 }
 
-static void compute_by_tiles(const problem* p, const plan* q, real* scratch) {
-    block k = {.problem = p, .plan = q};
+static void compute_by_tiles(const problem* p, const plan* q, real* scratch, fetch* ahead) {
+    block k = {.problem = p, .plan = q, .ahead = ahead};
     k.packed_a = (real*)(((uintptr_t)scratch + 63) / 64 * 64);
     k.packed_b = k.packed_a + packed_a_size(p, q);
     do {
@@ -314,7 +316,7 @@ EXPORT int64_t NAME(product_scratch)(int64_t m, int64_t n, int64_t k, int64_t a_
 EXPORT void NAME(product)(int64_t m, int64_t n, int64_t k, real alpha, const real* a, int64_t a_row,
                           int64_t a_col, const real* b, int64_t b_row, int64_t b_col, real beta,
                           real* c, int64_t c_row, int64_t c_col, const NAME(epilogue) * e,
-                          real* scratch, int64_t scratch_size) {
+                          real* scratch, int64_t scratch_size, fetch* ahead) {
     problem p = {.m = m, .n = n, .k = k, .alpha = alpha, .beta = beta};
     p.a = (matrix){a, a_row, a_col};
     p.b = (matrix){b, b_row, b_col};
@@ -338,6 +340,6 @@ EXPORT void NAME(product)(int64_t m, int64_t n, int64_t k, real alpha, const rea
     } else if (q.use_dots) {
         compute_by_dots(&p, &q, scratch);
     } else {
-        compute_by_tiles(&p, &q, scratch);
+        compute_by_tiles(&p, &q, scratch, ahead);
     }
 }

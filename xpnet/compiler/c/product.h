@@ -2,6 +2,7 @@
 #ifndef XPNET_PRODUCT_H
 #define XPNET_PRODUCT_H
 
+#include "fetch.h"
 #include "real.h"
 
 // What is done to the result while it is at hand. Null pointers: nothing.
@@ -21,10 +22,10 @@ EXPORT int64_t NAME(product_scratch)(int64_t m, int64_t n, int64_t k, int64_t a_
 // c[i, j] = epilogue(alpha * sum_k a[i, k] b[k, j] + beta * c[i, j]), where a[i, k] is
 // a[i * a_row + k * a_col] and so on; c is not read where beta is 0. e may be NULL. `scratch` holds
 // scratch_size numbers: product_scratch(...) are wanted; with less, down to that for k = 1, blocks
-// are smaller. c must not overlap a, b, bias or mask.
+// are smaller. c must not overlap a, b, bias or mask. `ahead`: what is fetched meanwhile, or NULL.
 EXPORT void NAME(product)(int64_t m, int64_t n, int64_t k, real alpha, const real* a, int64_t a_row,
                           int64_t a_col, const real* b, int64_t b_row, int64_t b_col, real beta,
                           real* c, int64_t c_row, int64_t c_col, const NAME(epilogue) * e,
-                          real* scratch, int64_t scratch_size);
+                          real* scratch, int64_t scratch_size, fetch* ahead);
 
 #endif  // XPNET_PRODUCT_H

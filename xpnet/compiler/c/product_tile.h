@@ -2,6 +2,7 @@
 #ifndef XPNET_PRODUCT_TILE_H
 #define XPNET_PRODUCT_TILE_H
 
+#include "fetch.h"
 #include "vector.h"
 
 #define MIN(x, y) ((x) < (y) ? (x) : (y))
@@ -31,9 +32,13 @@ typedef struct {
     real beta;  // 0: c is not read
     real* c;
     int64_t c_stride;  // from a row to the next one
+    lines ahead;       // what is fetched meanwhile: a line in each round
 } tile;
 
 typedef void (*tile_function)(const tile*);
+
+// A round is so many p: about a hundred multiply-adds, as long as a line takes from memory.
+#define ROUND(rows, vectors) ((rows) * (vectors) > 12 ? 4 : 8)
 
 // Writes the sums of a tile: c = alpha * sum + beta * c.
 INLINE void write_tile(const int rows, const int vectors, const tile* t,
@@ -78,6 +83,7 @@ INLINE void compute_tile(const int rows, const int vectors, const int by_rows, c
     const int64_t b_stride = t->b_stride;
     const real* a[MAX_ROWS / 3 + 1];
     const real* b = t->b;
+    const char* ahead = t->ahead.from;
     vreal sum[MAX_ROWS][MAX_VECTORS];
     UNROLL for (int i = 0; 3 * i < rows; i++) a[i] = t->a + (by_rows ? 3 * i * a_stride : 0);
     UNROLL for (int i = 0; i < rows; i++) {
@@ -86,10 +92,14 @@ INLINE void compute_tile(const int rows, const int vectors, const int by_rows, c
             sum[i][j] = splat(0);
         }
     }
-    for (int64_t p = 0; p < t->depth; p++) {
-        add_outer_product(rows, vectors, by_rows, a, a_stride, b, sum);
-        UNROLL for (int i = 0; 3 * i < rows; i++) a[i] += by_rows ? 1 : a_stride;
-        b += b_stride;
+    for (int64_t left = t->depth; left > 0; left -= ROUND(rows, vectors)) {
+        __builtin_prefetch(ahead);
+        ahead += t->ahead.step;
+        for (int64_t p = 0; p < MIN(left, ROUND(rows, vectors)); p++) {
+            add_outer_product(rows, vectors, by_rows, a, a_stride, b, sum);
+            UNROLL for (int i = 0; 3 * i < rows; i++) a[i] += by_rows ? 1 : a_stride;
+            b += b_stride;
+        }
     }
     write_tile(rows, vectors, t, sum);
 }

@@ -3,6 +3,7 @@
 
 #include "export.h"
 #include "plan.h"
+#include "threads.h"
 
 #define DECLARE_ONE(name) int run_##name(const context*, const instruction*);
 #define DECLARE_BOTH(name)                                    \
@@ -34,13 +35,15 @@ EXPORT const char* xpnet_operation(int64_t code) {
 }
 
 static context start(const plan* p, char** slots, const int64_t* advances, const double* numbers,
-                     failure* failed) {
+                     fetch* ahead, failure* failed) {
+    for (int64_t i = 0; i < p->threads && i < MOST_PARTS; i++) ahead[i] = (fetch){0};
     return (context){.slots = slots,
                      .advances = advances,
                      .numbers = numbers,
                      .scratch = p->scratch,
                      .scratch_bytes = p->scratch_bytes,
                      .threads = p->threads,
+                     .ahead = ahead,
                      .failed = failed};
 }
 
@@ -49,7 +52,8 @@ static context start(const plan* p, char** slots, const int64_t* advances, const
 // error: nothing after it has run then.
 EXPORT int64_t xpnet_run(const plan* p, char** slots, const int64_t* advances,
                          const double* numbers, int64_t steps, failure* failed) {
-    context c = start(p, slots, advances, numbers, failed);
+    fetch ahead[MOST_PARTS];
+    context c = start(p, slots, advances, numbers, ahead, failed);
     for (int64_t step = 0; step < steps; step++) {
         c.steps_left = steps - 1 - step;
         for (int64_t i = 0; i < p->count; i++) {
@@ -74,7 +78,8 @@ EXPORT int64_t xpnet_run(const plan* p, char** slots, const int64_t* advances,
 #include <time.h>
 EXPORT double xpnet_time(const plan* p, char** slots, const int64_t* advances,
                          const double* numbers, int64_t which, int64_t times, failure* failed) {
-    context c = start(p, slots, advances, numbers, failed);
+    fetch ahead[MOST_PARTS];
+    context c = start(p, slots, advances, numbers, ahead, failed);
     const instruction* x = p->instructions + which;
     struct timespec from;
     struct timespec to;

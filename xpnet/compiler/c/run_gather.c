@@ -22,7 +22,8 @@ typedef struct {
     int64_t type_bytes;  // of the table
     const char* table;
     const void* indices;
-    const void* next;
+    const void* next;  // those of the next step, or NULL
+    fetch* ahead;
     real* result;
     int64_t wrong[MOST_PARTS];
 } gather_job;
@@ -36,14 +37,22 @@ static void gather_part(void* data, int64_t part) {
     int64_t distance = j->type_bytes;  // in the table, of neighbours along the axis
     for (int axis = j->axis + 1; axis < GATHER_DIMENSIONS; axis++) distance *= g.shape[axis];
     g.shape[j->axis] = to - from;
-    j->wrong[part] = NAME(gather_rows)(&g, j->table + from * distance, j->indices, j->next,
-                                       j->result + from * g.strides[j->axis]);
+    const char* table = j->table + from * distance;
+    j->wrong[part] =
+        NAME(gather_rows)(&g, table, j->indices, j->result + from * g.strides[j->axis]);
+    j->ahead[part] = (fetch){.table = table,
+                             .rows = g.table_rows,
+                             .stride = g.table_stride * j->type_bytes,
+                             .bytes = (to - from) * distance,
+                             .indices = j->next,
+                             .count = j->next ? g.count : 0,
+                             .index_type = g.index_type};
 }
 
 // operands: result, table, indices. detail: a gather.
 int NAME(run_gather)(const context* c, const instruction* x) {
     const gather* g = x->detail;
-    gather_job j = {.gather = g, .type_bytes = TYPE_BYTES[g->table_type]};
+    gather_job j = {.gather = g, .type_bytes = TYPE_BYTES[g->table_type], .ahead = c->ahead};
     j.table = address(c, x->operands[1]);
     j.indices = address(c, x->operands[2]);
     j.next = c->advances[x->operands[2].slot] ? next_address(c, x->operands[2]) : NULL;

@@ -136,6 +136,7 @@ typedef struct {
     real* scratch;
     int64_t scratch_size;  // of each part
     int64_t result_size;   // what of it holds a result of the part, before the scratch of product()
+    fetch* ahead;          // what each part fetches meanwhile
 } product_job;
 
 // The sizes of a part, and where its matrices begin.
@@ -175,11 +176,11 @@ static int64_t row_of_result(const product_job* j) { return j->result_size / j->
 
 // The products from `from` to `to` - 1 of an instruction.
 static void compute_products(const product_job* j, const product_sizes* s, product_arrays p,
-                             int64_t from, int64_t to, real* scratch, int64_t size) {
+                             int64_t from, int64_t to, real* scratch, int64_t size, fetch* ahead) {
     for (int64_t i = 0; i < to; i++) {
         if (i >= from) {
             NAME(product)(s->m, s->n, s->k, j->alpha, p.a, s->a_row, s->a_col, p.b, s->b_row,
-                          s->b_col, j->beta, p.c, s->c_row, s->c_col, &p.end, scratch, size);
+                          s->b_col, j->beta, p.c, s->c_row, s->c_col, &p.end, scratch, size, ahead);
         }
         go_on(s, i, &p);
     }
@@ -201,7 +202,8 @@ static void compute_part(void* data, int64_t part) {
         s.c_row = row_of_result(j);
         p.end = (NAME(epilogue)){0};
     }
-    compute_products(j, &s, p, from, to, result + j->result_size, j->scratch_size - j->result_size);
+    compute_products(j, &s, p, from, to, result + j->result_size, j->scratch_size - j->result_size,
+                     j->ahead + part);
 }
 
 // The column sums of all rows, from those of the parts, in their order.
@@ -237,6 +239,7 @@ static void add_depths(void* data, int64_t part) {
 // c = epilogue(alpha a b + beta c), by this library's own kernels
 int NAME(run_product)(const context* c, const instruction* x) {
     product_job j = {.sizes = *(const product_sizes*)x->sizes, .arrays = arrays_of(c, x)};
+    j.ahead = c->ahead;
     j.alpha = (real)number_value(c, x->numbers[0]);
     j.beta = (real)number_value(c, x->numbers[1]);
     j.division = divide(&j.sizes, c->threads, starts_anew(x));
