@@ -16,12 +16,14 @@ import os
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
 
 from xpnet.compiler.c import build
+from xpnet.compiler.c.load import Library
 
 SOURCES = build.SOURCES
 FLAGS = [*build.FLAGS, f"-march={os.environ.get('XPNET_TEST_MARCH', 'native')}", "-Werror"]
@@ -90,6 +92,15 @@ def library(tmp_path_factory):
         return compiled(names, folder)
 
     return load
+
+
+@pytest.fixture(scope="module")
+def plans(library):
+    """The whole C library, as it runs plans, compiled for the tests of C."""
+    compiled = library(*sorted(x.stem for x in SOURCES.glob("*.c")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "sources_digest", lambda: "")
+        yield Library(Path(compiled._name), "compiled", "tests")
 
 
 @pytest.fixture(params=SUFFIXES)

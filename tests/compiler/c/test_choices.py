@@ -1,11 +1,17 @@
-"""The faster of two ways is measured once per machine, so that a run can be repeated."""
+"""Own products or those of BLAS: measured once per machine, so that a run can be repeated."""
 
 import json
+import operator
 import os
 
+import numpy as np
 import pytest
 
-from xpnet.compiler.c import choices
+from tests.compiler.programs import Builder
+from xpnet.compiler.c import choices, encode
+from xpnet.compiler.c.blas import find_blas
+from xpnet.compiler.executors.c import CExecutor
+from xpnet.compiler.passes import cleaned
 
 
 @pytest.fixture
@@ -70,3 +76,45 @@ def test_without_a_safe_folder_a_process_remembers_for_itself(new_process, tmp_p
     assert choices.is_first_chosen("key", lambda: True) is True
     assert choices.is_first_chosen("key", never) is True
     assert list(folder.iterdir()) == []
+
+
+def instructions(plans, threads):
+    """The names of the instructions for a product, (200, 100) by (100, 50), on so many threads."""
+    builder = Builder()
+    shapes = ((200, 100), (100, 50))
+    arrays = [builder.input("argument", np.ones(shape, "f")) for shape in shapes]
+    builder.program.outputs = [builder.apply("matmul", operator.matmul, *arrays)]
+    executor = CExecutor(cleaned(builder.program, "c"), plans, threads)
+    executor.bind([])
+    [segment] = executor._segments
+    return [x.name for x in segment.instructions]
+
+
+@pytest.mark.skipif(find_blas() is None, reason="NumPy has no BLAS that can be called")
+@pytest.mark.parametrize(
+    ("ratio", "name"), [(0.5, "product_f32"), (1.09, "product_f32"), (1.11, "blas_product_f32")]
+)
+def test_blas_computes_what_it_computes_faster_by_a_tenth(
+    plans, new_process, monkeypatch, ratio, name
+):
+    monkeypatch.setattr(encode, "_ratio", lambda *given: ratio)
+    assert instructions(plans, threads=1) == [name]
+
+
+def test_several_threads_never_call_blas(plans, new_process, monkeypatch):
+    monkeypatch.setattr(encode, "_ratio", lambda *given: 100.0)
+    assert instructions(plans, threads=2) == ["product_f32"]
+
+
+@pytest.mark.skipif(find_blas() is None, reason="NumPy has no BLAS that can be called")
+def test_what_is_measured_is_how_many_times_as_long_the_first_way_takes(
+    plans, new_process, monkeypatch
+):
+    times = iter([3.0, 2.0, 500.0, 2.0, 3.0, 1.0, 3.0, 2.0])
+    monkeypatch.setattr(encode, "REPEATS", 4)
+    monkeypatch.setattr(encode._Bench, "time", lambda bench, which: next(times))
+    found = []
+    measured = encode._ratio
+    monkeypatch.setattr(encode, "_ratio", lambda *given: found.append(measured(*given)) or 1.0)
+    instructions(plans, threads=1)
+    assert found == [2.25]  # the median of 1.5, 250, 3 and 1.5

@@ -1,17 +1,13 @@
 """Whole plans: drawn programs, carried out by the C library, against NumPy operation by operation."""
 
 import operator
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 
-from tests.compiler.c import conftest
 from tests.compiler.programs import Builder, builders
 from xpnet import functions as F
-from xpnet.compiler.c import build
-from xpnet.compiler.c.load import Library
 from xpnet.compiler.compiled import Compiled
 from xpnet.compiler.executors.c import CExecutor
 from xpnet.compiler.passes import cleaned
@@ -24,15 +20,6 @@ from xpnet.kernels.window import Window
 LARGEST = (
     2**22
 )  # numbers up to here, and halves of them, are exact in float32: there is no rounding
-
-
-@pytest.fixture(scope="module")
-def plans(library):
-    """The whole C library, as it runs plans, compiled for the tests of C."""
-    compiled = library(*sorted(x.stem for x in conftest.SOURCES.glob("*.c")))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "sources_digest", lambda: "")
-        yield Library(Path(compiled._name), "compiled", "tests")
 
 
 def exact(program):

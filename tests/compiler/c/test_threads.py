@@ -15,9 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from tests.compiler.c import conftest
 from tests.compiler.programs import Builder, recorded_step
-from xpnet.compiler.c import build
 from xpnet.compiler.c.blas import usable_threads
-from xpnet.compiler.c.load import Library
 from xpnet.compiler.executors.c import CExecutor
 from xpnet.compiler.passes import cleaned
 
@@ -36,15 +34,6 @@ def parallel(library):
         c.xpnet_parallel(TASK(lambda _, part: function(part)), None, parts)
 
     return run
-
-
-@pytest.fixture(scope="module")
-def plans(library):
-    """The whole C library, as it runs plans."""
-    compiled = library(*sorted(x.stem for x in conftest.SOURCES.glob("*.c")))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "sources_digest", lambda: "")
-        yield Library(Path(compiled._name), "compiled", "tests")
 
 
 # ---- the pool ------------------------------------------------------------------------------------

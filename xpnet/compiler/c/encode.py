@@ -178,7 +178,7 @@ def _ratio(
         numbers.view(dtype)[...] = 0.5
     bench = _Bench(library, everything, contents, threads)
     split = len(first)
-    ratios = []
+    ratios: list[float] = []
     while len(ratios) < REPEATS and (len(ratios) < 3 or bench.spent < MOST):
         taken = bench.time(range(split))
         ratios.append(taken / max(bench.time(range(split, len(everything))), 1.0))

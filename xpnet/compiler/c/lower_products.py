@@ -156,7 +156,11 @@ class _Ending:
 def _emit(
     lowering: Lowering, found: Matrices, alpha: Number, beta: Number, ending: _Ending
 ) -> None:
-    """Append a product by the library's own kernels, with the one by BLAS as an alternative."""
+    """Append a product by the library's own kernels, with the one by BLAS as an alternative.
+
+    With several threads there is no alternative: those of BLAS spin for a while after each product, on
+    the cores where this library's threads are to compute what follows.
+    """
     a = found.a
     b = found.b
     c = found.c
@@ -174,7 +178,7 @@ def _emit(
         for instruction in other:
             lowering.emit(instruction)
         return
-    if forced is None:
+    if forced is None and lowering.threads == 1:
         own.alternative = other
     lowering.emit(own)
 
