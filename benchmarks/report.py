@@ -4,8 +4,8 @@
     python benchmarks/report.py --examples     also what the examples print; with XPNET_EXECUTOR=c
     python benchmarks/report.py --check        write nothing; exit code 1 if a table is another one
 
-A table stands between `<!-- table: begin -->` and `<!-- table: end -->`; its name is that of the program
-in this folder that measures it, with `--out benchmarks/results/table.json`. A block of ```text after one
+A table stands between `<!-- table: begin -->` and `<!-- table: end -->`; its name is that of the file of
+benchmarks/results that `nox -s bench` has measured. A block of ```text after one
 of ```python is what the code prints, or the error that it raises.
 """
 
@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import end_to_end, scaling, sequences, table
+from benchmarks.peers.contender import use_of_threads
 from benchmarks.peers.results import footnote, load
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -34,6 +35,13 @@ EXAMPLE = re.compile(
 def of_table(results: table.Results) -> str:
     """The table of workloads, and each limit."""
     lines = [f"- {verdict.text}" for verdict in table.verdicts(results)]
+    return "\n".join([table.markdown(results), "", *lines])
+
+
+def of_threads(results: table.Results) -> str:
+    """The table of workloads on several threads, for which there are no limits."""
+    contenders = list(next(iter(results.values())))
+    lines = [f"- {name}: {use_of_threads(name)}." for name in contenders]
     return "\n".join([table.markdown(results), "", *lines])
 
 
@@ -53,6 +61,7 @@ def of_end_to_end(results: end_to_end.Results) -> str:
 
 PARTS: dict[str, Callable[[Any], str]] = {
     "table": of_table,
+    "threads": of_threads,
     "scaling": of_scaling,
     "sequences": sequences.markdown,
     "end_to_end": of_end_to_end,

@@ -190,7 +190,7 @@ def in_torch(s: Size) -> Callable[[], object]:
 
 
 def lenet(library: ctypes.CDLL, batch: int) -> dict[str, Callable[[], object]]:
-    """The convolution and pooling work of a step of LeNet, on images of 28 x 28 bytes."""
+    """The convolution and pooling work of a step of LeNet, on images of 28 x 28."""
     none = ((0, 0), (0, 0))
     first = sliding((28, 28), (5, 5), (1, 1), ((2, 2), (2, 2)), (1, 1))
     second = sliding((14, 14), (5, 5), (1, 1), none, (1, 1))
@@ -198,8 +198,6 @@ def lenet(library: ctypes.CDLL, batch: int) -> dict[str, Callable[[], object]]:
     c2 = window_structure(second, batch, 6, 16)
     p1 = window_structure(sliding((28, 28), (2, 2), (2, 2), none, (1, 1)), batch, 6)
     p2 = window_structure(sliding((10, 10), (2, 2), (2, 2), none, (1, 1)), batch, 16)
-    data = np.random.default_rng(0).integers(0, 256, (60000, 784)).astype(np.uint8)
-    indices = np.random.default_rng(1).integers(0, 60000, batch)
     x = aligned(1, 28, 28, batch)
     W1 = aligned(6, 1, 5, 5)
     W2 = aligned(16, 6, 5, 5)
@@ -211,14 +209,11 @@ def lenet(library: ctypes.CDLL, batch: int) -> dict[str, Callable[[], object]]:
     g1 = aligned(6, 28, 28, batch)
     g2 = aligned(16, 10, 10, batch)
     gh = aligned(*h1.shape)
-    scale = ctypes.c_double(1 / 255)
-    sizes = (28 * batch, 784 * batch)
 
     def call(name: str, *arguments: Any, scratch: int = 0) -> Call:
         return Call(library, name, *arguments, scratch=scratch)
 
     return {
-        "gather": call("gather_bytes", c1, data, indices, indices, scale, *sizes, x),
         "first": call("correlate_maxima", c1, p1, x, W1, b, 1, h1, at1, scratch=2),
         "second": call("correlate_maxima", c2, p2, h1, W2, b, 1, h2, at2, scratch=2),
         "place, second": call("place", p2, h2, at2, g2, b.copy()),

@@ -60,7 +60,7 @@ THREADS = {  # what each library does with several threads, by the beginning of 
     "numpy": "OpenBLAS divides large products among the threads; all else is on one",
     "xpnet": "OpenBLAS divides large products among the threads; all else is on one",
     "xpnet-compiled-numpy": "OpenBLAS divides large products among the threads; all else is on one",
-    "xpnet-compiled-c": "on one thread so far, but for products that the plan leaves to OpenBLAS",
+    "xpnet-compiled-c": "xpnet divides large products, chains, gathers and convolutions among its own threads",
     "torch": "PyTorch divides products and large operations among the threads",
     "jax": "XLA divides large products and operations among the threads",
     "mygrad": "OpenBLAS divides large products among the threads; all else is on one",

@@ -166,7 +166,7 @@ def test_batches_are_drawn_without_repetition_until_the_data_are_used_up():
 def test_every_contender_says_what_threads_do():
     for name in MODULES:
         assert use_of_threads(name)
-    assert use_of_threads("xpnet-compiled-c-single").startswith("on one thread so far")
+    assert use_of_threads("xpnet-compiled-c-single").startswith("xpnet divides")
     assert use_of_threads("xpnet").startswith("OpenBLAS")
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.compiler.c import conftest
-from tests.compiler.c.windows import Windows, address, inward
+from tests.compiler.c.windows import Windows, address
 from xpnet.compiler.c.windows import window_structure
 from xpnet.errors import CompileError
 from xpnet.functions import _windows as portable
@@ -372,43 +372,6 @@ def test_transpose(functions, suffix, dtype, rows, columns, x_more, y_more):
     )
     np.testing.assert_array_equal(y[:, :rows], x[:, :columns].T)
     assert np.all(y[:, rows:] == -1)
-
-
-@hypothesis.given(
-    st.integers(1, 40),
-    st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 30)),
-    st.tuples(st.integers(0, 2), st.integers(0, 2)),
-    st.booleans(),
-    st.booleans(),
-    st.integers(0, 2**32 - 1),
-)
-@SETTINGS
-def test_gather(functions, suffix, dtype, batch, shape, padding, as_bytes, ahead, seed):
-    rng = np.random.default_rng(seed)
-    data = rng.integers(0, 256, (50, *shape)).astype(np.uint8 if as_bytes else dtype)
-    indices = rng.integers(0, 50, batch)
-    following = rng.integers(0, 50, batch) if ahead else None
-    channels, height, width = shape
-    over = (height + 2 * padding[0], width + 2 * padding[1])
-    x = np.full((channels, *over, batch), -1, dtype)
-    w = window_structure(Window(shape[1:], (1, 1), (1, 1), ((0, 0),) * 2, (1, 1)), batch, channels)
-    inner = (
-        slice(None),
-        slice(padding[0], padding[0] + height),
-        slice(padding[1], padding[1] + width),
-    )
-    name = "gather_bytes" if as_bytes else "gather_images"
-    getattr(functions, f"{name}_{suffix}")(
-        ctypes.byref(w),
-        *map(address, (data, indices, following)),
-        ctypes.c_double(0.5),
-        ctypes.c_int64(over[1] * batch),
-        ctypes.c_int64(over[0] * over[1] * batch),
-        ctypes.c_void_p(x[inner].ctypes.data),
-    )
-    expected = np.full_like(x, -1)
-    expected[inner] = inward(data[indices].astype(dtype)) / 2
-    np.testing.assert_array_equal(x, expected)
 
 
 def test_a_window_over_volumes_is_refused():

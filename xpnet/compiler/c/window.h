@@ -60,13 +60,6 @@ EXPORT void NAME(shares)(const window* w, const real* gy, real* gx);
 EXPORT void NAME(transpose)(int64_t rows, int64_t columns, const real* x, int64_t x_row, real* y,
                             int64_t y_row);
 
-EXPORT void NAME(gather_bytes)(const window* w, const uint8_t* data, const int64_t* indices,
-                               const int64_t* next, double scale, int64_t x_row, int64_t x_plane,
-                               real* x);
-EXPORT void NAME(gather_images)(const window* w, const real* data, const int64_t* indices,
-                                const int64_t* next, double scale, int64_t x_row, int64_t x_plane,
-                                real* x);
-
 // Parts of these operations, for threads: the rows of y from `from` to `to` - 1 (of gx, for
 // `spread`). `weigh_rows` and `place_rows` add up only what these rows of gy contribute to gW, gb
 // and total. `place_rows` is for windows of which place_is_apart() is true: each number of gx then

@@ -293,7 +293,8 @@ class CExecutor(Executor):
         """Lines for `print(plan)`: what runs where, and why."""
         calls = len(self.calls())
         lines = [f"executor: c, {self.library.origin} for {self.library.variant}"]
-        lines.append(f"{len(self._steps) - calls} instructions, {calls} calls of NumPy")
+        called = "1 call" if calls == 1 else f"{calls} calls"
+        lines.append(f"{len(self._steps) - calls} instructions, {called} of NumPy")
         lines.append(f"threads: {self.threads}")
         lines.append(f"arena: {self._arena.nbytes} bytes")
         return lines
