@@ -5,6 +5,9 @@ import shutil
 import pytest
 import safetensors.numpy
 
+from xpnet import CompileError
+from xpnet.compiler.c import load
+
 
 @pytest.fixture(autouse=True)
 def _numpy_executor(monkeypatch):
@@ -45,3 +48,15 @@ def test_a_run_is_resumed_without_compilation(train, run_xpnet, tmp_path):
     assert (answer.code, answer.err) == (0, "")
     assert ", compiled (NumPy)\n" in answer.out
     assert weights_of(run) == weights_of(tmp_path / "whole")
+
+
+def test_c_by_force_without_a_library_ends_before_the_training(train, monkeypatch):
+    def wait():
+        raise CompileError("There is no C library: no compiler was found")
+
+    monkeypatch.setenv("XPNET_EXECUTOR", "c")
+    monkeypatch.setattr(load, "wait", wait)
+    answer = train("--epochs", 1)
+    assert answer.code == 1
+    assert "no compiler was found" in answer.err
+    assert "compiled" not in answer.out

@@ -25,30 +25,37 @@ from xpnet import (
 )
 from xpnet.autodiff import grad, gradient_checkpoint, tree
 from xpnet.compiler.c import load
-from xpnet.training import Callback, MixedPrecision, Statistics, Trainer
+from xpnet.training import Callback, MixedPrecision, ReduceOnPlateau, Statistics, Trainer
 
 EXECUTORS = ("numpy", "c")
 STEPS = 8
 EXACT = SimpleNamespace(rtol=0.0, atol=0.0)
-ROUNDED = SimpleNamespace(rtol=1e-9, atol=1e-11)  # in float64: sums in another order
+ROUNDED = {  # in C, which sums in another order
+    "float64": SimpleNamespace(rtol=1e-9, atol=1e-11),
+    "float32": SimpleNamespace(rtol=2e-4, atol=2e-5),
+}
 
 
 @pytest.fixture(params=EXECUTORS)
 def executor(request, monkeypatch):
     """An executor on NumPy, by force."""
     if request.param == "c":
-        try:
-            load.wait()
-        except CompileError as error:
-            pytest.skip(str(error))
+        require_c()
     monkeypatch.setenv("XPNET_EXECUTOR", request.param)
     with xpnet.using("numpy", dtype="float64"):
         yield request.param
 
 
+def require_c():
+    """Skip the test where there is no C library."""
+    try:
+        load.wait()
+    except CompileError as error:
+        pytest.skip(str(error))
+
+
 def agree(executor, found, expected):
     """Assert that two trees of arrays, Variables and numbers are equal, to rounding in C."""
-    close = ROUNDED if executor == "c" else EXACT
     found = tree.leaves(found)
     expected = tree.leaves(expected)
     assert len(found) == len(expected)
@@ -58,6 +65,7 @@ def agree(executor, found, expected):
         a = xpnet.to_numpy(a)
         b = xpnet.to_numpy(b)
         assert a.dtype == b.dtype
+        close = ROUNDED.get(b.dtype.name, EXACT) if executor == "c" else EXACT
         np.testing.assert_allclose(a, b, rtol=close.rtol, atol=close.atol)
 
 
@@ -126,6 +134,20 @@ def test_layers(executor, name):
 
     batches = [tuple(case.hosts(seed)) for seed in range(STEPS + 7)]
     twice(executor, lambda: step_of(case.layer(), inputs), batches, between)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_in_c_in_float32(name, monkeypatch):
+    """In the dtype that is trained in: other kernels of C, and other sizes of tiles."""
+    require_c()
+    monkeypatch.setenv("XPNET_EXECUTOR", "c")
+    case = LAYERS[name]
+    batches = []
+    for seed in range(STEPS):
+        arrays = [np.asarray(x) for x in case.hosts(seed)]
+        batches.append(tuple(x.astype("f") if x.dtype == "float64" else x for x in arrays))
+    with xpnet.using("numpy"):
+        twice("c", lambda: step_of(case.layer(), case.inputs(case.at())), batches)
 
 
 # --- losses -----------------------------------------------------------------------------------------
@@ -261,12 +283,14 @@ TRAININGS = {
         f"schedule {name}": lambda name=name: {"schedule": schedules.schedule(name, 40, 6)}
         for name in schedules.BY_NAME
     },
+    "schedule with warmup": lambda: {"schedule": schedules.warmup(schedules.cosine(30), 10)},
+    "reduce on plateau": lambda: {"callbacks": [ReduceOnPlateau(patience=0, threshold=0.1)]},
 }
 
 
-def trainer_of(compile, options, rule=xpnet.Adam, **more):
+def trainer_of(compile, options, **more):
     model = network()
-    optimizer = rule(model.parameters(), lr=0.02)
+    optimizer = xpnet.Adam(model.parameters(), lr=0.02)
     return Trainer(
         model, F.softmax_cross_entropy, optimizer, rng=4, compile=compile, **options(), **more
     )
@@ -282,6 +306,12 @@ def numbers(trainer):
     return [state["model"], state["optimizer"], state["average"], rows]
 
 
+def replayed(executor, trainer):
+    """Assert that steps of a training were replayed, and by this executor."""
+    replays = [replay for step in trainer.compiled for replay in step.replays]
+    assert {replay.executor.name for replay in replays} == {executor}
+
+
 @pytest.mark.parametrize("name", TRAININGS)
 def test_trainings(executor, name):
     options = TRAININGS[name]
@@ -291,6 +321,7 @@ def test_trainings(executor, name):
         xpnet.manual_seed(5)  # of the masks of one of the layers
         trainer.fit(data(), data(50), 6, 20)
     assert not compiled.learner.reason
+    replayed(executor, compiled)
     agree(executor, numbers(compiled), numbers(plain))
     assert xpnet.random.state(compiled.model.layers[3].rng) == xpnet.random.state(
         plain.model.layers[3].rng
@@ -324,6 +355,7 @@ def test_mixed_precision(executor, precision):
     plain = make(False)
     compiled = make(True)
     assert not compiled.learner.reason
+    replayed(executor, compiled)
     assert compiled.learner.precision.state_dict() == plain.learner.precision.state_dict()
     found = numbers(compiled)
     if executor == "c":
@@ -332,7 +364,7 @@ def test_mixed_precision(executor, precision):
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["from eager", "from compiled"])
-@pytest.mark.parametrize("name", ["plain", "everything"])
+@pytest.mark.parametrize("name", ["plain", "everything", "schedule one-cycle"])
 def test_resuming(executor, name, first, tmp_path):
     """A training that is resumed, compiled or not, computes what an uninterrupted one does."""
     options = TRAININGS[name]
@@ -345,7 +377,35 @@ def test_resuming(executor, name, first, tmp_path):
     before.save(tmp_path / "last.safetensors")
     after = trainer_of(not first, options)
     after.fit(data(), data(50), 6, 20, resume=tmp_path / "last.safetensors")
+    replayed(executor, before if first else after)
     agree(executor, numbers(after), numbers(whole))
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["from eager", "from compiled"])
+def test_resuming_mixed_precision(executor, first, tmp_path):
+    """The scale of the loss, and when it grows again, are those of an uninterrupted training."""
+
+    def make(compile):
+        trainer = trainer_of(compile, dict)
+        trainer.learner.precision = MixedPrecision(trainer.model, growth_interval=7)
+        return trainer
+
+    with xpnet.using("numpy"):
+        whole = make(False)
+        xpnet.manual_seed(5)
+        whole.fit(data(), data(50), 6, 20)
+        before = make(first)
+        xpnet.manual_seed(5)
+        before.fit(data(), data(50), 3, 20)
+        before.save(tmp_path / "last.safetensors")
+        after = make(not first)
+        after.fit(data(), data(50), 6, 20, resume=tmp_path / "last.safetensors")
+    replayed(executor, before if first else after)
+    scale = whole.learner.precision.state_dict()
+    assert after.learner.precision.state_dict() == scale
+    assert scale["scale"] > MixedPrecision(whole.model).scale
+    if executor == "numpy":  # in C, sums in another order are other float16 numbers
+        agree(executor, numbers(after), numbers(whole))
 
 
 class ReadsGradients(Callback):
@@ -367,6 +427,7 @@ def test_gradients_are_there_for_a_callback(executor, name):
         xpnet.manual_seed(5)
         trainer.fit(data(), None, 2, 20)
         found.append(callback.seen)
+    replayed(executor, trainer)
     agree(executor, found[1], found[0])
 
 

@@ -210,3 +210,18 @@ def test_a_test_with_averages_is_compiled_once(monkeypatch):
             "test_loss"
         ]
     )
+
+
+def test_c_by_force_without_a_library_is_an_error_not_a_fallback(monkeypatch):
+    def wait():
+        raise CompileError("There is no C library: no compiler was found")
+
+    monkeypatch.setenv("XPNET_EXECUTOR", "c")
+    monkeypatch.setattr(load, "wait", wait)
+    trainer = trainer_of()
+    before = [w.copy() for w in weights(trainer)]
+    with pytest.raises(CompileError, match="no compiler was found"):
+        trainer.fit(data(), epochs=1, batch_size=15)
+    for w, old in zip(weights(trainer), before, strict=True):
+        np.testing.assert_array_equal(w, old)
+    trainer_of(compile=False).fit(data(), epochs=1, batch_size=15)  # needs no library

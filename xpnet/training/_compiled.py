@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
 
 from xpnet._each_step import each_step, recorder
+from xpnet._libraries import library_of
 from xpnet._libraries.devices import follow, stays
 from xpnet._typing import Array
 from xpnet.autodiff import tree
@@ -171,6 +172,11 @@ class CompiledParts:
     ----------
     learner : Learner
 
+    Raises
+    ------
+    CompileError
+        XPNET_EXECUTOR=c asks for the C library, and there is none.
+
     Attributes
     ----------
     reason : str
@@ -180,6 +186,7 @@ class CompiledParts:
     """
 
     def __init__(self, learner: "Learner") -> None:
+        _require_forced(learner)
         self.reason = ""
         self.plain = Parts(learner)
         self._keeps = learner.keeps_gradients
@@ -323,16 +330,35 @@ def means_of(loss: Array, y: Arrays, t: Arrays, metrics: Iterable[Callable[..., 
     return [data_of(loss), *(metric(y, t) for metric in metrics)]
 
 
+def _require_forced(learner: "Learner") -> None:
+    """Raise CompileError if XPNET_EXECUTOR=c asks for a C library that is not there.
+
+    It is an error of the machine: steps that cannot be compiled run as they are, these do not.
+    """
+    if load.forced() == "c":
+        libraries = {library_of(p.data).name for p in learner.optimizer.parameters}
+        if "numpy" in libraries:
+            load.wait()
+
+
 def executor_name(library: str) -> str:
-    """The name of the executor that a step on arrays of a library will have: "C", "jax.jit"."""
+    """The name of the executor that a step on arrays of a library will have: "C", "jax.jit".
+
+    Raises
+    ------
+    CompileError
+        XPNET_EXECUTOR=c asks for the C library, and there is none.
+    """
     if library in KINDS:
         return NAMES[library]
     if library != "numpy":
         return "operation by operation"
-    is_forced = load.forced()
-    if is_forced is None and load.find() is not None:
-        return NAMES["c"]
-    return NAMES[is_forced or "numpy"]
+    forced = load.forced()
+    if forced == "c":
+        load.wait()  # raises if there is no library
+    elif forced is None and load.find() is not None:
+        forced = "c"
+    return NAMES[forced or "numpy"]
 
 
 def executor_details(library: str) -> str:
