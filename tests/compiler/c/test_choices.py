@@ -78,10 +78,10 @@ def test_without_a_safe_folder_a_process_remembers_for_itself(new_process, tmp_p
     assert list(folder.iterdir()) == []
 
 
-def instructions(plans, threads):
-    """The names of the instructions for a product, (200, 100) by (100, 50), on so many threads."""
+def instructions(plans, threads, m=200):
+    """The names of the instructions for a product, (m, 100) by (100, 50), on so many threads."""
     builder = Builder()
-    shapes = ((200, 100), (100, 50))
+    shapes = ((m, 100), (100, 50))
     arrays = [builder.input("argument", np.ones(shape, "f")) for shape in shapes]
     builder.program.outputs = [builder.apply("matmul", operator.matmul, *arrays)]
     executor = CExecutor(cleaned(builder.program, "c"), plans, threads)
@@ -99,6 +99,15 @@ def test_blas_computes_what_it_computes_faster_by_a_tenth(
 ):
     monkeypatch.setattr(encode, "_ratio", lambda *given: ratio)
     assert instructions(plans, threads=1) == [name]
+
+
+@pytest.mark.skipif(find_blas() is None, reason="NumPy has no BLAS that can be called")
+@pytest.mark.parametrize(("ratio", "name"), [(0.94, "product_f32"), (0.96, "blas_product_f32")])
+def test_blas_computes_large_products_unless_it_is_slower(
+    plans, new_process, monkeypatch, ratio, name
+):
+    monkeypatch.setattr(encode, "_ratio", lambda *given: ratio)
+    assert instructions(plans, threads=1, m=20_000) == [name]
 
 
 def test_several_threads_never_call_blas(plans, new_process, monkeypatch):
