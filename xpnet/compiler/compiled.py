@@ -93,8 +93,8 @@ class Compiled:
 
     Some things are not looked into, and are compared in the recordings only: values that are read from a
     file, a clock, the environment, a context variable, a `threading.local` or a weak reference; the
-    variables of modules and classes of installed packages, apart from that of the function itself; iterators
-    other than generators and those of Python's containers, such as `zip` and `map`; and a number that an
+    variables of modules and classes of installed packages, apart from that of the function itself; generators,
+    and iterators such as `zip` and `map`, other than those of Python's containers; and a number that an
     action of `each_step` changes for the first time in a replay, which takes effect in the next call.
 
     The numbers of an optimizer, such as its learning rate, may change in each step without another plan.

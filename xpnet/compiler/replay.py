@@ -631,17 +631,15 @@ def _keys_test(code: Code, replay: Replay, found: Survey) -> str:
     for place, kind, value, _ in found.entries:
         if kind == "keys" and isinstance(value, tuple) and place.id not in replay.written:
             held = place.get()
-            keys.setdefault(id(_owner(place, held)), (code.name(held), value))
+            if isinstance(held, MappingProxyType):  # of a class: another object each time
+                keys[id(place.owner)] = (code.name(held), tuple(held))
+            else:
+                keys[id(held)] = (code.name(held), value)
     if not keys:
         return ""
     now = "".join(f"*{name}, None, " for name, _ in keys.values())
     then = [key for _, value in keys.values() for key in (*value, None)]
     return f"[{now}] == {code.name(then)}"
-
-
-def _owner(place: Place, held: Any) -> Any:
-    """The dict itself, or the class, of which a view is another object each time."""
-    return place.owner if isinstance(held, MappingProxyType) else held
 
 
 # --- numbers of the host ----------------------------------------------------------------------

@@ -223,24 +223,21 @@ def _equal(a: Any, b: Any) -> bool:
 def keys_of(x: Any) -> Any:
     """The keys of a dict, the length of a list or tuple, the items of a set, the bytes of text.
 
-    Of an iterator, where it is.
+    For an iterator, where it is.
     """
     if isinstance(x, _BYTES):
         return x.tobytes() if isinstance(x, np.ndarray) else bytes(x)
     if isinstance(x, ITERATORS):
-        return _position_of(x)
-    if isinstance(x, (dict, types.MappingProxyType)):
+        return repr(x) if isinstance(x, count) else length_hint(x)
+    if isinstance(
+        x, types.MappingProxyType
+    ):  # of a class, to which Python may add names of its own
+        return tuple(key for key in x if not str(key).startswith("__"))
+    if isinstance(x, dict):
         return tuple(x)
     if isinstance(x, (set, frozenset)):
         return frozenset(x)
     return len(x)
-
-
-def _position_of(x: Any) -> Any:
-    """Where an iterator is."""
-    if isinstance(x, types.GeneratorType):
-        return None if x.gi_frame is None else x.gi_frame.f_lasti
-    return repr(x) if isinstance(x, count) else length_hint(x)
 
 
 def survey(*roots: Any, varying: Collection[tuple[int, Any]] = ()) -> Survey:
@@ -390,7 +387,7 @@ _SEQUENCES: tuple[Any, ...] = (
 
 ITERATORS: tuple[type, ...] = (
     *(type(iter(x)) for x in _SEQUENCES),
-    *(type(reversed([])), type(reversed({})), types.GeneratorType, count),
+    *(type(reversed([])), type(reversed({})), count),
 )
 """Iterators of which it is known where they are."""
 
@@ -574,7 +571,7 @@ _OF_A_CLASS = frozenset(
         *("__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__"),
         *("__slots__", "__orig_bases__", "__parameters__", "__firstlineno__"),
         *("__static_attributes__", "__abstractmethods__", "_abc_impl", "__match_args__"),
-        "__dataclass_fields__",
+        *("__dataclass_fields__", "__slotnames__"),
     ]
 )
 

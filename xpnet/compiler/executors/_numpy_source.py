@@ -219,13 +219,15 @@ class Source:
         self.lines.append(f"del {result}")  # its memory is free for the next call
 
     def _store(self, operation: Operation, x: Value, path: str) -> None:
-        """Store a result of a function: an array of the recorded shape, to which another would be broadcast."""
-        error = self.bind(Bound(partial(another_shape, operation), is_constant=True), "error")
-        self.lines.append(f"if {path}.shape != {x.shape}: raise {error}({path}.shape, {x.shape})")
+        """Store a result of a function: in memory of the recorded shape, to which another would be broadcast."""
         if x in self.memory.local:
             self.lines.append(f"{self.name(x)} = {path}")
-        else:
-            self.lines.append(f"np.copyto({self.name(x)}, {path})")
+            return
+        error = self.bind(Bound(partial(another_shape, operation), is_constant=True), "error")
+        self.lines += [
+            f"if {path}.shape != {x.shape}: raise {error}({path}.shape, {x.shape})",
+            f"np.copyto({self.name(x)}, {path})",
+        ]
 
 
 def _end_of(name: str) -> str:
