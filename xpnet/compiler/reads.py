@@ -17,7 +17,7 @@ from typing import Any
 from xpnet import _each_step
 from xpnet.compiler.origins import is_users_file
 
-__all__ = ["noted", "numbers_in"]
+__all__ = ["dicts_in", "noted", "numbers_in"]
 
 Note = Callable[[Any, str, Any], None]
 
@@ -75,13 +75,24 @@ def _is_read_anew(kind: type, name: str) -> bool:
     return isinstance(getter, FunctionType) and not is_users_file(getter.__code__.co_filename)
 
 
-def numbers_in(x: Any, seen: set[int] | None = None) -> Iterator[tuple[int, Any]]:
+def numbers_in(x: Any) -> Iterator[tuple[int, Any]]:
     """The ids of the places of numbers in dicts, lists and tuples: see `Place.id`."""
-    seen = set() if seen is None else seen
+    for container in _containers_in(x, set()):
+        items = container.items() if isinstance(container, dict) else enumerate(container)
+        for key, part in items:
+            if isinstance(part, (int, float, tuple)):
+                yield id(container), key
+
+
+def dicts_in(x: Any) -> Iterator[dict[Any, Any]]:
+    """The dicts in dicts, lists and tuples."""
+    return (found for found in _containers_in(x, set()) if isinstance(found, dict))
+
+
+def _containers_in(x: Any, seen: set[int]) -> Iterator[Any]:
     if id(x) in seen or not isinstance(x, (dict, list, tuple)):
         return
     seen.add(id(x))
-    for key, part in x.items() if isinstance(x, dict) else enumerate(x):
-        if isinstance(part, (int, float, tuple)):
-            yield id(x), key
-        yield from numbers_in(part, seen)
+    yield x
+    for part in x.values() if isinstance(x, dict) else x:
+        yield from _containers_in(part, seen)

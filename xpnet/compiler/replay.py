@@ -11,7 +11,6 @@ They are generated, because a loop over all that they check would take longer th
 
 import math
 from collections.abc import Callable, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import array_api_compat as compat
@@ -27,6 +26,8 @@ from xpnet.compiler.arrangement import Arrangement
 from xpnet.compiler.call import Constant, Recording, is_argument
 from xpnet.compiler.calls import unwrapped
 from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.origins import is_users_module
+from xpnet.compiler.reads import dicts_in
 from xpnet.compiler.record import Program, Value, alike, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray
 from xpnet.compiler.sharing import overlapping
@@ -518,7 +519,7 @@ def _guarding(replay: Replay, found: Survey) -> Callable[..., bool]:
         tests.append(f"{code.name(variable.get)}() is {code.name(value)}")
     tests.append(f"{code.name(backend)}._run is {code.name(replay._run_backend)}")  # noqa: SLF001
     tests += [_entry_test(code, entry, replay) for entry in found.entries]
-    tests.append(_keys_test(code, replay, found))
+    tests.append(_order_test(code, replay, found))
     used = {place.id for places in replay.arrangement.places for place in places}
     for place in found.cells:
         if place.id not in used and place.is_settable:  # only its shape may have been used
@@ -607,38 +608,40 @@ def _entry_test(code: Code, entry: Entry, replay: Replay) -> str:
 
 
 def _contents_test(code: Code, place: Place, value: Any, path: str) -> str:
-    """A test of what is in a container, or how much it holds; for keys of dicts see `_keys_test`."""
+    """A test of what is in a container, or how much it holds; for the order of keys see `_order_test`."""
     held = place.get()
-    if isinstance(held, (dict, MappingProxyType)):
-        is_of_object = place.key == "__dict__" and isinstance(held, dict)
-        # Attributes are read from this dict, so it must still be the object's.
-        return f"{_access(code, place)} is {code.name(held)}" if is_of_object else ""
     if not isinstance(held, tuple):  # that it is the same one is tested; a tuple may be another
         path = code.name(held)
     if isinstance(value, frozenset):
         return f"{path} == {code.name(value)}"
     if isinstance(value, bytes) or isinstance(held, ITERATORS):
         return f"{code.name(keys_of)}({path}) == {code.name(value)}"
-    return f"len({path}) == {value}"
+    length = f"len({path}) == {len(held)}"
+    is_dict_of_object = place.key == "__dict__" and isinstance(held, dict)
+    # Attributes are read from this dict, so it must still be the object's.
+    return f"{_access(code, place)} is {path} and {length}" if is_dict_of_object else length
 
 
-def _keys_test(code: Code, replay: Replay, found: Survey) -> str:
-    """A test that dicts and classes have the keys that they had, in the same order.
+def _order_test(code: Code, replay: Replay, found: Survey) -> str:
+    """A test that the user's dicts have the keys that they had, in the same order: a loop may follow it.
 
-    It is one test of all of them, which takes no longer than tests of their lengths one by one.
+    In the dicts of layers and optimizers only the number of keys is tested, since there are many.
     """
-    keys: dict[int, tuple[str, Any]] = {}
+    names = set()
+    for x in found.counting:
+        names |= {id(inner) for inner in dicts_in(vars(x) if hasattr(x, "__dict__") else {})}
+    keys: dict[str, Any] = {}
     for place, kind, value, _ in found.entries:
-        if kind == "keys" and isinstance(value, tuple) and place.id not in replay.written:
-            held = place.get()
-            if isinstance(held, MappingProxyType):  # of a class: another object each time
-                keys[id(place.owner)] = (code.name(held), tuple(held))
-            else:
-                keys[id(held)] = (code.name(held), value)
+        held = place.get() if kind == "keys" and place.id not in replay.written else None
+        if not isinstance(held, dict) or len(held) < 2 or id(held) in names:
+            continue
+        is_of_object = place.key == "__dict__" and not isinstance(place.owner, dict)
+        if not is_of_object or is_users_module(type(place.owner).__module__):
+            keys[code.name(held)] = value
     if not keys:
         return ""
-    now = "".join(f"*{name}, None, " for name, _ in keys.values())
-    then = [key for _, value in keys.values() for key in (*value, None)]
+    now = "".join(f"*{name}, " for name in keys)
+    then = [key for value in keys.values() for key in value]
     return f"[{now}] == {code.name(then)}"
 
 
