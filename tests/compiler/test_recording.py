@@ -18,6 +18,7 @@ from tests.functions.networks import ROWS
 from xpnet import Variable, array_namespace, functions as F
 from xpnet._libraries import library_of
 from xpnet.autodiff import tree
+from xpnet.compiler.c import load
 from xpnet.compiler.compiled import Compiled, recorded_call
 from xpnet.compiler.executors import choose
 from xpnet.compiler.executors.library import LibraryExecutor
@@ -402,3 +403,197 @@ def test_another_thread_adds_nothing_to_a_record():
     assert not recording.recorder.failures
     assert type(found[0]) is np.ndarray
     assert np.array_equal(found[0], np.exp(np.ones(2)) + 1.0)
+
+
+# --- what NumPy's functions change ----------------------------------------------------------------
+
+
+def written_into(ufunc, *inputs, dtype="float64", **options):
+    """A function of two arrays: a ufunc that writes into a new one."""
+
+    def f(x, y):
+        out = np.zeros_like(x, dtype=dtype)
+        ufunc(
+            *(given(x, y) for given in inputs), out=out, **{k: v(x, y) for k, v in options.items()}
+        )
+        return out, out * 2
+
+    return f
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        written_into(np.divide, lambda x, y: x, lambda x, y: y, where=lambda x, y: y != 0.0),
+        written_into(np.add, lambda x, y: x, lambda x, y: y, dtype="float32"),
+        written_into(np.add, lambda x, y: x.astype("float32"), lambda x, y: 0.1),
+        written_into(np.subtract, lambda x, y: 1.0, lambda x, y: y),
+        written_into(np.add, lambda x, y: x[0], lambda x, y: 1.0),
+        written_into(np.greater, lambda x, y: x, lambda x, y: y, dtype="bool"),
+        lambda x, y: np.add.reduce(x, axis=1, out=np.zeros_like(x[0])),
+        lambda x, y: np.add.accumulate(x, axis=1, out=np.zeros_like(x)),
+    ],
+    ids=["where", "narrow", "wide", "number", "broadcast", "bool", "reduce", "accumulate"],
+)
+def test_out_with_other_options_and_dtypes(function):
+    x = np.arange(9.0).reshape(3, 3) / 7.0
+    y = np.array([[0.0, 1.0, 2.0]] * 3)
+    require_replay(function, [(x * (1.0 + i), np.roll(y, i)) for i in range(5)])
+
+
+def test_two_arrays_in_out_are_refused_and_written():
+    def f(x):
+        parts = np.zeros_like(x), np.zeros_like(x)
+        np.modf(x, out=parts)
+        return parts[0] + 2.0 * parts[1]
+
+    recording = recorded_call(f, (np.array([1.5, 2.25]),))
+    assert recording.result.tolist() == [2.5, 4.25]
+    assert "calls np.modf with several arrays in out=" in str(recording.recorder.failures[0])
+
+
+TWICE = np.array([0, 0, 2])
+
+
+def in_place(change):
+    """A function that changes a copy of an array, which it returns."""
+
+    def f(x, y):
+        z = x * 1.0
+        change(z, y)
+        return z, z + 1.0
+
+    return f
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda z, y: np.add.at(z, TWICE, y),
+        lambda z, y: np.fill_diagonal(z, 7.0),
+        lambda z, y: np.copyto(z, y),
+        lambda z, y: np.copyto(z, y, where=y > 0.0),
+        lambda z, y: np.put(z, [1, 2], y[0]),
+        lambda z, y: np.putmask(z, y > 0.0, y),
+        lambda z, y: np.place(z, z > 0.0, [5.0]),
+        lambda z, y: np.put_along_axis(z, TWICE[:, None], 9.0, axis=1),
+    ],
+    ids=["at", "fill_diagonal", "copyto", "copyto where", "put", "putmask", "place", "along axis"],
+)
+def test_functions_of_numpy_that_change_an_array(change):
+    x = np.arange(9.0).reshape(3, 3)
+    y = np.linspace(-1.0, 1.0, 9).reshape(3, 3)
+    require_replay(in_place(change), [(x + i, np.roll(y, i)) for i in range(5)])
+
+
+def test_a_parameter_that_a_function_of_numpy_changes():
+    p = xpnet.Parameter(np.zeros(2))
+    compiled = Compiled(lambda y: np.copyto(p.data, y), executor=LibraryExecutor)
+    for i in range(6):
+        compiled(np.full(2, float(i)))
+        assert p.data.tolist() == [i, i]
+    assert compiled.replays
+
+
+def test_an_array_of_elsewhere_that_a_function_of_numpy_changes():
+    def f(x):
+        new = np.zeros(2)
+        np.copyto(new, x)
+        return new
+
+    with pytest.raises(CompileError, match="calls np.copyto, which writes into another array"):
+        Compiled(f)(np.ones(2))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda x: np.allclose(x, 1.0),
+        lambda x: np.array_equal(x, x),
+        lambda x: np.array2string(x),
+        lambda x: (
+            array_namespace(x).__name__ and np.isclose(x, 1.0).all() and np.array_equiv(x, 1.0)
+        ),
+    ],
+)
+def test_results_that_are_no_arrays_are_refused(read):
+    with pytest.raises(CompileError, match=r"test_recording\.py:\d+: the step "):
+        Compiled(lambda x: (read(x), x * 1.0)[1])(np.ones(2))
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        lambda x: np.shape(x)[0] + np.ndim(x) + np.size(x),
+        lambda x: 1.0 if np.result_type(x, np.float32) == np.float64 else 2.0,
+        lambda x: 1.0 if np.iscomplexobj(x) or np.can_cast(x.dtype, "float32") else 2.0,
+        lambda x: 1.0 if np.may_share_memory(x, x) else 2.0,
+    ],
+)
+def test_facts_of_shape_and_dtype_are_read(fact):
+    require_replay(lambda x: x * fact(x), [(np.arange(3.0) + i,) for i in range(5)])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        np.flatnonzero,
+        lambda x: np.bincount(x.astype(int)),
+        np.where,
+        lambda x: np.compress(x > 1.0, x),
+        lambda x: np.extract(x > 1.0, x),
+        np.argwhere,
+        np.trim_zeros,
+        lambda x: np.intersect1d(x, x),
+        lambda x: np.union1d(x, x),
+        lambda x: np.setdiff1d(x, x),
+        np.unique,
+        lambda x: np.repeat(x, x.astype(int)),
+        lambda x: x.repeat(x.astype(int)),
+        lambda x: np.delete(x, x.astype(int)),
+    ],
+)
+def test_shapes_that_depend_on_values_are_refused(function):
+    with pytest.raises(CompileError, match="shape that depends on values"):
+        Compiled(function)(np.array([0.0, 1.0, 2.0]))
+
+
+@pytest.mark.parametrize("name", ["numpy", "c"])
+def test_a_shape_that_depends_on_values_is_refused_in_the_replay(name):
+    """In a function of which the recording does not know that: what it returns would be broadcast."""
+    if name == "c":
+        try:
+            load.wait()
+        except CompileError as error:
+            pytest.skip(str(error))
+
+    def first(row):
+        return row[: int(row[0])]
+
+    def f(x):
+        return np.apply_along_axis(first, 0, x) * 2.0
+
+    compiled = Compiled(f, executor=partial(choose, library="numpy", forced=name))
+    for _ in range(4):
+        compiled(np.array([3.0, 2.0, 1.0]))
+    with pytest.raises(CompileError, match=r"returns an array of shape \(1,\) in a replay"):
+        compiled(np.array([1.0, 2.0, 1.0]))
+
+
+def test_an_array_that_another_thread_changes_is_refused():
+    w = SimpleNamespace(array=np.zeros(2))
+
+    def f(x):
+        def change():
+            w.array += 1.0
+
+        thread = threading.Thread(target=change)
+        thread.start()
+        thread.join()
+        return w.array * x
+
+    with pytest.raises(
+        CompileError, match=r"test_recording\.py:\d+: the step changes an array in an"
+    ):
+        Compiled(f)(np.ones(2))
+    assert w.array.tolist() == [1.0, 1.0]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
+from operator import is_
 from typing import Any, NamedTuple
 
 import array_api_compat as compat
@@ -18,13 +19,24 @@ from xpnet._typing import Array
 from xpnet.autodiff.namespace import as_array
 from xpnet.autodiff.variable import Variable, constant, variable_of
 from xpnet.compiler.calls import unwrapped
-from xpnet.compiler.failures import Failure
-from xpnet.compiler.record import Program, Value, leaves, replaced
+from xpnet.compiler.failures import Failure, where
+from xpnet.compiler.origins import owned_by
+from xpnet.compiler.reads import noted, numbers_in
+from xpnet.compiler.record import Program, Value, alike, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray
 from xpnet.compiler.recorded_number import RecordedNumber
 from xpnet.compiler.recording import Recorder
 from xpnet.compiler.sharing import overlapping
-from xpnet.compiler.state import SCALARS, Place, Survey, is_array, is_dtype, survey
+from xpnet.compiler.state import (
+    ITERATORS,
+    SCALARS,
+    Entry,
+    Place,
+    Survey,
+    is_array,
+    is_dtype,
+    survey,
+)
 from xpnet.errors import CompileError
 from xpnet.optimizers import averaging
 
@@ -94,6 +106,8 @@ class Recording:
         For each place of a gradient in `before`, whether there was one.
     written : set of Place ids
         The numbers that actions of `each_step` have changed.
+    read : set of Place ids
+        The numbers of each step that the step itself may have read.
     changes : dict from Place id to str
         What else the step has changed: a replay would not.
     library : str
@@ -124,6 +138,7 @@ class Recording:
     writes: list[tuple[Place, Value]] = field(default_factory=list)
     gradients: list[tuple[Place, Value, bool]] = field(default_factory=list)
     written: set[tuple[int, Any]] = field(default_factory=set)
+    read: set[tuple[int, Any]] = field(default_factory=set)
     changes: dict[tuple[int, Any], str] = field(default_factory=dict)
 
 
@@ -177,6 +192,7 @@ def array_key(x: Array) -> Any:
 
 
 def _replaced_in_tuple(x: Any, new: Callable[[Any], Any]) -> Any:
+    """A tuple with new(x) for each x in it, and in tuples in it; lists and dicts remain the same ones."""
     if not isinstance(x, tuple):
         return new(x)
     parts = [_replaced_in_tuple(part, new) for part in x]
@@ -204,6 +220,7 @@ class _Call:
         self.states: list[RecordedArray] = []
         self.held: list[Array] = []
         self.lost: dict[tuple[int, Any], str] = {}
+        self.read: dict[tuple[int, Any], Failure] = {}
         self.initial: list[Value] = []
         self.of_place: dict[tuple[int, Any], int] = {}
         self.tuples: list[tuple[Place, Any]] = []
@@ -236,6 +253,7 @@ class _Call:
                 self.of_place[place.id] = i
             else:
                 self.recorder.known[id(x)] = self.initial[i]
+                self.initial[i].fixed = True
         recorded = {key: self.states[i] for key, i in number.items()}
         self.in_place_of = lambda x: recorded.get(id(x), x) if is_array(x) else x
         for x, places in zip(self.states, self.cells, strict=True):
@@ -246,7 +264,20 @@ class _Call:
             self.tuples.append((place, tuple_of_arrays))
             place.set(_replaced_in_tuple(tuple_of_arrays, self.in_place_of))
 
+    def note_read(self, owner: Any, name: str, value: Any) -> None:
+        """Note that the step reads what holds numbers of each step, such as `optimizer.groups`."""
+        line = where()
+        what = f"the step reads {name} of a {type(owner).__name__}"
+        for place_id in numbers_in(value):
+            self.read.setdefault(place_id, Failure(line, what, COUNTED))
+
+    def require_unwritten(self) -> None:
+        """Note that the step reads a number that an action changes: a replay would repeat the first one."""
+        both = [failure for place_id, failure in self.read.items() if place_id in self.written]
+        self.recorder.failures += dict.fromkeys(both)
+
     def _add_state(self, x: Array, name: str) -> None:
+        _require_known_class(self.recorder, x, name)
         value = Value(tuple(x.shape), x.dtype, "state", len(self.states), name=name)
         self.initial.append(value)
         self.states.append(self.recorder.wrap(x, value))
@@ -267,7 +298,8 @@ class _Call:
             self._restore(place, found)
         for place, _, value, _ in after.entries:
             if type(value) is RecordedNumber:
-                place.set(value.number)
+                if place.is_settable:
+                    place.set(value.number)
                 self.recorder.failures.append(_kept_number(place))
         self.after = after
         return found
@@ -338,8 +370,14 @@ class _Call:
                 if isinstance(before, np.generic) and isinstance(now, (np.generic, np.ndarray)):
                     self.varying.add(entry.place.id)
                     continue
-                named[entry.place.id] = _described_change(entry.place.name, entry.kind, before, now)
+                named[entry.place.id] = _described_change(entry, before, now)
         return named
+
+
+COUNTED = (
+    "It holds numbers that an action of each_step changes: read them in an action, too, or outside of the "
+    "step."
+)
 
 
 def _held(place: Place) -> Any:
@@ -356,7 +394,11 @@ def _has_values(x: Any) -> bool:
     return not is_array(x) or library_of(x).has_values(x)
 
 
-def _described_change(name: str, kind: str, before: Any, now: Any) -> str:
+def _described_change(entry: Entry, before: Any, now: Any) -> str:
+    name = entry.place.name
+    kind = entry.kind
+    if kind == "keys" and isinstance(_held(entry.place), ITERATORS):
+        return f"the step advances {name}, which is an iterator"
     if kind == "keys" and isinstance(now, int):
         return f"the step changes the length of {name} from {before} to {now}"
     if kind == "keys":
@@ -369,6 +411,13 @@ def _short(x: Any) -> str:
         return f"a {type(x).__name__}"
     text = repr(x)
     return text if len(text) <= 50 else text[:47] + "..."
+
+
+def _require_known_class(recorder: Recorder, x: Array, name: str) -> None:
+    """Note that a replay would compute without what a subclass of NumPy's arrays adds, such as a mask."""
+    if isinstance(x, np.ndarray) and type(x) not in (np.ndarray, np.memmap):
+        what = f"{name} is a {type(x).__name__}: a replay would compute with its numbers alone"
+        recorder.failures.append(Failure("", what, "Pass np.asarray(x)."))
 
 
 def _kept_number(place: Place) -> Failure:
@@ -403,21 +452,19 @@ def recorded_call(
     options = dict(options or {})
     with exclusive():
         call = _Call(roots_of(function, args, options), done, varying)
-        arguments: list[Value] = []
-        names = iter(argument_names(function, args, options))
-        argument = _argument(call.recorder, arguments, names)
-        given = [replaced(x, argument) for x in (tuple(args), options)]
+        given = _Arguments(call.recorder, function, args, options)
         found: dict[tuple[int, Any], tuple[Place, Value]] = {}
-        with _replaced(call, found), call.recorder:
+        with owned_by(function), _replaced(call, found), given.written_back(), call.recorder:
             if isinstance(function, partial):  # its arrays are arguments that it has already
-                first = replaced(function.args, call.in_place_of)
-                more = replaced(function.keywords, call.in_place_of)
-                result = function.func(*first, *given[0], **{**more, **given[1]})
+                own = function.keywords.items()
+                first = _replaced_in_tuple(function.args, call.in_place_of)
+                more = {name: _replaced_in_tuple(x, call.in_place_of) for name, x in own}
+                result = function.func(*first, *given.args, **{**more, **given.options})
             else:
-                result = function(*given[0], **given[1])
+                result = function(*given.args, **given.options)
         if call.recorder.traced:
             call.require_unchanged(found)
-    return _finished(call, arguments, result, found)
+    return _finished(call, given.values, result, found)
 
 
 @contextmanager
@@ -425,7 +472,8 @@ def _replaced(call: _Call, found: dict[Any, Any]) -> Iterator[None]:
     """A block in which cells hold recording arrays; at its end, `found` has those that were there."""
     try:
         call.replace_states()
-        yield
+        with noted(call.before.counting, call.note_read):
+            yield
     finally:
         try:
             found.update(call.restore())
@@ -434,53 +482,141 @@ def _replaced(call: _Call, found: dict[Any, Any]) -> Iterator[None]:
             raise
 
 
-def argument_names(function: Callable[..., Any], args: Any, options: Any) -> list[str]:
-    """A name for each leaf of the arguments: "x", "batch.0"."""
-    names: list[str] = []
+class _Arguments:
+    """The arguments of a call with recording arrays, in lists and dicts of their own.
+
+    Attributes
+    ----------
+    values : list of Value
+        One for each array, in the order of `leaves`.
+    args, options
+        What the function is called with.
+    """
+
+    def __init__(
+        self, recorder: Recorder, function: Callable[..., Any], args: Any, options: Any
+    ) -> None:
+        self.values: list[Value] = []
+        self._recorder = recorder
+        self._containers: list[_Container] = []
+        self._given: dict[int, Any] = {}  # what the caller gave, by the id of what took its place
+        self._made: list[Any] = []  # which keeps these ids
+        names = _names_of(function, len(args))
+        self.args = [self._replaced(x, name) for x, name in zip(args, names, strict=True)]
+        self.options = {name: self._replaced(x, name) for name, x in options.items()}
+
+    def _replaced(self, x: Any, name: str) -> Any:
+        """An argument, or what is in it, with recording arrays."""
+        if isinstance(x, slice):
+            return slice(*(self._leaf(part, name) for part in (x.start, x.stop, x.step)))
+        if isinstance(x, dict):
+            items = {key: self._replaced(part, f"{name}.{key}") for key, part in x.items()}
+            return self._container(x, alike(x, items), name)
+        if not isinstance(x, (tuple, list)):
+            return self._leaf(x, name)
+        parts = [self._replaced(part, f"{name}.{i}") for i, part in enumerate(x)]
+        if hasattr(x, "_fields"):
+            return type(x)(*parts)
+        if isinstance(x, tuple):
+            return type(x)(parts)
+        return self._container(x, parts if type(x) is list else type(x)(parts), name)
+
+    def _container(self, x: Any, made: Any, name: str) -> Any:
+        self._containers.append(_Container(x, made, _items(made), name))
+        self._take_place_of(x, made)
+        return made
+
+    def _leaf(self, x: Any, name: str) -> Any:
+        if not is_argument(x):
+            return x
+        array = unwrapped(x.data if isinstance(x, Variable) else x)
+        _require_known_class(self._recorder, array, name)
+        value = Value(tuple(array.shape), array.dtype, "argument", len(self.values), name=name)
+        self.values.append(value)
+        made: Any = self._recorder.wrap(array, value)
+        if isinstance(x, Variable):
+            made = variable_of(made, None)
+        self._take_place_of(x, made)
+        return made
+
+    def _take_place_of(self, x: Any, made: Any) -> None:
+        self._given[id(made)] = x
+        self._made.append(made)
+
+    @contextmanager
+    def written_back(self) -> Iterator[None]:
+        """A block at whose end the caller's lists and dicts hold what the step has written into them."""
+        try:
+            yield
+        finally:
+            for container in self._containers:
+                if not _are_same(container.items, _items(container.made)):
+                    self._write_back(container)
+
+    def _write_back(self, container: "_Container") -> None:
+        what = f"the step changes the argument {container.name}"
+        advice = "Return what is new; or keep it in an object that the function can reach by its attributes."
+        self._recorder.failures.append(Failure("", what, advice))
+        given = container.given
+        if isinstance(given, dict):
+            given.clear()
+            given.update({key: self._own(x) for key, x in container.made.items()})
+        else:
+            given[:] = map(self._own, container.made)
+
+    def _own(self, x: Any) -> Any:
+        """What the caller finds for something that the step has left in a list or dict."""
+        return self._given[id(x)] if id(x) in self._given else replaced(x, plain)
+
+
+class _Container(NamedTuple):
+    """A list or dict among the arguments.
+
+    Attributes
+    ----------
+    given : list or dict
+        The caller's.
+    made : list or dict
+        What the function is given.
+    items : list
+        What was in that.
+    name : str
+    """
+
+    given: Any
+    made: Any
+    items: list[Any]
+    name: str
+
+
+def _items(container: Any) -> list[Any]:
+    """The items of a list; the keys of a dict, and its items."""
+    if isinstance(container, dict):
+        return [*container, *container.values()]
+    return list(container)
+
+
+def _are_same(xs: list[Any], ys: list[Any]) -> bool:
+    """Whether two lists have the same objects in them."""
+    return len(xs) == len(ys) and all(map(is_, xs, ys))
+
+
+def _names_of(function: Callable[..., Any], count: int) -> list[str]:
+    """The names of the first arguments: "x", or "batches.0" for one of `*batches`."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # of a function that is written in C
         parameters = []
-    for i, arg in enumerate(args):
-        name = f"argument {i}"
-        if parameters:
-            parameter = parameters[min(i, len(parameters) - 1)]
-            name = parameter.name
-            if parameter.kind is parameter.VAR_POSITIONAL:
-                name = f"{name}.{i - len(parameters) + 1}"
-        names += _leaf_names(arg, name)
-    for key, arg in options.items():
-        names += _leaf_names(arg, key)
+    if not parameters:
+        return [f"argument {i}" for i in range(count)]
+    names = []
+    for i in range(count):
+        parameter = parameters[min(i, len(parameters) - 1)]
+        name = parameter.name
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            name = f"{name}.{i - len(parameters) + 1}"
+        names.append(name)
     return names
-
-
-def _leaf_names(x: Any, name: str) -> Iterator[str]:
-    if isinstance(x, (tuple, list)):
-        for i, part in enumerate(x):
-            yield from _leaf_names(part, f"{name}.{i}")
-    elif isinstance(x, dict):
-        for key, part in x.items():
-            yield from _leaf_names(part, f"{name}.{key}")
-    elif isinstance(x, slice):
-        yield from (name, name, name)
-    else:
-        yield name
-
-
-def _argument(
-    recorder: Recorder, arguments: list[Value], names: Iterator[str]
-) -> Callable[[Any], Any]:
-    def wrapped(x: Any) -> Any:
-        name = next(names)
-        if not is_argument(x):
-            return x
-        array = unwrapped(x.data if isinstance(x, Variable) else x)
-        value = Value(tuple(array.shape), array.dtype, "argument", len(arguments), name=name)
-        arguments.append(value)
-        recorded = recorder.wrap(array, value)
-        return variable_of(recorded, None) if isinstance(x, Variable) else recorded
-
-    return wrapped
 
 
 def _finished(
@@ -496,6 +632,7 @@ def _finished(
             what = f"the step returns a {type(x).__name__}"
             advice = "Return arrays, Variables, numbers, or tuples, lists and dicts of these."
             recorder.failures.append(Failure("", what, advice))
+    call.require_unwritten()
     used = {id(x) for operation in recorder.operations for x in operation.inputs()}
     _require_memory_of_their_own(call, used)
     tree = replaced(result, value_of)
@@ -512,6 +649,7 @@ def _finished(
     recording.stores = [(place.id, value) for place, value in recording.writes + gradients]
     recording.gradients = [(place, value, id(value) in used) for place, value in gradients]
     recording.written = call.written
+    recording.read = set(call.read)
     recording.changes = call.changes()
     recording.varying = call.varying
     recording.library = _library_of(recorder, used)
@@ -532,10 +670,10 @@ def _updates(call: _Call, found: Found) -> tuple[dict[int, Value], list[tuple[Pl
     writes: list[tuple[Place, Value]] = []
     for i, places in enumerate(call.cells):
         initial = call.initial[i]
-        if not places and call.states[i].value is not initial:
-            what = f"the step changes {initial.name} in place, in a tuple"
-            call.recorder.failures.append(Failure("", what, "Keep it in a list."))
         changed = _changed(places, initial, found)
+        if initial.fixed and (changed or call.states[i].value is not initial):
+            what = f"the step changes {initial.name}, which is in a tuple"
+            call.recorder.failures.append(Failure("", what, "Keep it in a list."))
         if not changed:
             continue
         value = changed[0][1]

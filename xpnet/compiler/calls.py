@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import array_api_compat as compat
@@ -9,23 +10,68 @@ import array_api_compat as compat
 from xpnet import _each_step
 from xpnet._typing import Array
 from xpnet.compiler.failures import SHAPE
-from xpnet.compiler.record import Value, replaced
+from xpnet.compiler.record import Value, leaves, replaced
 
 __all__ = [
-    "SHAPES_FROM_VALUES",
+    "FACTS",
     "UFUNCS",
     "UNARY",
     "Recorded",
     "called",
     "copied",
+    "is_fact",
+    "on_copy",
     "recorded",
     "unwrapped",
 ]
 
 SHAPES_FROM_VALUES = frozenset(
-    ("nonzero", "argwhere", "unique_all", "unique_counts", "unique_inverse", "unique_values")
+    [
+        *("nonzero", "unique_all", "unique_counts", "unique_inverse", "unique_values"),
+        *("argwhere", "bincount", "compress", "extract", "flatnonzero", "histogram_bin_edges"),
+        *("intersect1d", "lstsq", "polydiv", "polymul", "roots", "setdiff1d", "setxor1d"),
+        *("trim_zeros", "union1d", "unique"),
+        *("masked_select", "unique_consecutive"),  # of PyTorch
+    ]
 )
 """Functions whose result has a shape that depends on values."""
+
+
+SHAPES_FROM_ARGUMENTS = frozenset(
+    [
+        *("repeat", "repeat_interleave", "array_split", "delete", "dsplit", "hsplit", "insert"),
+        *("pad", "split", "tensor_split", "tile", "vsplit"),
+    ]
+)
+"""Functions whose result has a shape that depends on values in their second argument."""
+
+
+FACTS = frozenset(
+    [
+        *("isdtype", "finfo", "iinfo", "result_type", "can_cast", "broadcast_shapes"),
+        *("__array_namespace_info__", "__array_api_version__"),
+        *("shape", "ndim", "size", "common_type", "min_scalar_type", "iscomplexobj", "isrealobj"),
+        *("may_share_memory", "shares_memory", "is_tensor", "is_complex", "is_floating_point"),
+        *("numel", "isscalar", "issubdtype", "promote_types", "einsum_path"),
+    ]
+)
+"""Functions that return facts of shapes, dtypes and memory, not of values."""
+
+
+def is_fact(name: str) -> bool:
+    """Whether a function, "np.shape" for example, returns what is the same for all values."""
+    return name.rpartition(".")[2] in FACTS
+
+
+def has_shape_from_values(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    """Whether the shape of a result depends on values of recorded arrays."""
+    function = name.rpartition(".")[2]
+    if function == "where":
+        return len(args) + len(options) == 1
+    if function in SHAPES_FROM_ARGUMENTS:
+        second = args[1] if len(args) > 1 else options
+        return any(isinstance(x, Recorded) for x in leaves(second))
+    return function in SHAPES_FROM_VALUES
 
 
 UFUNCS = {
@@ -82,6 +128,18 @@ def copied(x: Array) -> Array:
     return compat.array_namespace(x).asarray(x, copy=True)
 
 
+@cache
+def on_copy(function: Callable[..., Any]) -> Callable[..., Any]:
+    """For a function that changes its first argument: one that changes a copy of it, and returns that."""
+
+    def change(x: Array, *args: Any, **options: Any) -> Array:
+        new = copied(x)
+        function(new, *args, **options)
+        return new
+
+    return change
+
+
 def called(
     name: str, function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
 ) -> Any:
@@ -101,6 +159,6 @@ def recorded(
     active: Any = _each_step.recorder.get()
     if active is None:  # the recording is over, or another thread's
         return result
-    if name in SHAPES_FROM_VALUES:
+    if has_shape_from_values(name, args, options):
         active.fail(f"calls {name}, whose result has a shape that depends on values", SHAPE)
     return active.operation(name, function, args, options, result)

@@ -1,8 +1,11 @@
 """Compiled: a function whose calls are recorded, and then replayed."""
 
+import copy
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial, update_wrapper
+from operator import attrgetter
 from types import MethodType
 from typing import Any, ClassVar
 
@@ -86,8 +89,17 @@ class Compiled:
     and dicts. If one of them changes, the function is recorded anew. The second recording and the third
     must agree; what differs, such as a number that was drawn, is an error that names the line. What a
     function computes in Python apart from arrays (printing, counting, drawing) is not repeated: it
-    belongs into an action of `each_step`. Values that are read from a file, a clock, the environment, a
-    context variable, a `threading.local` or a weak reference are compared in the recordings only.
+    belongs into an action of `each_step`.
+
+    Some things are not looked into, and are compared in the recordings only: values that are read from a
+    file, a clock, the environment, a context variable, a `threading.local` or a weak reference; the
+    variables of modules and classes of installed packages, apart from that of the function itself; generators,
+    and iterators such as `zip` and `map`, other than those of Python's containers; and a number that an
+    action of `each_step` changes for the first time in a replay, which takes effect in the next call.
+
+    The numbers of an optimizer, such as its learning rate, may change in each step without another plan.
+    The function may compute with them, `x * optimizer.lr`. If it reads the dicts and lists that hold them
+    itself, as `optimizer.groups[0]["lr"]`, these are compared as other numbers are.
 
     A number among the arguments belongs to the kind of a call: for each value there is a plan. Pass a
     number that changes, such as a learning rate, as an array: `np.asarray(0.1)`. The 64 plans that were
@@ -127,6 +139,7 @@ class Compiled:
         self._executor = executor
         self._keys: dict[Any, _Key] = {}
         self._written: set[tuple[int, Any]] = set()  # what actions change
+        self._read: set[tuple[int, Any]] = set()  # numbers of each step that steps read themselves
         self._varying: set[tuple[int, Any]] = set()  # NumPy's scalars that steps change
         self._changed: dict[tuple[int, Any], str] = {}  # what steps have changed otherwise
         self._current: Replay | None = None
@@ -138,16 +151,36 @@ class Compiled:
         """A method, if it is the attribute of a class: the object is its first argument."""
         return self if owner is None else MethodType(self, owner)
 
-    def __reduce__(self) -> Any:
+    def __copy__(self) -> "Compiled":
         """A copy has the same function and options; it has no plans, and makes its own."""
-        made = partial(
+        return self._with(self.function)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Compiled":
+        return self._with(copy.deepcopy(self.function, memo))
+
+    def __reduce__(self) -> Any:
+        """A function of a module that `compile` has decorated is pickled by its name, as functions are."""
+        name: str | None = getattr(self, "__qualname__", None)
+        module = sys.modules.get(getattr(self, "__module__", None) or "")
+        if name is not None and "<locals>" not in name:
+            try:
+                found = attrgetter(name)(module)
+            except AttributeError:
+                found = None
+            if found is self:
+                return name
+        return self._with, (self.function,)
+
+    @property
+    def _with(self) -> Callable[[Callable[..., Any]], "Compiled"]:
+        """Makes a Compiled with these options."""
+        return partial(
             type(self),
             fallback=self.fallback,
             keep_grad=self.keep_grad,
             executor=self._executor,
             rehearse=self.rehearse,
         )
-        return made, (self.function,)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Call the function: recorded in the first calls with these shapes, and then replayed."""
@@ -221,7 +254,7 @@ class Compiled:
         """What is equal for all calls that one plan is for."""
         arguments = tuple(_argument_key(x) for x in leaves((args, options)))
         shape = _structure((args, options))
-        return shape, arguments, context(), cells, found.signature(self._written)
+        return shape, arguments, context(), cells, found.signature(self._written, self._read)
 
     def _record(self, args: Any, options: Any, done: Any) -> Any:
         """A call that runs as it is and is recorded; after three of a kind there is a plan."""
@@ -265,6 +298,7 @@ class Compiled:
             if recording.recorder.traced:  # by jax.jit, which compiles what the step does
                 return result, recording
             self._written |= recording.written
+            self._read |= recording.read
             signature = self._signature(recording.before, recording.cell_keys, args, options)
             key = self._keys.get(signature)
             if key is None:

@@ -1,21 +1,12 @@
 """Why a step cannot be replayed: what is reported, where, and what to do instead."""
 
 import sys
-from functools import cache
-from pathlib import Path
-from sysconfig import get_paths
 from types import FrameType
 from typing import NamedTuple
 
+from xpnet.compiler.origins import is_users_file
+
 __all__ = ["ADVICE", "INDEX", "METHOD", "NUMBER", "OUTSIDE", "READ", "SHAPE", "Failure", "where"]
-
-NOT_THE_USERS = (
-    str(Path(__file__).parent.parent),
-    *(get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")),
-    "<frozen ",
-)
-"""Where code is that an error is not in: xpnet, Python's own library, and packages."""
-
 
 BRANCH = "Choose between arrays with F.where, or decide where the step is called."
 READ = "Return the array, and read it where the step is called."
@@ -48,15 +39,10 @@ class Failure(NamedTuple):
         return f"{self.where}: {self.what}. {self.advice}".removeprefix(": ")
 
 
-@cache
-def _is_users(filename: str) -> bool:
-    return not filename.startswith(NOT_THE_USERS)
-
-
 def where() -> str:
     """The innermost call that is the user's, as "file:line"."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the one way to a caller
-    while frame is not None and not _is_users(frame.f_code.co_filename):
+    while frame is not None and not is_users_file(frame.f_code.co_filename):
         frame = frame.f_back
     if frame is None:
         return ""

@@ -13,12 +13,13 @@ it on arrays of the library of the recording; an executor may know its name, and
 """
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from xpnet._typing import Array, DType
 
-__all__ = ["Operation", "Program", "Value", "leaves", "replaced"]
+__all__ = ["Operation", "Program", "Value", "alike", "leaves", "replaced"]
 
 Source = Literal["argument", "state", "host", "constant", "operation"]
 
@@ -45,6 +46,8 @@ class Value:
         What a reader would call it: "model.layers.0.weight", "x".
     operation : Operation or None
         What computes it.
+    fixed : bool
+        Whether it is a state whose array stays where it is, because it is in a tuple.
     """
 
     shape: tuple[int, ...]
@@ -54,6 +57,7 @@ class Value:
     array: Array | None = None
     name: str = ""
     operation: "Operation | None" = field(default=None, repr=False)  # a repr of all before it
+    fixed: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -163,10 +167,19 @@ def replaced(tree: Any, new: Callable[[Any], Any]) -> Any:
     if not isinstance(tree, _TREES):
         return new(tree)
     if isinstance(tree, dict):
-        return {name: replaced(x, new) for name, x in tree.items()}
+        return alike(tree, {name: replaced(x, new) for name, x in tree.items()})
     if isinstance(tree, slice):
         return slice(new(tree.start), new(tree.stop), new(tree.step))
     parts = [replaced(x, new) for x in tree]
     if hasattr(tree, "_fields"):  # a named tuple
         return type(tree)(*parts)
     return parts if type(tree) is list else type(tree)(parts)
+
+
+def alike(tree: dict[Any, Any], items: dict[Any, Any]) -> dict[Any, Any]:
+    """A dict of the class of `tree`, with its attributes, such as a factory, and with these items."""
+    if type(tree) is dict:
+        return items
+    made = copy(tree)
+    dict.update(made, items)  # a class may store items in a way of its own
+    return made

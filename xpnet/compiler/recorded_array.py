@@ -20,16 +20,8 @@ from xpnet._typing import Array, Device, Namespace
 from xpnet.autodiff.namespace import array_types
 from xpnet.autodiff.variable import Variable
 from xpnet.backend import array_like, to_numpy
-from xpnet.compiler.calls import (
-    SHAPES_FROM_VALUES,
-    UFUNCS,
-    UNARY,
-    Recorded,
-    called,
-    copied,
-    unwrapped,
-)
-from xpnet.compiler.failures import METHOD, OUTSIDE, READ, SHAPE
+from xpnet.compiler.calls import UFUNCS, UNARY, Recorded, called, copied, on_copy, unwrapped
+from xpnet.compiler.failures import METHOD, OUTSIDE, SHAPE
 from xpnet.compiler.record import Value, leaves, replaced
 from xpnet.compiler.recording_namespace import recorded_kernel, recorded_module, recording_namespace
 from xpnet.errors import MissingAttributeError
@@ -118,27 +110,56 @@ class RecordedArray(Recorded):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         """NumPy's own function of NumPy's arrays: `np.exp(x)`, and `numpy_array + x`."""
-        function = ufunc if method == "__call__" else getattr(ufunc, method)
-        name = (
-            UFUNCS.get(ufunc.__name__, ufunc.__name__) if method == "__call__" else f"np.{method}"
-        )
+        name = UFUNCS.get(ufunc.__name__, ufunc.__name__)
+        function = ufunc
+        if method != "__call__":
+            name = f"np.{method}"
+            function = getattr(ufunc, method)
+        if method == "at":
+            return self._changed_first(name, function, inputs, options)
         if "out" not in options:
             return called(name, function, inputs, options)
-        (out,) = options.pop("out")
-        function(*replaced(inputs, unwrapped), out=unwrapped(out), **replaced(options, unwrapped))
+        outs = options.pop("out")
+        if len(outs) > 1:
+            self.recorder.fail(f"calls np.{name} with several arrays in out=", OUTSIDE)
+            return function(*replaced(inputs, unwrapped), out=replaced(outs, unwrapped), **options)
+        is_plain = method == "__call__" and not options
+        return self._written_out(name, function, outs[0], inputs, options, is_plain)
+
+    def _written_out(
+        self, name: str, function: Any, out: Any, inputs: Any, options: Any, is_plain: bool
+    ) -> Any:
+        """function(*inputs, out=out, **options), recorded. It is plain if it is elementwise, of all numbers."""
+        given = replaced(inputs, unwrapped)
+        made = function(*given) if is_plain else None
+        function(*given, out=unwrapped(out), **replaced(options, unwrapped))
         if not isinstance(out, RecordedArray):
             self.recorder.fail("writes into an array that it did not compute", OUTSIDE)
             return out
-        return out.recorder.changed_in_place(out, name, function, inputs)
+        change = out.recorder.changed_in_place
+        if made is not None and made.shape == out.shape:
+            return change(out, name, function, inputs, computed=made.dtype)
+        return change(out, f"np.{name}", _into(function), (out, *inputs), options, out.dtype)
+
+    def _changed_first(self, name: str, function: Any, args: Any, options: Any) -> Any:
+        """function(*args, **options), which changes its first argument in place, recorded."""
+        result = function(*replaced(args, unwrapped), **replaced(options, unwrapped))
+        changed = args[0] if args else None
+        if not isinstance(changed, RecordedArray):
+            self.recorder.fail(f"calls {name}, which writes into another array", OUTSIDE)
+            return result
+        change = changed.recorder.changed_in_place
+        change(changed, name, on_copy(function), args, options, changed.dtype)
+        return result
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         """NumPy's own function of NumPy's arrays: `np.sum(x)`."""
-        name = function.__name__
-        if "out" in options:
-            self.recorder.fail(f"calls np.{name} with out=", OUTSIDE)
-        if name in SHAPES_FROM_VALUES or name in ("array_equal", "allclose", "unique"):
-            self.recorder.fail(f"calls np.{name}, which reads values", READ)
-        return called(f"np.{name}", function, args, options)
+        name = f"np.{function.__name__}"
+        if function.__name__ in CHANGES:
+            return self._changed_first(name, function, args, options)
+        if options.get("out") is not None:
+            self.recorder.fail(f"calls {name} with out=", OUTSIDE)
+        return called(name, function, args, options)
 
     def __len__(self) -> int:
         return len(self.array)
@@ -213,6 +234,9 @@ class RecordedArray(Recorded):
         return found
 
 
+CHANGES = frozenset(("copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"))
+"""Functions of NumPy that change their first argument in place."""
+
 OWN = frozenset(
     [
         *RecordedArray.__slots__,
@@ -251,6 +275,18 @@ def _by_name(name: str) -> Callable[..., Any]:
         return getattr(x, name)(*args, **options)
 
     return call
+
+
+@cache
+def _into(function: Callable[..., Any]) -> Callable[..., Any]:
+    """For a function with `out`: one that writes into a copy of its first argument, and returns that."""
+
+    def write(out: Array, *inputs: Any, **options: Any) -> Array:
+        new = copied(out)
+        function(*inputs, out=new, **options)
+        return new
+
+    return write
 
 
 def _transposed(x: Array) -> Array:

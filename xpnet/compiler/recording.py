@@ -1,8 +1,9 @@
 """The recorder: what is recorded while a step runs."""
 
 import weakref
-from collections.abc import Callable
-from types import ModuleType
+from collections.abc import Callable, Mapping
+from threading import get_ident
+from types import MappingProxyType, ModuleType
 from typing import Any, Self
 
 import array_api_compat as compat
@@ -10,10 +11,10 @@ import numpy as np
 
 from xpnet import _each_step, _libraries
 from xpnet._libraries import library_of
-from xpnet._typing import Array
-from xpnet.compiler.calls import unwrapped
+from xpnet._typing import Array, DType
+from xpnet.compiler.calls import is_fact, unwrapped
 from xpnet.compiler.failures import ADVICE, READ, Failure, where
-from xpnet.compiler.record import Operation, Value, leaves, replaced
+from xpnet.compiler.record import Operation, Value, alike, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray, recorded_type
 from xpnet.compiler.recorded_library import RecordedLibrary, recording_backend
 from xpnet.compiler.recorded_number import RecordedNumber, value_or_self
@@ -74,12 +75,14 @@ class Recorder:
         self._done = list(done)
         self._live: dict[int | None, list[weakref.ref[RecordedArray]]] = {}  # by their memory
         self._tokens: list[Any] = []
+        self._thread = 0
         self._backend: Any = None
 
     def __enter__(self) -> Self:
         self._backend = recording_backend()
         self._backend.__enter__()
         self._tokens.append(_each_step.recorder.set(self))
+        self._thread = get_ident()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -108,6 +111,7 @@ class Recorder:
     ) -> Any:
         """Record a call; returns its result with RecordedArrays for arrays."""
         if not any(compat.is_array_api_obj(x) for x in leaves(result)):
+            self._require_fact(name, args, options)
             return result
         for x in leaves((args, options)):
             if isinstance(x, RecordedArray) and x.array is result:
@@ -117,6 +121,13 @@ class Recorder:
         done.result = replaced(wrapped, lambda x: getattr(x, "value", x))
         self.operations.append(done)
         return wrapped
+
+    def _require_fact(self, name: str, args: Any, options: Any) -> None:
+        """Note that a call whose result holds no array has read values, or changed an array."""
+        if is_fact(name):
+            return
+        if any(isinstance(x, RecordedArray) for x in leaves((args, options))):
+            self.fail(f"calls {name}, which reads an array or changes it", READ)
 
     def _new(self, name: str, function: Any, args: Any, options: Any) -> Operation:
         done = Operation(name, function, (), {}, where=where())
@@ -129,22 +140,32 @@ class Recorder:
         return done
 
     def changed_in_place(
-        self, x: RecordedArray, name: str, function: Callable[..., Any], args: tuple[Any, ...]
+        self,
+        x: RecordedArray,
+        name: str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        options: Mapping[str, Any] = MappingProxyType({}),
+        computed: DType | None = None,
     ) -> RecordedArray:
-        """Record that x was changed: its memory already is. `function` computes the new array."""
-        if _each_step.recorder.get() is not self or x.recorder is not self:
+        """Record that x was changed: its memory already is.
+
+        `function` computes the new array, with the dtype `computed`: by default that of `x op y`.
+        """
+        if x.recorder is not self or not self._is_of_this_thread():
             return x
-        done = self._new(name, function, args, {})
+        done = self._new(name, function, args, dict(options))
         if x.value.source == "argument":
             what = f"the step changes the argument {x.value.name} in place"
             self.failures.append(Failure(done.where, what, "Return the new array."))
         self._mark_stale(x, done.where)
         dtype = x.dtype
-        widest = _result_dtype(name, args)
-        value = self._add_output(done, x.array, widest or dtype)
+        if computed is None:
+            computed = _result_dtype(name, args) or dtype
+        value = self._add_output(done, x.array, computed)
         self.operations.append(done)
         done.result = value
-        if widest is not None and widest != dtype:
+        if computed != dtype:
             xp = compat.array_namespace(x.array)
             cast = Operation("astype", xp.astype, (value, dtype), {}, where=done.where)
             value = self._add_output(cast, x.array, dtype)
@@ -152,6 +173,15 @@ class Recorder:
             self.operations.append(cast)
         x.value = value
         return x
+
+    def _is_of_this_thread(self) -> bool:
+        """Whether what this code changes is recorded; another thread's change would be lost."""
+        if _each_step.recorder.get() is self:
+            return True
+        if self._tokens and get_ident() != self._thread:
+            what = "the step changes an array in another thread"
+            self.failures.append(Failure(where(), what, "Change it in the thread of the step."))
+        return False
 
     def checked(self, x: RecordedArray, check: Callable[..., Array], args: tuple[Any, ...]) -> None:
         """Record that `check` has returned x, and not raised an error."""
@@ -270,7 +300,8 @@ class Recorder:
     def _with_hosts(self, x: Any, number: int, path: tuple[Any, ...]) -> Any:
         """The result of action `number`, or the part at `path`, with recorded numbers and arrays."""
         if isinstance(x, dict):
-            return {key: self._with_hosts(part, number, (*path, key)) for key, part in x.items()}
+            items = {key: self._with_hosts(part, number, (*path, key)) for key, part in x.items()}
+            return alike(x, items)
         if isinstance(x, (tuple, list)):
             parts = [self._with_hosts(part, number, (*path, i)) for i, part in enumerate(x)]
             return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)

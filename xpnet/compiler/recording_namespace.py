@@ -7,19 +7,11 @@ from typing import Any
 
 from xpnet import _each_step
 from xpnet._typing import Namespace
-from xpnet.compiler.calls import called, copied, unwrapped
+from xpnet.compiler.calls import FACTS, called, copied, unwrapped
 from xpnet.compiler.record import replaced
 from xpnet.kernels.lookup import Kernel
 
 __all__ = ["RecordingNamespace", "recorded_kernel", "recorded_module", "recording_namespace"]
-
-FACTS = frozenset(
-    [
-        *("isdtype", "finfo", "iinfo", "result_type", "can_cast", "broadcast_shapes"),
-        *("__array_namespace_info__", "__array_api_version__"),
-    ]
-)
-"""Functions of a namespace that return facts, not arrays."""
 
 
 class RecordingNamespace:

@@ -26,10 +26,21 @@ from xpnet.compiler.arrangement import Arrangement
 from xpnet.compiler.call import Constant, Recording, is_argument
 from xpnet.compiler.calls import unwrapped
 from xpnet.compiler.executors._base import Executor
-from xpnet.compiler.record import Program, Value, leaves, replaced
+from xpnet.compiler.origins import is_users_module
+from xpnet.compiler.reads import dicts_in
+from xpnet.compiler.record import Program, Value, alike, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray
 from xpnet.compiler.sharing import overlapping
-from xpnet.compiler.state import SCALARS, Entry, Place, Survey, is_array, keys_of
+from xpnet.compiler.state import (
+    ITERATORS,
+    SCALARS,
+    Entry,
+    Place,
+    Survey,
+    comparable,
+    is_array,
+    keys_of,
+)
 from xpnet.errors import CompileError
 from xpnet.layers import _context, _step_by_step
 from xpnet.optimizers import averaging
@@ -150,6 +161,9 @@ class Replay:
     ) -> None:
         self.recording = recording
         self.written = set(written)
+        self.read = set(recording.read)
+        self.unmovable: list[str] = []
+        self._likes: list[Any] | None = None
         self._given = replaced((args, options), _like)
         self._context = [(variable, variable.get()) for variable in CONTEXT]
         self._run_backend = backend._run  # noqa: SLF001 - the run's backend
@@ -163,6 +177,11 @@ class Replay:
         self._arguments = self._reading()
         self._bound = self._binding()
         if not self.renew(recording.before):
+            if self.unmovable:
+                raise CompileError(
+                    f"{self.unmovable[0]} is in a tuple, and the plan needs it in other memory. Keep it "
+                    "in a list, or make it row-major by F.asarray(x, copy=True)."
+                )
             raise CompileError("The arrays of a step are replaced by another thread.")
 
     def _written_places(self) -> list[Place]:
@@ -191,21 +210,49 @@ class Replay:
 
     def bind(self) -> bool:
         """Give the executor the arrays that are in the cells; False if it cannot take them."""
-        given = []
-        arranged = self.arrangement
-        found = zip(arranged.places, arranged.held, self.program.states, strict=True)
-        for places, held, value in found:
-            x = places[0].get() if places else held
-            if not _is_like(x, value) or any(place.get() is not x for place in places):
-                return False
-            given.append(x)
+        try:
+            given = [
+                places[0].get() if places else held
+                for places, held in zip(self.arrangement.places, self.arrangement.held, strict=True)
+            ]
+            is_one = all(
+                place.get() is x
+                for places, x in zip(self.arrangement.places, given, strict=True)
+                for place in places
+            )
+        except (AttributeError, KeyError, IndexError, ValueError):  # a place is gone
+            return False
+        if not is_one or not self._are_like(given):
+            return False
         if len({id(x) for x in given}) < len(given) or self._share_memory(given):
             return False
+        return self._taken(given)
+
+    def _are_like(self, given: Sequence[Any]) -> bool:
+        """Whether these are arrays like those that the first plan was made for, of the same library."""
+        if any(isinstance(x, RecordedArray) or not is_array(x) for x in given):
+            return False
+        likes = [_like(as_array(x)) for x in given]
+        if self._likes is None:
+            states = self.program.states
+            if any(
+                x.shape != y.shape or x.dtype != y.dtype for x, y in zip(likes, states, strict=True)
+            ):
+                return False
+            self._likes = likes
+        return likes == self._likes
+
+    def _taken(self, given: Sequence[Array]) -> bool:
+        """Whether the executor takes over these arrays; where it has moved one, the new one takes its place."""
         taken = self.executor.bind([as_array(x) for x in given])  # no NumPy scalars
-        for places, x, new in zip(self.arrangement.places, given, taken, strict=True):
-            if new is not x:
-                for place in places:
-                    place.set(new)
+        moved = [i for i, x in enumerate(given) if taken[i] is not x]
+        states = self.program.states
+        self.unmovable = [states[i].name for i in moved if states[i].fixed]
+        if self.unmovable:
+            return False
+        for i in moved:
+            for place in self.arrangement.places[i]:
+                place.set(taken[i])
         return True
 
     def _share_memory(self, given: Sequence[Array]) -> bool:
@@ -419,12 +466,13 @@ def _result(code: Code, tree: Any, number: list[int]) -> str:
         return _result_array(code, tree, number)
     if isinstance(tree, dict):
         items = [f"{code.name(k)}: {_result(code, x, number)}" for k, x in tree.items()]
-        return "{" + ", ".join(items) + "}"
+        made = "{" + ", ".join(items) + "}"
+        return made if type(tree) is dict else f"{code.name(alike)}({code.name(tree)}, {made})"
     if not isinstance(tree, (tuple, list)):
         return code.name(tree)
     parts = "".join(f"{_result(code, x, number)}, " for x in tree)
     if isinstance(tree, list):
-        return f"[{parts}]"
+        return f"[{parts}]" if type(tree) is list else f"{code.name(type(tree))}([{parts}])"
     named = hasattr(tree, "_fields")
     return f"{code.name(type(tree))}({parts})" if named else f"({parts})"
 
@@ -470,7 +518,8 @@ def _guarding(replay: Replay, found: Survey) -> Callable[..., bool]:
     for variable, value in replay._context:  # noqa: SLF001
         tests.append(f"{code.name(variable.get)}() is {code.name(value)}")
     tests.append(f"{code.name(backend)}._run is {code.name(replay._run_backend)}")  # noqa: SLF001
-    tests += [_entry_test(code, entry, replay.written) for entry in found.entries]
+    tests += [_entry_test(code, entry, replay) for entry in found.entries]
+    tests.append(_order_test(code, replay, found))
     used = {place.id for places in replay.arrangement.places for place in places}
     for place in found.cells:
         if place.id not in used and place.is_settable:  # only its shape may have been used
@@ -492,13 +541,6 @@ def _add_tests(code: Code, tests: list[str]) -> None:
     code.add("return True", 2)
     code.add("except (AttributeError, KeyError, IndexError, ValueError, TypeError):")
     code.add("return False", 2)
-
-
-def _is_like(x: Any, value: Value) -> bool:
-    """Whether x is an array of the library, with the shape and dtype of a state."""
-    if isinstance(x, RecordedArray) or not is_array(x):
-        return False
-    return tuple(x.shape) == value.shape and bool(x.dtype == value.dtype)
 
 
 def _tree_tests(code: Code, x: Any, path: str, tests: list[str], arrays: list[str]) -> None:
@@ -533,9 +575,13 @@ def _array_tests(code: Code, x: _Like, path: str, tests: list[str], arrays: list
 
 def _value_test(code: Code, path: str, x: Any) -> str:
     """A test that `path` is x, or an equal number."""
-    if x is None or isinstance(x, bool) or not isinstance(x, SCALARS):
+    if x is None or isinstance(x, bool) or not isinstance(x, (*SCALARS, tuple)):
         return f"{path} is {code.name(x)}"
     same = code.name(x)
+    if isinstance(x, tuple):
+        return (
+            f"({path} is {same} or {code.name(comparable)}({path}) == {code.name(comparable(x))})"
+        )
     kind = code.name(type(x))
     return f"({path} is {same} or type({path}) is {kind} and {_equality(code, path, x)})"
 
@@ -547,25 +593,56 @@ def _equality(code: Code, path: str, x: Any) -> str:
     return f"{path} == {code.name(x)}"
 
 
-def _entry_test(code: Code, entry: Entry, written: set[tuple[int, Any]]) -> str:
-    """A test that a place holds what it held; "" if that need not be tested."""
+def _entry_test(code: Code, entry: Entry, replay: Replay) -> str:
+    """A test that a place holds what it held; "" if that need not be tested here."""
     place, kind, value, free = entry
-    if free or place.id in written or not (place.is_settable or kind == "keys"):
+    free = free and place.id not in replay.read
+    if free or place.id in replay.written or not (place.is_settable or kind == "keys"):
         return ""
     path = _read(code, place)
-    if kind == "keys":
-        held = place.get()
-        if not isinstance(held, tuple):  # that it is the same one is tested; a tuple may be another
-            path = code.name(held)
-        if isinstance(value, frozenset):
-            return f"{path} == {code.name(value)}"
-        if isinstance(value, bytes):
-            return f"{code.name(keys_of)}({path}) == {code.name(value)}"
-        length = f"len({path}) == {value if isinstance(value, int) else len(value)}"
-        is_dict_of_object = place.key == "__dict__" and place.access == "attribute"
-        # Attributes are read from this dict, so it must still be the object's.
-        return f"{_access(code, place)} is {path} and {length}" if is_dict_of_object else length
-    return _value_test(code, path, value)
+    if kind == "scalar":
+        return _value_test(code, path, value)
+    if kind == "object":
+        return f"{path} is {code.name(value)}"
+    return _contents_test(code, place, value, path)
+
+
+def _contents_test(code: Code, place: Place, value: Any, path: str) -> str:
+    """A test of what is in a container, or how much it holds; for the order of keys see `_order_test`."""
+    held = place.get()
+    if not isinstance(held, tuple):  # that it is the same one is tested; a tuple may be another
+        path = code.name(held)
+    if isinstance(value, frozenset):
+        return f"{path} == {code.name(value)}"
+    if isinstance(value, bytes) or isinstance(held, ITERATORS):
+        return f"{code.name(keys_of)}({path}) == {code.name(value)}"
+    length = f"len({path}) == {len(held)}"
+    is_dict_of_object = place.key == "__dict__" and isinstance(held, dict)
+    # Attributes are read from this dict, so it must still be the object's.
+    return f"{_access(code, place)} is {path} and {length}" if is_dict_of_object else length
+
+
+def _order_test(code: Code, replay: Replay, found: Survey) -> str:
+    """A test that the user's dicts have the keys that they had, in the same order: a loop may follow it.
+
+    In the dicts of layers and optimizers only the number of keys is tested, since there are many.
+    """
+    names = set()
+    for x in found.counting:
+        names |= {id(inner) for inner in dicts_in(vars(x) if hasattr(x, "__dict__") else {})}
+    keys: dict[str, Any] = {}
+    for place, kind, value, _ in found.entries:
+        held = place.get() if kind == "keys" and place.id not in replay.written else None
+        if not isinstance(held, dict) or len(held) < 2 or id(held) in names:
+            continue
+        is_of_object = place.key == "__dict__" and not isinstance(place.owner, dict)
+        if not is_of_object or is_users_module(type(place.owner).__module__):
+            keys[code.name(held)] = value
+    if not keys:
+        return ""
+    now = "".join(f"*{name}, " for name in keys)
+    then = [key for value in keys.values() for key in value]
+    return f"[{now}] == {code.name(then)}"
 
 
 # --- numbers of the host ----------------------------------------------------------------------

@@ -11,7 +11,6 @@ A place that holds an array is a cell: its array is an input of the recorded ste
 hold selects the code that runs: a replay requires that it has not changed.
 """
 
-import sys
 import types
 from argparse import Namespace
 from array import array
@@ -21,6 +20,7 @@ from dataclasses import FrozenInstanceError
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
+from operator import length_hint
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Literal, NamedTuple
 from weakref import ReferenceType
@@ -31,10 +31,11 @@ import numpy as np
 from xpnet.autodiff.namespace import DifferentiableNamespace
 from xpnet.autodiff.variable import Parameter, Variable
 from xpnet.backend import Backend
+from xpnet.compiler.origins import is_librarys, is_users_function, is_users_module, owned_by
 from xpnet.errors import CompileError
 from xpnet.layers._contents import Buffer
 
-__all__ = ["Entry", "Place", "Survey", "survey"]
+__all__ = ["ITERATORS", "Entry", "Place", "Survey", "survey"]
 
 LIMIT = 200_000  # objects: more are a sign that the search has left the step
 
@@ -42,15 +43,12 @@ SCALARS = (bool, int, float, complex, str, bytes, type(None), types.EllipsisType
 
 NUMBERS = (int, float, complex)
 
-OPAQUE = (
-    *(ModuleType, BuiltinFunctionType, Backend, types.GenericAlias),
-    *(DifferentiableNamespace, ReferenceType),
-)
+OPAQUE = (Backend, types.GenericAlias, DifferentiableNamespace, ReferenceType)
 """Objects that are the same or not: nothing in them is looked at."""
 
 _FIXED = (
     *(tuple, partial, MethodType, types.MappingProxyType),
-    *(staticmethod, classmethod, property),
+    *(staticmethod, classmethod, property, BuiltinFunctionType, types.MethodWrapperType),
 )
 
 Access = Literal["attribute", "item"]
@@ -141,6 +139,8 @@ class Survey:
         The places of tuples that contain arrays: these cannot be replaced one by one.
     entries : list of Entry
         Everything else, in the order in which it was found.
+    counting : list of objects
+        Those with `numbers_of_each_step`.
     """
 
     def __init__(self) -> None:
@@ -148,15 +148,24 @@ class Survey:
         self.gradients: list[Place] = []
         self.tuples: list[Place] = []
         self.entries: list[Entry] = []
+        self.counting: list[Any] = []
 
-    def signature(self, but: Iterable[tuple[int, Any]] = ()) -> tuple[Any, ...]:
-        """What must be equal for two calls to run the same code, without the places `but`."""
+    def signature(
+        self, but: Iterable[tuple[int, Any]] = (), read: Collection[tuple[int, Any]] = ()
+    ) -> tuple[Any, ...]:
+        """What must be equal for two calls to run the same code.
+
+        The places `but` are left out, and free numbers, apart from those in the places `read`.
+        """
         left_out = set(but)
         parts = []
         for place, kind, value, free in self.entries:
-            if free or place.id in left_out:
+            if (free and place.id not in read) or place.id in left_out:
                 continue
-            parts.append(id(value) if kind == "object" else comparable(value))
+            if kind == "object":
+                parts.append(id(value))
+            else:
+                parts.append(comparable(value) if kind == "scalar" else value)
         return tuple(parts)
 
     def snapshot(self) -> list[Any]:
@@ -195,6 +204,8 @@ def comparable(x: Any) -> Any:
 
     NaN is the same as NaN, and 0.0 is not -0.0, by which 1 / x differs.
     """
+    if isinstance(x, tuple):
+        return type(x), tuple(map(comparable, x))
     if isinstance(x, slice):  # it has no hash
         return slice, str(x)
     if isinstance(x, (complex, np.complexfloating)):
@@ -210,9 +221,18 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def keys_of(x: Any) -> Any:
-    """The keys of a dict, the length of a list or tuple, the items of a set, the bytes of text."""
+    """The keys of a dict, the length of a list or tuple, the items of a set, the bytes of text.
+
+    For an iterator, where it is.
+    """
     if isinstance(x, _BYTES):
         return x.tobytes() if isinstance(x, np.ndarray) else bytes(x)
+    if isinstance(x, ITERATORS):
+        return repr(x) if isinstance(x, count) else length_hint(x)
+    if isinstance(
+        x, types.MappingProxyType
+    ):  # of a class, to which Python may add names of its own
+        return tuple(key for key in x if not str(key).startswith("__"))
     if isinstance(x, dict):
         return tuple(x)
     if isinstance(x, (set, frozenset)):
@@ -236,11 +256,21 @@ def survey(*roots: Any, varying: Collection[tuple[int, Any]] = ()) -> Survey:
         They reach too many objects.
     """
     found = Survey()
+    with owned_by(roots[0] if roots else None):
+        _search(found, roots, varying)
+    return found
+
+
+def _search(found: Survey, roots: tuple[Any, ...], varying: Collection[tuple[int, Any]]) -> None:
+    """Add all that the roots can reach to a survey."""
     seen: set[int] = set()
     order = count()
     heap: list[tuple[int, int, Any, str, bool]] = []
-    for root in roots:
+    for i, root in enumerate(roots):
         heappush(heap, (0, next(order), root, "", False))
+        if _has_contents(root):
+            place = Place(roots, i, "item", f"a {type(root).__name__}")
+            found.entries.append(Entry(place, "keys", keys_of(root), False))
     while heap:
         cost, _, x, name, free = heappop(heap)
         if id(x) in seen:
@@ -251,12 +281,13 @@ def survey(*roots: Any, varying: Collection[tuple[int, Any]] = ()) -> Survey:
                 f"Expected a function that reaches its arrays by at most {LIMIT} objects; it reaches "
                 f"more, for example {name}. Pass what it needs as arguments."
             )
+        names = _free_names(x)
+        if names:
+            found.counting.append(x)
         for place, child, more in children(x, name):
-            names = _free_names(x)
             child_free = place.key in names if names else free and not _is_object(x)
             if _note(found, place, child, child_free, varying):
                 heappush(heap, (cost + more, next(order), child, place.name, child_free))
-    return found
 
 
 def _free_names(x: Any) -> tuple[str, ...]:
@@ -289,10 +320,41 @@ def _note(
     if is_array(child):
         found.cells.append(place)
         return False
+    if not free and _is_of_scalars(child):  # one with equal numbers is the same
+        found.entries.append(Entry(place, "scalar", child, False))
+        return False
     _note_object(found, place, child, free)
-    if isinstance(child, type):
-        return _is_users(child.__module__)
-    return not isinstance(child, OPAQUE)
+    return _is_open(child, place)
+
+
+def _is_open(x: Any, place: Place) -> bool:
+    """Whether to look into an object."""
+    if isinstance(x, type):
+        return bool(is_users_module(x.__module__))
+    if isinstance(x, ModuleType):  # what functions name in a variable of theirs is found with them
+        return not _is_variable(place)
+    return not isinstance(x, OPAQUE)
+
+
+def _is_variable(place: Place) -> bool:
+    """Whether a place is a variable of a module or of a closure."""
+    if place.access == "attribute":
+        return bool(place.key == "cell_contents")
+    return isinstance(place.owner, dict) and "__builtins__" in place.owner
+
+
+def _is_of_scalars(x: Any) -> bool:
+    """Whether x is a tuple of scalars, or of tuples of them, such as a shape."""
+    return isinstance(x, tuple) and all(
+        issubclass(type(part), SCALARS) or _is_of_scalars(part) for part in x
+    )
+
+
+def _has_contents(x: Any) -> bool:
+    """Whether the contents of x, or how much it holds, are compared."""
+    if isinstance(x, _BYTES):
+        return not _holds_objects(x)
+    return isinstance(x, (dict, list, deque, set, frozenset, *ITERATORS))
 
 
 def _note_object(found: Survey, place: Place, child: Any, free: bool) -> None:
@@ -300,8 +362,7 @@ def _note_object(found: Survey, place: Place, child: Any, free: bool) -> None:
     in_tuple = isinstance(child, tuple)
     free = free and in_tuple and all(isinstance(x, NUMBERS) for x in child)
     found.entries.append(Entry(place, "object", child, free))
-    is_of_bytes = isinstance(child, _BYTES) and not _holds_objects(child)
-    if free or is_of_bytes or isinstance(child, (dict, list, deque, set, frozenset)):
+    if free or _has_contents(child):
         found.entries.append(Entry(place, "keys", keys_of(child), False))
     if in_tuple and place.is_settable and any(map(is_array, _in_tuples(child))):
         found.tuples.append(place)
@@ -309,6 +370,26 @@ def _note_object(found: Survey, place: Place, child: Any, free: bool) -> None:
 
 _BYTES = (bytearray, array, np.ndarray)
 """What holds numbers or text that Python reads. NumPy's arrays: those of strings and times."""
+
+
+_SEQUENCES: tuple[Any, ...] = (
+    [],
+    (),
+    {},
+    {}.values(),
+    {}.items(),
+    set(),
+    "a",
+    "\u00e4",
+    b"",
+    range(0),
+)
+
+ITERATORS: tuple[type, ...] = (
+    *(type(iter(x)) for x in _SEQUENCES),
+    *(type(reversed([])), type(reversed({})), count),
+)
+"""Iterators of which it is known where they are."""
 
 
 def _holds_objects(x: Any) -> bool:
@@ -351,6 +432,26 @@ def children(x: Any, name: str) -> Iterator[Child]:
 def _method(x: MethodType, name: str) -> Iterator[Child]:
     yield Place(x, "__self__", "attribute", _joined(name, "self")), x.__self__, 0
     yield Place(x, "__func__", "attribute", name), x.__func__, 1
+
+
+def _builtin(x: Any, name: str) -> Iterator[Child]:
+    """The object of a method that is written in C, such as `d.get`."""
+    owner = getattr(x, "__self__", None)
+    if owner is not None:
+        yield Place(x, "__self__", "attribute", name), owner, 1
+
+
+def _module(x: ModuleType, name: str, cost: int = 2) -> Iterator[Child]:
+    """All that is in a module that was found in an attribute or an argument, or in a container."""
+    if not is_users_module(x.__name__) or cost > MOST_MODULES:
+        return
+    members = vars(x)
+    for key, child in list(members.items()):
+        if key.startswith("__"):
+            continue
+        yield Place(members, key, "item", _joined(name, key)), child, cost
+        if isinstance(child, ModuleType):
+            yield from _module(child, _joined(name, key), cost + 1)
 
 
 def _partial(x: partial[Any], name: str) -> Iterator[Child]:
@@ -398,45 +499,44 @@ def _variable(x: Variable, name: str) -> Iterator[Child]:
 
 
 def _function(x: FunctionType, name: str) -> Iterator[Child]:
+    names = set(_names(x.__code__))
     for key, cell in zip(x.__code__.co_freevars, x.__closure__ or (), strict=True):
         try:
             child = cell.cell_contents
         except ValueError:  # a variable that is not assigned yet
             continue
-        yield Place(cell, "cell_contents", "attribute", _joined(name, key)), child, 1
+        full = _joined(name, key)
+        yield Place(cell, "cell_contents", "attribute", full), child, 1
+        if isinstance(child, ModuleType) and is_users_module(child.__name__):
+            yield from _named(vars(child), names, full, 2)
     for kind in ("__defaults__", "__kwdefaults__"):
         child = getattr(x, kind)
         if child:
             yield Place(x, kind, "attribute", name), child, 2
-    if not (_is_users(x.__module__) or x.__code__.co_filename.startswith(EXAMPLES)):
+    if not is_users_function(x):
         return
-    yield (
-        Place(x, "__code__", "attribute", f"{name}.__code__"),
-        x.__code__,
-        20,
-    )  # a reload replaces it
+    code = Place(x, "__code__", "attribute", f"{name}.__code__")
+    yield code, x.__code__, 20  # a reload replaces it
     yield Place(x, "__dict__", "attribute", name), vars(x), 0
     for key, child in vars(x).items():
         yield Place(x, key, "attribute", _joined(name, key)), child, 1
-    yield from _globals(x)
+    yield from _named(x.__globals__, names, "", 1)
 
 
-EXAMPLES = "<doctest "
-"""How the names of the files of examples begin; they belong to the module whose docstring has them."""
-
-
-def _globals(x: FunctionType) -> Iterator[Child]:
-    """The globals that a function names, and what it names in modules of the user's."""
-    variables = x.__globals__
-    names = set(_names(x.__code__))
+def _named(
+    variables: dict[str, Any], names: Collection[str], name: str, cost: int
+) -> Iterator[Child]:
+    """The variables of a module with these names, and those of modules among them."""
     for key in [key for key in variables if key in names]:
         child = variables[key]
-        yield Place(variables, key, "item", key), child, 1
-        if isinstance(child, ModuleType) and _is_users(child.__name__):
-            members = vars(child)
-            for member in [member for member in members if member in names]:
-                place = Place(members, member, "item", f"{key}.{member}")
-                yield place, members[member], 2
+        yield Place(variables, key, "item", _joined(name, key)), child, cost
+        is_deeper = cost < MOST_MODULES and isinstance(child, ModuleType)
+        if is_deeper and is_users_module(child.__name__):
+            yield from _named(vars(child), names, _joined(name, key), cost + 1)
+
+
+MOST_MODULES = 4
+"""How many modules may be in one another, `a.b.c.number`: two may be in each other."""
 
 
 def _names(code: CodeType) -> Iterator[str]:
@@ -450,9 +550,11 @@ def _names(code: CodeType) -> Iterator[str]:
 def _class(x: type, name: str) -> Iterator[Child]:
     """What a user's class holds: functions with their globals, and attributes."""
     for base in x.__mro__:
-        if not _is_users(base.__module__):
+        if not is_users_module(base.__module__):
             continue
         members = vars(base)
+        if base is x:  # a new attribute would hide that of a base
+            yield Place(x, "__dict__", "attribute", name), members, 5
         for key, child in list(members.items()):
             if key in _OF_A_CLASS or isinstance(child, _DESCRIPTORS):
                 continue
@@ -469,7 +571,7 @@ _OF_A_CLASS = frozenset(
         *("__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__"),
         *("__slots__", "__orig_bases__", "__parameters__", "__firstlineno__"),
         *("__static_attributes__", "__abstractmethods__", "_abc_impl", "__match_args__"),
-        "__dataclass_fields__",
+        *("__dataclass_fields__", "__slotnames__"),
     ]
 )
 
@@ -483,9 +585,9 @@ def _object(x: Any, name: str) -> Iterator[Child]:
         for key in reached:
             yield Place(x, key, "attribute", name), getattr(x, key), 1
         return
-    if _is_users(kind.__module__):
+    if is_users_module(kind.__module__):
         yield Place(x, "__class__", "attribute", name), kind, 5
-    if kind.__module__.partition(".")[0] in _LIBRARY_MODULES and not isinstance(x, _OPEN):
+    if is_librarys(kind.__module__) and not isinstance(x, _OPEN):
         return
     yield from _attributes(x, name)
 
@@ -502,7 +604,9 @@ def _attributes(x: Any, name: str) -> Iterator[Child]:
         slots = vars(kind).get("__slots__", ())
         for key in (slots,) if isinstance(slots, str) else tuple(slots):
             if key.startswith("__"):
-                continue
+                if key.endswith("__"):
+                    continue
+                key = f"_{kind.__name__.lstrip('_')}{key}"  # as Python mangles it
             child = getattr(x, key, MISSING)
             if child is not MISSING:
                 full = name if isinstance(x, Buffer) else _joined(name, key)
@@ -522,33 +626,16 @@ def _cost(key: str, x: Any) -> int:
 _OPEN = (types.SimpleNamespace, Namespace, UserDict, UserList, ChainMap)
 """Classes of Python's own library whose objects hold what the user puts into them."""
 
-_LIBRARY_MODULES = frozenset(sys.stdlib_module_names) | {
-    *("numpy", "torch", "jax", "jaxlib", "cupy", "array_api_compat", "array_api_strict"),
-}
-"""Packages whose objects are not looked into."""
-
-
 _PLACES: list[tuple[Any, Callable[[Any, str], Iterator[Child]]]] = [
     (Variable, _variable),
     (MethodType, _method),
     (FunctionType, _function),
     (partial, _partial),
+    ((BuiltinFunctionType, types.MethodWrapperType), _builtin),
+    (ModuleType, _module),
     (_WRAPPERS, _wrapper),
     ((dict, types.MappingProxyType), _mapping),
     ((list, tuple, deque), _sequence),
     (type, _class),
     (np.ndarray, _object_array),
 ]
-
-
-def _is_users(module: str | None) -> bool:
-    """Whether code of this module is the user's: neither ours nor a library's."""
-    if (
-        not module or module == "__main__"
-    ):  # that module may be a program which runs the user's code
-        return True
-    root = module.partition(".")[0]
-    if root == "xpnet" or root in _LIBRARY_MODULES:
-        return False
-    file = getattr(sys.modules.get(root), "__file__", None) or ""
-    return "site-packages" not in file and "dist-packages" not in file

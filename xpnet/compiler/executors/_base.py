@@ -6,9 +6,9 @@ from typing import ClassVar
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.compiler.record import Operation, Program
-from xpnet.errors import MissingMethodError
+from xpnet.errors import CompileError, MissingMethodError
 
-__all__ = ["Executor", "stacked"]
+__all__ = ["Executor", "another_shape", "stacked"]
 
 
 class Executor:
@@ -116,3 +116,13 @@ def stacked(steps: Sequence[Sequence[Array]]) -> list[Array]:
         The outputs of each step.
     """
     return [array_namespace(*column).stack(list(column)) for column in zip(*steps, strict=True)]
+
+
+def another_shape(
+    operation: Operation, shape: tuple[int, ...], expected: tuple[int, ...]
+) -> CompileError:
+    """The error that an operation returns an array of another shape than in the recording."""
+    return CompileError(
+        f"{operation.where}: {operation.name} returns an array of shape {shape} in a replay, and "
+        f"{expected} in the recording: its shape depends on values. Call the function uncompiled."
+    )

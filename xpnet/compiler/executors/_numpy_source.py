@@ -6,6 +6,7 @@ Names of arrays are bound once. What changes from step to step is an argument of
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from keyword import iskeyword
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from xpnet._typing import Array, DType
 from xpnet.compiler.buffers import Block
+from xpnet.compiler.executors._base import another_shape
 from xpnet.compiler.executors._numpy_memory import Memory
 from xpnet.compiler.passes.rewriting import readers
 from xpnet.compiler.record import Operation, Value, leaves
@@ -210,21 +212,22 @@ class Source:
     def write_call(self, operation: Operation) -> None:
         """An operation that only its function computes."""
         self.calls.append(operation)
-        call = self.call(operation)
-        if operation.result is operation.outputs[0]:
-            x = operation.outputs[0]
-            if x in self.memory.local:
-                self.lines.append(f"{self.name(x)} = {call}")
-            else:
-                self.lines.append(f"np.copyto({self.name(x)}, {call})")
-            return
         result = self.new_name("result")
-        self.lines.append(f"{result} = {call}")
+        self.lines.append(f"{result} = {self.call(operation)}")
         for x, path in _paths(operation.result, result):
-            if x in self.memory.local:
-                self.lines.append(f"{self.name(x)} = {path}")
-            else:
-                self.lines.append(f"np.copyto({self.name(x)}, {path})")
+            self._store(operation, x, path)
+        self.lines.append(f"del {result}")  # its memory is free for the next call
+
+    def _store(self, operation: Operation, x: Value, path: str) -> None:
+        """Store a result of a function: in memory of the recorded shape, to which another would be broadcast."""
+        if x in self.memory.local:
+            self.lines.append(f"{self.name(x)} = {path}")
+            return
+        error = self.bind(Bound(partial(another_shape, operation), is_constant=True), "error")
+        self.lines += [
+            f"if {path}.shape != {x.shape}: raise {error}({path}.shape, {x.shape})",
+            f"np.copyto({self.name(x)}, {path})",
+        ]
 
 
 def _end_of(name: str) -> str:

@@ -31,7 +31,7 @@ from xpnet.compiler.c.memory import (
     aligned_empty,
     contiguous_strides,
 )
-from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.executors._base import Executor, another_shape
 from xpnet.compiler.executors._overlap import Changed
 from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
 from xpnet.errors import IndexingError
@@ -336,6 +336,8 @@ class _BoundCall:
         result = operation.function(*replaced(self._args, given), **replaced(self._options, given))
         arrays = _arrays(operation.result, result)
         for target, x in zip(self._targets, arrays, strict=True):
+            if x.shape != target.shape:
+                raise another_shape(operation, x.shape, target.shape)
             target[...] = x
 
 

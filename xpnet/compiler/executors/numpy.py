@@ -162,6 +162,8 @@ class NumPyExecutor(Executor):
         """Whether a state stays where it is, wherever that is."""
         first = group[0]
         x = given[first]
+        if first.fixed and x.flags.c_contiguous and x.flags.aligned:
+            return True
         if len(group) > 1 or not x.flags.c_contiguous:
             return False
         if isinstance(x.base, _StateMemory):  # another plan has put it there, perhaps in a family

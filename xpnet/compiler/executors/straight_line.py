@@ -91,7 +91,7 @@ class Writer:
             written = f"({self._items(tree)})"
         elif type(tree) is list:
             written = f"[{self._items(tree)}]"
-        elif type(tree) is dict:
+        elif isinstance(tree, dict):
             items = (f"{key!r}: {self.expression(x)}" for key, x in tree.items())
             written = f"{{{', '.join(items)}}}"
         elif isinstance(tree, slice):

@@ -1,0 +1,98 @@
+"""What a step itself reads of the numbers that are read anew in each step.
+
+The numbers of an optimizer may change between two replays without another recording, because actions of
+`each_step` read them: see `numbers_of_each_step`. If the step's own code reads one, `x * optimizer.lr`, it
+must not be repeated by a replay. So while a step is recorded, attributes of such objects are noted when
+the user's code reads them: a number is read by an action of its own, and what holds numbers, such as
+`optimizer.groups`, is compared from then on before each replay.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import FunctionType, new_class
+from typing import Any
+
+from xpnet import _each_step
+from xpnet.compiler.origins import is_users_file
+
+__all__ = ["dicts_in", "noted", "numbers_in"]
+
+Note = Callable[[Any, str, Any], None]
+
+
+@contextmanager
+def noted(objects: Iterable[Any], note: Note) -> Iterator[None]:
+    """A block in which note(x, name, value) is called where the user's code reads x.name.
+
+    `value` holds numbers that are read in each step; the block replaces the classes of the objects.
+    """
+    kinds: dict[type, type] = {}
+    replaced = []
+    try:
+        for x in objects:
+            kind = type(x)
+            if kind not in kinds:
+                kinds[kind] = _noting(kind, note)
+            object.__setattr__(x, "__class__", kinds[kind])
+            replaced.append((x, kind))
+        yield
+    finally:
+        for x, kind in replaced:
+            object.__setattr__(x, "__class__", kind)
+
+
+def _noting(kind: type, note: Note) -> type:
+    """A class like `kind` whose objects note what the user's code reads."""
+    inherited: Callable[..., Any] = kind.__getattribute__
+
+    def read(self: Any, name: str) -> Any:
+        if name == "__class__":
+            return kind
+        value = inherited(self, name)
+        if not _is_read_anew(kind, name) or _each_step.recorder.get() is None:
+            return value
+        if not is_users_file(sys._getframe(1).f_code.co_filename):  # noqa: SLF001 - the one way to a caller
+            return value
+        if isinstance(value, (int, float)):
+            return _each_step.each_step(partial(getattr, self, name))
+        note(self, name, value)
+        return value
+
+    def fill(members: dict[str, Any]) -> None:
+        members.update(__slots__=(), __getattribute__=read, __module__=kind.__module__)
+
+    return new_class(kind.__name__, (kind,), {}, fill)
+
+
+def _is_read_anew(kind: type, name: str) -> bool:
+    """Whether an attribute holds numbers of each step, or is a property of ours that may return one."""
+    names: tuple[str, ...] = getattr(kind, "numbers_of_each_step", ())
+    if name in names:
+        return True
+    getter = getattr(getattr(kind, name, None), "fget", None)
+    return isinstance(getter, FunctionType) and not is_users_file(getter.__code__.co_filename)
+
+
+def numbers_in(x: Any) -> Iterator[tuple[int, Any]]:
+    """The ids of the places of numbers in dicts, lists and tuples: see `Place.id`."""
+    for container in _containers_in(x, set()):
+        items = container.items() if isinstance(container, dict) else enumerate(container)
+        for key, part in items:
+            if isinstance(part, (int, float, tuple)):
+                yield id(container), key
+
+
+def dicts_in(x: Any) -> Iterator[dict[Any, Any]]:
+    """The dicts in dicts, lists and tuples."""
+    return (found for found in _containers_in(x, set()) if isinstance(found, dict))
+
+
+def _containers_in(x: Any, seen: set[int]) -> Iterator[Any]:
+    if id(x) in seen or not isinstance(x, (dict, list, tuple)):
+        return
+    seen.add(id(x))
+    yield x
+    for part in x.values() if isinstance(x, dict) else x:
+        yield from _containers_in(part, seen)
