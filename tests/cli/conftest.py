@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="session", autouse=True)
 def c_library():
     """Compile the C library before any command runs, so that none of them reports that it waits."""
-    if build.find_compiler() is not None:
+    if build.find_compilers():
         load.wait()
 
 

@@ -1,6 +1,9 @@
 """Compiled steps on the C executor, against the same steps run eagerly."""
 
+import gc
 import threading
+import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +11,8 @@ import pytest
 import xpnet
 from tests.compiler.programs import SIZES, recorded_step, training_step
 from xpnet import functions as F
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.compiler import each_step
 from xpnet.compiler.c import build, load
 from xpnet.compiler.c.blas import find_blas
 from xpnet.compiler.c.lowering import lower, views_of
@@ -20,7 +25,7 @@ from xpnet.compiler.passes import cleaned
 from xpnet.errors import CompileError
 
 pytestmark = pytest.mark.skipif(
-    build.find_compiler() is None and not load.BINARIES.exists(),
+    not build.find_compilers() and not load.BINARIES.exists(),
     reason="there is neither a C compiler (cc, gcc or clang) nor a compiled library",
 )
 
@@ -445,3 +450,262 @@ def test_a_call_after_many_steps_reads_its_own_arguments():
     stacked = np.asarray([[0, 1], [4, 5], [5, 5]])
     assert np.array_equal(compiled.scan(stacked), [6.0, 38.0, 42.0])
     assert float(compiled(one)) == 14.0
+
+
+def compiled_in_c(function):
+    """A function whose calls are all made by the C library."""
+    return Compiled(function, executor=in_c, rehearse=True)
+
+
+def drawn(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+# Products that a convolution reads, and so are computed with the batch innermost.
+READ_BY_A_CONVOLUTION = {
+    "a chain between": (lambda x, W: (x @ W) * 2 + 1, (3, 2, 4), (4, 5)),
+    "rows of two axes": (lambda x, W: x @ W, (3, 2, 4), (4, 5)),
+    "rows of one axis": (lambda x, W: x @ W, (3, 1, 4), (4, 5)),
+    "rows of one axis, and relu": (lambda x, W: F.relu(x @ W), (3, 1, 4), (4, 5)),
+    "rows of two axes, and relu": (lambda x, W: F.relu(x @ W), (3, 2, 4), (4, 5)),
+    "a matrix": (lambda x, W: F.reshape(x @ W, (3, 1, 5)), (3, 4), (4, 5)),
+    "matrices": (lambda x, W: x @ W, (3, 2, 4), (3, 4, 5)),
+    "a vector": (lambda x, v: F.reshape(x @ v, (3, 1, 6)), (3, 6, 4), (4,)),
+}
+
+
+@pytest.mark.parametrize("name", READ_BY_A_CONVOLUTION)
+def test_a_product_that_a_convolution_reads(name):
+    function, *shapes = READ_BY_A_CONVOLUTION[name]
+    a, b = (drawn(*shape, seed=n) for n, shape in enumerate(shapes))
+    channels = function(a, b).shape[1]
+    kernel = drawn(3, channels, 2, seed=2)
+
+    def step(a, b):
+        return F.conv(function(a, b), kernel)
+
+    np.testing.assert_allclose(compiled_in_c(step)(a, b), step(a, b), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (1, 3), (4, 200), (2, 4, 3)])
+def test_the_loss_of_scores_that_are_the_same_in_all_rows(shape):
+    bias = drawn(shape[-1])
+    numbers = np.random.default_rng(0).integers(0, shape[-1], shape[:-1])
+
+    def step(b):
+        b = xpnet.Variable(b)
+        loss = F.softmax_cross_entropy(F.broadcast_to(b, shape), numbers)
+        loss.backward()
+        return loss, b.grad
+
+    found = compiled_in_c(step)(bias)
+    for x, y in zip(found, step(bias), strict=True):
+        np.testing.assert_allclose(xpnet.to_numpy(x), xpnet.to_numpy(y), rtol=1e-5, atol=1e-6)
+
+
+def turned(x):
+    return F.permute_dims(x, tuple(range(x.ndim - 1, -1, -1)))
+
+
+@pytest.mark.parametrize("axes", [8, 9, 16])
+def test_axes_that_cannot_be_merged_are_reversed(axes):
+    x = np.arange(2.0**axes, dtype=np.float32).reshape((2,) * axes)
+    compiled = compiled_in_c(turned)
+    np.testing.assert_array_equal(compiled(x), x.T)
+    assert calls_of(compiled) == []
+    joined = compiled_in_c(lambda x: F.concat([x, turned(x)]))
+    np.testing.assert_array_equal(joined(x), np.concatenate([x, x.T]))
+    assert calls_of(joined) == []
+
+
+@pytest.mark.parametrize("dtype", [">i8", "<i8", ">i4", "<i4"])
+def test_indices_of_any_byte_order(dtype):
+    table = drawn(9, 3)
+    rows = np.asarray([0, 8, 3, -1], dtype)
+    bytes_of = np.arange(27, dtype=np.uint8).reshape(9, 3)
+
+    def step(rows):
+        scores = F.take(table, rows, axis=0)
+        loss = F.softmax_cross_entropy(scores, F.abs(rows) // 3)
+        return scores, F.astype(bytes_of[rows], np.float32) / 255, loss
+
+    for x, y in zip(compiled_in_c(step)(rows), step(rows), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5)
+
+
+@pytest.mark.parametrize("products", ["own", "blas"])
+def test_a_gradient_that_is_nan_reaches_the_weights_also_where_the_rate_is_0(products, monkeypatch):
+    monkeypatch.setenv("XPNET_PRODUCTS", products)
+    layer = xpnet.Affine(64, 48, rng=0)
+    optimizer = xpnet.SGD(layer.parameters(), lr=0.1)
+    optimizer.lr = 0.0  # as at the beginning of a warm-up
+
+    def step(x):
+        loss = F.mean(layer(x) ** 2)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    x = np.ones((32, 64), np.float32)
+    before = layer.weight.data.copy()
+    compiled = compiled_in_c(step)
+    compiled(x)
+    np.testing.assert_array_equal(layer.weight.data, before)
+    x[3, 5] = np.nan
+    compiled(x)
+    assert np.all(np.isnan(layer.weight.data))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "keepdims"), [((5,), np.float16, False), ((2,) * 9, np.float32, True)]
+)
+def test_a_norm_that_c_lacks_is_computed_by_numpy(shape, dtype, keepdims):
+    x = drawn(*shape).astype(dtype)
+    compiled = compiled_in_c(lambda x: array_namespace(x).linalg.vector_norm(x, keepdims=keepdims))
+    expected = np.sqrt(np.sum(x.astype(np.float64) ** 2, keepdims=keepdims))
+    np.testing.assert_allclose(compiled(x), expected, rtol=1e-3)
+    assert calls_of(compiled) == ["linalg.vector_norm"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.complex64, np.uint8])
+def test_rows_times_a_complex_number(dtype):
+    table = np.arange(12).reshape(4, 3).astype(dtype)
+    factor = np.complex64(1 + 2j)
+    compiled = compiled_in_c(lambda rows: table[rows] * factor)
+    np.testing.assert_allclose(compiled(np.asarray([3, 1])), table[[3, 1]] * (1 + 2j))
+
+
+class Interrupted:
+    """The library's functions; after some more runs of plans, Ctrl-C is pressed."""
+
+    def __init__(self, c, runs):
+        self._c = c
+        self._left = runs
+
+    def xpnet_run(self, *given):
+        self._left -= 1
+        failed = self._c.xpnet_run(*given)
+        if self._left == 0:
+            raise KeyboardInterrupt
+        return failed
+
+
+def interrupt(compiled, monkeypatch):
+    """Let Ctrl-C come after the next run of each plan."""
+    for replay in compiled.replays:
+        c = Interrupted(replay.executor.library.c, 1)
+        monkeypatch.setattr(replay.executor, "library", SimpleNamespace(c=c))
+
+
+def counted_step():
+    """A step that counts in an action, in a state, and by Adam's numbers; rows are added to the state."""
+    X = np.arange(300.0, dtype=np.float32).reshape(100, 3)
+    counter = SimpleNamespace(n=0.0)
+    total = xpnet.Variable(np.zeros(3, np.float32))
+    parameter = xpnet.Parameter(np.ones(3, np.float32))
+    optimizer = xpnet.Adam([parameter], lr=0.1)
+
+    def count():
+        counter.n += 1.0
+        return counter.n
+
+    def step(rows):
+        number = each_step(count)
+        total.data = total.data + F.sum(X[rows], axis=0) * number
+        loss = F.sum(parameter * total.data)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    def state():
+        return [counter.n, optimizer.state[0]["t"], total.data.copy(), parameter.data.copy()]
+
+    return step, state
+
+
+def assert_equal_states(found, expected):
+    for x, y in zip(found, expected, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [in_c, by_numpy])
+@pytest.mark.parametrize("wrong", [0, 2, 4])
+def test_steps_before_an_index_out_of_range_have_been_made(make, wrong):
+    """Their states and their numbers are those of as many eager steps; and so are the next ones."""
+    step, state = counted_step()
+    eager, expected = counted_step()
+    compiled = Compiled(step, executor=make, rehearse=True)
+    rows = np.asarray([[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]])
+    compiled(rows[0])
+    eager(rows[0])
+    bad = rows.copy()
+    bad[wrong, 1] = 100
+    with pytest.raises(IndexError):
+        compiled.scan(bad)
+    for each in rows[:wrong]:
+        eager(each)
+    assert_equal_states(state(), expected())
+    compiled.scan(rows)
+    for each in rows:
+        eager(each)
+    assert_equal_states(state(), expected())
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_steps_before_an_interrupt_have_been_made(count, monkeypatch):
+    step, state = counted_step()
+    eager, expected = counted_step()
+    compiled = compiled_in_c(step)
+    rows = np.asarray([[0, 1], [2, 3], [4, 5], [6, 7]])
+    compiled(rows[0])
+    eager(rows[0])
+    call = compiled if count == 1 else compiled.scan
+    given = rows[0] if count == 1 else rows
+    with monkeypatch.context() as patch:
+        interrupt(compiled, patch)
+        with pytest.raises(KeyboardInterrupt):
+            call(given)
+    for each in rows[:count]:
+        eager(each)
+    assert_equal_states(state(), expected())
+    compiled(rows[1])  # the memory that it reads and writes is its own
+    eager(rows[1])
+    assert_equal_states(state(), expected())
+
+
+def test_an_interrupt_before_the_first_step_changes_nothing(monkeypatch):
+    step, state = counted_step()
+    compiled = compiled_in_c(step)
+    rows = np.asarray([[0, 1], [2, 3]])
+    compiled.scan(rows)
+    before = state()
+
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    [replay] = compiled.replays
+    with monkeypatch.context() as patch:
+        patch.setattr(replay.executor, "_move", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            compiled.scan(rows)
+    assert_equal_states(state(), before)
+
+
+def test_an_executor_keeps_neither_its_arguments_nor_itself():
+    compiled = compiled_in_c(lambda x: F.cumulative_sum(x * 2.0) + 1.0)
+    x = drawn(4000)
+    np.testing.assert_allclose(compiled(x), np.cumsum(2.0 * x) + 1.0, rtol=1e-4, atol=1e-3)
+    argument = weakref.ref(x)
+    del x
+    assert argument() is None
+    executor = in_c(recorded_step("mlp")[0])
+    executor.bind(recorded_step("mlp")[2])
+    kept = weakref.ref(executor)
+    gc.disable()
+    try:
+        del executor
+        assert kept() is None
+    finally:
+        gc.enable()

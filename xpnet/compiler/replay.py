@@ -299,6 +299,7 @@ class Replay:
             An action of `each_step` selects other code.
         """
         saved = self._saved()
+        self.executor.done = 0
         try:
             hosts = self._numbers(done, len(done))
             given = self._arguments(args, options)
@@ -306,7 +307,7 @@ class Replay:
         except Mismatch:
             raise
         except BaseException:
-            self._restore(saved)
+            self._restore([saved])
             raise
         return self._finish(outputs, self.executor.states, given, hosts)
 
@@ -330,11 +331,13 @@ class Replay:
             of `each_step` selects other code for the next call; the results of its actions so far.
         """
         stop = min(count, first + self._most_steps)
-        saved = self._saved()
+        saved: list[list[Any]] = []  # before each step
         hosts: list[list[Any]] = []
         done = None
+        self.executor.done = 0
         try:
             while done is None and first + len(hosts) < stop:
+                saved.append(self._saved())
                 try:
                     hosts.append(self._numbers((), 0))
                 except Mismatch as mismatch:
@@ -365,10 +368,14 @@ class Replay:
         numbers = sum(math.prod(value.shape) for _, value in self.arrangement.writes)
         return max(1, min(MANY, MOST_NUMBERS // max(numbers, 1)))
 
-    def _restore(self, saved: Sequence[Any]) -> None:
-        """Set the numbers that actions have changed to what they were."""
-        for place, x in zip(self._written_places(), saved, strict=True):
-            place.set(x)
+    def _restore(self, saved: Sequence[Sequence[Any]]) -> None:
+        """Set the numbers that actions have changed to what they were before the first step not done.
+
+        `saved` has the numbers before each step. Of an executor that is not `in_place`, none is done.
+        """
+        for numbers in saved[self.executor.done :][:1]:
+            for place, x in zip(self._written_places(), numbers, strict=True):
+                place.set(x)
 
     def _finishing(self) -> Callable[..., Any]:
         """The function that stores new arrays, and returns the result."""

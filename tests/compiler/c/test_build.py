@@ -2,10 +2,12 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +16,7 @@ from xpnet.compiler.c.blas import find_blas
 from xpnet.errors import ArgumentError, CompileError
 
 pytestmark = pytest.mark.skipif(
-    build.find_compiler() is None or os.name == "nt",
+    not build.find_compilers() or os.name == "nt",
     reason="no C compiler (cc, gcc or clang) is on the PATH",
 )
 
@@ -41,7 +43,8 @@ def variant():
 
 
 def libraries(folder):
-    return sorted(x.name for x in folder.iterdir() if not x.name.endswith(".lock"))
+    others = (".lock", ".failed")
+    return sorted(x.name for x in folder.iterdir() if not x.name.endswith(others))
 
 
 def test_a_library_is_compiled_once(cache):
@@ -151,8 +154,93 @@ def test_a_compiler_that_fails_is_named(cache):
 def test_without_a_compiler_the_error_says_which_were_looked_for(cache, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("CC", "")
-    with pytest.raises(CompileError, match="cc, gcc and clang are not on the PATH"):
+    with pytest.raises(CompileError, match="expected cc, gcc, clang on the PATH"):
         build.cached(variant())
+
+
+def compiler(folder, name, line):
+    """A compiler that is a line of shell."""
+    folder.mkdir(exist_ok=True)
+    file = folder / name
+    file.write_text(f"#!/bin/sh\necho x >> {folder}/calls-{name}\n{line}\n")
+    file.chmod(0o755)
+    return file
+
+
+FAILS = '[ "$1" = --version ] && echo old && exit 0\necho "error: unknown builtin" >&2; exit 1'
+
+
+@pytest.fixture
+def two_compilers(tmp_path, monkeypatch):
+    """`cc` fails, and `gcc` is the one of this machine; the folder in which they are."""
+    real = build.find_compilers()[0]
+    bin = tmp_path / "bin"
+    compiler(bin, "cc", FAILS)
+    compiler(bin, "gcc", f'exec {real} "$@"')
+    monkeypatch.setenv("PATH", f"{bin}:{os.environ['PATH']}")
+    monkeypatch.setenv("CC", "")
+    return bin
+
+
+def calls(bin, name):
+    return (bin / f"calls-{name}").read_text().count("x")
+
+
+def test_the_next_compiler_takes_the_place_of_one_that_fails(cache, two_compilers):
+    assert build.in_cache(variant()) is None
+    library = build.cached(variant())
+    compiled = calls(two_compilers, "gcc")
+    assert calls(two_compilers, "cc") == 1 + 2  # the version, twice; one compilation
+    assert build.in_cache(variant()) == library
+    assert build.cached(variant()) == library
+    assert calls(two_compilers, "cc") == 3 + 2  # the version
+    assert calls(two_compilers, "gcc") == compiled + 2
+
+
+def test_a_compiler_that_has_failed_is_tried_again_a_day_later(cache, tmp_path, monkeypatch):
+    broken = compiler(tmp_path / "bin", "cc", FAILS)
+    monkeypatch.setattr(build, "find_compilers", lambda: [str(broken)])
+    with pytest.raises(CompileError, match="unknown builtin"):
+        build.cached(variant())
+    for again in (build.cached, build.in_cache):
+        with pytest.raises(CompileError, match="unknown builtin.*again after 24 hours, or if"):
+            again(variant())
+    assert calls(tmp_path / "bin", "cc") == 3 + 1  # the version; one compilation
+    [note] = cache.glob("*.failed")
+    long_ago = time.time() - (build.HOURS + 1) * 3600
+    os.utime(note, (long_ago, long_ago))
+    assert build.in_cache(variant()) is None
+
+
+def test_a_process_uses_only_its_own_cores_to_compile(cache, monkeypatch):
+    used = []
+
+    class Pool(build.ThreadPoolExecutor):
+        def __init__(self, max_workers):
+            used.append(max_workers)
+            super().__init__(max_workers)
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 5}, raising=False)
+    monkeypatch.setattr(build, "ThreadPoolExecutor", Pool)
+    build.cached(variant())
+    assert used == [3]
+
+
+def test_on_windows_clang_is_given_no_flags_that_it_refuses(cache, monkeypatch):
+    commands = []
+
+    def call(command):
+        commands.append(command)
+        Path(command[command.index("-o") + 1]).write_bytes(b"")
+
+    monkeypatch.setattr(build, "find_compilers", lambda: ["clang"])
+    monkeypatch.setattr(build, "_version", lambda compiler: "clang")
+    monkeypatch.setattr(build, "_call", call)
+    monkeypatch.setattr(build.sys, "platform", "win32")
+    assert build.cached("x86-64-v3").suffix == ".dll"
+    words = {word for command in commands for word in command}
+    assert words.isdisjoint({"-fPIC", "-lm", "-pthread"})
+    assert "-march=x86-64-v3" in words
 
 
 def processes(count, cache):
@@ -172,13 +260,136 @@ def processes(count, cache):
 def slow_compiler(folder, seconds):
     """A compiler that takes its time, and counts how often it is called."""
     file = folder / "cc"
-    real = build.find_compiler()
+    real = build.find_compilers()[0]
     file.write_text(
         f'#!/bin/sh\necho x >> {folder}/calls\n[ "$1" = --version ] || sleep {seconds}\n'
         f'exec {real} "$@"\n'
     )
     file.chmod(0o755)
     return str(file)
+
+
+def fake_compiler(folder, seconds):
+    """A compiler whose objects and libraries are empty files, each of which takes its time."""
+    line = f"""[ "$1" = --version ] && exit 0
+while [ "$1" != -o ]; do shift; done
+sleep {seconds}; echo library > "$2"
+"""
+    return compiler(folder, "cc", line)
+
+
+def test_a_library_is_compiled_although_the_script_ends_meanwhile(tmp_path, monkeypatch):
+    """The next process finds it; and nobody waits for the compiler at the end of the script."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("CC", str(fake_compiler(tmp_path / "bin", 0.1)))
+    monkeypatch.setenv("XPNET_EXECUTOR", "")
+    script = (
+        "import sys; from pathlib import Path; from xpnet.compiler.c import load\n"
+        "load.BINARIES = Path('none'); assert load.find() is None; print(load.status())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, "-c", script]
+    printed = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert printed.stdout.strip() == "being compiled, for processes that start later"
+    assert build.in_cache(variant()) is None
+    deadline = time.monotonic() + 60
+    while build.in_cache(variant()) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    made = calls(tmp_path / "bin", "cc")
+    assert build.cached_apart(variant()).read_text() == "library\n"
+    assert calls(tmp_path / "bin", "cc") == made + 1  # the version
+
+
+def test_a_process_that_compiles_apart_reports_the_compiler(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    broken = compiler(tmp_path / "bin", "cc", FAILS)
+    monkeypatch.setenv("CC", str(broken))
+    monkeypatch.setattr(build, "NAMES", ())
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(CompileError, match="unknown builtin"):
+        build.cached_apart(variant())
+
+
+def test_the_child_of_a_fork_searches_itself():
+    """The thread that searches is not there in the child."""
+    script = """
+import os, threading
+from xpnet.compiler.c import load
+began = threading.Event()
+real = load._Search._find
+
+def waiting(self):
+    began.set()
+    threading.Event().wait()
+
+load._Search._find = waiting
+load._search.started()
+began.wait()
+load._Search._find = real
+if os.fork() == 0:
+    os._exit(0 if load.wait() is not None else 1)
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    build.cached(variant())
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    printed = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert printed.stdout.strip() == "0", printed.stderr
+
+
+def test_a_search_that_fails_says_why(monkeypatch):
+    def broken(variant):
+        raise RuntimeError("a fault of our own")
+
+    monkeypatch.setattr(build, "cached_apart", broken)
+    monkeypatch.setattr(load, "BINARIES", Path("none"))
+    monkeypatch.setattr(load, "_search", load._Search())
+    with pytest.raises(CompileError, match="a fault of our own"):
+        load.wait()
+
+
+class Vanishing(type(Path())):
+    """A file that another process removes as soon as it was listed."""
+
+    def glob(self, pattern):
+        for file in super().glob(pattern):
+            if file.is_dir():
+                file.rmdir()
+            else:
+                file.unlink()
+            yield file
+
+
+def test_files_that_another_process_removes_are_passed_over(cache, monkeypatch):
+    build.cached(variant())
+    (cache / "build-old").mkdir()
+    private = build.private_folder
+    monkeypatch.setattr(build, "private_folder", lambda: Vanishing(private()))
+    assert build.cached(variant()).exists()
+
+
+@pytest.mark.parametrize("sticky", [False, True])
+def test_a_folder_that_a_group_may_write_to_is_open_unless_it_is_sticky(sticky):
+    mode = stat.S_IFDIR | 0o775 | (stat.S_ISVTX if sticky else 0)
+    user = os.getuid()
+    foreign = os.stat_result((mode, 0, 0, 1, user, 2**31 - 7, 0, 0, 0, 0))
+    assert build._is_open(foreign, user) is not sticky
+
+
+def test_a_folder_that_only_the_group_of_one_user_may_write_to_is_not_open(monkeypatch):
+    monkeypatch.setattr("pwd.getpwuid", lambda user: SimpleNamespace(pw_name="ada"))
+    folder = os.stat_result((stat.S_IFDIR | 0o775, 0, 0, 1, 1000, 1000, 0, 0, 0, 0))
+    groups = {"own": ("ada", []), "shared": ("ada", ["bob"]), "other": ("staff", [])}
+    found = {}
+    for name, (group, members) in groups.items():
+        entry = SimpleNamespace(gr_name=group, gr_mem=members)
+        monkeypatch.setattr("grp.getgrgid", lambda group, entry=entry: entry)
+        found[name] = build._is_open(folder, 1000)
+    assert found == {"own": False, "shared": True, "other": True}
 
 
 def test_two_processes_at_once_compile_it_once(cache, tmp_path, monkeypatch):
@@ -262,7 +473,7 @@ def test_zig_makes_a_library_that_computes(tmp_path):
 def test_a_library_in_the_wheel_needs_no_compiler(tmp_path, monkeypatch):
     real = build.cached(variant())
     monkeypatch.setattr(load, "BINARIES", tmp_path)
-    monkeypatch.setattr(build, "find_compiler", lambda: None)
+    monkeypatch.setattr(build, "find_compilers", list)
     monkeypatch.setattr(build, "system_and_machine", lambda: ("linux", "x86-64"))
     (tmp_path / f"xpnet-linux-{variant()}.so").write_bytes(real.read_bytes())
     search = load._Search()
@@ -273,7 +484,7 @@ def test_a_library_in_the_wheel_needs_no_compiler(tmp_path, monkeypatch):
 
 def test_a_damaged_library_in_the_wheel_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(load, "BINARIES", tmp_path)
-    monkeypatch.setattr(build, "find_compiler", lambda: None)
+    monkeypatch.setattr(build, "find_compilers", list)
     monkeypatch.setattr(build, "system_and_machine", lambda: ("linux", "x86-64"))
     (tmp_path / f"xpnet-linux-{variant()}.so").write_bytes(b"\x7fELF damaged")
     monkeypatch.setattr(load, "_search", load._Search())

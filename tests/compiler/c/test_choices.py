@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.compiler.programs import Builder
-from xpnet.compiler.c import choices, encode
+from xpnet.compiler.c import build, choices, encode
 from xpnet.compiler.c.blas import find_blas
 from xpnet.compiler.executors.c import CExecutor
 from xpnet.compiler.passes import cleaned
@@ -52,6 +52,15 @@ def test_the_process_that_measures_first_decides(new_process):
         return False
 
     assert choices.is_first_chosen("key", measured) is True
+
+
+def test_answers_that_are_read_are_kept_as_what_is_used(new_process):
+    choices.is_first_chosen("key", lambda: True)
+    os.utime(choices._file(), (0, 0))
+    new_process()
+    assert choices.is_first_chosen("key", never) is True
+    build._remove_unused(choices._file().parent)
+    assert choices._file().exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"key": 3}', b"\xff"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Blas", "BlasProduct", "find_blas", "usable_threads"]
+__all__ = ["Blas", "BlasProduct", "find_blas", "usable_cores", "usable_threads"]
 
 NAMES = (
     ("scipy_cblas_{}64_", 64),
@@ -83,6 +83,13 @@ def _libraries() -> Iterator[Path]:
         yield Path("/System/Library/Frameworks/Accelerate.framework/Accelerate")
 
 
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def usable_threads() -> int:
     """How many threads compute an operation: as many as NumPy's BLAS has, on cores of this process.
 
@@ -91,10 +98,7 @@ def usable_threads() -> int:
     """
     from threadpoolctl import threadpool_info
 
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
+    cores = usable_cores()
     pools = [x for x in threadpool_info() if x.get("user_api") == "blas"]
     of_numpy = [x for x in pools if "numpy" in x["filepath"]]
     found = [int(x["num_threads"]) for x in of_numpy or pools]

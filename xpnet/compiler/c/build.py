@@ -6,7 +6,10 @@
 A library that was compiled from a source install is kept in the user's cache folder. Its name has a
 digest of all that it depends on (the sources, the flags, the compiler) and one of its own contents. It
 is written under another name and renamed, by one process at a time: a process that is killed leaves
-nothing that could be loaded, and a file that was damaged later is compiled again.
+nothing that could be loaded, and a file that was damaged later is compiled again. Where a compiler fails,
+a note beside the libraries says why, and it is not tried again for a day.
+
+GCC is needed from version 11 on, or Clang from 12 on: older ones do not know the variants of x86-64.
 """
 
 import argparse
@@ -19,17 +22,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
+from xpnet.compiler.c.blas import usable_cores
 from xpnet.errors import CompileError
 
-__all__ = ["Target", "build_all", "cached", "find_compiler", "private_folder", "sources_digest"]
+__all__ = [
+    "Target",
+    "build_all",
+    "cached",
+    "cached_apart",
+    "find_compilers",
+    "in_cache",
+    "private_folder",
+    "sources_digest",
+]
 
 SOURCES = Path(__file__).parent
 FLAGS = (
@@ -47,6 +60,14 @@ SIZES = (32, 64)
 SECONDS = 300  # for one file
 DAYS = 30
 """A library in the cache that was not used for so long is removed when another one is made."""
+HOURS = 24
+"""A compiler that has failed is tried again after so long."""
+NAMES = ("clang",) if sys.platform == "win32" else ("cc", "gcc", "clang")
+"""The compilers that are looked for, after $CC.
+
+On Windows GCC is not: it does not align the stack there as its own code for vectors of 32 bytes expects
+(its bug 54412).
+"""
 NOBODY = 65534
 ZIG_SECONDS = 3600  # zig first compiles the C library of a system that it has not seen yet
 
@@ -99,18 +120,11 @@ def sources_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def find_compiler() -> str | None:
-    """The path of a C compiler: $CC, cc, gcc or clang; None if there is none.
-
-    On Windows it is $CC or clang: GCC does not align the stack there as its own code for vectors of 32
-    bytes expects (its bug 54412).
-    """
-    names = ["clang"] if sys.platform == "win32" else ["cc", "gcc", "clang"]
-    for name in (os.environ.get("CC", ""), *names):
-        found = shutil.which(name) if name else None
-        if found is not None:
-            return found
-    return None
+def find_compilers() -> list[str]:
+    """The paths of the C compilers that there are: $CC, and then those of `NAMES`."""
+    names = (os.environ.get("CC", ""), *NAMES)
+    paths = [shutil.which(name) for name in names if name]
+    return list(dict.fromkeys(str(Path(x).absolute()) for x in paths if x is not None))
 
 
 def optimization(source: Path) -> str:
@@ -118,7 +132,13 @@ def optimization(source: Path) -> str:
     return "-O3" if source.stem in LOOPS else "-O2"
 
 
-def _compile(compiler: Sequence[str], flags: Sequence[str], digest: str, target: Path) -> None:
+def _compile(
+    compiler: Sequence[str],
+    flags: Sequence[str],
+    digest: str,
+    target: Path,
+    libraries: Sequence[str] = ("-lm",),
+) -> None:
     """Compile all sources, and link them to the library `target`."""
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as folder:
         objects: list[str] = []
@@ -131,10 +151,10 @@ def _compile(compiler: Sequence[str], flags: Sequence[str], digest: str, target:
                 options.append(f'-DXPNET_SOURCES="{digest}"')
                 commands.append([*compiler, *flags, *options, "-c", str(source), "-o", name])
                 objects.append(name)
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
             list(pool.map(_call, commands))
         linked = f"{folder}/{target.name}"
-        _call([*compiler, *flags, "-s", "-shared", *objects, "-o", linked, "-lm"])
+        _call([*compiler, *flags, "-s", "-shared", *objects, "-o", linked, *libraries])
         Path(linked).replace(target)
 
 
@@ -173,10 +193,11 @@ def _digest_of(file: Path) -> str:
 def _intact(folder: Path, name: str) -> Path | None:
     """The library of this name in the cache whose contents are those that were written."""
     for file in folder.glob(f"{name}-*"):
-        if file.stem == f"{name}-{_digest_of(file)}":
-            with suppress(OSError):  # of another user, or read-only
-                os.utime(file)  # it was used today: see `_remove_unused`
-            return file
+        with suppress(OSError):  # another process may have removed it just now
+            if file.stem == f"{name}-{_digest_of(file)}":
+                with suppress(OSError):  # of another user, or read-only
+                    os.utime(file)  # it was used today: see `_remove_unused`
+                return file
     return None
 
 
@@ -234,7 +255,8 @@ def private_folder() -> Path:
         If it cannot be created.
     """
     folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
     folder = folder.resolve()
     if hasattr(os, "getuid"):
         status = folder.stat()
@@ -262,7 +284,142 @@ def _is_open(status: os.stat_result, user: int) -> bool:
     """
     if status.st_uid not in (0, NOBODY, user):
         return True
-    return bool(status.st_mode & 0o002 and not status.st_mode & stat.S_ISVTX)
+    if status.st_mode & stat.S_ISVTX:
+        return False
+    by_group = bool(status.st_mode & 0o020) and not _is_alone(status.st_gid, user)
+    return by_group or bool(status.st_mode & 0o002)
+
+
+def _is_alone(group: int, user: int) -> bool:
+    """Whether a group is a user's own: many systems make one for each user, and open folders to it."""
+    import grp
+    import pwd
+
+    try:
+        name = pwd.getpwuid(user).pw_name
+        found = grp.getgrgid(group)
+    except KeyError:
+        return False
+    return found.gr_name == name and set(found.gr_mem) <= {name}
+
+
+class _Entry:
+    """What the cache has, or is to have, from one compiler.
+
+    Parameters
+    ----------
+    folder : Path
+        The cache.
+    compiler : str
+    variant : str
+        As in `Target`.
+    digest : str
+        Of the sources.
+    """
+
+    def __init__(self, folder: Path, compiler: str, variant: str, digest: str) -> None:
+        self._folder = folder
+        self._compiler = compiler
+        self._flags = _native_flags(variant)
+        self._digest = digest
+        key = "\n".join([digest, *self._flags, *LOOPS, compiler, _version(compiler)])
+        self._name = f"xpnet-{variant}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+        self._note = self._folder / f"{self._name}.failed"
+
+    def found(self) -> Path | None:
+        """The library; None if it is to be compiled.
+
+        Raises
+        ------
+        CompileError
+            If the compiler has failed before.
+        """
+        library = _intact(self._folder, self._name)
+        if library is None:
+            with suppress(FileNotFoundError):
+                reason = self._note.read_text(encoding="utf-8")
+                raise CompileError(
+                    f"{reason} It is tried again after {HOURS} hours, or if {self._note} is removed."
+                )
+        return library
+
+    def compiled(self) -> Path:
+        """The library, which is compiled if it is not there.
+
+        Raises
+        ------
+        CompileError
+            If the compiler fails, or has failed.
+        """
+        library = self.found()
+        if library is not None:
+            return library
+        with FileLock(self._folder / f"{self._name}.lock"):
+            library = self.found()  # another process may have compiled it meanwhile
+            if library is None:
+                library = self._made()
+                _remove_unused(self._folder)
+            return library
+
+    def _made(self) -> Path:
+        """Compile the library; its name ends with a digest of the contents."""
+        for damaged in self._folder.glob(f"{self._name}-*"):
+            damaged.unlink(missing_ok=True)
+        _remove_remains(self._folder)
+        suffix = ".dll" if sys.platform == "win32" else ".so"
+        libraries = () if sys.platform == "win32" else ("-lm",)
+        temporary = self._folder / f"{self._name}.new"
+        try:
+            _compile([self._compiler], self._flags, self._digest, temporary, libraries)
+        except CompileError as error:
+            self._note.write_text(str(error), encoding="utf-8")
+            raise
+        file = self._folder / f"{self._name}-{_digest_of(temporary)}{suffix}"
+        temporary.replace(file)
+        return file
+
+
+def _by_first(variant: str, action: Callable[[_Entry], Any]) -> Any:
+    """What `action` returns for the first compiler with which it raises no CompileError.
+
+    Raises
+    ------
+    CompileError
+        If there is no compiler, if all of them fail, or if nothing can be written to the cache.
+    """
+    compilers = find_compilers()
+    if not compilers:
+        raise CompileError(
+            f"No C compiler was found: expected {', '.join(NAMES)} on the PATH, or CC."
+        )
+    digest = sources_digest()
+    reasons: list[str] = []
+    try:
+        folder = private_folder()
+        for compiler in compilers:
+            try:
+                return action(_Entry(folder, compiler, variant, digest))
+            except CompileError as error:
+                reasons.append(str(error))
+        if _remove_old_notes(folder):
+            return _by_first(variant, action)
+    except OSError as error:
+        raise CompileError(
+            f"The C library cannot be written to {cache_folder()}: {error}"
+        ) from error
+    raise CompileError(" ".join(reasons))
+
+
+def _remove_old_notes(folder: Path) -> bool:
+    """Remove the notes of compilers that are to be tried again; whether there were any."""
+    oldest = time.time() - HOURS * 3600
+    removed = False
+    for note in folder.glob("*.failed"):
+        with suppress(OSError):  # another process may have removed it just now
+            if note.stat().st_mtime < oldest:
+                note.unlink()
+                removed = True
+    return removed
 
 
 def cached(variant: str) -> Path:
@@ -276,56 +433,84 @@ def cached(variant: str) -> Path:
     Raises
     ------
     CompileError
-        If there is no compiler, if it fails, or if nothing can be written to the cache.
+        If there is no compiler, if all of them fail, or if nothing can be written to the cache.
     """
-    compiler = find_compiler()
-    if compiler is None:
-        raise CompileError("No C compiler was found: cc, gcc and clang are not on the PATH.")
-    flags = [*FLAGS, *_native_flags(variant)]
-    digest = sources_digest()
-    key = "\n".join([digest, *flags, *LOOPS, compiler, _version(compiler)])
-    name = f"xpnet-{variant}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
-    try:
-        folder = private_folder()
-        found = _intact(folder, name)
-        if found is not None:
-            return found
-        with FileLock(folder / f"{name}.lock"):
-            found = _intact(folder, name)  # another process may have compiled it meanwhile
-            if found is None:
-                found = _into_cache([compiler], flags, digest, folder / name)
-                _remove_unused(folder)
-            return found
-    except OSError as error:
-        raise CompileError(
-            f"The C library cannot be written to {cache_folder()}: {error}"
-        ) from error
+    library: Path = _by_first(variant, _Entry.compiled)
+    return library
 
 
-def _into_cache(compiler: list[str], flags: list[str], digest: str, stem: Path) -> Path:
-    """Compile a library; its path, `stem` and a digest of the contents."""
-    for damaged in stem.parent.glob(f"{stem.name}-*"):
-        damaged.unlink()
-    _remove_remains(stem.parent)
-    suffix = ".dll" if sys.platform == "win32" else ".so"
-    temporary = stem.parent / f"{stem.name}.new"
-    _compile(compiler, flags, digest, temporary)
-    file = stem.parent / f"{stem.name}-{_digest_of(temporary)}{suffix}"
-    temporary.replace(file)
-    return file
+def in_cache(variant: str) -> Path | None:
+    """The library that `cached` returns; None if it would have to be compiled.
+
+    Raises
+    ------
+    CompileError
+        If there is no compiler, if all of them have failed, or if the cache cannot be used.
+    """
+    library: Path | None = _by_first(variant, _Entry.found)
+    return library
+
+
+def cached_apart(variant: str) -> Path:
+    """The library that `cached` returns, compiled by another process, which outlives this one.
+
+    A script may end before it is compiled. In a thread, it would be compiled in vain, by each script.
+
+    Raises
+    ------
+    CompileError
+        As of `cached`.
+    """
+    library = in_cache(variant)
+    if library is not None:
+        return library
+    if not sys.executable or getattr(sys, "frozen", False):  # there is no Python to start
+        return cached(variant)
+    said = _run_apart()
+    library = in_cache(variant)
+    if library is None:
+        raise CompileError(f"{sys.executable} -m {__name__} has made no library: {said}")
+    return library
+
+
+def _run_apart() -> str:
+    """Run this module as a process of its own, and wait for it; what it has said about an error."""
+    options: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        options = {
+            "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        }
+    environment = {**os.environ, "CC": find_compilers()[0]}  # which may be relative to this folder
+    environment["PYTHONPATH"] = os.pathsep.join(str(Path(x).absolute()) for x in sys.path)
+    finished = subprocess.run(  # noqa: S603 - Python itself
+        [sys.executable, "-m", __name__],
+        cwd=Path(__file__).parents[3],  # of which Python imports first
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        **options,
+    )
+    said: str = finished.stderr.strip()
+    return said[-500:]
 
 
 def _remove_remains(folder: Path) -> None:
     """Remove what compilations left that were killed an hour ago or earlier."""
     for remains in folder.glob("build-*"):
-        if time.time() - remains.stat().st_mtime > 3600:
-            shutil.rmtree(remains, ignore_errors=True)
+        with suppress(OSError):  # another process may have removed it just now
+            if time.time() - remains.stat().st_mtime > 3600:
+                shutil.rmtree(remains, ignore_errors=True)
 
 
 def _native_flags(variant: str) -> list[str]:
     """The flags with which the compiler of this machine compiles for a variant."""
-    threads = [] if sys.platform == "win32" else ["-pthread"]
-    return threads if variant == "aarch64" else [f"-march={variant}", *threads]
+    flags = [*FLAGS, "-pthread"]
+    if sys.platform == "win32":  # Clang refuses it there, where all code can be moved
+        flags = [x for x in FLAGS if x != "-fPIC"]
+    return flags if variant == "aarch64" else [*flags, f"-march={variant}"]
 
 
 def _version(compiler: str) -> str:

@@ -213,8 +213,6 @@ static void find_last_uses(chain* c) {
 
 // ---- blocks and buffers -------------------------------------------------------------------------
 
-static int64_t pieces(int64_t whole, int64_t largest) { return (whole + largest - 1) / largest; }
-
 // Chooses the axis along which blocks are cut: a block holds a number of its slices. (A chain of no
 // numbers has no block; what is chosen for it does not matter.)
 static void choose_blocks(chain* c) {
@@ -226,9 +224,9 @@ static void choose_blocks(chain* c) {
         c->split--;
     }
     const int64_t extent = c->shape[c->split];
-    c->slices = extent > 0 ? pieces(extent, pieces(extent, most / c->slice_size)) : 1;
-    if (c->slice_size == 1) c->slices = pieces(c->slices, LANES) * LANES;
-    c->capacity = pieces(c->slices * c->slice_size, 64) * 64 + 64;
+    c->slices = extent > 0 ? divide_up(extent, divide_up(extent, most / c->slice_size)) : 1;
+    if (c->slice_size == 1) c->slices = divide_up(c->slices, LANES) * LANES;
+    c->capacity = divide_up(c->slices * c->slice_size, 64) * 64 + 64;
 }
 
 static int is_contiguous(const chain* c, const chain_operand* o) {

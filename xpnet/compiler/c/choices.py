@@ -7,8 +7,10 @@ a file for each BLAS, kind of processor and number of threads; the first process
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -75,6 +77,8 @@ def _read(file: Path | None) -> dict[str, bool]:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError):
         return {}
+    with suppress(OSError):  # of another user, or read-only
+        os.utime(file)  # it was used today: see `build._remove_unused`
     if not isinstance(found, dict):
         return {}
     return {key: x for key, x in found.items() if isinstance(x, bool)}

@@ -93,11 +93,10 @@ class Encoded:
         threads: int,
     ) -> None:
         self._kept: list[Any] = [scratch]
-        self._locate = locate
         self.instructions = list(instructions)
         array = (InstructionStructure * max(len(instructions), 1))()
         for target, given in zip(array, instructions, strict=False):
-            self._fill(target, given, library.codes[given.name])
+            self._fill(target, given, library.codes[given.name], locate)
         self._plan = PlanStructure(
             len(instructions),
             array,
@@ -110,12 +109,18 @@ class Encoded:
         self._kept.append(array)
         self.address = ctypes.addressof(self._plan)
 
-    def _fill(self, target: Any, given: Instruction, code: int) -> None:
+    def _fill(
+        self,
+        target: Any,
+        given: Instruction,
+        code: int,
+        locate: Callable[[View], tuple[int, int]],
+    ) -> None:
         operands = (Operand * max(len(given.operands), 1))()
         for operand, view in zip(operands, given.operands, strict=False):
             operand.slot = -1
             if view is not None:
-                operand.slot, operand.offset = self._locate(view)
+                operand.slot, operand.offset = locate(view)
         sizes = (ctypes.c_int64 * max(len(given.sizes), 1))(*given.sizes)
         numbers = (NumberStructure * max(len(given.numbers), 1))()
         for number, value in zip(numbers, given.numbers, strict=False):

@@ -1,6 +1,6 @@
 // Memory that will be read soon, fetched bit by bit while something else is computed.
 //
-// The rows of a batch lie all over the data set. A step that waits for them waits for a fifth of
+// The rows of a batch lie all over the data set. A step that waits for them waits for a sixth of
 // its time if it is small; to fetch them all at once does not help, since a core waits for some
 // twenty lines at a time. So the rows of the next batch are fetched in the loops of the products
 // before it.
@@ -42,8 +42,6 @@ typedef struct {
     int64_t step;
 } lines;
 
-INLINE int64_t rounded_up(int64_t x, int64_t by) { return (x + by - 1) / by; }
-
 // The next part of a row, divided evenly among the loops that it takes; `idle` if nothing is left.
 INLINE lines next_lines(fetch* f, int64_t rounds, const void* idle) {
     const lines nothing = {idle, 0};
@@ -51,8 +49,8 @@ INLINE lines next_lines(fetch* f, int64_t rounds, const void* idle) {
     const int64_t row = row_number(f->indices, f->index_type, f->next, f->rows);
     const int64_t from = f->done;
     const int64_t left = f->bytes - from;
-    const int64_t loops = rounded_up(left, rounds * LINE);
-    const int64_t step = rounded_up(left, loops * rounds);
+    const int64_t loops = divide_up(left, rounds * LINE);
+    const int64_t step = divide_up(left, loops * rounds);
     f->done += rounds * step;
     if (f->done >= f->bytes) {
         f->done = 0;

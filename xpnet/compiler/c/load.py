@@ -1,7 +1,7 @@
 """Find and load the C library that suits this processor.
 
 It comes from the wheel (`binaries/`), or from the cache, where a C compiler of this machine puts it
-(`build.py`). Compiling takes some seconds, once; it is done in a thread, while NumPy computes.
+(`build.py`). Compiling takes some seconds, once; another process does it, while NumPy computes.
 
 A process decides once whether it computes in C: a training that began on NumPy would round differently
 from then on, and could not be repeated to the last bit. So a library that is compiled too late for this
@@ -137,6 +137,8 @@ class _Search:
         Whether this process has decided what it computes with.
     chosen : Library or None
         What it has decided for; None: NumPy.
+    ended : bool
+        Whether the thread has found the library, or the reasons.
     """
 
     def __init__(self) -> None:
@@ -146,6 +148,7 @@ class _Search:
         self.reasons: list[str] = []
         self.decided = False
         self.chosen: Library | None = None
+        self.ended = False
 
     def started(self) -> threading.Thread:
         """The thread that searches; the first call starts it."""
@@ -163,12 +166,20 @@ class _Search:
                 self.decided = True
             return self.chosen
 
+    def after_fork(self) -> None:
+        """Begin anew, in the child of a fork, a search that had not ended: its thread is not there."""
+        self.lock = threading.Lock()
+        if not self.ended:
+            self.thread = None
+            self.reasons = []
+
     def _search(self) -> None:
         """Set `library`, or give the reasons why there is none."""
         try:
             self._find()
-        except OSError as error:  # the sources cannot be read
-            self.reasons.append(f"The C library cannot be looked for: {error}")
+        except Exception as error:  # noqa: BLE001 - a thread has nobody to raise it to
+            self.reasons.append(f"The C library cannot be looked for: {error!r}")
+        self.ended = True
 
     def _find(self) -> None:
         possible = variants()
@@ -184,7 +195,7 @@ class _Search:
             if path.exists() and self._load(path, "binary", variant):
                 return
         try:
-            path = build.cached(possible[0])
+            path = build.cached_apart(possible[0])
         except CompileError as error:
             self.reasons.append(str(error))
             return
@@ -199,6 +210,8 @@ class _Search:
 
 
 _search = _Search()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_search.after_fork)
 
 
 def find(waiting: Callable[[], None] | None = None) -> Library | None:

@@ -5,15 +5,21 @@ from typing import Any
 import numpy as np
 
 from xpnet.compiler.c import structures
-from xpnet.compiler.c.lowering import LOWERINGS, Instruction, Lowering, Number, suffix
+from xpnet.compiler.c.lowering import (
+    INDICES,
+    LOWERINGS,
+    Instruction,
+    Lowering,
+    Number,
+    suffix,
+)
 from xpnet.compiler.c.memory import View, contiguous_strides
 from xpnet.compiler.passes.chain import Chain
 from xpnet.compiler.record import Operation, Value
 
 __all__: list[str] = []
 
-INDICES = ("int32", "int64")
-TABLES = ("float32", "float64", "uint8")
+BYTES = np.dtype(np.uint8)
 LONGEST = 4  # axes of a result that C writes in any layout
 LARGEST = 1e30  # of a scale or a shift: neither it nor its product with a byte is infinite
 
@@ -28,7 +34,7 @@ def _lower_take(lowering: Lowering, operation: Operation) -> bool:
     rows_are_whole = View(
         given.memory, given.offset, given.shape[1:], given.strides[1:], given.dtype
     ).is_contiguous
-    if not rows_are_whole or np.dtype(indices.dtype).name not in INDICES:
+    if not rows_are_whole or np.dtype(indices.dtype) not in INDICES:
         return False
     if 0 in table.shape or 0 in indices.shape:
         return False
@@ -88,12 +94,12 @@ def _scaling(lowering: Lowering, operation: Operation) -> tuple[Operation, float
 def _numbers_of(operation: Operation, chain: Chain) -> dict[int, float] | None:
     """The constants of a chain by their registers; None if it reads more than one other array.
 
-    An array of no axes, such as numpy.float32(255), is a number, too.
+    An array of no axes, such as numpy.float32(255), is a number, too, if it is real.
     """
     found = {len(chain.inputs) + n: float(x) for n, x in enumerate(chain.numbers)}
     others = 0
     for register, x in enumerate(operation.args):
-        if x.source == "constant" and x.shape == () and x.dtype is not None:
+        if x.source == "constant" and x.shape == () and np.dtype(x.dtype).kind in "biuf":
             found[register] = float(x.array)
         else:
             others += 1
@@ -127,9 +133,7 @@ def _gather(
 ) -> bool:
     """Rows as floating-point numbers, into any layout."""
     end = suffix(y.dtype)
-    if end is None or table.dtype.name not in TABLES:
-        return False
-    if table.dtype.name != "uint8" and table.dtype != y.dtype:
+    if end is None or table.dtype not in (BYTES, y.dtype):
         return False
     result = lowering.view(y)
     made = structures.Gather()
@@ -199,7 +203,7 @@ def _suits_scatter(x: Any, indices: Any, rows: Any) -> bool:
     """Whether C can add these rows."""
     if not all(isinstance(v, Value) and v.dtype is not None for v in (x, indices, rows)):
         return False
-    if np.dtype(indices.dtype).name not in INDICES or not indices.shape or not x.shape:
+    if np.dtype(indices.dtype) not in INDICES or not indices.shape or not x.shape:
         return False
     return (
         x.dtype == rows.dtype

@@ -7,13 +7,18 @@ import numpy as np
 
 from xpnet.compiler.c import structures
 from xpnet.compiler.c.lower_products import one_stride
-from xpnet.compiler.c.lowering import LOWERINGS, Instruction, Lowering, Number, suffix
+from xpnet.compiler.c.lowering import (
+    INDICES,
+    LOWERINGS,
+    Instruction,
+    Lowering,
+    Number,
+    suffix,
+)
 from xpnet.compiler.c.memory import View
 from xpnet.compiler.record import Operation, Value
 
 __all__: list[str] = []
-
-INDICES = ("int32", "int64")
 
 
 def _lower_cross_entropy(lowering: Lowering, operation: Operation) -> bool:
@@ -72,7 +77,9 @@ def _emit(
 
 
 def _row_stride(x: View) -> int:
-    return one_stride(x.shape[:-1], x.strides[:-1]) or x.shape[-1]
+    """The stride of a row, which is 0 if all rows are one."""
+    stride = one_stride(x.shape[:-1], x.strides[:-1])
+    return x.shape[-1] if stride is None else stride
 
 
 def _suits(x: Any, t: Any) -> bool:
@@ -82,7 +89,7 @@ def _suits(x: Any, t: Any) -> bool:
         and isinstance(t, Value)
         and x.dtype is not None
         and suffix(x.dtype) is not None
-        and np.dtype(t.dtype).name in INDICES
+        and np.dtype(t.dtype) in INDICES
         and x.shape[:-1] == t.shape
         and 0 not in x.shape
     )

@@ -10,8 +10,6 @@ from xpnet.compiler.record import Operation, Value, leaves
 
 __all__: list[str] = []
 
-LARGEST = 8  # axes of a copy, if none of them can be merged
-
 
 def _part(y: View, axis: int, start: int, length: int) -> View:
     """A slice along an axis."""
@@ -39,7 +37,7 @@ def _axis(operation: Operation, dimensions: int) -> int | None:
 def _are_alike(arrays: Any, y: Value) -> bool:
     """Whether these are arrays of the result's dtype, which C can copy."""
     return isinstance(arrays, (tuple, list)) and all(
-        isinstance(x, Value) and x.dtype == y.dtype and len(y.shape) <= LARGEST for x in arrays
+        isinstance(x, Value) and x.dtype == y.dtype for x in arrays
     )
 
 
@@ -92,7 +90,7 @@ def _lower_reshape(lowering: Lowering, operation: Operation) -> bool:
     """An array in another shape, where that takes a copy."""
     x = operation.args[0]
     y = operation.outputs[0]
-    if not isinstance(x, Value) or x.dtype != y.dtype or len(x.shape) > LARGEST:
+    if not isinstance(x, Value) or x.dtype != y.dtype:
         return False
     target = lowering.view(y)
     if not target.is_contiguous:
@@ -108,7 +106,7 @@ def _lower_set_item(lowering: Lowering, operation: Operation) -> bool:
     x, key, new = operation.args
     y = operation.outputs[0]
     fixed = all(type(k) in (int, type(None), type(...)) for k in leaves(key))
-    if operation.options or not fixed or x.dtype != y.dtype or len(x.shape) > LARGEST:
+    if operation.options or not fixed or x.dtype != y.dtype:
         return False
     if not isinstance(new, Value) or new.dtype != y.dtype or len(new.shape) > _axes_of(x, key):
         return False

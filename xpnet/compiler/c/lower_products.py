@@ -17,7 +17,7 @@ __all__ = ["Matrices", "forced_products", "one_stride"]
 
 
 def forced_products() -> str | None:
-    """The products that XPNET_PRODUCTS names: "own", "blas" or None."""
+    """The products that XPNET_PRODUCTS names: "own", "blas" (where it can compute them) or None."""
     given = os.environ.get("XPNET_PRODUCTS", "")
     if given not in ("", "own", "blas"):
         raise ArgumentError(
@@ -118,7 +118,7 @@ def _stacks_of(views: list[View], axes: tuple[int, ...]) -> list[Matrix] | None:
 
 
 def _matrices(lowering: Lowering, a: View, b: View, y: View) -> Matrices | None:
-    """The matrices of y = a @ b; None if C cannot loop over them."""
+    """The matrices of y = a @ b; None if C cannot loop over them, or y is none that it can write."""
     if len(b.shape) > 2:
         if len(a.shape) < 2:
             return None
@@ -127,17 +127,17 @@ def _matrices(lowering: Lowering, a: View, b: View, y: View) -> Matrices | None:
             whole = [lowering.contiguous(a), lowering.contiguous(b), y]
             stacks = _stacks_of(whole, y.shape[:-2])
         return None if stacks is None else Matrices(*stacks)
+    axes = len(y.shape) if len(b.shape) == 1 else len(y.shape) - 1  # those that are rows
+    row = one_stride(y.shape[:axes], y.strides[:axes])
+    if row is None:  # with the batch innermost, they are not one axis
+        return None
     left = _rows_of(lowering, a)
     if len(b.shape) == 1:
         right = _matrix(b, (b.shape[0], 1), (b.strides[0], 1))
-        return Matrices(left, right, _matrix(y, (left.rows, 1), (_column_stride(y), 1)))
+        return Matrices(left, right, _matrix(y, (left.rows, 1), (row, 1)))
     right = _matrix(b, (b.shape[0], b.shape[1]), (b.strides[0], b.strides[1]))
-    return Matrices(left, right, _rows_of(lowering, y))
-
-
-def _column_stride(y: View) -> int:
-    stride = one_stride(y.shape, y.strides)
-    return 1 if stride is None else stride
+    shape = (left.rows, b.shape[1])
+    return Matrices(left, right, _matrix(y, shape, (row, y.strides[-1])))
 
 
 @dataclass(slots=True)
@@ -197,6 +197,7 @@ def _by_blas(
     operands = [*own.operands[:3], None, None, None]
     detail = lowering.blas.products[end]
     product = Instruction(f"blas_product{end}", operands, own.sizes, own.numbers, detail)
+    product.scratch = own.scratch  # for our own product, which takes its place where alpha is 0
     if not ending:
         return [product]
     if found.c.column != 1:
@@ -236,8 +237,6 @@ def _lower_product(lowering: Lowering, operation: Operation) -> bool:
     if not _suits(operation, *given) or len(b.shape) != 2:
         return False
     y = lowering.view(operation.outputs[0])
-    if len(y.shape) > 2 and not y.is_contiguous:
-        return False
     found = _matrices(lowering, lowering.view(a), lowering.view(b), y)
     if found is None:
         return False

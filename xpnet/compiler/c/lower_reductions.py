@@ -30,7 +30,7 @@ NAMES = {
 """What each operation is called in C."""
 SUMS = ("sum", "sum_of_squares", "prod")
 SCRATCH = 8192  # REDUCE_SCRATCH of reduce.h
-TYPES = ("float32", "float64", "bool", "uint8", "int32", "int64")
+TYPES = tuple(np.dtype(name) for name in structures.TYPES)
 
 
 def _lower_reduction(lowering: Lowering, operation: Operation) -> bool:
@@ -57,7 +57,7 @@ def _lower_norm(lowering: Lowering, operation: Operation) -> bool:
     x = operation.args[0]
     y = operation.outputs[0]
     order = operation.options.get("ord", 2)
-    if order != 2 or not isinstance(x, Value) or 0 in y.shape:
+    if order != 2 or not _is_known(operation) or _real(operation, x, y) is None:
         return False
     norm = lowering.view(y)
     root = lowering.library.c.chain_operation(b"sqrt")
@@ -66,7 +66,7 @@ def _lower_norm(lowering: Lowering, operation: Operation) -> bool:
         y.shape, [(kind, norm.strides)], 0, [(root, 0)], [(kind, norm.strides, 1)]
     )
     end = suffix(y.dtype)
-    if end is None or getattr(lowering.library.c, f"chain_prepare{end}")(ctypes.byref(made)) != 0:
+    if getattr(lowering.library.c, f"chain_prepare{end}")(ctypes.byref(made)) != 0:
         return False
     if not _lower_reduction(lowering, operation):
         return False
@@ -113,7 +113,7 @@ def _real(operation: Operation, x: Value, y: Value) -> DType | None:
         return None
     if NAMES[operation.name] in (*SUMS, "max", "min"):
         return real if result == given else None
-    return real if result.name in TYPES else None
+    return real if result in TYPES else None
 
 
 def _axes(name: str, axis: Any, dimensions: int) -> list[int]:

@@ -30,6 +30,7 @@ from xpnet.compiler.passes.rewriting import readers
 from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
 
 __all__ = [
+    "INDICES",
     "LOWERINGS",
     "Call",
     "Instruction",
@@ -42,6 +43,8 @@ __all__ = [
 ]
 
 NATIVE = np.dtype("f4").str[0]  # the byte order of this machine, as dtypes write it
+INDICES = (np.dtype(np.int32), np.dtype(np.int64))
+"""The dtypes of indices that C reads; one with another byte order is equal to none of them."""
 
 VIEWS = frozenset(
     [

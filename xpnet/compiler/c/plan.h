@@ -35,7 +35,7 @@ typedef struct {
 
 // Why a run stopped.
 typedef struct {
-    int64_t step;
+    int64_t step;  // also of a run that was not stopped: then the number of its steps
     int64_t instruction;
     int64_t code;      // what the operation returned
     int64_t value;     // such as the index that is out of range

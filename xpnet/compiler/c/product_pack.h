@@ -5,12 +5,11 @@
 #include "transpose.h"
 #include "vector.h"
 
-#define ADD_BLOCKS(v, s)                                            \
-    UNROLL for (int i = 0; i < LANES; i += 2 * (s)) {               \
-        const vreal x = v[i];                                       \
-        const vreal y = v[i + (s)];                                 \
-        v[i] = __builtin_shufflevector(x, y, LANE_LIST(LOWER, s)) + \
-               __builtin_shufflevector(x, y, LANE_LIST(UPPER, s));  \
+#define ADD_BLOCKS(v, s)                                                                \
+    UNROLL for (int i = 0; i < LANES; i += 2 * (s)) {                                   \
+        const vreal x = v[i];                                                           \
+        const vreal y = v[i + (s)];                                                     \
+        v[i] = SHUFFLE(x, y, LANE_LIST(LOWER, s)) + SHUFFLE(x, y, LANE_LIST(UPPER, s)); \
     }
 
 // The sums of the lanes of LANES vectors: lane i is the sum of v[i]. v is overwritten.

@@ -63,8 +63,6 @@ typedef struct {
 // The next panel of b is prefetched where a panel is used by at least so many rows.
 #define ROWS_TO_PREFETCH 32
 
-static int64_t divide_up(int64_t x, int64_t by) { return (x + by - 1) / by; }
-
 // Cuts `size` into equal blocks of at most about `most`, each a multiple of `unit`.
 static int64_t equal_blocks(int64_t size, int64_t most, int64_t unit) {
     if (size <= most) return size > 0 ? size : 1;

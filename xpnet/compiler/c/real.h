@@ -47,4 +47,6 @@ typedef uint64_t unsigned_integer;
 // Local helpers are always expanded in place.
 #define INLINE static inline __attribute__((always_inline))
 
+INLINE int64_t divide_up(int64_t x, int64_t by) { return (x + by - 1) / by; }
+
 #endif  // XPNET_REAL_H

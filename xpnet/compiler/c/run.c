@@ -49,18 +49,18 @@ static context start(const plan* p, char** slots, const int64_t* advances, const
 
 // Runs the plan's instructions `steps` times. Between two steps slot i moves by advances[i] bytes,
 // and `numbers` by a row of the plan's number_count. Returns 0, or 1 if an operation reported an
-// error: nothing after it has run then.
+// error: nothing after it has run then. failed->step is how many steps were done.
 EXPORT int64_t xpnet_run(const plan* p, char** slots, const int64_t* advances,
                          const double* numbers, int64_t steps, failure* failed) {
     fetch ahead[MOST_PARTS];
     context c = start(p, slots, advances, numbers, ahead, failed);
     for (int64_t step = 0; step < steps; step++) {
         c.steps_left = steps - 1 - step;
+        failed->step = step;
         for (int64_t i = 0; i < p->count; i++) {
             const instruction* x = p->instructions + i;
             const int code = table[x->code].run(&c, x);
             if (code != 0) {
-                failed->step = step;
                 failed->instruction = i;
                 failed->code = code;
                 return 1;
@@ -70,6 +70,7 @@ EXPORT int64_t xpnet_run(const plan* p, char** slots, const int64_t* advances,
         for (int64_t i = 0; i < p->slot_count; i++) slots[i] += advances[i];
         c.numbers += p->number_count;
     }
+    failed->step = steps;
     return 0;
 }
 
@@ -93,7 +94,7 @@ EXPORT double xpnet_time(const plan* p, char** slots, const int64_t* advances,
 
 // ---- copy ---------------------------------------------------------------------------------------
 
-enum { COPY_DIMENSIONS = 8 };
+enum { COPY_DIMENSIONS = 64 };  // NumPy has no arrays with more
 
 #define COPY_ROW(type)                                                         \
     {                                                                          \
@@ -127,7 +128,7 @@ static void copy_row(char* to, int64_t to_stride, const char* from, int64_t from
 }
 
 // to[...] = from[...]
-// operands: to, from. sizes: bytes of an element, dimensions d <= 8, shape (d), strides of to (d),
+// operands: to, from. sizes: bytes of an element, dimensions d, shape (d), strides of to (d),
 // strides of from (d). The last dimension is the inner loop; Python puts the fastest one there.
 int run_copy(const context* c, const instruction* x) {
     const int64_t bytes = x->sizes[0];
@@ -137,8 +138,9 @@ int run_copy(const context* c, const instruction* x) {
     const int64_t* from_strides = to_strides + x->sizes[1];
     char* to = address(c, x->operands[0]);
     const char* from = address(c, x->operands[1]);
-    int64_t index[COPY_DIMENSIONS] = {0};
+    int64_t index[COPY_DIMENSIONS];
     for (int64_t d = 0; d <= outer; d++) {
+        index[d] = 0;
         if (shape[d] == 0) return 0;
     }
     for (;;) {

@@ -324,6 +324,7 @@ int NAME(run_blas_product)(const context* c, const instruction* x) {
     const blas* f = x->detail;
     const real alpha = (real)number_value(c, x->numbers[0]);
     const real beta = (real)number_value(c, x->numbers[1]);
+    if (alpha == 0) return NAME(run_product)(c, x);  // BLAS would not see that a or b has a NaN
     for (int64_t i = 0; i < s->outer * s->count; i++) {
         const matrix a = matrix_of(p.a, s->a_row, s->a_col);
         const matrix b = matrix_of(p.b, s->b_row, s->b_col);

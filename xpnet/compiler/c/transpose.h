@@ -23,13 +23,13 @@
         F(9, by), F(10, by), F(11, by), F(12, by), F(13, by), F(14, by), F(15, by)
 #endif
 
-#define EXCHANGE(rows, by)                                                            \
-    UNROLL for (int i = 0; i < LANES; i++) {                                          \
-        if (i & (by)) continue;                                                       \
-        const vreal upper = rows[i];                                                  \
-        const vreal lower = rows[i + (by)];                                           \
-        rows[i] = __builtin_shufflevector(upper, lower, LANE_LIST(LOWER, by));        \
-        rows[i + (by)] = __builtin_shufflevector(upper, lower, LANE_LIST(UPPER, by)); \
+#define EXCHANGE(rows, by)                                            \
+    UNROLL for (int i = 0; i < LANES; i++) {                          \
+        if (i & (by)) continue;                                       \
+        const vreal upper = rows[i];                                  \
+        const vreal lower = rows[i + (by)];                           \
+        rows[i] = SHUFFLE(upper, lower, LANE_LIST(LOWER, by));        \
+        rows[i + (by)] = SHUFFLE(upper, lower, LANE_LIST(UPPER, by)); \
     }
 
 // rows[i][j] becomes rows[j][i].

@@ -195,23 +195,29 @@ DEFINE_ROUNDING(round_to_nearest, REAL(rint))
 
 // ---- across lanes -------------------------------------------------------------------------------
 
+// Lanes of a and b by their numbers; those of b follow those of a. GCC has Clang's function from 12
+// on.
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (vint){__VA_ARGS__})
+#endif
+
 // The lanes of v, moved down by a constant number of places; the first ones come back at the end.
 #define MOVED(i, by) (((i) + (by)) % LANES)
 #if LANES == 2
-#define ROTATE(v, by) __builtin_shufflevector(v, v, MOVED(0, by), MOVED(1, by))
+#define ROTATE(v, by) SHUFFLE(v, v, MOVED(0, by), MOVED(1, by))
 #elif LANES == 4
-#define ROTATE(v, by) \
-    __builtin_shufflevector(v, v, MOVED(0, by), MOVED(1, by), MOVED(2, by), MOVED(3, by))
+#define ROTATE(v, by) SHUFFLE(v, v, MOVED(0, by), MOVED(1, by), MOVED(2, by), MOVED(3, by))
 #elif LANES == 8
-#define ROTATE(v, by)                                                                     \
-    __builtin_shufflevector(v, v, MOVED(0, by), MOVED(1, by), MOVED(2, by), MOVED(3, by), \
-                            MOVED(4, by), MOVED(5, by), MOVED(6, by), MOVED(7, by))
+#define ROTATE(v, by)                                                                   \
+    SHUFFLE(v, v, MOVED(0, by), MOVED(1, by), MOVED(2, by), MOVED(3, by), MOVED(4, by), \
+            MOVED(5, by), MOVED(6, by), MOVED(7, by))
 #else
-#define ROTATE(v, by)                                                                             \
-    __builtin_shufflevector(v, v, MOVED(0, by), MOVED(1, by), MOVED(2, by), MOVED(3, by),         \
-                            MOVED(4, by), MOVED(5, by), MOVED(6, by), MOVED(7, by), MOVED(8, by), \
-                            MOVED(9, by), MOVED(10, by), MOVED(11, by), MOVED(12, by),            \
-                            MOVED(13, by), MOVED(14, by), MOVED(15, by))
+#define ROTATE(v, by)                                                                            \
+    SHUFFLE(v, v, MOVED(0, by), MOVED(1, by), MOVED(2, by), MOVED(3, by), MOVED(4, by),          \
+            MOVED(5, by), MOVED(6, by), MOVED(7, by), MOVED(8, by), MOVED(9, by), MOVED(10, by), \
+            MOVED(11, by), MOVED(12, by), MOVED(13, by), MOVED(14, by), MOVED(15, by))
 #endif
 
 // The sum of all lanes, added in pairs.

@@ -30,6 +30,9 @@ class Executor:
         arrays after each run.
     reason : str
         Why it was chosen, for `print(plan)`.
+    done : int
+        If `in_place`: how many steps have changed the state, in all runs since the caller set it to 0.
+        It is right also after a run that ended in an error.
     """
 
     name: ClassVar[str] = ""
@@ -39,6 +42,7 @@ class Executor:
         self.program = program
         self.states: list[Array] = []
         self.reason = ""
+        self.done = 0
 
     def bind(self, states: Sequence[Array]) -> list[Array]:
         """Take over the state.

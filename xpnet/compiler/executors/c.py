@@ -131,7 +131,7 @@ class CExecutor(Executor):
     def _fill(self, kind: str, index: int, array: Array) -> None:
         """Let a slot point to an array."""
         self._slots[self._slot[kind, index]] = array.ctypes.data
-        self._memory[kind, index] = array.reshape(-1).view(np.uint8)
+        self._memory[kind, index] = _bytes(array)
 
     def _locate(self, view: View) -> tuple[int, int]:
         memory = view.memory
@@ -207,18 +207,25 @@ class CExecutor(Executor):
         given = {"argument": arguments, "host": hosts}
         for kind, i, array in self._copied:
             array[...] = given[kind][i]
-        kept = []  # until the step is done
+        kept: dict[tuple[str, int], Array] = {}  # until the step is done
         for kind, i in self._pointed:
-            kept.append(self._changed.apart(_contiguous(given[kind][i])))
-            self._fill(kind, i, kept[-1])
+            x = self._changed.apart(_contiguous(given[kind][i]))
+            self._slots[self._slot[kind, i]] = x.ctypes.data
+            kept[kind, i] = x
         numbers = self._numbers
         for i in self._number_hosts:
             numbers[i] = hosts[i]
-        for segment in self._segments:
-            if isinstance(segment, _BoundCall):
-                segment.run(hosts, self._memory)
-            elif self.library.c.xpnet_run(segment.address, *self._run_with):
-                raise self._error(segment)
+        self._failure.step = 0
+        try:
+            for segment in self._segments:
+                if isinstance(segment, _BoundCall):
+                    self._failure.step = 0
+                    segment.run(hosts, kept)
+                    self._failure.step = 1
+                elif self.library.c.xpnet_run(segment.address, *self._run_with):
+                    raise self._error(segment)
+        finally:  # an interrupt may come after the step
+            self.done += self._failure.step
         return [x.copy() for x in self._results]
 
     def run_steps(
@@ -238,13 +245,13 @@ class CExecutor(Executor):
         steps: int,
         segment: Encoded,
     ) -> list[Array]:
-        before = list(self._slots)
+        slots = type(self._slots)(*self._slots)  # C moves them from step to step
         kept = [self._changed.apart(_contiguous(x)) for x in arguments]
         for i, x in enumerate(kept):
-            self._move("argument", i, x)
+            self._move(slots, "argument", i, x)
         for i in self._array_hosts:
             stacked = np.stack([np.asarray(row[i]) for row in hosts])
-            self._move("host", i, stacked)
+            self._move(slots, "host", i, stacked)
             kept.append(stacked)
         numbers = np.zeros((steps, max(len(self.program.hosts), 1)))
         if self._array_hosts:
@@ -254,24 +261,21 @@ class CExecutor(Executor):
             numbers[...] = hosts
         results = [np.empty((steps, *x.shape), x.dtype) for x in self._output_views]
         for i, x in enumerate(results):
-            self._move("output", i, x)
-        failed = self.library.c.xpnet_run(
-            segment.address,
-            self._slots,
-            self._advances,
-            numbers.ctypes.data,
-            steps,
-            ctypes.byref(self._failure),
-        )
-        self._slots[:] = before
-        if failed:
-            raise self._error(segment, steps)
+            self._move(slots, "output", i, x)
+        pointers = (slots, self._advances, numbers.ctypes.data)
+        failure = ctypes.byref(self._failure)
+        self._failure.step = 0
+        try:
+            if self.library.c.xpnet_run(segment.address, *pointers, steps, failure):
+                raise self._error(segment, steps)
+        finally:  # an interrupt may come after the steps
+            self.done += self._failure.step
         return results
 
-    def _move(self, kind: str, index: int, stacked: Array) -> None:
+    def _move(self, slots: Any, kind: str, index: int, stacked: Array) -> None:
         """Let a slot move along the first axis of an array from step to step."""
         place = self._slot[kind, index]
-        self._slots[place] = stacked.ctypes.data
+        slots[place] = stacked.ctypes.data
         self._advances[place] = stacked.strides[0] if len(stacked) > 1 else 0
 
     def _error(self, segment: Encoded, steps: int = 1) -> Exception:
@@ -322,15 +326,22 @@ class _BoundCall:
         self._options = replaced(self._call.options, found)
         self._targets = [executor.array(x) for x in self._call.targets]
 
-    def run(self, hosts: Sequence[Array | float], memory: dict[tuple[str, int], Array]) -> None:
-        """Call the function, and copy its results to where they belong."""
+    def run(self, hosts: Sequence[Array | float], inputs: dict[tuple[str, int], Array]) -> None:
+        """Call the function, and copy its results to where they belong.
+
+        Parameters
+        ----------
+        hosts : sequence
+        inputs : dict
+            Those that are read where they lie, by their kind and index.
+        """
 
         def given(x: Any) -> Any:
             if isinstance(x, Number):
                 return hosts[x.index]
             if not isinstance(x, View):
                 return x
-            return x.in_memory(memory[x.memory.kind, x.memory.index])
+            return x.in_memory(_bytes(inputs[x.memory.kind, x.memory.index]))
 
         operation = self._call.operation
         result = operation.function(*replaced(self._args, given), **replaced(self._options, given))
@@ -345,6 +356,11 @@ def _arrays(expected: Any, result: Any) -> list[Array]:
     """The arrays of a result, in the places where a Value is expected."""
     pairs = zip(leaves(expected), leaves(result), strict=True)
     return [x for value, x in pairs if isinstance(value, Value)]
+
+
+def _bytes(x: Array) -> Array:
+    """The bytes of a row-major array."""
+    return x.reshape(-1).view(np.uint8)
 
 
 def _contiguous(x: Any) -> Array:

@@ -103,15 +103,20 @@ class NumPyExecutor(Executor):
     def run(self, arguments: Sequence[Array], hosts: Sequence[Array | float]) -> list[Array]:
         with self._lock:
             step = self._ready()
-            return step(*map(self._changed.apart, arguments), *hosts)
+            outputs = step(*map(self._changed.apart, arguments), *hosts)
+            self.done += 1
+            return outputs
 
     def run_steps(
         self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
     ) -> list[Array]:
         with self._lock:
             step = self._ready()
-            rows = zip(*map(self._changed.apart, arguments), hosts, strict=True)
-            return stacked([step(*row, *numbers) for *row, numbers in rows])
+            outputs: list[list[Array]] = []
+            for *row, numbers in zip(*map(self._changed.apart, arguments), hosts, strict=True):
+                outputs.append(step(*row, *numbers))
+                self.done += 1
+            return stacked(outputs)
 
     def calls(self) -> list[Operation]:
         return self._calls
