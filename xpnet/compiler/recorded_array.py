@@ -35,7 +35,7 @@ from xpnet.compiler.recording_namespace import recorded_kernel, recorded_module,
 from xpnet.errors import MissingAttributeError
 from xpnet.kernels.lookup import Kernel
 
-__all__ = ["RecordedArray", "recorded_type"]
+__all__ = ["RecordedArray", "name_of", "recorded_type"]
 
 
 class RecordedArray(Recorded):
@@ -77,7 +77,8 @@ class RecordedArray(Recorded):
 
     @property
     def T(self) -> Array:  # noqa: N802 - the standard's name
-        return called("matrix_transpose", _transposed, (self,), {})
+        name = "matrix_transpose" if self.ndim == 2 else "x.T"  # which reverses all axes
+        return called(name, _transposed, (self,), {})
 
     @property
     def mT(self) -> Array:  # noqa: N802 - the standard's name
@@ -119,9 +120,7 @@ class RecordedArray(Recorded):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         """NumPy's own function of NumPy's arrays: `np.exp(x)`, and `numpy_array + x`."""
         function = ufunc if method == "__call__" else getattr(ufunc, method)
-        name = (
-            UFUNCS.get(ufunc.__name__, ufunc.__name__) if method == "__call__" else f"np.{method}"
-        )
+        name = name_of(ufunc, method)
         if "out" not in options:
             return called(name, function, inputs, options)
         (out,) = options.pop("out")
@@ -251,6 +250,14 @@ def _by_name(name: str) -> Callable[..., Any]:
         return getattr(x, name)(*args, **options)
 
     return call
+
+
+def name_of(ufunc: Any, method: str) -> str:
+    """The standard's name of a function of NumPy's; another one's for what only looks like it."""
+    name: str = ufunc.__name__
+    if getattr(np, name, None) is not ufunc:
+        return f"ufunc.{name}.{method}"
+    return UFUNCS.get(name, name) if method == "__call__" else f"np.{name}.{method}"
 
 
 def _transposed(x: Array) -> Array:
