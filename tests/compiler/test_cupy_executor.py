@@ -28,6 +28,7 @@ from xpnet.compiler.record import Operation, Program, Value
 from xpnet.errors import BackendError
 from xpnet.kernels import cross_entropy
 from xpnet.kernels.column_sums import column_sums
+from xpnet.kernels.lookup import kernel
 from xpnet.kernels.update import update
 
 CLOSE = 1e-5
@@ -99,6 +100,77 @@ def test_a_parameter_that_is_returned_is_not_changed_by_later_calls(cupy_backend
         assert not np.array_equal(to_numpy(after), to_numpy(weight.data))
 
 
+def test_a_parameter_that_was_put_into_columns_is_updated_with_the_others(cupy_backend):
+    """The kernel of the update takes rows only: the array is moved, and no parameter is left behind."""
+    import cupy
+
+    found = []
+    for wrap in (
+        lambda step: step,
+        lambda step: Compiled(step, executor=executed_by(CuPyExecutor)),
+    ):
+        model, shape = model_of("mlp")
+        step = wrap(stepping(model, xpnet.Adam(model.parameters())))
+        weights = list(model.parameters())
+        for k, (x, t) in enumerate(batches(cupy_backend, shape)):
+            if k == 5:
+                for p in weights[2:]:
+                    p.data = cupy.asfortranarray(p.data)
+            step(x, t)
+        found.append([to_numpy(p.data) for p in weights])
+    assert len(step.replays) == 1
+    for eager, compiled in zip(*found, strict=True):
+        np.testing.assert_allclose(compiled, eager, rtol=CLOSE, atol=CLOSE)
+
+
+def test_an_argument_that_is_the_state_keeps_its_numbers(cupy_backend):
+    """The step reads it after the parameter is updated in place."""
+    weight = xpnet.Parameter(cupy_backend.asarray(np.ones(4), "float32"))
+    optimizer = xpnet.SGD([weight], lr=0.5)
+
+    def step(x, given):
+        loss = F.sum(weight * x)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return given - weight.data
+
+    step = Compiled(step, executor=executed_by(CuPyExecutor))
+    x = cupy_backend.asarray(np.ones(4), "float32")
+    other = cupy_backend.asarray(np.ones(4), "float32")
+    for _ in range(4):
+        step(x, other)
+    (replay,) = step.replays
+    for part in (weight.data, weight.data[...]):
+        np.testing.assert_array_equal(to_numpy(step(x, part)), np.full(4, 0.5))
+    assert step.replays == [replay]
+
+
+def test_a_state_that_is_a_copy_of_a_parameter_keeps_its_numbers(cupy_backend):
+    """The update writes over the parameter, after the copy is made."""
+    weight = xpnet.Parameter(cupy_backend.asarray(np.ones(4), "float32"))
+    optimizer = xpnet.SGD([weight], lr=0.5)
+    state = {"before": cupy_backend.asarray(np.zeros(4), "float32")}
+
+    def step(x):
+        change = F.sum(state["before"])
+        state["before"] = weight.data * 1.0
+        loss = F.sum(weight * x)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return change
+
+    step = Compiled(step, executor=executed_by(CuPyExecutor))
+    x = cupy_backend.asarray(np.ones(4), "float32")
+    for k in range(1, 8):
+        step(x)
+        np.testing.assert_array_equal(to_numpy(weight.data), np.full(4, 1.0 - 0.5 * k))
+        np.testing.assert_array_equal(to_numpy(state["before"]), np.full(4, 1.5 - 0.5 * k))
+    (replay,) = step.replays
+    assert len(replay.executor._written) == 1, "the parameter is updated in place"
+
+
 def test_streams_that_run_late(cupy_backend):
     """Work is ordered by its stream alone: random delays change nothing."""
     if not emulated():
@@ -107,7 +179,8 @@ def test_streams_that_run_late(cupy_backend):
         assert_agrees(cupy_backend, CuPyExecutor, "normalized", momentum, rtol=CLOSE)
 
 
-def test_a_state_that_is_read_after_its_update_is_not_written_over(cupy_backend):
+@pytest.mark.parametrize("view_name", ["matrix_transpose", "x.transpose", "swapaxes", "unheard_of"])
+def test_a_state_that_is_read_after_its_update_is_not_written_over(cupy_backend, view_name):
     """Directly, and by a view that was taken before the update."""
     import cupy
 
@@ -127,7 +200,7 @@ def test_a_state_that_is_read_after_its_update_is_not_written_over(cupy_backend)
             operations.append(operation)
             return operation
 
-        view = add("matrix_transpose", cupy.transpose, (s,), [(3, 2)])
+        view = add(view_name, cupy.transpose, (s,), [(3, 2)])
         view.result = view.outputs[0]
         args = ("p -= lr * g;", {"lr": 0.5}, (), [(s, x, [])])
         update = add("update", _updated, args, [(2, 3)])
@@ -404,6 +477,23 @@ def test_a_chain_with_broadcasting_numbers_and_several_results(cupy_backend):
         np.testing.assert_array_equal(one.get(), other.get())
 
 
+@pytest.mark.parametrize("number", [0.5, 2, True])
+def test_comparing_booleans_with_a_number_is_left_to_cupy(number):
+    """CuPy promotes the booleans, if the number is not one itself."""
+    dtypes = [np.dtype(bool), None]
+    for name in cuda_chain.COMPARISONS:
+        assert not cuda_chain.has_code(name, dtypes, np.dtype(bool))
+
+
+def test_booleans_compared_with_a_number(cupy_backend):
+    step = Compiled(lambda x: (x > 0.0) > 0.5, executor=executed_by(CuPyExecutor))
+    x = cupy_backend.asarray(np.array([-1.0, 2.0, 3.0]))
+    for _ in range(5):
+        found = step(x)
+    assert len(step.replays) == 1
+    np.testing.assert_array_equal(to_numpy(found), [False, True, True])
+
+
 def test_products_and_sums_are_not_contracted():
     """A contracted product and sum would not be rounded in between."""
     assert "--fmad=false" in cuda_chain.OPTIONS
@@ -474,6 +564,28 @@ def test_columns_of_a_product(cupy_backend, terms):
     expected = np.where(y.get() > 0, d.get().astype("d") @ W.get().astype("d").T, 0)
     np.testing.assert_allclose(gradient.get(), expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(sums.get(), expected.sum(0), rtol=1e-5, atol=1e-5)
+
+
+def test_a_product_whose_columns_are_added_up_in_another_dtype(cupy_backend):
+    """The kernel would read its operands in the dtype of the sums."""
+    f = np.dtype("float32")
+    rng = np.random.default_rng(0)
+    g = cupy_backend.asarray(rng.standard_normal((20, 4)).astype(f))
+    W = cupy_backend.asarray(rng.standard_normal((12, 4)).astype(f))
+    xp = cupy_backend.xp
+
+    def step(g, W):
+        wide = xp.astype(g @ W.T, xp.float64)
+        return wide, kernel("column_sums", wide)(wide)
+
+    step = Compiled(step, executor=executed_by(CuPyExecutor))
+    for _ in range(5):
+        wide, sums = step(g, W)
+    (replay,) = step.replays
+    assert "columns" in [o.name for o in replay.executor.program.operations]
+    expected = (to_numpy(g) @ to_numpy(W).T).astype("d")
+    np.testing.assert_allclose(to_numpy(wide), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(to_numpy(sums), expected.sum(0), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

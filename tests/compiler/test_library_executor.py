@@ -18,9 +18,10 @@ from tests.compiler.replayed import (
     trained,
 )
 from xpnet import functions as F
-from xpnet.backend import to_numpy
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.backend import current, to_numpy
 from xpnet.compiler.compiled import Compiled, recorded_call
-from xpnet.compiler.executors.library import LibraryExecutor
+from xpnet.compiler.executors.library import LibraryExecutor, with_own_results
 from xpnet.compiler.executors.straight_line import straight_line
 from xpnet.compiler.record import Operation, Program, Value
 from xpnet.training import Trainer
@@ -211,3 +212,124 @@ def test_the_program_is_not_changed(backend):
     before = [(o.name, o.function, o.args) for o in program.operations]
     LibraryExecutor(program)
     assert [(o.name, o.function, o.args) for o in program.operations] == before
+
+
+# --- results have memory of their own ---------------------------------------------------------------
+
+
+def program_of(change):
+    """A program on two states and an argument of three numbers, whose results `change` returns."""
+    f = np.dtype("float32")
+    states = [Value((3,), f, "state", i) for i in range(2)]
+    (x,) = [Value((3,), f, "argument")]
+    operations = []
+
+    def add(name, function, *args):
+        operation = Operation(name, function, args)
+        operation.result = Value((3,), f, "operation", operation=operation)
+        operation.outputs = [operation.result]
+        operations.append(operation)
+        return operation.result
+
+    outputs, updates = change(add, *states, x)
+    return Program([x], states, [], operations, outputs, updates)
+
+
+def viewed(x):
+    return x.view()
+
+
+CHANGES = {
+    "a state that another one is moved to": lambda add, p, q, x: ([], {0: x, 1: p}),
+    "a state that is a view of another one": lambda add, p, q, x: (
+        [],
+        {0: add("add", np.add, p, x), 1: add("x.ravel", viewed, p)},
+    ),
+    "two states with one value": lambda add, p, q, x: (
+        [],
+        dict.fromkeys((0, 1), add("add", np.add, p, x)),
+    ),
+    "a view of a new state by a method": lambda add, p, q, x: (
+        [add("x.reshape", viewed, new := add("add", np.add, p, x))],
+        {0: new},
+    ),
+    "a view of an unknown kind": lambda add, p, q, x: (
+        [add("unheard_of", viewed, q), new := add("add", np.add, p, x)],
+        {0: new},
+    ),
+    "two views of one array": lambda add, p, q, x: (
+        [add("swapaxes", viewed, new := add("add", np.add, p, x)), add("unstack", viewed, new)],
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_no_result_shares_memory_with_another_one_or_with_an_input(change):
+    executor = LibraryExecutor(program_of(change))
+    given = [np.full(3, k, "f") for k in (1, 2, 3)]
+    executor.bind(given[:2])
+    outputs = executor.run(given[2:], [])
+    changed = [executor.states[i] for i in executor.program.updates]
+    results = [*outputs, *changed]
+    for i, x in enumerate(results):
+        assert not any(np.shares_memory(x, y) for y in results[:i])
+        assert not any(np.shares_memory(x, y) for y in given)
+
+
+def test_a_state_may_lie_in_the_memory_that_it_had():
+    """A table of indices that each step checks is not copied each time."""
+    program = program_of(lambda add, p, q, x: ([], {0: add("checked", viewed, p)}))
+    assert [o.name for o in with_own_results(program).operations] == ["checked"]
+
+
+def test_what_is_copied_is_copied_before_it_may_be_written_over():
+    program = program_of(lambda add, p, q, x: ([p], {0: add("add", np.add, p, x)}))
+    assert [o.name for o in with_own_results(program).operations] == ["copy", "add"]
+
+
+def remembering(state):
+    """A step that keeps a copy of what the state was, and of its argument."""
+
+    def step(x):
+        read = state["before"] + state["given"] + state["twice"] + state["again"]
+        state["before"] = array_namespace(x).asarray(state["p"], copy=True)
+        state["given"] = x * 1.0
+        state["p"] = state["p"] - 0.5 * x
+        state["twice"] = x * 2.0
+        state["again"] = x * 2.0
+        return +state["p"], read
+
+    return step
+
+
+def test_a_state_that_is_a_copy_of_another_one_keeps_its_numbers(backend):
+    """With the executor that is chosen for the library."""
+    names = ("p", "before", "given", "twice", "again")
+    state = {name: backend.asarray(np.zeros(3), backend.dtype) for name in names}
+    step = Compiled(remembering(state))
+    results = []
+    for k in range(1, 8):
+        x = backend.asarray(np.full(3, float(k)), backend.dtype)
+        results.append(step(x)[0])
+        p = -0.25 * k * (k + 1)
+        expected = {"p": p, "before": p + 0.5 * k, "given": k, "twice": 2 * k, "again": 2 * k}
+        for name, number in expected.items():
+            np.testing.assert_array_equal(to_numpy(state[name]), np.full(3, number), err_msg=name)
+        assert state["given"] is not x
+        assert state["twice"] is not state["again"]
+    assert len(step.replays) == 1
+    for k, result in enumerate(results, 1):
+        np.testing.assert_array_equal(to_numpy(result), np.full(3, -0.25 * k * (k + 1)))
+
+
+def test_a_transfer_by_the_backend_is_no_identity():
+    strict = pytest.importorskip("array_api_strict", reason="it has several devices")
+    with xpnet.using("array_api_strict:device1") as backend:
+        step = Compiled(lambda x: current().asarray(x) * 2.0, executor=executed_by(LibraryExecutor))
+        x = strict.asarray([1.0, 2.0], dtype=strict.float32)
+        assert x.device != backend.device
+        for _ in range(5):
+            found = step(x)
+            assert found.device == backend.device
+    assert len(step.replays) == 1

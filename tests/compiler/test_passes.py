@@ -10,22 +10,29 @@ import xpnet
 from tests.compiler.programs import (
     SIZES,
     Builder,
+    Capturing,
     assert_equal_bits,
     builders,
     interpreted,
     recorded_step,
     snapshot,
 )
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.compiler.compiled import Compiled
 from xpnet.compiler.passes import cleaned
 from xpnet.compiler.passes.chain import ELEMENTWISE, Chain
 from xpnet.compiler.passes.chains import with_chains
 from xpnet.compiler.passes.common import without_repetitions
 from xpnet.compiler.passes.constants import with_constants_folded
 from xpnet.compiler.passes.dead import without_dead_operations
+from xpnet.compiler.passes.fused_products import with_fused_products
+from xpnet.compiler.passes.fused_windows import with_fused_windows
 from xpnet.compiler.passes.identities import without_identities
 from xpnet.compiler.passes.products import with_product_updates
 from xpnet.compiler.passes.rewriting import Rewriting
 from xpnet.compiler.record import Value
+from xpnet.functions import _windows as portable
+from xpnet.kernels.window import Window
 
 PASSES = (
     without_dead_operations,
@@ -368,3 +375,90 @@ def test_an_operation_is_shared_until_it_reads_a_value_that_was_replaced():
     assert kept is not second.operation
     assert kept.args == (copy.outputs[0],)
     assert second.operation.args == (first,)
+
+
+# --- what a name does not say -----------------------------------------------------------------------
+
+
+def test_functions_of_one_name_are_not_repetitions():
+    builder = Builder()
+    x = builder.input("argument", matrix())
+    functions = (np.add.reduce, np.multiply.reduce)
+    builder.program.outputs = [builder.apply("reduce", function, x) for function in functions]
+    assert len(without_repetitions(builder.program).operations) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [("stack", np.stack), ("concat", np.concatenate)],
+)
+def test_reshapings_of_what_has_the_order_of_its_operands_are_kept(name, function):
+    """A stack of transposed matrices is not in the order of its axes: its reshaping makes it so."""
+    builder = Builder()
+    x = builder.input("argument", matrix(3, 2))
+    turned = builder.apply("matrix_transpose", np.matrix_transpose, x)
+    joined = builder.apply(name, function, [turned, turned])
+    shape = builder.arrays[joined].shape
+    flat = builder.apply("reshape", np.reshape, joined, (-1,))
+    builder.program.outputs = [builder.apply("reshape", np.reshape, flat, shape)]
+    names = [o.name for o in without_identities(builder.program).operations]
+    assert names == ["matrix_transpose", name, "reshape", "reshape"]
+
+
+def test_a_reshaping_in_another_order_is_no_identity():
+    builder = Builder()
+    x = builder.input("argument", matrix(2, 3))
+    flat = builder.apply("reshape", np.reshape, x, (6,), order="F")
+    builder.program.outputs = [builder.apply("reshape", np.reshape, flat, (2, 3))]
+    before, _ = interpreted(builder.program, builder.given("argument"), [])
+    after, _ = interpreted(without_identities(builder.program), builder.given("argument"), [])
+    assert_equal_bits(after, before)
+
+
+def test_an_operation_with_options_is_no_identity():
+    """`np.multiply(x, 1.0, where=mask)`, for example."""
+    builder = Builder()
+    x = builder.input("argument", matrix())
+    product = builder.apply("multiply", lambda x, y, where: x * y * where, x, 1.0, where=0.0)
+    builder.program.outputs = [product]
+    assert len(without_identities(builder.program).operations) == 1
+
+
+@pytest.mark.parametrize(("number", "fuses"), [(0.0, True), (0, True), (-0.0, False)])
+def test_only_the_maximum_with_positive_zero_is_fused_with_a_product(number, fuses):
+    builder = Builder()
+    x = builder.input("argument", matrix())
+    y = builder.apply("matmul", operator.matmul, x, builder.input("state", matrix(3, 2)))
+    builder.program.outputs = [builder.apply("maximum", np.maximum, y, number)]
+    names = [o.name for o in with_fused_products(builder.program).operations]
+    assert names == (["product"] if fuses else ["matmul", "maximum"])
+
+
+@pytest.mark.parametrize("reads_early", [False, True])
+def test_sums_that_are_read_before_the_gradient_of_a_kernel_are_computed_by_themselves(reads_early):
+    """The sums of gy belong to the gradient of the bias, and the layer before may need them first."""
+    window = Window((5, 5), (3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1))
+    builder = Builder()
+    x = builder.input("argument", rng().standard_normal((2, 3, 5, 5)).astype("f"))
+    gy = builder.input("argument", rng().standard_normal((2, 4, *window.out)).astype("f"))
+    total = builder.apply("sum", np.sum, gy, axis=(0, 2, 3))
+    early = builder.apply("multiply", operator.mul, total, 2.0) if reads_early else total
+    gradient = builder.apply("weigh", portable.weigh, x, gy, window, 1)
+    builder.program.outputs = [early, gradient]
+    changed = with_fused_windows(builder.program)
+    check(changed)
+    assert ("sum" in [o.name for o in changed.operations]) == reads_early
+
+
+def test_a_function_of_the_library_is_not_taken_for_a_kernel_of_its_name():
+    def step(a, b):
+        return array_namespace(a).correlate(a, b)
+
+    compiled = Compiled(step, executor=Capturing)
+    a = np.arange(5.0)
+    b = np.array([1.0, 2.0])
+    for _ in range(4):
+        found = compiled(a, b)
+    np.testing.assert_array_equal(found, np.correlate(a, b))
+    (replay,) = compiled.replays
+    assert [o.name for o in cleaned(replay.program, "c").operations] == ["xp.correlate"]

@@ -15,6 +15,7 @@ from tests.compiler.replayed import (
     stepping,
 )
 from xpnet._each_step import each_step
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import to_numpy
 from xpnet.compiler.compiled import Compiled
 from xpnet.compiler.executors.torch import TorchExecutor
@@ -403,3 +404,98 @@ def test_inside_and_outside_of_an_inference_mode():
 def test_on_a_gpu():
     with xpnet.using("torch:cuda") as backend:
         assert_agrees(backend, TorchExecutor, "mlp", momentum, rtol=1e-5)
+
+
+# --- views of what is written over -------------------------------------------------------------------
+
+
+def test_a_view_of_what_lies_between_a_state_and_its_new_value_is_not_written_over():
+    state = {"p": torch.tensor([4.0, 8.0, 12.0])}
+
+    def step(x):
+        moved = state["p"] - 0.5 * x
+        first = moved[0:2]
+        state["p"] = moved * 0.5
+        return first
+
+    step = compiled(step)
+    p = np.array([4.0, 8.0, 12.0])
+    for k in range(1, 7):
+        found = step(torch.full((3,), float(k)))
+        moved = p - 0.5 * k
+        np.testing.assert_array_equal(found, moved[:2])
+        p = moved * 0.5
+    assert len(step.replays) == 1
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda p: p.reshape(-1),
+        lambda p: p.view(4),
+        lambda p: p.detach(),
+        lambda p: p.diagonal(),
+        lambda p: p.permute(1, 0),
+        lambda p: p.swapaxes(0, 1),
+        lambda p: array_namespace(p).unstack(p)[0],
+        lambda p: array_namespace(p).linalg.diagonal(p),
+        lambda p: p.T,
+    ],
+)
+def test_a_view_of_the_new_state_is_not_changed_by_later_calls(view):
+    state = {"p": torch.zeros((2, 2))}
+
+    def step(x):
+        state["p"] = state["p"] - 0.5 * x
+        return view(state["p"])
+
+    step = compiled(step)
+    results = [step(torch.ones((2, 2))) for _ in range(7)]
+    assert len(step.replays) == 1
+    for k, result in enumerate(results, 1):
+        np.testing.assert_array_equal(result, view(torch.full((2, 2), -0.5 * k)))
+
+
+@pytest.mark.parametrize("name", ["sum", "max"])
+def test_a_reduction_over_no_axes_reduces_none(name):
+    step = compiled(lambda x: getattr(array_namespace(x), name)(x, axis=()) * 1.0)
+    x = torch.arange(6.0).reshape(2, 3)
+    for _ in range(5):
+        found = step(x)
+    np.testing.assert_array_equal(found, x)
+    assert len(step.replays) == 1
+
+
+def test_numbers_are_on_the_cpu_whatever_the_default_device_is():
+    host = Value((), None, "host", 0)
+    x = Value((3,), torch.float32, "argument", 0)
+    operations = []
+    for name, number in (("multiply", host), ("add", 1.0)):
+        operation = Operation(name, getattr(xp, name), (x, number))
+        operation.result = Value((3,), torch.float32, "operation", operation=operation)
+        operation.outputs = [operation.result]
+        operations.append(operation)
+    outputs = [o.result for o in operations]
+    with torch.device("meta"):
+        executor = TorchExecutor(Program([x], [], [host], operations, outputs, {}))
+    doubled, added = executor.run([array([1.0, 2.0, 3.0])], [2.0])
+    np.testing.assert_array_equal(doubled, [2.0, 4.0, 6.0])
+    np.testing.assert_array_equal(added, [2.0, 3.0, 4.0])
+
+
+def test_an_argument_that_is_a_state_computed_in_other_memory_keeps_its_numbers():
+    """The sum that is the new state could be written over either operand: it is over the state."""
+    b = Builder()
+    (s,) = b.states
+    (x,) = b.arguments
+    other = b.add("multiply", xp.multiply, x, 2.0)
+    half = b.add("multiply", xp.multiply, s, 0.5)
+    late = b.add("add", xp.add, other, half)
+    executor = b.executor([b.add("subtract", xp.subtract, x, 1.0)], {0: late})
+    executor.bind([array([8.0, 8.0, 8.0])])
+    before = executor.states[0].data_ptr()
+    executor.run([array([1.0, 1.0, 1.0])], [])
+    assert executor.states[0].data_ptr() == before
+    (result,) = executor.run([executor.states[0]], [])
+    np.testing.assert_array_equal(result, [5.0, 5.0, 5.0])
+    np.testing.assert_array_equal(executor.states[0], [15.0, 15.0, 15.0])

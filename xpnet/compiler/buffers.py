@@ -21,6 +21,7 @@ from bisect import insort
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from xpnet.compiler.passes.chain import ELEMENTWISE
 from xpnet.compiler.record import Operation, Program, Value
 from xpnet.errors import ArgumentTypeError
 
@@ -30,7 +31,10 @@ __all__ = [
     "assign",
     "blocks_of",
     "bytes_of",
+    "is_view",
     "largest_live_set",
+    "may_share",
+    "owners",
     "roots_by_name",
     "updated_in_place",
 ]
@@ -40,6 +44,7 @@ ALIGNMENT = 64  # bytes: a cache line, and the longest vector of a processor
 VIEWS = frozenset(
     [
         "matrix_transpose",
+        "x.T",
         "permute_dims",
         "moveaxis",
         "expand_dims",
@@ -47,12 +52,27 @@ VIEWS = frozenset(
         "reshape",
         "broadcast_to",
         "flip",
+        "getitem",  # if no array is in the key
     ]
 )
-"""Names of operations whose results are views of their first argument.
+"""Names of operations whose results are views of their first argument, or copies that could be views."""
 
-"getitem" is another one, if no array is in the key.
-"""
+NEW = frozenset(
+    [
+        *(name for name in ELEMENTWISE if name != "astype"),
+        # of the standard
+        *("all", "any", "argmax", "argmin", "argsort", "concat", "count_nonzero", "full_like"),
+        *("cumulative_prod", "cumulative_sum", "matmul", "max", "mean", "min", "ones_like", "prod"),
+        *("repeat", "roll", "searchsorted", "sort", "stack", "std", "sum", "take"),
+        *("take_along_axis", "tensordot", "tile", "tril", "triu", "var", "vecdot", "zeros_like"),
+        # of the compiler, and kernels
+        *("added_by_index", "chain", "choose", "column_sums", "columns", "copy", "correlate"),
+        *("cross_entropy", "cross_entropy_gradient", "drawn_mask", "head", "last_at", "maxima"),
+        *("lstm", "lstm_gradients", "normalize", "normalize_gradients", "outer_product", "place"),
+        *("scatter_add", "set_item", "shares", "spread", "sums", "update", "weigh"),
+    ]
+)
+"""Names of operations whose results are known to have memory of their own."""
 
 IN_PLACE = frozenset(("chain", "product_update"))  # may write into the memory of an input
 
@@ -101,7 +121,7 @@ def roots_by_name(program: Program) -> dict[Value, Value]:
     """For each value that is a view by the name of its operation, the value whose memory it shares."""
     roots: dict[Value, Value] = {}
     for operation in program.operations:
-        if not _is_view(operation):
+        if not is_view(operation):
             continue
         base = operation.args[0]
         for x in operation.outputs:
@@ -109,12 +129,40 @@ def roots_by_name(program: Program) -> dict[Value, Value]:
     return roots
 
 
-def _is_view(operation: Operation) -> bool:
-    if not operation.args or not isinstance(operation.args[0], Value):
+def is_view(operation: Operation) -> bool:
+    """Whether the result of an operation is a view of its first argument, by its name."""
+    if operation.name not in VIEWS or len(operation.inputs()) != 1:
         return False
-    if operation.name == "getitem":
-        return len(operation.inputs()) == 1
-    return operation.name in VIEWS
+    return isinstance(operation.args[0], Value)
+
+
+def may_share(operation: Operation) -> bool:
+    """Whether a result of an operation may share memory with an operand: if it is not known to be new."""
+    if operation.name in ("asarray", "astype"):
+        return any(x.dtype == operation.outputs[0].dtype for x in operation.inputs())
+    return operation.name not in NEW
+
+
+def owners(x: Value) -> set[Value]:
+    """The values whose memory x may share; x alone if it has its own."""
+    found: set[Value] = set()
+    seen = {x}
+    waiting = [x]
+    while waiting:
+        y = waiting.pop()
+        operands = _shared_by(y)
+        if not operands:
+            found.add(y)
+        waiting += [z for z in operands if z not in seen]
+        seen.update(operands)
+    return found
+
+
+def _shared_by(x: Value) -> list[Value]:
+    """The operands whose memory x may share."""
+    if x.operation is None or not may_share(x.operation):
+        return []
+    return [y for y in x.operation.inputs() if y.dtype is not None]
 
 
 def updated_in_place(

@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from xpnet.compiler.buffers import VIEWS
+from xpnet.compiler.buffers import is_view
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.passes.chain import Chain
 from xpnet.compiler.record import Operation, Program, Value
@@ -130,7 +130,7 @@ class Plan:
 
     def _segments(self, calls: set[Operation]) -> Iterator[str]:
         """The operations in runs, each of those that are computed in one way."""
-        computed = [x for x in self.program.operations if x.name not in VIEWS]
+        computed = [x for x in self.program.operations if not is_view(x)]
         for is_call, run in groupby(computed, key=calls.__contains__):
             count = len(list(run))
             if is_call:

@@ -27,7 +27,7 @@ from xpnet.compiler.recording_namespace import recorded_kernel, recorded_module,
 from xpnet.errors import MissingAttributeError
 from xpnet.kernels.lookup import Kernel
 
-__all__ = ["RecordedArray", "recorded_type"]
+__all__ = ["RecordedArray", "name_of", "recorded_type"]
 
 
 class RecordedArray(Recorded):
@@ -69,7 +69,8 @@ class RecordedArray(Recorded):
 
     @property
     def T(self) -> Array:  # noqa: N802 - the standard's name
-        return called("matrix_transpose", _transposed, (self,), {})
+        name = "matrix_transpose" if self.ndim == 2 else "x.T"  # which reverses all axes
+        return called(name, _transposed, (self,), {})
 
     @property
     def mT(self) -> Array:  # noqa: N802 - the standard's name
@@ -110,18 +111,15 @@ class RecordedArray(Recorded):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         """NumPy's own function of NumPy's arrays: `np.exp(x)`, and `numpy_array + x`."""
-        name = UFUNCS.get(ufunc.__name__, ufunc.__name__)
-        function = ufunc
-        if method != "__call__":
-            name = f"np.{method}"
-            function = getattr(ufunc, method)
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        name = name_of(ufunc, method)
         if method == "at":
             return self._changed_first(name, function, inputs, options)
         if "out" not in options:
             return called(name, function, inputs, options)
         outs = options.pop("out")
         if len(outs) > 1:
-            self.recorder.fail(f"calls np.{name} with several arrays in out=", OUTSIDE)
+            self.recorder.fail(f"calls np.{ufunc.__name__} with several arrays in out=", OUTSIDE)
             return function(*replaced(inputs, unwrapped), out=replaced(outs, unwrapped), **options)
         is_plain = method == "__call__" and not options
         return self._written_out(name, function, outs[0], inputs, options, is_plain)
@@ -139,7 +137,7 @@ class RecordedArray(Recorded):
         change = out.recorder.changed_in_place
         if made is not None and made.shape == out.shape:
             return change(out, name, function, inputs, computed=made.dtype)
-        return change(out, f"np.{name}", _into(function), (out, *inputs), options, out.dtype)
+        return change(out, f"{name}, out=", _into(function), (out, *inputs), options, out.dtype)
 
     def _changed_first(self, name: str, function: Any, args: Any, options: Any) -> Any:
         """function(*args, **options), which changes its first argument in place, recorded."""
@@ -287,6 +285,14 @@ def _into(function: Callable[..., Any]) -> Callable[..., Any]:
         return new
 
     return write
+
+
+def name_of(ufunc: Any, method: str) -> str:
+    """The standard's name of a function of NumPy's; another one's for what only looks like it."""
+    name: str = ufunc.__name__
+    if getattr(np, name, None) is not ufunc:
+        return f"ufunc.{name}.{method}"
+    return UFUNCS.get(name, name) if method == "__call__" else f"np.{name}.{method}"
 
 
 def _transposed(x: Array) -> Array:

@@ -5,21 +5,29 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
+import array_api_compat as compat
+
 from xpnet import _each_step
-from xpnet._typing import Namespace
-from xpnet.compiler.calls import FACTS, called, copied, unwrapped
+from xpnet._typing import Array, Namespace
+from xpnet.compiler.calls import FACTS, called, unwrapped
 from xpnet.compiler.record import replaced
+from xpnet.errors import CompileError
 from xpnet.kernels.lookup import Kernel
 
 __all__ = ["RecordingNamespace", "recorded_kernel", "recorded_module", "recording_namespace"]
 
 
+WINDOWS = frozenset(("choose", "correlate", "maxima", "place", "shares", "spread", "sums", "weigh"))
+"""Names of xpnet's functions for convolution and pooling: the library's of the same name are others."""
+
+
 class RecordingNamespace:
     """A library's namespace whose functions are recorded."""
 
-    def __init__(self, xp: Namespace, prefix: str = "") -> None:
+    def __init__(self, xp: Namespace, prefix: str = "", of_library: bool = True) -> None:
         self._xp = xp
         self._prefix = prefix
+        self._of_library = of_library
         self.__name__ = xp.__name__
 
     def with_record(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,7 +41,8 @@ class RecordingNamespace:
         elif name in FACTS:
             found = _on_arrays(found)
         elif callable(found) and not isinstance(found, type) and not name.startswith("_"):
-            found = _recorded_function(self._prefix + name, found)
+            taken = self._of_library and name in WINDOWS
+            found = _recorded_function(f"{self._prefix}{'xp.' if taken else ''}{name}", found)
         setattr(self, name, found)
         return found
 
@@ -49,8 +58,12 @@ def _recorded_update(run: Callable[..., Any]) -> Callable[..., Any]:
     """The kernel "update", which changes its arrays in place, as an operation that returns new ones."""
 
     def moved(formula: str, numbers: Any, slots: Any, moves: Any) -> Any:
-        new = [(copied(p), g, [copied(x) for x in state]) for p, g, state in moves]
-        run(formula, numbers, slots, new)
+        new = [(_in_order(p), g, [_in_order(x) for x in state]) for p, g, state in moves]
+        if run(formula, numbers, slots, new):
+            raise CompileError(
+                "Expected gradients of the same dtype and on the same device as their parameters, as in "
+                "the recorded step. Compile the step again after they were replaced."
+            )
         return [(p, state) for p, _, state in new]
 
     def update(formula: str, numbers: Any, slots: Any, moves: Any) -> Any:
@@ -62,6 +75,11 @@ def _recorded_update(run: Callable[..., Any]) -> Callable[..., Any]:
         return left
 
     return update
+
+
+def _in_order(x: Array) -> Array:
+    """A copy in the order of its axes, which the kernel expects."""
+    return compat.array_namespace(x).asarray(x, copy=True, order="C")
 
 
 def _recorded_function(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -88,4 +106,4 @@ def recorded_kernel(name: str, found: Kernel) -> Kernel:
 @cache
 def recorded_module(module: ModuleType) -> Any:
     """An object with the functions of a module, recorded."""
-    return RecordingNamespace(module)
+    return RecordingNamespace(module, of_library=False)

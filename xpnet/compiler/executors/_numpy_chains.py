@@ -274,11 +274,12 @@ class ChainWriter:
             self.lines.append(f"np.copyto({out}, {function}({', '.join(operands)}))")
 
     def _is_square(self, step: Step) -> bool:
-        """Whether it is `x ** 2`, which NumPy computes as a square."""
+        """Whether it is `x ** 2`, which NumPy computes as a square: in the dtype of x."""
         exponent = step.registers[1] - len(self.inputs)
         if step.function is not operator.pow or not 0 <= exponent < len(self.chain.numbers):
             return False
-        return self.chain.numbers[exponent] == 2 and np.dtype(step.dtype).kind == "f"
+        dtype = self._dtype(step.registers[0])
+        return self.chain.numbers[exponent] == 2 and dtype == step.dtype and dtype.kind == "f"
 
     def _write_mask(self, out: str, x: str, mask: str, dtype: DType) -> None:
         """x where the mask is True, and +0 elsewhere: its bits times 0 or 1."""

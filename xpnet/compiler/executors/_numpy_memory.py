@@ -13,11 +13,11 @@ import numpy as np
 from xpnet._typing import Array
 from xpnet.compiler.buffers import (
     ALIGNMENT,
-    VIEWS,
     Block,
     assign,
     blocks_of,
     bytes_of,
+    is_view,
     largest_live_set,
     updated_in_place,
 )
@@ -41,8 +41,6 @@ FRESH = frozenset(
     ]
 )
 """Kernels whose results are new arrays, never views of an operand: they are kept as they are."""
-
-VIEWING = VIEWS | {"getitem"}
 
 
 @dataclass(eq=False, slots=True)
@@ -78,13 +76,6 @@ def flat(x: Array) -> Array:
     axes = sorted(range(x.ndim), key=lambda i: -x.strides[i])
     view: Array = x.transpose(axes).reshape(-1)
     return view
-
-
-def is_view_by_name(operation: Operation) -> bool:
-    """Whether the result may be a view of the first argument."""
-    if operation.name not in VIEWING or len(operation.inputs()) != 1:
-        return False
-    return bool(operation.args) and isinstance(operation.args[0], Value)
 
 
 def batched(program: Program) -> tuple[Program, list[Batch]]:
@@ -265,7 +256,7 @@ class Memory:
             return given[x]
 
         results = self._results(operation, zeros)
-        if is_view_by_name(operation):
+        if is_view(operation):
             base: Value = operation.args[0]
             if np.may_share_memory(results[0], given[base]):
                 x = operation.outputs[0]

@@ -21,13 +21,18 @@ REDUCTIONS = {"sum": "np.add", "max": "np.maximum", "min": "np.minimum", "prod":
 def _matmul(source: Source, operation: Operation) -> bool:
     a, b = operation.args
     y = operation.outputs[0]
-    if operation.options or {a.dtype, b.dtype} != {y.dtype}:
+    if operation.options or not _are_arrays(a, b) or {a.dtype, b.dtype} != {y.dtype}:
         return False
     function = "np.matmul"
     if _is_plain_product(source, a, b, y):
         function = "np.dot"
     source.lines.append(f"{function}({source.name(a)}, {source.name(b)}, out={source.name(y)})")
     return True
+
+
+def _are_arrays(*operands: Any) -> bool:
+    """Whether all of these are arrays of the program: not lists or numbers."""
+    return all(isinstance(x, Value) and x.dtype is not None for x in operands)
 
 
 def _is_plain_product(source: Source, a: Value, b: Value, y: Value) -> bool:
@@ -71,7 +76,9 @@ def _reduction(source: Source, operation: Operation) -> bool:
     options = dict(operation.options)
     axis = options.pop("axis", None)
     keepdims = options.pop("keepdims", False)
-    if len(operation.args) > 1 or options or x.dtype != y.dtype or x.dtype.kind != "f":
+    if len(operation.args) > 1 or options or not _are_arrays(x):
+        return False
+    if x.dtype != y.dtype or x.dtype.kind != "f":
         return False
     source.lines.append(
         f"{REDUCTIONS[operation.name]}.reduce({source.name(x)}, axis={axis!r}, "
@@ -86,7 +93,9 @@ def _mean(source: Source, operation: Operation) -> bool:
     options = dict(operation.options)
     axis = options.pop("axis", None)
     keepdims = options.pop("keepdims", False)
-    if len(operation.args) > 1 or options or x.dtype != y.dtype or x.dtype.kind != "f":
+    if len(operation.args) > 1 or options or not _are_arrays(x):
+        return False
+    if x.dtype != y.dtype or x.dtype.kind != "f":
         return False
     source.lines.append(
         f"np.mean({source.name(x)}, axis={axis!r}, keepdims={bool(keepdims)}, out={source.name(y)})"
@@ -101,7 +110,7 @@ def _joined(function: str) -> Callable[[Source, Operation], bool]:
         options = dict(operation.options)
         axis = options.pop("axis", 0)
         plain = isinstance(arrays, (list, tuple)) and isinstance(axis, int)
-        if not plain or options or len(operation.args) > 1:
+        if not plain or options or len(operation.args) > 1 or not _are_arrays(*arrays):
             return False
         if {x.dtype for x in arrays} != {y.dtype}:
             return False
@@ -116,6 +125,8 @@ def _reshape(source: Source, operation: Operation) -> bool:
     """A reshaping that no view can do: a copy, in the order of the axes."""
     x = operation.args[0]
     y = operation.outputs[0]
+    if set(operation.options) - {"shape", "copy"} or not _are_arrays(x):
+        return False
     if not source.memory.shadow(y).flags.c_contiguous:
         return False
     target = source.view_of(source.name(y), lambda array: array.reshape(x.shape))
@@ -128,6 +139,8 @@ def _set_item(source: Source, operation: Operation) -> bool:
     y = operation.outputs[0]
     if any(isinstance(part, Value) for part in leaves(key)):
         return False
+    if not isinstance(value, Value) and any(isinstance(part, Value) for part in leaves(value)):
+        return False  # a list of arrays
     name = source.name(y)
     written = source.operand(value)
     source.lines.append(f"np.copyto({name}, {source.name(x)})")
@@ -139,7 +152,7 @@ def _take(source: Source, operation: Operation) -> bool:
     """Rows of an array: without NumPy's checks, which copy, after a check of all indices at once."""
     x, i = operation.args[:2]
     axis = operation.options.get("axis", 0)
-    indices_fit = isinstance(i, Value) and i.dtype == np.dtype(np.intp) and len(i.shape) == 1
+    indices_fit = _are_arrays(x, i) and i.dtype == np.dtype(np.intp) and len(i.shape) == 1
     if len(operation.args) > 2 or set(operation.options) - {"axis"} or not indices_fit:
         return False
     if axis != 0 or not i.shape[0]:

@@ -200,7 +200,11 @@ class Source:
                 return self.name(x)
             if type(x) is tuple:
                 return f"({''.join(expression(y) + ', ' for y in x)})"
-            if isinstance(x, (list, dict, slice)) and any(isinstance(y, Value) for y in leaves(x)):
+            is_tree = isinstance(x, (tuple, list, dict, slice))
+            if is_tree and any(isinstance(y, Value) for y in leaves(x)):
+                if isinstance(x, tuple):
+                    made = self.constant(_maker(type(x)), type(x).__name__)
+                    return f"{made}({', '.join(expression(y) for y in x)})"
                 return _container(x, expression)
             return self.constant(x, "option")
 
@@ -237,6 +241,13 @@ def _end_of(name: str) -> str:
     while first > 0 and parts[first].isdigit():
         first -= 1
     return "_".join(parts[first:])
+
+
+def _maker(kind: type) -> Callable[..., Any]:
+    """What makes a tuple of a class from its items, each an argument of its own: as `replaced` does."""
+    if hasattr(kind, "_fields"):
+        return kind
+    return lambda *items: kind(items)
 
 
 def _container(x: Any, expression: Callable[[Any], str]) -> str:

@@ -4,20 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import array_api_compat as compat
-
 from xpnet._typing import Array
+from xpnet.compiler.buffers import owners
+from xpnet.compiler.calls import copied
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.executors.straight_line import straight_line
 from xpnet.compiler.record import Operation, Program, Value
 
-__all__ = ["LibraryExecutor", "viewed", "with_own_outputs"]
-
-VIEWS = (
-    "broadcast_to", "checked", "expand_dims", "flip", "getitem", "imag", "matrix_transpose", "moveaxis",
-    "permute_dims", "real", "reshape", "squeeze",
-)  # fmt: skip
-"""Operations whose result may share the memory of their first operand."""
+__all__ = ["LibraryExecutor", "with_own_results"]
 
 
 class LibraryExecutor(Executor):
@@ -34,7 +28,7 @@ class LibraryExecutor(Executor):
     name: ClassVar[str] = "library"
 
     def __init__(self, program: Program) -> None:
-        super().__init__(self.prepared(with_own_outputs(program)))
+        super().__init__(self.prepared(with_own_results(program)))
         self._step = straight_line(self.program)
         self._updated = [*program.updates]
 
@@ -60,36 +54,34 @@ class LibraryExecutor(Executor):
             self.states[i] = x
 
 
-def with_own_outputs(program: Program) -> Program:
-    """The program with copies of outputs that are also inputs, or the new values of states.
+def with_own_results(program: Program) -> Program:
+    """The program with copies, so that each output and each new value of a state has its own memory.
 
-    Whoever is given an output may change it, and a later run may write over a state. An output that is
-    a view of one of these is copied too. The passes can make one: `weight * 1.0` is the weight.
+    Whoever is given an output may change it, a later run may write over a state, and an argument is the
+    caller's. The passes can make such a result: `weight * 1.0` is the weight. Only the new value of a
+    state may lie in the memory of its old one.
+
+    A value is copied as soon as it is computed, so that it may be written over afterwards.
     """
-    shared = {viewed(x) for x in program.updates.values()}
-    operations = list(program.operations)
-    outputs = []
-    for x in program.outputs:
-        base = viewed(x)
-        if base in shared or base.source != "operation":
-            copy = Operation("asarray", _copied, (x,))
-            own = Value(x.shape, x.dtype, "operation", operation=copy)
-            copy.outputs = [own]
-            copy.result = own
-            operations.append(copy)
-            outputs.append(own)
-        else:
-            outputs.append(x)
-            shared.add(base)  # for an output that is listed twice
-    return replace(program, operations=operations, outputs=outputs)
+    taken: set[Value] = set()
+    copies: dict[Operation | None, list[Operation]] = {}
 
+    def own(x: Value, old: Value | None = None) -> Value:
+        """x, or a copy if it may share memory with an input or another result."""
+        found = owners(x)
+        inputs = {y for y in found if y.source != "operation" and y is not old}
+        if not inputs and found.isdisjoint(taken):
+            taken.update(found)
+            return x
+        copy = Operation("copy", copied, (x,))
+        copy.result = Value(x.shape, x.dtype, "operation", operation=copy)
+        copy.outputs = [copy.result]
+        copies.setdefault(x.operation, []).append(copy)
+        return copy.outputs[0]
 
-def viewed(x: Value) -> Value:
-    """The value whose memory x may share; x itself if it has its own."""
-    while x.operation is not None and x.operation.name in VIEWS:
-        x = x.operation.args[0]
-    return x
-
-
-def _copied(x: Array) -> Array:
-    return compat.array_namespace(x).asarray(x, copy=True)
+    updates = {i: own(x, program.states[i]) for i, x in program.updates.items()}
+    outputs = [own(x) for x in program.outputs]
+    operations = copies.get(None, [])
+    for operation in program.operations:
+        operations += [operation, *copies.get(operation, [])]
+    return replace(program, operations=operations, outputs=outputs, updates=updates)

@@ -140,7 +140,9 @@ class NumPyExecutor(Executor):
     def _moved(self, states: Sequence[Array]) -> list[Array]:
         """The states, each family one behind the other, on multiples of 64 bytes.
 
-        Large arrays that the program only reads, such as a data set, stay where they are.
+        What the step changes, it changes in memory that an executor has made: an array that somebody
+        else has put into the state keeps its numbers. Large arrays that the program only reads, such as
+        a data set, stay where they are.
         """
         given = dict(zip(self.program.states, states, strict=True))
         groups = [x for x in self.memory.state_groups() if not self._stays(x, given)]
@@ -171,7 +173,7 @@ class NumPyExecutor(Executor):
             return True
         if len(group) > 1 or not x.flags.c_contiguous:
             return False
-        if isinstance(x.base, _StateMemory):  # another plan has put it there, perhaps in a family
+        if _is_own(x):  # another plan has put it there, perhaps in a family
             return True
         return x.nbytes > LARGE and first.index not in self.program.updates
 
@@ -188,14 +190,19 @@ class _StateMemory(np.ndarray[Any, Any]):
     """Memory that an executor has made for states: the base of their arrays."""
 
 
+def _is_own(x: Array) -> bool:
+    """Whether an array lies in memory that an executor has made, and nobody else."""
+    return isinstance(x.base, _StateMemory)
+
+
 def _is_placed(given: dict[Value, Array], group: list[Value]) -> bool:
-    """Whether the arrays of a family lie one behind the other, in aligned memory."""
+    """Whether the arrays of a family lie one behind the other, in aligned memory of an executor."""
     at = given[group[0]].ctypes.data
     if at % ALIGNMENT:
         return False
     for x in group:
         array = given[x]
-        if array.ctypes.data != at or not array.flags.c_contiguous or not array.flags.writeable:
+        if array.ctypes.data != at or not array.flags.c_contiguous or not _is_own(array):
             return False
         at += array.nbytes
     return True

@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from xpnet._typing import Array
+from xpnet.compiler.buffers import may_share, owners
 from xpnet.compiler.executors.library import LibraryExecutor
 from xpnet.compiler.passes.rewriting import Rewriting, readers
 from xpnet.compiler.record import Operation, Program, Value
@@ -41,8 +42,6 @@ COMPARISONS = {
 }
 UNARY = ("abs", "exp", "expm1", "log", "log1p", "negative", "sqrt", "square", "tanh")
 TWO_OPERANDS = BINARY | EXTREMES | COMPARISONS
-NEVER_VIEWS = frozenset((*TWO_OPERANDS, *UNARY, "where", "matmul", "sum", "max"))
-"""Operations whose results have memory of their own."""
 
 
 class TorchExecutor(LibraryExecutor):
@@ -61,7 +60,9 @@ class TorchExecutor(LibraryExecutor):
         self._recorded = LibraryExecutor(program)
         self._memory: set[int] = set()  # the addresses of the states that are written over
         with _torch().inference_mode(False):  # the numbers can be changed inside and outside of it
-            self._tensors = [_torch().zeros((), dtype=dtype) for _, dtype in self._numbers]
+            self._tensors = [
+                _torch().zeros((), dtype=dtype, device="cpu") for _, dtype in self._numbers
+            ]
 
     def prepared(self, program: Program) -> Program:
         """The program with PyTorch's functions, in place where they can be."""
@@ -149,7 +150,7 @@ class _Numbers:
             return self.hosts.setdefault((x, dtype), Value((), dtype, "host", index))
         key = type(x), repr(x), dtype
         if key not in self._constants:
-            array = _torch().tensor(x, dtype=dtype)
+            array = _torch().tensor(x, dtype=dtype, device="cpu")
             self._constants[key] = Value((), dtype, "constant", array=array)
         return self._constants[key]
 
@@ -226,7 +227,9 @@ def _reduction(
     keepdims = options.pop("keepdims", False)
     if options or len(operation.args) != 1 or not _is_float(x):
         return None
-    if operation.outputs[0].dtype != x.dtype or axis is None or x.shape == ():
+    if operation.outputs[0].dtype != x.dtype or x.shape == ():
+        return None
+    if axis is None or axis == ():  # without axes PyTorch's functions reduce all of them
         return None
     function = _torch().sum if operation.name == "sum" else _torch().amax
     return function, (x, axis, keepdims)
@@ -245,12 +248,14 @@ def _with_results_in_place(program: Program) -> tuple[Program, set[int]]:
     Returns the indices of the states that are written over, too.
     """
     last = {x: i for i, operation in enumerate(program.operations) for x in operation.inputs()}
-    free = _free(program)
-    free |= _written_over(program, last)
+    over = _written_over(program, last)
+    free = _free(program) | over
     operations = []
     for i, operation in enumerate(program.operations):
         now_free = {x for x in operation.inputs() if x in free and last[x] == i}
-        place = _place(operation, now_free)
+        place = _place(operation, now_free & over)
+        if place is None:
+            place = _place(operation, now_free)
         operations.append(operation if place is None else _in_place(operation, place))
     written = {i for i, state in enumerate(program.states) if state in free}
     return replace(program, operations=operations), written
@@ -264,34 +269,29 @@ def _free(program: Program) -> set[Value]:
         x
         for operation in program.operations
         for x in operation.outputs
-        if operation.name in NEVER_VIEWS
+        if not may_share(operation)
         and x not in kept
-        and all(reader.name in NEVER_VIEWS for reader in read.get(x, []))
+        and not any(may_share(reader) for reader in read.get(x, []))
     }
 
 
 def _written_over(program: Program, last: dict[Value, int]) -> set[Value]:
     """The states whose new values are written over them, and the values in between."""
-    kept = {*program.outputs}
+    held = _held(program)
     found: set[Value] = set()
     for i, new in program.updates.items():
-        state = program.states[i]
-        if list(program.updates.values()).count(new) > 1 or _is_viewed(program, state):
-            continue
-        path = _path(program, state, new, last)
-        if path[-1] is new and kept.isdisjoint(path):
+        path = _path(program, program.states[i], new, last)
+        if path[-1] is new and held.isdisjoint(path):
             found.update(path[:-1])
     return found
 
 
-def _is_viewed(program: Program, state: Value) -> bool:
-    """Whether a result of the step may share memory with a state."""
-    kept = {*program.outputs, *program.updates.values()}
-    shared = {state}
-    for operation in program.operations:
-        if operation.name not in NEVER_VIEWS and not shared.isdisjoint(operation.inputs()):
-            shared.update(operation.outputs)
-    return bool(kept & (shared - {state}))
+def _held(program: Program) -> set[Value]:
+    """The outputs, and the values that may share memory with a result of the step other than themselves."""
+    held = {*program.outputs}
+    for x in (*program.outputs, *program.updates.values()):
+        held |= owners(x) - {x}
+    return held
 
 
 def _path(program: Program, state: Value, new: Value, last: dict[Value, int]) -> list[Value]:
@@ -315,7 +315,7 @@ def _last_views(program: Program, last: dict[Value, int]) -> dict[Value, int]:
     """For each value with views, the last operation that reads one of them."""
     found: dict[Value, int] = {}
     for operation in reversed(program.operations):
-        if operation.name in NEVER_VIEWS:
+        if not may_share(operation):
             continue
         for y in operation.outputs:
             end = max(last.get(y, -1), found.get(y, -1))

@@ -1,7 +1,7 @@
 """Common subexpressions: what is computed twice is computed once.
 
-Operations are pure. Two of the same name, on the same values and with the same options, have the same
-results.
+Operations are pure. Two with the same function, on the same values and with the same options, have the
+same results. The name alone does not decide: functions of several modules may have one name.
 """
 
 from typing import Any
@@ -18,9 +18,10 @@ def without_repetitions(program: Program) -> Program:
     first: dict[Any, Operation] = {}
     for operation in program.operations:
         args = _key((operation.args, operation.options), rewriting)
-        earlier = first.get((operation.name, args))
+        key = operation.name, _leaf_key(operation.function), args
+        earlier = first.get(key)
         if earlier is None:
-            first[operation.name, args] = rewriting.keep(operation)
+            first[key] = rewriting.keep(operation)
             continue
         for old, new in zip(operation.outputs, earlier.outputs, strict=True):
             rewriting.replace(old, new)

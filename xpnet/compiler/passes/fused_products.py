@@ -12,6 +12,7 @@ The C library does these while a tile of the product is in registers, so they ne
 from typing import Any
 
 from xpnet._typing import Array
+from xpnet.compiler.passes.identities import is_number
 from xpnet.compiler.passes.rewriting import Rewriting, readers
 from xpnet.compiler.record import Operation, Program, Value
 
@@ -109,7 +110,7 @@ class _Fusions:
     def _relu(self, fusion: _Fusion) -> Operation | None:
         """The operation maximum(y, 0)."""
         member = self._only_reader(fusion.y, "maximum")
-        if member is None or member.args[0] is not fusion.y or not _is_zero(member.args[1]):
+        if member is None or member.args[0] is not fusion.y or not is_number(member.args[1], 0):
             return None
         fusion.relu = True
         return member
@@ -124,10 +125,6 @@ class _Fusions:
             return None
         fusion.args[3] = mask
         return member
-
-
-def _is_zero(x: Any) -> bool:
-    return isinstance(x, (int, float)) and not isinstance(x, bool) and x == 0
 
 
 def fused_product(

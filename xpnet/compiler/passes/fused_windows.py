@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnet.compiler.passes.identities import is_number
 from xpnet.compiler.passes.rewriting import Rewriting, readers
 from xpnet.compiler.record import Operation, Program, Value
 from xpnet.errors import CompileError
@@ -59,6 +60,7 @@ class _Fusions:
 
     def __init__(self, program: Program) -> None:
         self._program = program
+        self._place = {operation: n for n, operation in enumerate(program.operations)}
         self._readers = readers(program)
         self._kept = {*program.outputs, *program.updates.values()}
         self._absorbed: set[Operation] = set()
@@ -162,16 +164,21 @@ class _Fusions:
                 self._absorbed.add(place)
                 last = found
         gx = last.outputs[0]
-        total = self._channel_sums(gx)
+        total = self._channel_sums(gx, last)
         options = {"window": place.args[3], "sums": total is not None}
         outputs = [gx] if total is None else [gx, total]
         self._new[last] = ("unpooling", [place.args[0], index], options, outputs)
 
-    def _channel_sums(self, gx: Value) -> Value | None:
-        """The sums of an array over all axes but the channels, if the program needs them."""
+    def _channel_sums(self, gx: Value, computed_by: Operation) -> Value | None:
+        """The sums of an array over all axes but the channels, if the program needs them.
+
+        Nobody may need them before the operation that will compute them.
+        """
         axes = (0, *range(2, len(gx.shape)))
         for reader in self._readers.get(gx, []):
             if reader.name != "sum" or reader in self._absorbed or reader.args[0] is not gx:
+                continue
+            if not self._are_all_after(computed_by, reader.outputs[0]):
                 continue
             if len(reader.args) == 1 and reader.options in (
                 {"axis": axes},
@@ -180,6 +187,11 @@ class _Fusions:
                 self._absorbed.add(reader)
                 return reader.outputs[0]
         return None
+
+    def _are_all_after(self, operation: Operation, x: Value) -> bool:
+        """Whether all operations that read x come after an operation."""
+        first = self._place[operation]
+        return all(self._place[reader] > first for reader in self._readers.get(x, []))
 
     # ---- convolution -----------------------------------------------------------------------------
 
@@ -205,7 +217,7 @@ class _Fusions:
         x, gy, window, groups = operation.args
         if not suits(window, x, gy):
             return
-        total = self._channel_sums(gy)
+        total = self._channel_sums(gy, operation)
         options = {"window": window, "groups": groups, "sums": total is not None}
         outputs = [operation.outputs[0]] if total is None else [operation.outputs[0], total]
         self._new[operation] = ("weighing", [x, gy], options, outputs)
@@ -216,5 +228,4 @@ def _is_relu(operation: Operation | None) -> bool:
     if operation is None or operation.name != "maximum" or len(operation.args) != 2:
         return False
     x, zero = operation.args
-    number = isinstance(zero, (int, float)) and not isinstance(zero, bool)
-    return isinstance(x, Value) and number and zero == 0
+    return isinstance(x, Value) and not operation.options and is_number(zero, 0)

@@ -10,13 +10,16 @@ from typing import Any
 from xpnet.compiler.passes.rewriting import Rewriting
 from xpnet.compiler.record import Operation, Program, Value
 
-__all__ = ["RESHAPING", "without_identities"]
+__all__ = ["is_number", "without_identities"]
 
 RESHAPING = frozenset(("reshape", "squeeze", "expand_dims"))  # all keep the order of the numbers
 
 
-IN_ORDER = frozenset(("matmul", "stack", "concat", "zeros", "ones", "full"))
-"""Operations whose results lie in memory in the order of their axes, whatever the operands are."""
+IN_ORDER = frozenset(("zeros", "ones", "full"))
+"""Operations whose results lie in memory in the order of their axes, as that of two matrices does.
+
+Others, such as `stack`, may take over the order of their operands.
+"""
 
 
 def without_identities(program: Program) -> Program:
@@ -62,15 +65,22 @@ def _of_reshaping(operation: Operation) -> Value | None:
     numbers are the same, but a product adds them in another order. So what was reshaped through another
     shape must be in the order of its axes, or have kept its axes but those of length 1.
     """
-    x = _first(operation)
     shape = operation.outputs[0].shape
     is_view = True
+    x = _reshaped_by(operation)
     while x is not None and x.shape != shape:
         is_view = is_view and _long_axes(x) == _long_axes(operation.outputs[0])
-        x = _operand_of(x, *RESHAPING)
+        x = _reshaped_by(x.operation)
     if x is None or is_view or _is_in_order(x):
         return x
     return None
+
+
+def _reshaped_by(operation: Operation | None) -> Value | None:
+    """The array that an operation reshapes and whose numbers it keeps in order; None if it does neither."""
+    if operation is None or operation.name not in RESHAPING or "order" in operation.options:
+        return None
+    return _first(operation)
 
 
 def _long_axes(x: Value) -> list[int]:
@@ -79,7 +89,11 @@ def _long_axes(x: Value) -> list[int]:
 
 def _is_in_order(x: Value) -> bool:
     """Whether an array surely lies in memory in the order of its axes."""
-    return x.operation is not None and x.operation.name in IN_ORDER
+    operation = x.operation
+    if operation is None or "order" in operation.options:
+        return False
+    of_matrices = operation.name == "matmul" and all(len(y.shape) == 2 for y in operation.inputs())
+    return of_matrices or operation.name in IN_ORDER
 
 
 def _of_transposition(operation: Operation) -> Value | None:
@@ -94,10 +108,15 @@ def _of_permutation(operation: Operation) -> Value | None:
 
 
 def _of_conversion(operation: Operation) -> Value | None:
-    """`astype(x, dtype)`, for x of that dtype."""
-    if operation.options.get("device") is not None:
+    """`astype(x, dtype)`, for x of that dtype; also a copy, as executors give results their own memory."""
+    if operation.options.get("device") is not None or "order" in operation.options:
         return None
     return _first(operation)
+
+
+def _of_positive(operation: Operation) -> Value | None:
+    """`+x`."""
+    return None if operation.options else _first(operation)
 
 
 def _of_item(operation: Operation) -> Value | None:
@@ -113,17 +132,19 @@ def _with_number(number: float, either_side: bool) -> Callable[[Operation], Valu
     """For an operation that changes nothing if its second operand is this number."""
 
     def find(operation: Operation) -> Value | None:
+        if operation.options or len(operation.args) != 2:
+            return None
         x, y = operation.args
-        if _is_number(y, number):
+        if is_number(y, number):
             return _first(operation)
-        if either_side and _is_number(x, number) and isinstance(y, Value):
+        if either_side and is_number(x, number) and isinstance(y, Value):
             return y
         return None
 
     return find
 
 
-def _is_number(x: Any, number: float) -> bool:
+def is_number(x: Any, number: float) -> bool:
     """Whether x is this Python number, with its sign: -0.0 is not 0.0."""
     if isinstance(x, bool) or not isinstance(x, (int, float)) or x != number:
         return False
@@ -132,6 +153,8 @@ def _is_number(x: Any, number: float) -> bool:
 
 def _of_comparison(operation: Operation) -> Value | None:
     """The booleans m of `astype(m, dtype) != 0`."""
+    if operation.options or len(operation.args) != 2:
+        return None
     x, y = operation.args
     if not isinstance(y, (int, float)) or y != 0:
         return None
@@ -139,7 +162,7 @@ def _of_comparison(operation: Operation) -> Value | None:
 
 
 IDENTITIES: dict[str, Callable[[Operation], Value | None]] = {
-    "positive": _first,
+    "positive": _of_positive,
     "matrix_transpose": _of_transposition,
     "permute_dims": _of_permutation,
     "broadcast_to": _first,

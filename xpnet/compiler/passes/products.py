@@ -96,6 +96,8 @@ def _is_update(c: Any, product: Operation) -> bool:
     """Whether c is an array of the shape and dtype of the product, and that one of two matrices."""
     a, b = product.args
     y = product.outputs[0]
+    if not isinstance(a, Value) or not isinstance(b, Value):
+        return False
     if not isinstance(c, Value) or c is y or c.shape != y.shape or len(a.shape) != 2:
         return False
     return len(b.shape) == 2 and {a.dtype, b.dtype, c.dtype} == {y.dtype}

@@ -126,8 +126,11 @@ def has_code(step_name: str, operands: list[DType | None], result: DType) -> boo
 
 
 def _is_exact(common: DType, operands: list[DType | None]) -> bool:
-    """Whether comparing in the common dtype of arrays is what the library does."""
-    return common.kind in "fb" or None not in operands
+    """Whether comparing in the common dtype of arrays is what the library does.
+
+    It promotes booleans and integers that are compared with a number of another kind.
+    """
+    return common.kind == "f" or None not in operands
 
 
 def _codes(dtype: DType) -> dict[str, str]:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from xpnet._typing import Array
+from xpnet._typing import Array, DType
+from xpnet.compiler.buffers import owners
 from xpnet.compiler.executors.cuda.chain import TYPES, chain_kernel, has_code
 from xpnet.compiler.executors.cuda.matrix import (
     MOST_CLASSES,
@@ -24,7 +25,6 @@ from xpnet.compiler.executors.cuda.matrix import (
     Input,
     input_kind,
 )
-from xpnet.compiler.executors.library import viewed
 from xpnet.compiler.passes.chain import Chain
 from xpnet.compiler.passes.dead import without_dead_operations
 from xpnet.compiler.passes.rewriting import Rewriting, readers
@@ -32,7 +32,7 @@ from xpnet.compiler.record import Operation, Program, Value, leaves
 from xpnet.errors import CompileError
 from xpnet.kernels.update import Move, update
 
-__all__ = ["fused"]
+__all__ = ["fused", "updated_states"]
 
 MOST_ROWS = 1024  # of a chain whose columns are added up: few blocks compute it
 
@@ -159,7 +159,7 @@ def _with_columns(program: Program) -> Program:
     """The program with one operation for each chain, and the sums of its results' columns."""
     uses = _Uses(program)
     sums = {x: found for x in program.operations if (found := _sums_of(x, uses))}
-    products = {x: _product_of(x, uses) for x in sums}
+    products = {x: _product_of(x, uses, found[0].outputs[0].dtype) for x, found in sums.items()}
     absorbed = {one for found in sums.values() for one in found}
     absorbed |= {x for x in products.values() if x is not None}
     rewriting = Rewriting(program)
@@ -189,15 +189,20 @@ def _sums_of(operation: Operation, uses: _Uses) -> list[Operation]:
     return found
 
 
-def _product_of(chain: Operation, uses: _Uses) -> Operation | None:
-    """A product with few terms, of a matrix and a transposed one, that only this chain reads."""
+def _product_of(chain: Operation, uses: _Uses, dtype: DType) -> Operation | None:
+    """A product with few terms, of a matrix and a transposed one, that only this chain reads.
+
+    The kernel computes it in the dtype of the sums.
+    """
     for x in chain.inputs():
         product = x.operation
         if product is None or product.name != "matmul" or uses.only(x) is not chain:
             continue
         a, b = product.args
+        if not isinstance(a, Value) or not isinstance(b, Value):
+            continue
         fits = len(a.shape) == len(b.shape) == 2 and a.shape[1] <= MOST_TERMS
-        alike = x.shape == chain.outputs[0].shape and a.dtype == b.dtype == x.dtype
+        alike = x.shape == chain.outputs[0].shape and a.dtype == b.dtype == x.dtype == dtype
         if fits and alike and _is_transposed(b):
             return product
     return None
@@ -288,20 +293,40 @@ def _with_functions(program: Program) -> Program:
     """The program with the function of each operation that has a kernel of its own."""
     last: dict[Value, int] = {}  # the last operation that reads a value, or a view of it
     for i, operation in enumerate(program.operations):
-        last.update((viewed(x), i) for x in operation.inputs())
-    kept = {viewed(x) for x in program.outputs}
+        last.update((y, i) for x in operation.inputs() for y in owners(x))
+    held = {y for x in (*program.outputs, *program.updates.values()) for y in owners(x)}
     operations = []
     for i, operation in enumerate(program.operations):
         if operation.name == "chain" and _has_code(operation.options["chain"]):
             kernel = chain_kernel(operation.options["chain"])
             operation = replace(operation, function=kernel, options={})
         elif operation.name == "update":
-            changed = [x for move in operation.args[3] for x in leaves((move[0], move[2]))]
-            its_own = all(x.source == "state" and last[x] == i and x not in kept for x in changed)
-            if its_own and kept.isdisjoint(operation.outputs):
+            pairs = zip(_changed_by(operation), operation.outputs, strict=True)
+            if all(
+                x.source == "state"
+                and last[x] == i
+                and x not in held
+                and program.updates.get(x.index) is new
+                for x, new in pairs
+            ):
                 operation = replace(operation, function=_updated_in_place)
         operations.append(operation)
     return replace(program, operations=operations)
+
+
+def _changed_by(update: Operation) -> list[Value]:
+    """The parameters that an update changes, each with its state."""
+    return [x for move in update.args[3] for x in leaves((move[0], move[2]))]
+
+
+def updated_states(program: Program) -> list[int]:
+    """The indices of the states that a fused program updates in place."""
+    return [
+        x.index
+        for operation in program.operations
+        if operation.function is _updated_in_place
+        for x in _changed_by(operation)
+    ]
 
 
 def _updated_in_place(
