@@ -19,10 +19,12 @@ from xpnet.autodiff.namespace import as_array
 from xpnet.autodiff.variable import Variable, constant, variable_of
 from xpnet.compiler.calls import unwrapped
 from xpnet.compiler.failures import Failure
+from xpnet.compiler.generators import Draws
 from xpnet.compiler.record import Program, Value, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray
 from xpnet.compiler.recorded_number import RecordedNumber
 from xpnet.compiler.recording import Recorder
+from xpnet.compiler.rehearsal import Before
 from xpnet.compiler.sharing import overlapping
 from xpnet.compiler.state import SCALARS, Place, Survey, is_array, is_dtype, survey
 from xpnet.errors import CompileError
@@ -68,6 +70,10 @@ class Constant(NamedTuple):
     """In the tree of a result: a Variable without history, of the array with this Value."""
 
     value: Value
+
+
+Found = dict[tuple[int, Any], tuple[Place, Value]]
+"""The places that hold recorded arrays after a call, by their ids."""
 
 
 @dataclass(eq=False)
@@ -197,6 +203,7 @@ class _Call:
         self.before = self.survey()
         self.snapshot = self.before.snapshot()
         self.start = list(self.snapshot)
+        self.draws = Draws(self.before.generators)
         self.written: set[tuple[int, Any]] = set()
         self.varying: set[tuple[int, Any]] = set()
         self.in_action = False
@@ -217,6 +224,9 @@ class _Call:
         if self.in_action:
             for entry, _, _ in self.before.changed_since(self.snapshot):
                 self.written.add(entry.place.id)
+            self.draws.resume()
+        else:
+            self.draws.pause()
         self.snapshot = self.before.snapshot()
         self.in_action = not self.in_action
 
@@ -250,12 +260,13 @@ class _Call:
         value = Value(tuple(x.shape), x.dtype, "state", len(self.states), name=name)
         self.initial.append(value)
         self.states.append(self.recorder.wrap(x, value))
+        self.recorder.note_memory(x)
         self.cells.append([])
         self.held.append(x)
 
-    def restore(self) -> dict[tuple[int, Any], tuple[Place, Value]]:
+    def restore(self) -> Found:
         """Put the libraries' arrays back; returns the places that hold recorded arrays at the end."""
-        found: dict[tuple[int, Any], tuple[Place, Value]] = {}
+        found: Found = {}
         for place, tuple_of_arrays in self.tuples:
             place.set(tuple_of_arrays)
         for places in self.cells:
@@ -272,7 +283,7 @@ class _Call:
         self.after = after
         return found
 
-    def _restore(self, place: Place, found: dict[tuple[int, Any], tuple[Place, Value]]) -> None:
+    def _restore(self, place: Place, found: Found) -> None:
         x = _held(place)
         if isinstance(x, Variable):  # the gradient of `backward(create_graph=True)`
             if isinstance(x.data, RecordedArray):
@@ -289,7 +300,7 @@ class _Call:
         if x.recorder is self.recorder:
             found[place.id] = (place, x.value)
 
-    def _note_other(self, place: Place, found: dict[tuple[int, Any], tuple[Place, Value]]) -> None:
+    def _note_other(self, place: Place, found: Found) -> None:
         """Note what is in a cell now if the step has put something else there."""
         if place.id in found or place.is_gradient:
             return
@@ -301,7 +312,7 @@ class _Call:
             change = f"the step changes {place.name} from an array to {_short(x)}"
             self.lost[place.id] = change
 
-    def require_unchanged(self, found: dict[tuple[int, Any], tuple[Place, Value]]) -> None:
+    def require_unchanged(self, found: Found) -> None:
         """Put back what a traced step has replaced by arrays without numbers.
 
         Raises
@@ -323,6 +334,7 @@ class _Call:
 
     def changes(self) -> dict[tuple[int, Any], str]:
         """What the step has changed outside of actions, apart from arrays."""
+        self.draws.pause()
         found = {}
         tuples = {place.id for place, _ in self.tuples}  # of recording arrays, in that snapshot
         for entry, _, now in self.before.changed_since(self.snapshot):
@@ -332,6 +344,8 @@ class _Call:
             if entry.place.id not in self.written:
                 found[entry.place.id] = now
         named = dict(self.lost)
+        for key, move in self.draws.moved.items():
+            named[key, "state"] = f"the step draws random numbers from {move.name}"
         for entry, before in zip(self.before.entries, self.start, strict=True):
             if entry.place.id in found:
                 now = found[entry.place.id]
@@ -387,6 +401,7 @@ def recorded_call(
     options: Mapping[str, Any] | None = None,
     done: Sequence[Any] = (),
     varying: Collection[tuple[int, Any]] = (),
+    before: Before | None = None,
 ) -> Recording:
     """Call the function, and record it.
 
@@ -399,15 +414,20 @@ def recorded_call(
         The results of the first actions of `each_step`, which ran already for this call.
     varying : collection of Place ids
         See `survey`.
+    before : Before, optional
+        It is given what is needed to undo the call.
     """
     options = dict(options or {})
     with exclusive():
         call = _Call(roots_of(function, args, options), done, varying)
+        found: Found = {}
+        if before is not None:
+            before.begin(call, found)
+            call.recorder.before = before
         arguments: list[Value] = []
         names = iter(argument_names(function, args, options))
         argument = _argument(call.recorder, arguments, names)
         given = [replaced(x, argument) for x in (tuple(args), options)]
-        found: dict[tuple[int, Any], tuple[Place, Value]] = {}
         with _replaced(call, found), call.recorder:
             if isinstance(function, partial):  # its arrays are arguments that it has already
                 first = replaced(function.args, call.in_place_of)
@@ -421,7 +441,7 @@ def recorded_call(
 
 
 @contextmanager
-def _replaced(call: _Call, found: dict[Any, Any]) -> Iterator[None]:
+def _replaced(call: _Call, found: Found) -> Iterator[None]:
     """A block in which cells hold recording arrays; at its end, `found` has those that were there."""
     try:
         call.replace_states()
@@ -478,6 +498,7 @@ def _argument(
         value = Value(tuple(array.shape), array.dtype, "argument", len(arguments), name=name)
         arguments.append(value)
         recorded = recorder.wrap(array, value)
+        recorder.note_memory(array)
         return variable_of(recorded, None) if isinstance(x, Variable) else recorded
 
     return wrapped
@@ -487,7 +508,7 @@ def _finished(
     call: _Call,
     arguments: list[Value],
     result: Any,
-    found: dict[tuple[int, Any], tuple[Place, Value]],
+    found: Found,
 ) -> Recording:
     """The recording of a call that has returned."""
     recorder = call.recorder
@@ -520,10 +541,6 @@ def _finished(
         x if not places else None for x, places in zip(call.held, call.cells, strict=True)
     ]
     return recording
-
-
-Found = dict[tuple[int, Any], tuple[Place, Value]]
-"""The places that hold recorded arrays after a call, by their ids."""
 
 
 def _updates(call: _Call, found: Found) -> tuple[dict[int, Value], list[tuple[Place, Value]]]:

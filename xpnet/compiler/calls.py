@@ -28,6 +28,15 @@ SHAPES_FROM_VALUES = frozenset(
 """Functions whose result has a shape that depends on values."""
 
 
+IN_PLACE = frozenset(
+    [
+        *("np.at", "np.copyto", "np.fill_diagonal", "np.place", "np.put", "np.put_along_axis"),
+        "np.putmask",
+    ]
+)
+"""Functions that change their first argument, and return nothing."""
+
+
 UFUNCS = {
     "true_divide": "divide",
     "power": "pow",
@@ -86,6 +95,10 @@ def called(
     name: str, function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
 ) -> Any:
     """function(*args, **options) on the library's arrays, as an operation of the active record."""
+    written = args[0] if name in IN_PLACE else options.get("out")
+    active: Any = _each_step.recorder.get()
+    if written is not None and hasattr(active, "operation"):
+        active.changed_unseen(name, written)
     result = function(*replaced(args, unwrapped), **replaced(options, unwrapped))
     return recorded(name, function, args, options, result)
 
@@ -99,7 +112,7 @@ def recorded(
 ) -> Any:
     """The result of a call as recording arrays, and the call in the active record."""
     active: Any = _each_step.recorder.get()
-    if active is None:  # the recording is over, or another thread's
+    if not hasattr(active, "operation"):  # the recording is over, or another thread's
         return result
     if name in SHAPES_FROM_VALUES:
         active.fail(f"calls {name}, whose result has a shape that depends on values", SHAPE)

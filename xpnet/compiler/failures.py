@@ -4,10 +4,22 @@ import sys
 from functools import cache
 from pathlib import Path
 from sysconfig import get_paths
+from traceback import walk_tb
 from types import FrameType
 from typing import NamedTuple
 
-__all__ = ["ADVICE", "INDEX", "METHOD", "NUMBER", "OUTSIDE", "READ", "SHAPE", "Failure", "where"]
+__all__ = [
+    "ADVICE",
+    "INDEX",
+    "METHOD",
+    "NUMBER",
+    "OUTSIDE",
+    "READ",
+    "SHAPE",
+    "Failure",
+    "line_of",
+    "where",
+]
 
 NOT_THE_USERS = (
     str(Path(__file__).parent.parent),
@@ -61,3 +73,12 @@ def where() -> str:
     if frame is None:
         return ""
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def line_of(error: BaseException) -> str:
+    """The innermost line of the user's that an error passed through, as "file:line"."""
+    lines = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    for filename, line in reversed(lines):
+        if _is_users(filename):
+            return f"{filename}:{line}"
+    return ""

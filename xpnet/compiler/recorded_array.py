@@ -92,6 +92,7 @@ class RecordedArray(Recorded):
         return called("getitem", operator.getitem, (self, key), {})
 
     def __setitem__(self, key: Any, value: Array) -> None:
+        self.recorder.about_to_change(self.array)
         self.array[replaced(key, unwrapped)] = unwrapped(value)
         self.recorder.changed_in_place(self, "set_item", _with_item, (self, key, value))
 
@@ -125,6 +126,7 @@ class RecordedArray(Recorded):
         if "out" not in options:
             return called(name, function, inputs, options)
         (out,) = options.pop("out")
+        self.recorder.about_to_change(unwrapped(out), isinstance(out, RecordedArray))
         function(*replaced(inputs, unwrapped), out=unwrapped(out), **replaced(options, unwrapped))
         if not isinstance(out, RecordedArray):
             self.recorder.fail("writes into an array that it did not compute", OUTSIDE)
@@ -134,8 +136,6 @@ class RecordedArray(Recorded):
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         """NumPy's own function of NumPy's arrays: `np.sum(x)`."""
         name = function.__name__
-        if "out" in options:
-            self.recorder.fail(f"calls np.{name} with out=", OUTSIDE)
         if name in SHAPES_FROM_VALUES or name in ("array_equal", "allclose", "unique"):
             self.recorder.fail(f"calls np.{name}, which reads values", READ)
         return called(f"np.{name}", function, args, options)
@@ -238,8 +238,9 @@ METHODS = frozenset(
 
 def _called_method(x: RecordedArray, name: str, *args: Any, **options: Any) -> Any:
     """x.name(*args, **options), recorded."""
-    if name not in METHODS or "out" in options:
+    if name not in METHODS:
         x.recorder.fail(f"calls x.{name}() of an array", METHOD)
+        x.recorder.about_to_change(x.array)
     return called(f"x.{name}", _by_name(name), (x, *args), options)
 
 
@@ -294,6 +295,7 @@ def _operator(name: str, function: Callable[..., Any], change: Any = None) -> tu
         if not library_of(x.array).mutable:
             return called(name, function, (x, y), {})
         before = x.array
+        x.recorder.about_to_change(before)
         after = change(before, unwrapped(y))
         if after is not before:  # NumPy's scalars cannot be changed
             return called(name, function, (x, y), {})

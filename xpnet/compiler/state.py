@@ -31,6 +31,7 @@ import numpy as np
 from xpnet.autodiff.namespace import DifferentiableNamespace
 from xpnet.autodiff.variable import Parameter, Variable
 from xpnet.backend import Backend
+from xpnet.compiler.generators import generator_of
 from xpnet.errors import CompileError
 from xpnet.layers._contents import Buffer
 
@@ -141,9 +142,12 @@ class Survey:
         The places of tuples that contain arrays: these cannot be replaced one by one.
     entries : list of Entry
         Everything else, in the order in which it was found.
+    generators : list of (str, generator)
+        The generators of random numbers, with the names of their places.
     """
 
     def __init__(self) -> None:
+        self.generators: list[tuple[str, Any]] = []
         self.cells: list[Place] = []
         self.gradients: list[Place] = []
         self.tuples: list[Place] = []
@@ -240,6 +244,7 @@ def survey(*roots: Any, varying: Collection[tuple[int, Any]] = ()) -> Survey:
     order = count()
     heap: list[tuple[int, int, Any, str, bool]] = []
     for root in roots:
+        _note_generator(found, "an argument", root)
         heappush(heap, (0, next(order), root, "", False))
     while heap:
         cost, _, x, name, free = heappop(heap)
@@ -297,6 +302,7 @@ def _note(
 
 def _note_object(found: Survey, place: Place, child: Any, free: bool) -> None:
     """Add an object, and how much there is in a container."""
+    _note_generator(found, place.name, child)
     in_tuple = isinstance(child, tuple)
     free = free and in_tuple and all(isinstance(x, NUMBERS) for x in child)
     found.entries.append(Entry(place, "object", child, free))
@@ -305,6 +311,13 @@ def _note_object(found: Survey, place: Place, child: Any, free: bool) -> None:
         found.entries.append(Entry(place, "keys", keys_of(child), False))
     if in_tuple and place.is_settable and any(map(is_array, _in_tuples(child))):
         found.tuples.append(place)
+
+
+def _note_generator(found: Survey, name: str, x: Any) -> None:
+    """Add a generator of random numbers to a survey, if x is one or stands for one."""
+    generator = generator_of(x)
+    if generator is not None:
+        found.generators.append((name, generator))
 
 
 _BYTES = (bytearray, array, np.ndarray)
@@ -437,6 +450,10 @@ def _globals(x: FunctionType) -> Iterator[Child]:
             for member in [member for member in members if member in names]:
                 place = Place(members, member, "item", f"{key}.{member}")
                 yield place, members[member], 2
+        elif isinstance(child, ModuleType) and "random" in names:
+            drawing = getattr(child, "random", None)
+            if isinstance(drawing, ModuleType):  # `np.random`, whose functions share a generator
+                yield Place(child, "random", "attribute", f"{key}.random"), drawing, 2
 
 
 def _names(code: CodeType) -> Iterator[str]:
