@@ -239,6 +239,53 @@ def test_optimizers(executor, case):
     twice(executor, make, batches, between)
 
 
+def of_two_layers(kind):
+    """A step of a network of two layers, and what it changes."""
+
+    def make():
+        model = L.MLP(5, 4, 3, activation="tanh", rng=0)
+        optimizer = kind(model.parameters(), lr=0.01)
+
+        def step(x, t):
+            loss = F.softmax_cross_entropy(model(x), t)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        step.model = model
+        step.optimizer = optimizer
+        return step, lambda: [*model.state_dict().values(), *optimizer.state_dict().values()]
+
+    return make
+
+
+@pytest.mark.parametrize("kind", [xpnet.Adam, optimizers.NAdam, optimizers.RAdam])
+def test_a_layer_that_is_frozen_for_a_while(executor, kind):
+    """Its parameters have made fewer steps than the others, and so have other coefficients."""
+
+    def between(i, step):
+        for p in list(step.model.parameters())[:2]:
+            p.requires_grad = not 5 <= i < 9
+
+    rng = np.random.default_rng(0)
+    batches = [(rng.normal(size=(4, 5)), CLASSES) for _ in range(16)]
+    twice(executor, of_two_layers(kind), batches, between)
+
+
+def test_a_state_that_is_loaded_with_unequal_counts(executor):
+    def between(i, step):
+        if i in (6, 9):
+            state = step.optimizer.state_dict()
+            for j, t in enumerate((20, 2, 20, 2) if i == 6 else (3, 3, 7, 7)):
+                state[f"{j}.t"] = t
+            step.optimizer.load_state_dict(state)
+
+    rng = np.random.default_rng(0)
+    batches = [(rng.normal(size=(4, 5)), CLASSES) for _ in range(14)]
+    twice(executor, of_two_layers(xpnet.Adam), batches, between)
+
+
 # --- training ---------------------------------------------------------------------------------------
 
 

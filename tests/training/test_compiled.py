@@ -31,6 +31,16 @@ class Halved(layers.Layer):
         return x
 
 
+class Table(layers.Layer):
+    """Rows of a parameter: the library raises an error for those that are not there."""
+
+    def __init__(self):
+        self.rows = xpnet.Parameter(np.ones((3, 4), "float32"))
+
+    def forward(self, x):
+        return F.take(self.rows, x, axis=0)
+
+
 def data(n=90):
     rng = np.random.default_rng(0)
     t = np.arange(n) % 3
@@ -155,6 +165,45 @@ def test_an_error_of_the_model_leaves_the_training_between_steps():
     with pytest.raises(xpnet.ShapeError):
         trainer.fit(data(), epochs=1, batch_size=15)
     assert trainer.steps == 5
+
+
+def test_an_error_in_a_replay_leaves_the_training_between_steps(tmp_path):
+    """As an error in the same step without compilation, before the weights move."""
+    x = t = np.arange(30) % 3
+    for compile in (True, False):
+        model = layers.Sequential(Table(), layers.Affine(4, 3, rng=1))
+        optimizer = xpnet.Adam(model.parameters())
+        trainer = Trainer(model, F.softmax_cross_entropy, optimizer, rng=2, compile=compile)
+        for _ in range(5):
+            trainer.step(x, t)
+        assert bool(trainer.learner.compiled) is compile
+        with pytest.raises(IndexError):
+            trainer.step(x + 1, t)
+        assert trainer.between_steps
+        assert trainer.steps == 5
+        trainer.save(tmp_path / "checkpoint")
+
+
+def test_a_layer_that_a_callback_freezes_for_an_epoch():
+    """Then its parameters have made fewer steps, and so have another correction of Adam's."""
+
+    class Freezes(Callback):
+        def on_epoch(self, trainer):
+            for p in trainer.model.layers[0].parameters():
+                p.requires_grad = len(trainer.history) % 2 == 0
+
+    def trained(compile):
+        model = layers.MLP(5, 6, 3, rng=0)
+        optimizer = xpnet.Adam(model.parameters())
+        trainer = Trainer(
+            model, F.softmax_cross_entropy, optimizer, rng=2, compile=compile, callbacks=[Freezes()]
+        )
+        trainer.fit(data(), epochs=4, batch_size=15)
+        return trainer
+
+    found = trained(True)
+    assert_same_weights(found, trained(False))
+    assert found.learner.reason == ""
 
 
 def test_the_averages_are_those_of_whole_steps():

@@ -20,12 +20,14 @@ from xpnet.autodiff.namespace import as_array
 from xpnet.autodiff.variable import Variable, constant, variable_of
 from xpnet.compiler.calls import unwrapped
 from xpnet.compiler.failures import Failure, where
+from xpnet.compiler.generators import Draws
 from xpnet.compiler.origins import owned_by
 from xpnet.compiler.reads import noted, numbers_in
 from xpnet.compiler.record import Program, Value, alike, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray
 from xpnet.compiler.recorded_number import RecordedNumber
 from xpnet.compiler.recording import Recorder
+from xpnet.compiler.rehearsal import Before
 from xpnet.compiler.sharing import overlapping
 from xpnet.compiler.state import (
     ITERATORS,
@@ -80,6 +82,10 @@ class Constant(NamedTuple):
     """In the tree of a result: a Variable without history, of the array with this Value."""
 
     value: Value
+
+
+Found = dict[tuple[int, Any], tuple[Place, Value]]
+"""The places that hold recorded arrays after a call, by their ids."""
 
 
 @dataclass(eq=False)
@@ -213,6 +219,7 @@ class _Call:
         self.before = self.survey()
         self.snapshot = self.before.snapshot()
         self.start = list(self.snapshot)
+        self.draws = Draws(self.before.generators)
         self.written: set[tuple[int, Any]] = set()
         self.varying: set[tuple[int, Any]] = set()
         self.in_action = False
@@ -234,6 +241,9 @@ class _Call:
         if self.in_action:
             for entry, _, _ in self.before.changed_since(self.snapshot):
                 self.written.add(entry.place.id)
+            self.draws.resume()
+        else:
+            self.draws.pause()
         self.snapshot = self.before.snapshot()
         self.in_action = not self.in_action
 
@@ -281,12 +291,13 @@ class _Call:
         value = Value(tuple(x.shape), x.dtype, "state", len(self.states), name=name)
         self.initial.append(value)
         self.states.append(self.recorder.wrap(x, value))
+        self.recorder.note_memory(x)
         self.cells.append([])
         self.held.append(x)
 
-    def restore(self) -> dict[tuple[int, Any], tuple[Place, Value]]:
+    def restore(self) -> Found:
         """Put the libraries' arrays back; returns the places that hold recorded arrays at the end."""
-        found: dict[tuple[int, Any], tuple[Place, Value]] = {}
+        found: Found = {}
         for place, tuple_of_arrays in self.tuples:
             place.set(tuple_of_arrays)
         for places in self.cells:
@@ -304,7 +315,7 @@ class _Call:
         self.after = after
         return found
 
-    def _restore(self, place: Place, found: dict[tuple[int, Any], tuple[Place, Value]]) -> None:
+    def _restore(self, place: Place, found: Found) -> None:
         x = _held(place)
         if isinstance(x, Variable):  # the gradient of `backward(create_graph=True)`
             if isinstance(x.data, RecordedArray):
@@ -321,7 +332,7 @@ class _Call:
         if x.recorder is self.recorder:
             found[place.id] = (place, x.value)
 
-    def _note_other(self, place: Place, found: dict[tuple[int, Any], tuple[Place, Value]]) -> None:
+    def _note_other(self, place: Place, found: Found) -> None:
         """Note what is in a cell now if the step has put something else there."""
         if place.id in found or place.is_gradient:
             return
@@ -333,7 +344,7 @@ class _Call:
             change = f"the step changes {place.name} from an array to {_short(x)}"
             self.lost[place.id] = change
 
-    def require_unchanged(self, found: dict[tuple[int, Any], tuple[Place, Value]]) -> None:
+    def require_unchanged(self, found: Found) -> None:
         """Put back what a traced step has replaced by arrays without numbers.
 
         Raises
@@ -355,6 +366,7 @@ class _Call:
 
     def changes(self) -> dict[tuple[int, Any], str]:
         """What the step has changed outside of actions, apart from arrays."""
+        self.draws.pause()
         found = {}
         tuples = {place.id for place, _ in self.tuples}  # of recording arrays, in that snapshot
         for entry, _, now in self.before.changed_since(self.snapshot):
@@ -364,6 +376,8 @@ class _Call:
             if entry.place.id not in self.written:
                 found[entry.place.id] = now
         named = dict(self.lost)
+        for key, move in self.draws.moved.items():
+            named[key, "state"] = f"the step draws random numbers from {move.name}"
         for entry, before in zip(self.before.entries, self.start, strict=True):
             if entry.place.id in found:
                 now = found[entry.place.id]
@@ -436,6 +450,7 @@ def recorded_call(
     options: Mapping[str, Any] | None = None,
     done: Sequence[Any] = (),
     varying: Collection[tuple[int, Any]] = (),
+    before: Before | None = None,
 ) -> Recording:
     """Call the function, and record it.
 
@@ -448,12 +463,17 @@ def recorded_call(
         The results of the first actions of `each_step`, which ran already for this call.
     varying : collection of Place ids
         See `survey`.
+    before : Before, optional
+        It is given what is needed to undo the call.
     """
     options = dict(options or {})
     with exclusive():
         call = _Call(roots_of(function, args, options), done, varying)
         given = _Arguments(call.recorder, function, args, options)
-        found: dict[tuple[int, Any], tuple[Place, Value]] = {}
+        found: Found = {}
+        if before is not None:
+            before.begin(call, found)
+            call.recorder.before = before
         with owned_by(function), _replaced(call, found), given.written_back(), call.recorder:
             if isinstance(function, partial):  # its arrays are arguments that it has already
                 own = function.keywords.items()
@@ -468,7 +488,7 @@ def recorded_call(
 
 
 @contextmanager
-def _replaced(call: _Call, found: dict[Any, Any]) -> Iterator[None]:
+def _replaced(call: _Call, found: Found) -> Iterator[None]:
     """A block in which cells hold recording arrays; at its end, `found` has those that were there."""
     try:
         call.replace_states()
@@ -534,6 +554,7 @@ class _Arguments:
         value = Value(tuple(array.shape), array.dtype, "argument", len(self.values), name=name)
         self.values.append(value)
         made: Any = self._recorder.wrap(array, value)
+        self._recorder.note_memory(array)
         if isinstance(x, Variable):
             made = variable_of(made, None)
         self._take_place_of(x, made)
@@ -623,7 +644,7 @@ def _finished(
     call: _Call,
     arguments: list[Value],
     result: Any,
-    found: dict[tuple[int, Any], tuple[Place, Value]],
+    found: Found,
 ) -> Recording:
     """The recording of a call that has returned."""
     recorder = call.recorder
@@ -658,10 +679,6 @@ def _finished(
         x if not places else None for x, places in zip(call.held, call.cells, strict=True)
     ]
     return recording
-
-
-Found = dict[tuple[int, Any], tuple[Place, Value]]
-"""The places that hold recorded arrays after a call, by their ids."""
 
 
 def _updates(call: _Call, found: Found) -> tuple[dict[int, Value], list[tuple[Place, Value]]]:

@@ -74,6 +74,10 @@ def has_shape_from_values(name: str, args: tuple[Any, ...], options: dict[str, A
     return function in SHAPES_FROM_VALUES
 
 
+CHANGES = frozenset(("copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"))
+"""Functions of NumPy that change their first argument in place, and return nothing."""
+
+
 UFUNCS = {
     "true_divide": "divide",
     "power": "pow",
@@ -144,6 +148,10 @@ def called(
     name: str, function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
 ) -> Any:
     """function(*args, **options) on the library's arrays, as an operation of the active record."""
+    written = options.get("out")
+    active: Any = _each_step.recorder.get()
+    if written is not None and hasattr(active, "operation"):
+        active.changed_unseen(name, written)
     result = function(*replaced(args, unwrapped), **replaced(options, unwrapped))
     return recorded(name, function, args, options, result)
 
@@ -157,7 +165,7 @@ def recorded(
 ) -> Any:
     """The result of a call as recording arrays, and the call in the active record."""
     active: Any = _each_step.recorder.get()
-    if active is None:  # the recording is over, or another thread's
+    if not hasattr(active, "operation"):  # the recording is over, or another thread's
         return result
     if has_shape_from_values(name, args, options):
         active.fail(f"calls {name}, whose result has a shape that depends on values", SHAPE)

@@ -26,9 +26,11 @@ from xpnet.compiler.call import (
 from xpnet.compiler.calls import unwrapped
 from xpnet.compiler.executors import choose
 from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.failures import METHOD, line_of
 from xpnet.compiler.guard import difference
 from xpnet.compiler.plan import Plan
 from xpnet.compiler.record import Program, leaves, replaced
+from xpnet.compiler.recording import Done
 from xpnet.compiler.rehearsal import Before
 from xpnet.compiler.replay import Mismatch, Replay, Results, context
 from xpnet.compiler.state import SCALARS, Survey, comparable, is_array, survey
@@ -218,7 +220,14 @@ class Compiled:
         else:
             return self._by_survey(found, args, options, done, tried)
         self._give_up(problem)
-        return self.function(*args, **options)
+        return self._as_it_is(args, options, done)
+
+    def _as_it_is(self, args: Any, options: Any, done: Any) -> Any:
+        """The result of the function itself, of which some actions ran already."""
+        if not done:
+            return self.function(*args, **options)
+        with Done(done):
+            return self.function(*args, **options)
 
     def _by_survey(self, found: Survey, args: Any, options: Any, done: Any, tried: set[int]) -> Any:
         """A call by a plan for which it is ready after renewal; else it is recorded."""
@@ -266,51 +275,75 @@ class Compiled:
                 return self.function(*args, **options)
             if self.rehearse:
                 return self._rehearsed(args, options, done)
-            result, _ = self._recorded(args, options, done)
-            return result
+            before = Before() if self.fallback else None
+            return self._recorded(args, options, done, before)[0]
 
     def _rehearsed(self, args: Any, options: Any, done: Any) -> Any:
         """A call that is recorded as often as a plan needs it, and then made by the plan."""
-        before = Before(survey(*roots_of(self.function, args, options), varying=self._varying))
         plans = len(self.replays)
+        first = before = Before()
         for _ in range(REHEARSALS):
-            result, recording = self._recorded(args, options, done)
-            done = recording.recorder.returned
-            recording.recorder.returned = []
-            if recording.recorder.traced or self.reason is not None:
+            result, recording = self._recorded(args, options, done, before)
+            if recording is None or recording.recorder.traced or self.reason is not None:
                 return result
             if not before.can_undo(recording):
                 return result
-            before.restore()
+            before.undo()
+            done = before.done
+            before = Before()
             if len(self.replays) > plans:
                 break
         if len(self.replays) > plans and self.replays[-1].ready(args, options):
-            return self.replays[-1].run(args, options, done)
-        return self._recorded(args, options, done)[0]
+            try:
+                return self.replays[-1].run(args, options, done)
+            except BaseException:  # as in a replay: see `Replay.run`
+                first.undo_actions()
+                raise
+        return self._recorded(args, options, done, before)[0]
 
-    def _recorded(self, args: Any, options: Any, done: Any) -> tuple[Any, Recording]:
-        """The result of a call that runs as it is, and its recording."""
+    def _recorded(
+        self, args: Any, options: Any, done: Any, before: Before | None
+    ) -> tuple[Any, Recording | None]:
+        """The result of a call that runs as it is, and its recording if it could be recorded."""
         with exclusive():
-            recording = recorded_call(self.function, args, options, done, self._varying)
-            self._varying |= recording.varying
-            result = recording.result
-            recording.result = None  # its arrays are the caller's
-            if recording.recorder.traced:  # by jax.jit, which compiles what the step does
-                return result, recording
-            self._written |= recording.written
-            self._read |= recording.read
-            signature = self._signature(recording.before, recording.cell_keys, args, options)
-            key = self._keys.get(signature)
-            if key is None:
-                key = self._new_key(signature)
-                key.holds = (recording.before, objects_in((args, options)))
-            key.calls += 1
-            self._recordings_left = max(self._recordings_left - 1, 0)
-            problem = self._problem(recording) or self._planned(key, recording, args, options)
-            self._changed.update(recording.changes)
+            try:
+                recording = recorded_call(self.function, args, options, done, self._varying, before)
+            except CompileError:
+                raise
+            except Exception as error:
+                if before is None or not (self.fallback and before.can_undo_error):
+                    raise
+                problem = _described(error)
+            else:
+                return self._looked_at(recording, args, options), recording
+            before.undo_error()
+            ran = [*before.done, *done[len(before.done) :]]
+            result = self._as_it_is(args, options, ran)  # if it raises too, that is the error
+            self._give_up(problem)
+            return result, None
+
+    def _looked_at(self, recording: Recording, args: Any, options: Any) -> Any:
+        """The result of a call that was recorded; a plan is made if it is the third of a kind."""
+        self._varying |= recording.varying
+        result = recording.result
+        recording.result = None  # its arrays are the caller's
+        recording.recorder.returned = []
+        if recording.recorder.traced:  # by jax.jit, which compiles what the step does
+            return result
+        self._written |= recording.written
+        self._read |= recording.read
+        signature = self._signature(recording.before, recording.cell_keys, args, options)
+        key = self._keys.get(signature)
+        if key is None:
+            key = self._new_key(signature)
+            key.holds = (recording.before, objects_in((args, options)))
+        key.calls += 1
+        self._recordings_left = max(self._recordings_left - 1, 0)
+        problem = self._problem(recording) or self._planned(key, recording, args, options)
+        self._changed.update(recording.changes)
         if problem is not None:
             self._give_up(problem)
-        return result, recording
+        return result
 
     def _new_key(self, signature: Any) -> _Key:
         """The entry for a new kind of call; the oldest ones for which there is no plan are forgotten."""
@@ -464,6 +497,12 @@ class Compiled:
         if not self.replays or self.reason is not None:
             return f"{self!r}: {self.explain()}"
         return "\n\n".join(map(str, self.plans))
+
+
+def _described(error: Exception) -> str:
+    """Why a function cannot be compiled that raises this error only when it is recorded."""
+    found = f"the step raises {type(error).__name__} when it is recorded ({error})"
+    return f"{line_of(error)}: {found}. {METHOD}".removeprefix(": ")
 
 
 def _argument_key(x: Any) -> Any:

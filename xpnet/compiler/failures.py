@@ -1,12 +1,24 @@
 """Why a step cannot be replayed: what is reported, where, and what to do instead."""
 
 import sys
+from traceback import walk_tb
 from types import FrameType
 from typing import NamedTuple
 
 from xpnet.compiler.origins import is_users_file
 
-__all__ = ["ADVICE", "INDEX", "METHOD", "NUMBER", "OUTSIDE", "READ", "SHAPE", "Failure", "where"]
+__all__ = [
+    "ADVICE",
+    "INDEX",
+    "METHOD",
+    "NUMBER",
+    "OUTSIDE",
+    "READ",
+    "SHAPE",
+    "Failure",
+    "line_of",
+    "where",
+]
 
 BRANCH = "Choose between arrays with F.where, or decide where the step is called."
 READ = "Return the array, and read it where the step is called."
@@ -47,3 +59,12 @@ def where() -> str:
     if frame is None:
         return ""
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def line_of(error: BaseException) -> str:
+    """The innermost line of the user's that an error passed through, as "file:line"."""
+    lines = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    for filename, line in reversed(lines):
+        if is_users_file(filename):
+            return f"{filename}:{line}"
+    return ""

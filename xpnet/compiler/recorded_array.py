@@ -20,7 +20,16 @@ from xpnet._typing import Array, Device, Namespace
 from xpnet.autodiff.namespace import array_types
 from xpnet.autodiff.variable import Variable
 from xpnet.backend import array_like, to_numpy
-from xpnet.compiler.calls import UFUNCS, UNARY, Recorded, called, copied, on_copy, unwrapped
+from xpnet.compiler.calls import (
+    CHANGES,
+    UFUNCS,
+    UNARY,
+    Recorded,
+    called,
+    copied,
+    on_copy,
+    unwrapped,
+)
 from xpnet.compiler.failures import METHOD, OUTSIDE, SHAPE
 from xpnet.compiler.record import Value, leaves, replaced
 from xpnet.compiler.recording_namespace import recorded_kernel, recorded_module, recording_namespace
@@ -85,6 +94,7 @@ class RecordedArray(Recorded):
         return called("getitem", operator.getitem, (self, key), {})
 
     def __setitem__(self, key: Any, value: Array) -> None:
+        self.recorder.about_to_change(self.array)
         self.array[replaced(key, unwrapped)] = unwrapped(value)
         self.recorder.changed_in_place(self, "set_item", _with_item, (self, key, value))
 
@@ -128,6 +138,7 @@ class RecordedArray(Recorded):
         self, name: str, function: Any, out: Any, inputs: Any, options: Any, is_plain: bool
     ) -> Any:
         """function(*inputs, out=out, **options), recorded. It is plain if it is elementwise, of all numbers."""
+        self.recorder.about_to_change(unwrapped(out), isinstance(out, RecordedArray))
         given = replaced(inputs, unwrapped)
         made = function(*given) if is_plain else None
         function(*given, out=unwrapped(out), **replaced(options, unwrapped))
@@ -141,8 +152,9 @@ class RecordedArray(Recorded):
 
     def _changed_first(self, name: str, function: Any, args: Any, options: Any) -> Any:
         """function(*args, **options), which changes its first argument in place, recorded."""
-        result = function(*replaced(args, unwrapped), **replaced(options, unwrapped))
         changed = args[0] if args else None
+        self.recorder.about_to_change(unwrapped(changed), isinstance(changed, RecordedArray))
+        result = function(*replaced(args, unwrapped), **replaced(options, unwrapped))
         if not isinstance(changed, RecordedArray):
             self.recorder.fail(f"calls {name}, which writes into another array", OUTSIDE)
             return result
@@ -155,8 +167,6 @@ class RecordedArray(Recorded):
         name = f"np.{function.__name__}"
         if function.__name__ in CHANGES:
             return self._changed_first(name, function, args, options)
-        if options.get("out") is not None:
-            self.recorder.fail(f"calls {name} with out=", OUTSIDE)
         return called(name, function, args, options)
 
     def __len__(self) -> int:
@@ -232,9 +242,6 @@ class RecordedArray(Recorded):
         return found
 
 
-CHANGES = frozenset(("copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"))
-"""Functions of NumPy that change their first argument in place."""
-
 OWN = frozenset(
     [
         *RecordedArray.__slots__,
@@ -260,8 +267,9 @@ METHODS = frozenset(
 
 def _called_method(x: RecordedArray, name: str, *args: Any, **options: Any) -> Any:
     """x.name(*args, **options), recorded."""
-    if name not in METHODS or "out" in options:
+    if name not in METHODS:
         x.recorder.fail(f"calls x.{name}() of an array", METHOD)
+        x.recorder.about_to_change(x.array)
     return called(f"x.{name}", _by_name(name), (x, *args), options)
 
 
@@ -336,6 +344,7 @@ def _operator(name: str, function: Callable[..., Any], change: Any = None) -> tu
         if not library_of(x.array).mutable:
             return called(name, function, (x, y), {})
         before = x.array
+        x.recorder.about_to_change(before)
         after = change(before, unwrapped(y))
         if after is not before:  # NumPy's scalars cannot be changed
             return called(name, function, (x, y), {})

@@ -58,6 +58,7 @@ class RecordedLibrary(Library):
 
     def scatter_add(self, x: Array, indices: Array, values: Array) -> Array:
         args = (x, indices, values)
+        x.recorder.about_to_change(x.array)
         found = self.inner.scatter_add(*map(unwrapped, args))
         if found is not unwrapped(x):
             return recorded("scatter_add", self._scattered, args, {}, found)

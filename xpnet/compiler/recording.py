@@ -1,10 +1,10 @@
 """The recorder: what is recorded while a step runs."""
 
 import weakref
-from collections.abc import Callable, Mapping
-from threading import get_ident
+from collections.abc import Callable, Mapping, Sequence
+from threading import enumerate as all_threads, get_ident
 from types import MappingProxyType, ModuleType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import array_api_compat as compat
 import numpy as np
@@ -13,14 +13,17 @@ from xpnet import _each_step, _libraries
 from xpnet._libraries import library_of
 from xpnet._typing import Array, DType
 from xpnet.compiler.calls import is_fact, unwrapped
-from xpnet.compiler.failures import ADVICE, READ, Failure, where
+from xpnet.compiler.failures import ADVICE, METHOD, READ, Failure, where
 from xpnet.compiler.record import Operation, Value, alike, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray, recorded_type
 from xpnet.compiler.recorded_library import RecordedLibrary, recording_backend
 from xpnet.compiler.recorded_number import RecordedNumber, value_or_self
 from xpnet.compiler.sharing import memory_of, overlap
 
-__all__ = ["Recorder"]
+if TYPE_CHECKING:
+    from xpnet.compiler.rehearsal import Before
+
+__all__ = ["Done", "Recorder"]
 
 
 class Recorder:
@@ -55,6 +58,8 @@ class Recorder:
         Arrays that are in places which cannot be assigned to, such as tuples, by their ids.
     watch : function or None
         Called before and after each action.
+    before : Before or None
+        It keeps copies of the arrays that are changed in place.
     traced : bool
         Whether an array has no numbers, since a function of the library traces the step: `jax.jit`.
     """
@@ -71,18 +76,19 @@ class Recorder:
         self.libraries: dict[Value, str] = {}
         self.known: dict[int, Value] = {}
         self.watch: Callable[[], None] | None = None
+        self.before: Before | None = None
         self.traced = False
         self._done = list(done)
         self._live: dict[int | None, list[weakref.ref[RecordedArray]]] = {}  # by their memory
         self._tokens: list[Any] = []
-        self._thread = 0
+        self._threads: set[int | None] = set()  # those that ran when the recording began
         self._backend: Any = None
 
     def __enter__(self) -> Self:
         self._backend = recording_backend()
         self._backend.__enter__()
         self._tokens.append(_each_step.recorder.set(self))
-        self._thread = get_ident()
+        self._threads = {thread.ident for thread in all_threads()}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -139,6 +145,23 @@ class Recorder:
         done.options = replaced(options, self._value_of)
         return done
 
+    def note_memory(self, array: Array) -> None:
+        """Note that an array is older than the step: a copy is kept before it is changed."""
+        if self.before is not None:
+            self.before.add_memory(array)
+
+    def about_to_change(self, array: Array, is_known: bool = True) -> None:
+        """Keep a copy of an array that the step will change in place: see `Before.keep`."""
+        if self.before is not None and _each_step.recorder.get() is self:
+            self.before.keep(array, is_known)
+
+    def changed_unseen(self, name: str, tree: Any) -> None:
+        """Note that a function of the library will change arrays without a record of it."""
+        self.fail(f"calls {name}, which changes an array in place", METHOD)
+        for x in leaves(tree):
+            if compat.is_array_api_obj(x):
+                self.about_to_change(unwrapped(x), isinstance(x, RecordedArray))
+
     def changed_in_place(
         self,
         x: RecordedArray,
@@ -175,10 +198,10 @@ class Recorder:
         return x
 
     def _is_of_this_thread(self) -> bool:
-        """Whether what this code changes is recorded; another thread's change would be lost."""
+        """Whether what this code changes is recorded; a change by a thread of the step would be lost."""
         if _each_step.recorder.get() is self:
             return True
-        if self._tokens and get_ident() != self._thread:
+        if self._tokens and get_ident() not in self._threads:
             what = "the step changes an array in another thread"
             self.failures.append(Failure(where(), what, "Change it in the thread of the step."))
         return False
@@ -264,6 +287,8 @@ class Recorder:
 
     def read(self, kind: str, x: RecordedArray) -> Array:
         """Note that the step reads a value, and return the array."""
+        if kind in ("np.asarray", "dlpack"):  # it may be written to, too
+            self.about_to_change(x.array)
         self.fail(
             f"reads a value: {kind}(x) of an array of shape {x.shape}", ADVICE.get(kind, READ)
         )
@@ -333,3 +358,35 @@ def _result_dtype(name: str, args: tuple[Any, ...]) -> Any:
         return None
     xp = compat.array_namespace(x.array)
     return x.dtype if y.dtype == x.dtype else xp.result_type(x.array, y.array)
+
+
+class Done:
+    """A block in which the first actions of `each_step` are not called: they ran already.
+
+    Nothing is recorded.
+
+    Parameters
+    ----------
+    results : sequence
+        What these actions returned.
+    """
+
+    def __init__(self, results: Sequence[Any]) -> None:
+        self._results = list(results)
+        self._tokens: list[Any] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(_each_step.recorder.set(self))
+
+    def __exit__(self, *error: object) -> None:
+        _each_step.recorder.reset(self._tokens.pop())
+
+    def each_step(self, action: Callable[[], Any]) -> Any:
+        """What the action returned, or returns now."""
+        if self._results:
+            return self._results.pop(0)
+        token = _each_step.recorder.set(None)
+        try:
+            return action()
+        finally:
+            _each_step.recorder.reset(token)

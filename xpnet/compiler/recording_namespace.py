@@ -9,7 +9,7 @@ import array_api_compat as compat
 
 from xpnet import _each_step
 from xpnet._typing import Array, Namespace
-from xpnet.compiler.calls import FACTS, called, unwrapped
+from xpnet.compiler.calls import FACTS, Recorded, called, unwrapped
 from xpnet.compiler.record import replaced
 from xpnet.errors import CompileError
 from xpnet.kernels.lookup import Kernel
@@ -67,10 +67,14 @@ def _recorded_update(run: Callable[..., Any]) -> Callable[..., Any]:
         return [(p, state) for p, _, state in new]
 
     def update(formula: str, numbers: Any, slots: Any, moves: Any) -> Any:
+        for p, _, state in moves:
+            for x in (p, *state):
+                if isinstance(x, Recorded):
+                    x.recorder.about_to_change(x.plain)
         left = run(formula, replaced(numbers, unwrapped), slots, replaced(moves, unwrapped))
         active: Any = _each_step.recorder.get()
         made = [move for i, move in enumerate(moves) if i not in left]
-        if made and active is not None:
+        if made and hasattr(active, "updated"):
             active.updated(moved, (formula, numbers, slots, made))
         return left
 

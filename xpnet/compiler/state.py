@@ -31,6 +31,7 @@ import numpy as np
 from xpnet.autodiff.namespace import DifferentiableNamespace
 from xpnet.autodiff.variable import Parameter, Variable
 from xpnet.backend import Backend
+from xpnet.compiler.generators import generator_of
 from xpnet.compiler.origins import is_librarys, is_users_function, is_users_module, owned_by
 from xpnet.errors import CompileError
 from xpnet.layers._contents import Buffer
@@ -141,9 +142,12 @@ class Survey:
         Everything else, in the order in which it was found.
     counting : list of objects
         Those with `numbers_of_each_step`.
+    generators : list of (str, generator)
+        The generators of random numbers, with the names of their places.
     """
 
     def __init__(self) -> None:
+        self.generators: list[tuple[str, Any]] = []
         self.cells: list[Place] = []
         self.gradients: list[Place] = []
         self.tuples: list[Place] = []
@@ -267,6 +271,7 @@ def _search(found: Survey, roots: tuple[Any, ...], varying: Collection[tuple[int
     order = count()
     heap: list[tuple[int, int, Any, str, bool]] = []
     for i, root in enumerate(roots):
+        _note_generator(found, "an argument", root)
         heappush(heap, (0, next(order), root, "", False))
         if _has_contents(root):
             place = Place(roots, i, "item", f"a {type(root).__name__}")
@@ -359,6 +364,7 @@ def _has_contents(x: Any) -> bool:
 
 def _note_object(found: Survey, place: Place, child: Any, free: bool) -> None:
     """Add an object, and how much there is in a container."""
+    _note_generator(found, place.name, child)
     in_tuple = isinstance(child, tuple)
     free = free and in_tuple and all(isinstance(x, NUMBERS) for x in child)
     found.entries.append(Entry(place, "object", child, free))
@@ -366,6 +372,13 @@ def _note_object(found: Survey, place: Place, child: Any, free: bool) -> None:
         found.entries.append(Entry(place, "keys", keys_of(child), False))
     if in_tuple and place.is_settable and any(map(is_array, _in_tuples(child))):
         found.tuples.append(place)
+
+
+def _note_generator(found: Survey, name: str, x: Any) -> None:
+    """Add a generator of random numbers to a survey, if x is one or stands for one."""
+    generator = generator_of(x)
+    if generator is not None:
+        found.generators.append((name, generator))
 
 
 _BYTES = (bytearray, array, np.ndarray)
@@ -530,9 +543,15 @@ def _named(
     for key in [key for key in variables if key in names]:
         child = variables[key]
         yield Place(variables, key, "item", _joined(name, key)), child, cost
-        is_deeper = cost < MOST_MODULES and isinstance(child, ModuleType)
-        if is_deeper and is_users_module(child.__name__):
+        if not isinstance(child, ModuleType):
+            continue
+        if cost < MOST_MODULES and is_users_module(child.__name__):
             yield from _named(vars(child), names, _joined(name, key), cost + 1)
+        elif "random" in names:
+            drawing = getattr(child, "random", None)
+            if isinstance(drawing, ModuleType):  # `np.random`, whose functions share a generator
+                where = _joined(name, f"{key}.random")
+                yield Place(child, "random", "attribute", where), drawing, cost + 1
 
 
 MOST_MODULES = 4

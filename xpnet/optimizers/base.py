@@ -262,10 +262,27 @@ class Optimizer:
 
     def _by_count(self, members: list[Member]) -> Iterable[list[Member]]:
         """The members in lists with equal counts, and so with the same coefficients: usually one list."""
-        by_count: dict[Any, list[Member]] = {}
-        for member in members:
-            by_count.setdefault(self._count(member[2]), []).append(member)
+        if not members:
+            return []
+        kinds = each_step(partial(self._kinds_of_counts, [s for _, _, s, _ in members]))
+        if not kinds:
+            return [members]
+        by_count: dict[int, list[Member]] = {}
+        for kind, member in zip(kinds, members, strict=True):
+            by_count.setdefault(kind, []).append(member)
         return by_count.values()
+
+    def _kinds_of_counts(self, states: list[State]) -> tuple[int, ...]:
+        """For each state a number, which is the same for equal counts; () if all are equal.
+
+        A compiled step calls this each time: which parameters have equal counts may change, when some
+        of them are not trained for a while, or a state is loaded.
+        """
+        counts = [*map(self._count, states)]
+        if counts.count(counts[0]) == len(counts):
+            return ()
+        numbers: dict[Any, int] = {}
+        return tuple([numbers.setdefault(count, len(numbers)) for count in counts])
 
     def _advanced(self, params: list[Any], states: list[State], group: Options) -> Coefficients:
         """Count a step of parameters with equal counts, and return the coefficients of that step.
@@ -273,8 +290,9 @@ class Optimizer:
         All numbers that an update depends on are read here: a compiled step calls this each time.
         With weight decay, the coefficients have "kept" or "pull" too: see `decayed`.
         """
+        now = next(creation_order)
         for p in params:  # graphs that saved the old value of a parameter are out of date
-            p.changed = next(creation_order)
+            p.changed = now
         o = self._options_of(group)
         self.advance(states, o)
         c = self.coefficients(states[0], o)

@@ -42,12 +42,27 @@ __all__ = [
     "CompiledMeasure",
     "CompiledParts",
     "Parts",
+    "Progress",
     "executor_details",
     "executor_name",
     "is_observed",
     "is_watched",
     "means_of",
+    "require_forced",
 ]
+
+
+class Progress:
+    """Whether a learner is in the middle of an update.
+
+    Attributes
+    ----------
+    updating : bool
+        It is set by an action of the step. The step reaches it, so a replay that fails sets it back.
+    """
+
+    def __init__(self) -> None:
+        self.updating = False
 
 
 class Parts:
@@ -77,6 +92,7 @@ class Parts:
         self.clip = learner.clip
         self.precision = learner.precision
         self.average = learner.average
+        self.progress = learner.progress
         self._begin = WeakMethod(learner.begin_update)
 
     def is_of(self, learner: "Learner") -> bool:
@@ -186,7 +202,7 @@ class CompiledParts:
     """
 
     def __init__(self, learner: "Learner") -> None:
-        _require_forced(learner)
+        require_forced(learner)
         self.reason = ""
         self.plain = Parts(learner)
         self._keeps = learner.keeps_gradients
@@ -330,7 +346,7 @@ def means_of(loss: Array, y: Arrays, t: Arrays, metrics: Iterable[Callable[..., 
     return [data_of(loss), *(metric(y, t) for metric in metrics)]
 
 
-def _require_forced(learner: "Learner") -> None:
+def require_forced(learner: "Learner") -> None:
     """Raise CompileError if XPNET_EXECUTOR=c asks for a C library that is not there.
 
     It is an error of the machine: steps that cannot be compiled run as they are, these do not.

@@ -12,7 +12,7 @@ from xpnet.autodiff import tree
 from xpnet.autodiff.variable import data_of
 from xpnet.compiler import Compiled
 from xpnet.data.loader import DataLoader
-from xpnet.training._compiled import Parts, is_observed, is_watched, means_of
+from xpnet.training._compiled import Parts, is_observed, is_watched, means_of, require_forced
 from xpnet.training.batches import Arrays, Loader
 
 if TYPE_CHECKING:
@@ -41,6 +41,11 @@ class Resident:
     meter : Meter
         It has the metrics; each epoch has a meter of its own with the same ones.
 
+    Raises
+    ------
+    CompileError
+        XPNET_EXECUTOR=c asks for the C library, and there is none.
+
     Attributes
     ----------
     reason : str
@@ -49,6 +54,7 @@ class Resident:
     """
 
     def __init__(self, learner: "Learner", loader: DataLoader, meter: "Meter") -> None:
+        require_forced(learner)
         self.reason = ""
         self._parts = Parts(learner)
         self._loader = loader
@@ -88,7 +94,7 @@ class _OnRows:
 
     def __init__(self, parts: Parts, data: Any, meter: "Meter") -> None:
         self.parts = parts
-        self.x, self.t = tree.map(_read_only, data)
+        self.x, self.t = data
         self.means = meter.means
         self.returns_outputs = bool(meter.accumulators)
 
@@ -100,12 +106,3 @@ class _OnRows:
         if self.returns_outputs:
             return means, tree.map(data_of, y), t
         return means, None, None
-
-
-def _read_only(x: Array) -> Array:
-    """A view that cannot be written to, where the library has such: a rehearsal need not copy it."""
-    if not hasattr(x, "flags") or not hasattr(x.flags, "writeable"):
-        return x
-    view = x[...]
-    view.flags.writeable = False
-    return view

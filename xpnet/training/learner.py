@@ -15,7 +15,7 @@ from xpnet.layers import Layer
 from xpnet.layers._contents import require_no_loose_variables
 from xpnet.layers._context import hooks, unhooked
 from xpnet.optimizers import ExponentialMovingAverage, Optimizer
-from xpnet.training._compiled import CompiledParts, Parts, is_observed, is_watched
+from xpnet.training._compiled import CompiledParts, Parts, Progress, is_observed, is_watched
 from xpnet.training._observed import undone
 from xpnet.training.batches import Arrays, samples
 
@@ -41,8 +41,6 @@ class Learner:
     gathered : int
         The number of batches whose gradients have been added up since the last update; it is above 0
         between two calls of `step` only if several batches make a step.
-    updating : bool
-        Whether an update has begun and not finished: some weights have moved, and others have not.
     keeps_gradients : bool
         Whether the parameters have their gradients after a compiled step, as they do after others.
     damping : float or None
@@ -94,6 +92,7 @@ class Learner:
         self.precision = precision
         self.average = average
         self.compile = compile
+        self.progress = Progress()
         self.keeps_gradients = True
         self._plain: Parts | None = None
         self._compiled: CompiledParts | None = None
@@ -104,7 +103,7 @@ class Learner:
         """Count the steps from 0 again, and discard gradients that were gathered."""
         self.steps = 0
         self.damping: float | None = None
-        self.updating = False
+        self.progress.updating = False
         self.gathered = 0
         self._gathered_samples = 0
         self._first_size = 1  # the number of samples of the first of the gathered batches
@@ -140,6 +139,11 @@ class Learner:
                 self.update()
         self._require_compiled()
         return y, loss
+
+    @property
+    def updating(self) -> bool:
+        """Whether an update has begun and not finished: some weights have moved, and others have not."""
+        return self.progress.updating
 
     @contextmanager
     def observed(self, x: Arrays, t: Arrays) -> Iterator[None]:
@@ -227,7 +231,7 @@ class Learner:
             finite = parts.prepared(weight)
         self.gathered = 0
         self._gathered_samples = 0
-        self.updating = True
+        self.progress.updating = True
         # In half precision a step whose gradients overflow is skipped.
         if finite is None or self.precision is None or self.precision.adjusted(bool(finite)):
             if not parts.clips:
@@ -238,14 +242,14 @@ class Learner:
 
     def begin_update(self) -> None:
         """Note that the weights are about to move, and set the learning rate of this step."""
-        self.updating = True
+        self.progress.updating = True
         if self.schedule is not None or self.damping is not None:
             self.optimizer.factor = self._factor()
 
     def end_update(self) -> None:
         """Count an update that is finished."""
         self.steps += 1
-        self.updating = False
+        self.progress.updating = False
 
     def _parts(self) -> Parts | CompiledParts:
         """The parts of this step: compiled, unless they cannot be, or their layers are watched."""
