@@ -441,6 +441,38 @@ def test_out_with_other_options_and_dtypes(function):
     require_replay(function, [(x * (1.0 + i), np.roll(y, i)) for i in range(5)])
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, out: np.sum(x, axis=0, out=out),
+        lambda x, out: np.clip(x[0], 0.5, 1.0, out=out),
+        lambda x, out: np.take(x[0], [2, 1, 0], out=out),
+        lambda x, out: array_namespace(x).add(x[0], 1.0, out=out),
+    ],
+    ids=["sum", "clip", "take", "namespace"],
+)
+def test_out_of_functions_that_are_no_ufuncs(function):
+    def f(x):
+        out = x[0] * 1.0
+        return function(x, out) * 2.0, out
+
+    x = np.arange(9.0).reshape(3, 3) / 7.0
+    require_replay(f, [(x + i,) for i in range(5)])
+
+
+def test_out_of_pytorchs_functions():
+    torch = pytest.importorskip("torch")
+
+    def f(x):
+        out = x * 1.0
+        array_namespace(x).add(x, x, out=out)
+        return out * 2.0
+
+    require_replay(f, [(torch.ones(2) * i,) for i in range(5)])
+    with pytest.raises(CompileError, match="calls relu_, which changes an array"):
+        Compiled(lambda x: array_namespace(x).relu_(x * 2.0))(torch.ones(2))
+
+
 def test_two_arrays_in_out_are_refused_and_written():
     def f(x):
         parts = np.zeros_like(x), np.zeros_like(x)
@@ -449,7 +481,7 @@ def test_two_arrays_in_out_are_refused_and_written():
 
     recording = recorded_call(f, (np.array([1.5, 2.25]),))
     assert recording.result.tolist() == [2.5, 4.25]
-    assert "calls np.modf with several arrays in out=" in str(recording.recorder.failures[0])
+    assert "calls modf, which writes into several arrays" in str(recording.recorder.failures[0])
 
 
 TWICE = np.array([0, 0, 2])

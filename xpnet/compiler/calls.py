@@ -9,7 +9,7 @@ import array_api_compat as compat
 
 from xpnet import _each_step
 from xpnet._typing import Array
-from xpnet.compiler.failures import SHAPE
+from xpnet.compiler.failures import METHOD, OUTSIDE, SHAPE
 from xpnet.compiler.record import Value, leaves, replaced
 
 __all__ = [
@@ -148,10 +148,9 @@ def called(
     name: str, function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
 ) -> Any:
     """function(*args, **options) on the library's arrays, as an operation of the active record."""
-    written = options.get("out")
     active: Any = _each_step.recorder.get()
-    if written is not None and hasattr(active, "operation"):
-        active.changed_unseen(name, written)
+    if hasattr(active, "operation"):
+        active.about_to_write(options.get("out"))
     result = function(*replaced(args, unwrapped), **replaced(options, unwrapped))
     return recorded(name, function, args, options, result)
 
@@ -167,6 +166,45 @@ def recorded(
     active: Any = _each_step.recorder.get()
     if not hasattr(active, "operation"):  # the recording is over, or another thread's
         return result
+    if options.get("out") is not None:
+        return _written_out(active, name, function, args, options, result)
+    if name.endswith("_"):  # of PyTorch, which changes the first argument
+        active.fail(f"calls {name}, which changes an array", METHOD)
     if has_shape_from_values(name, args, options):
         active.fail(f"calls {name}, whose result has a shape that depends on values", SHAPE)
     return active.operation(name, function, args, options, result)
+
+
+def _written_out(
+    active: Any,
+    name: str,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+    result: Any,
+) -> Any:
+    """What a function with out= returns, and the call in the active record."""
+    rest = dict(options)
+    out = rest.pop("out")
+    if isinstance(out, tuple) and len(out) == 1:
+        (out,) = out
+    if isinstance(out, Recorded):
+        change = out.recorder.changed_in_place
+        return change(out, f"{name} into", _into(function), (out, *args), rest, out.plain.dtype)
+    what = (
+        "several arrays" if isinstance(out, (tuple, list)) else "an array that it did not compute"
+    )
+    active.fail(f"calls {name}, which writes into {what}", OUTSIDE)
+    return result
+
+
+@cache
+def _into(function: Callable[..., Any]) -> Callable[..., Any]:
+    """For a function with `out`: one that writes into a copy of its first argument, and returns that."""
+
+    def write(out: Array, *args: Any, **options: Any) -> Array:
+        new = copied(out)
+        function(*args, out=new, **options)
+        return new
+
+    return write

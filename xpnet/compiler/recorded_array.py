@@ -125,30 +125,15 @@ class RecordedArray(Recorded):
         name = name_of(ufunc, method)
         if method == "at":
             return self._changed_first(name, function, inputs, options)
-        if "out" not in options:
-            return called(name, function, inputs, options)
-        outs = options.pop("out")
-        if len(outs) > 1:
-            self.recorder.fail(f"calls np.{ufunc.__name__} with several arrays in out=", OUTSIDE)
-            return function(*replaced(inputs, unwrapped), out=replaced(outs, unwrapped), **options)
-        is_plain = method == "__call__" and not options
-        return self._written_out(name, function, outs[0], inputs, options, is_plain)
-
-    def _written_out(
-        self, name: str, function: Any, out: Any, inputs: Any, options: Any, is_plain: bool
-    ) -> Any:
-        """function(*inputs, out=out, **options), recorded. It is plain if it is elementwise, of all numbers."""
-        self.recorder.about_to_change(unwrapped(out), isinstance(out, RecordedArray))
-        given = replaced(inputs, unwrapped)
-        made = function(*given) if is_plain else None
-        function(*given, out=unwrapped(out), **replaced(options, unwrapped))
-        if not isinstance(out, RecordedArray):
-            self.recorder.fail("writes into an array that it did not compute", OUTSIDE)
-            return out
-        change = out.recorder.changed_in_place
-        if made is not None and made.shape == out.shape:
-            return change(out, name, function, inputs, computed=made.dtype)
-        return change(out, f"{name}, out=", _into(function), (out, *inputs), options, out.dtype)
+        out = options.get("out", (None,))[0]
+        if method == "__call__" and list(options) == ["out"] and isinstance(out, RecordedArray):
+            made = function(*replaced(inputs, unwrapped))
+            if getattr(made, "shape", None) == out.shape:
+                self.recorder.about_to_change(out.array)
+                function(*replaced(inputs, unwrapped), out=out.array)
+                change = out.recorder.changed_in_place
+                return change(out, name, function, inputs, computed=made.dtype)
+        return called(name, function, inputs, options)
 
     def _changed_first(self, name: str, function: Any, args: Any, options: Any) -> Any:
         """function(*args, **options), which changes its first argument in place, recorded."""
@@ -281,18 +266,6 @@ def _by_name(name: str) -> Callable[..., Any]:
         return getattr(x, name)(*args, **options)
 
     return call
-
-
-@cache
-def _into(function: Callable[..., Any]) -> Callable[..., Any]:
-    """For a function with `out`: one that writes into a copy of its first argument, and returns that."""
-
-    def write(out: Array, *inputs: Any, **options: Any) -> Array:
-        new = copied(out)
-        function(*inputs, out=new, **options)
-        return new
-
-    return write
 
 
 def name_of(ufunc: Any, method: str) -> str:

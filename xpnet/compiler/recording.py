@@ -13,7 +13,7 @@ from xpnet import _each_step, _libraries
 from xpnet._libraries import library_of
 from xpnet._typing import Array, DType
 from xpnet.compiler.calls import is_fact, unwrapped
-from xpnet.compiler.failures import ADVICE, METHOD, READ, Failure, where
+from xpnet.compiler.failures import ADVICE, READ, Failure, where
 from xpnet.compiler.record import Operation, Value, alike, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray, recorded_type
 from xpnet.compiler.recorded_library import RecordedLibrary, recording_backend
@@ -155,10 +155,9 @@ class Recorder:
         if self.before is not None and _each_step.recorder.get() is self:
             self.before.keep(array, is_known)
 
-    def changed_unseen(self, name: str, tree: Any) -> None:
-        """Note that a function of the library will change arrays without a record of it."""
-        self.fail(f"calls {name}, which changes an array in place", METHOD)
-        for x in leaves(tree):
+    def about_to_write(self, out: Any) -> None:
+        """Keep copies of the arrays that a function of the library is to write into."""
+        for x in leaves(out):
             if compat.is_array_api_obj(x):
                 self.about_to_change(unwrapped(x), isinstance(x, RecordedArray))
 
