@@ -1,7 +1,7 @@
 """Optimizer: what all optimizers have in common; each adds its formula, `update`."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from operator import itemgetter
 from typing import Any, ClassVar
@@ -211,9 +211,11 @@ class Optimizer:
         update = self.update
         for group, members in ready:
             for same_count in self._by_count(members):
-                params = [p for p, _, _, _ in same_count]
                 states = [s for _, _, s, _ in same_count]
-                c = each_step(partial(self._advanced, params, states, group))
+                c = each_step(partial(self._advanced, states, group))
+                now = next(creation_order)
+                for p, _, _, _ in same_count:  # graphs that saved its old value are out of date
+                    p.changed = now
                 decays = "kept" in c or "pull" in c
                 for p, g, s, narrow in self._left_by_kernel(same_count, c, group):
                     x = own = p.data
@@ -264,35 +266,20 @@ class Optimizer:
         """The members in lists with equal counts, and so with the same coefficients: usually one list."""
         if not members:
             return []
-        kinds = each_step(partial(self._kinds_of_counts, [s for _, _, s, _ in members]))
-        if not kinds:
+        kinds = each_step(partial(_kinds_of_counts, self._count, [s for _, _, s, _ in members]))
+        if kinds is None:
             return [members]
         by_count: dict[int, list[Member]] = {}
         for kind, member in zip(kinds, members, strict=True):
             by_count.setdefault(kind, []).append(member)
         return by_count.values()
 
-    def _kinds_of_counts(self, states: list[State]) -> tuple[int, ...]:
-        """For each state a number, which is the same for equal counts; () if all are equal.
-
-        A compiled step calls this each time: which parameters have equal counts may change, when some
-        of them are not trained for a while, or a state is loaded.
-        """
-        counts = [*map(self._count, states)]
-        if counts.count(counts[0]) == len(counts):
-            return ()
-        numbers: dict[Any, int] = {}
-        return tuple([numbers.setdefault(count, len(numbers)) for count in counts])
-
-    def _advanced(self, params: list[Any], states: list[State], group: Options) -> Coefficients:
+    def _advanced(self, states: list[State], group: Options) -> Coefficients:
         """Count a step of parameters with equal counts, and return the coefficients of that step.
 
         All numbers that an update depends on are read here: a compiled step calls this each time.
         With weight decay, the coefficients have "kept" or "pull" too: see `decayed`.
         """
-        now = next(creation_order)
-        for p in params:  # graphs that saved the old value of a parameter are out of date
-            p.changed = now
         o = self._options_of(group)
         self.advance(states, o)
         c = self.coefficients(states[0], o)
@@ -506,6 +493,18 @@ class Optimizer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(lr={self.lr:g})"
+
+
+def _kinds_of_counts(count: Callable[[State], Any], states: list[State]) -> tuple[int, ...] | None:
+    """For each state a number, which is the same for equal counts; None if all are equal.
+
+    A compiled step calls this each time: which parameters have equal counts may change, when some of
+    them are not trained for a while, or a state is loaded.
+    """
+    if len(set(map(count, states))) == 1:
+        return None
+    numbers: dict[Any, int] = {}
+    return tuple([numbers.setdefault(count(s), len(numbers)) for s in states])
 
 
 def _is_real_leaf(p: Any) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from typing import TYPE_CHECKING, Any
-from weakref import WeakMethod
+from weakref import ref
 
 from xpnet._each_step import each_step, recorder
 from xpnet._libraries import library_of
@@ -93,7 +93,7 @@ class Parts:
         self.precision = learner.precision
         self.average = learner.average
         self.progress = learner.progress
-        self._begin = WeakMethod(learner.begin_update)
+        self._learner = ref(learner)
 
     def is_of(self, learner: "Learner") -> bool:
         """Whether these are still the parts of the learner, whose attributes can be changed."""
@@ -114,9 +114,9 @@ class Parts:
         return y, loss
 
     def _begin_update(self) -> None:
-        begin = self._begin()
-        if begin is not None:
-            begin()
+        learner = self._learner()
+        if learner is not None:
+            learner.begin_update()
 
     def gradients(self, x: Arrays, t: Arrays, weight: float, first: bool) -> tuple[Any, Variable]:
         """The output and the loss; the gradients of `weight` times the loss are in the parameters.
