@@ -331,7 +331,7 @@ class Replay:
             of `each_step` selects other code for the next call; the results of its actions so far.
         """
         stop = min(count, first + self._most_steps)
-        saved: list[list[Any]] = []  # before each step
+        saved: list[tuple[Any, ...]] = []  # before each step
         hosts: list[list[Any]] = []
         done = None
         self.executor.done = 0
@@ -683,7 +683,7 @@ def _numbers(recording: Recording, used: list[Value], written: list[Place]) -> A
         names[id(value)] = f"h{j}"
     code.add(f"return [{', '.join(names[id(value)] for value in used)}]")
     saved = Code("def saved():")
-    saved.add(f"return [{', '.join(_read(saved, place) for place in written)}]")
+    saved.add(f"return ({''.join(f'{_read(saved, place)}, ' for place in written)})")
     return code.function("numbers"), saved.function("saved")
 
 
