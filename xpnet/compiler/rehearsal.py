@@ -15,7 +15,7 @@ from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable
 from xpnet.compiler.call import Recording
-from xpnet.compiler.state import Survey
+from xpnet.compiler.state import Place, Survey
 
 __all__ = ["Before"]
 
@@ -48,11 +48,19 @@ class Before:
     def restore(self) -> None:
         """Put the arrays back, with the numbers that they had."""
         for place, held in self._held:
-            if place.is_settable and place.get() is not held:
+            if place.is_settable and _held(place) is not held:
                 place.set(held)
         for x, copy in self._copies.values():
             with library_of(x).selected(compat.device(x)):
                 x[...] = copy
+
+
+def _held(place: Place) -> Any:
+    """What a place holds; None if it is gone."""
+    try:
+        return place.get()
+    except (AttributeError, KeyError, IndexError):
+        return None
 
 
 def _can_change(x: Array) -> bool:

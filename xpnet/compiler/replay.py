@@ -28,7 +28,7 @@ from xpnet.compiler.calls import unwrapped
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.record import Program, Value, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray
-from xpnet.compiler.sharing import overlapping
+from xpnet.compiler.sharing import conflicting
 from xpnet.compiler.state import SCALARS, Entry, Place, Survey, is_array, keys_of
 from xpnet.errors import CompileError
 from xpnet.layers import _context, _step_by_step
@@ -215,7 +215,7 @@ class Replay:
             for x, places in zip(given, self.arrangement.places, strict=True)
             if not any(place.is_gradient for place in places)
         ]
-        return any(True for _ in overlapping(own))
+        return any(True for _ in conflicting(own))
 
     def ready(self, args: Any, options: Any) -> bool:
         """Whether this plan is for the call; it takes over arrays that others have put in place."""
