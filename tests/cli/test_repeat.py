@@ -207,14 +207,20 @@ def net(shape, outputs):
 """
 
 
-@pytest.mark.parametrize("epochs", [(1,), (1, 2, 3)])
+@pytest.mark.parametrize("more", [(), (2, 3)])
 def test_steps_that_cannot_be_compiled_are_recorded_as_such(
-    trained, run_xpnet, tmp_path, monkeypatch, epochs
+    run_xpnet, flowers, tmp_path, monkeypatch, more
 ):
     """Although that is known only after the first step; a run that is resumed or repeated expects it."""
     monkeypatch.setattr(_compiled, "executor_details", lambda library: "C (binary for v9)")
     (tmp_path / "net.py").write_text(READS)
-    run = trained(*epochs, flags=("--model", f"{tmp_path / 'net.py'}:net"))
+    run = tmp_path / "run"
+    place = ("--epochs", 1, "--out", run)
+    answer = run_xpnet("train", flowers, "--model", f"{tmp_path / 'net.py'}:net", *place)
+    assert (answer.code, answer.err) == (0, "")
+    for epochs in more:
+        answer = run_xpnet("train", "--resume", run, "--epochs", epochs)
+        assert "last bits" not in answer.out
     config = json.loads((run / "config.json").read_text())
     assert (config["executor"], config["steps"]) == ("NumPy", "cannot be compiled")
     head = (run / "config.toml").read_text().splitlines()[:3]
