@@ -57,6 +57,6 @@ def test_c_by_force_without_a_library_ends_before_the_training(train, monkeypatc
     monkeypatch.setenv("XPNET_EXECUTOR", "c")
     monkeypatch.setattr(load, "wait", wait)
     answer = train("--epochs", 1)
-    assert answer.code == 1
+    assert answer.code == 2
     assert "no compiler was found" in answer.err
     assert "compiled" not in answer.out

@@ -3,6 +3,7 @@
 import re
 import sys
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import xpnet
 from xpnet import _libraries, backend as switch
 from xpnet._libraries import cupy_installation
+from xpnet.compiler.c import load
 
 LIBRARIES = list(_libraries.NAMES)  # NumPy, which is always there, is the first
 CUPY = _libraries.LIBRARIES["cupy"]
@@ -39,6 +41,31 @@ def test_each_backend_is_listed_as_it_is(run_xpnet):
             backend = switch.resolve(library)
             assert rows[library][:2] == ["yes", sys.modules[library].__version__]
             assert rows[library][2] == (backend.details() or str(backend.device))
+
+
+@pytest.mark.parametrize(
+    ("executor", "found", "line"),
+    [
+        ("numpy", None, "not used, since XPNET_EXECUTOR is numpy"),
+        (
+            "",
+            SimpleNamespace(origin="binary", variant="v9", path=Path("a.so")),
+            "binary for v9 (a.so)",
+        ),
+        ("", None, "none: No compiler was found."),
+    ],
+)
+def test_the_c_library_has_a_line_of_its_own(run_xpnet, monkeypatch, executor, found, line):
+    """Which library runs compiled steps; or why NumPy does."""
+    search = load._Search()
+    search.thread = SimpleNamespace(join=lambda timeout: None, is_alive=lambda: False)
+    search.library = found
+    search.reasons = [] if found else ["No compiler was found."]
+    monkeypatch.setattr(load, "_search", search)
+    monkeypatch.setenv("XPNET_EXECUTOR", executor)
+    answer = run_xpnet("doctor")
+    assert answer.code == 0, answer.err
+    assert f"\nC library for compiled steps: {line}\n" in answer.out
 
 
 class Nowhere:

@@ -15,7 +15,8 @@ import xpnet
 from xpnet import schedules
 from xpnet.cli import flags, run_files, setup
 from xpnet.cli.run_folder import RunFolder
-from xpnet.training import environment
+from xpnet.compiler.c import blas, choices
+from xpnet.training import _compiled, environment
 
 
 def weights_of(run):
@@ -189,9 +190,61 @@ def test_another_executor_is_named(trained, run_xpnet, tmp_path, monkeypatch):
         "train", "--config", run / "config.toml", "--no-compile", "--out", tmp_path / "a"
     )
     assert "last bits" not in plain.out, "NumPy's executor rounds as steps that are not compiled"
-    monkeypatch.setattr(environment, "executor", lambda compiled: {"executor": "C (binary for v9)"})
+    monkeypatch.setattr(environment, "executor", lambda *_: {"executor": "C (binary for v9)"})
     again = run_xpnet("train", "--config", run / "config.toml", "--out", tmp_path / "b")
     assert "executor NumPy -> C (binary for v9). The last bits of a run depend on" in again.out
+
+
+READS = """
+import xpnet
+
+class Reads(xpnet.Layer):
+    def forward(self, x):
+        return x * 0.5 if float(xpnet.functions.mean(x)) > 0.0 else x
+
+def net(shape, outputs):
+    return xpnet.Sequential(xpnet.MLP(*shape, 4, outputs, rng=0), Reads())
+"""
+
+
+@pytest.mark.parametrize("more", [(), (2, 3)])
+def test_steps_that_cannot_be_compiled_are_recorded_as_such(
+    run_xpnet, flowers, tmp_path, monkeypatch, more
+):
+    """Although that is known only after the first step; a run that is resumed or repeated expects it."""
+    monkeypatch.setattr(_compiled, "executor_details", lambda library: "C (binary for v9)")
+    (tmp_path / "net.py").write_text(READS)
+    run = tmp_path / "run"
+    place = ("--epochs", 1, "--out", run)
+    answer = run_xpnet("train", flowers, "--model", f"{tmp_path / 'net.py'}:net", *place)
+    assert (answer.code, answer.err) == (0, "")
+    for epochs in more:
+        answer = run_xpnet("train", "--resume", run, "--epochs", epochs)
+        assert "last bits" not in answer.out
+    config = json.loads((run / "config.json").read_text())
+    assert (config["executor"], config["steps"]) == ("NumPy", "cannot be compiled")
+    head = (run / "config.toml").read_text().splitlines()[:3]
+    assert head[1].endswith("executor NumPy, steps cannot be compiled.")
+    assert not head[2].startswith("#"), "a part that was resumed was computed likewise"
+    again = ("--config", run / "config.toml", "--out", tmp_path / "again")
+    for how in (("--resume", run, "--epochs", 4), again):
+        out = run_xpnet("train", *how).out
+        assert "The steps run without compilation: " in out
+        assert "last bits" not in out
+
+
+def test_other_products_are_named(trained, run_xpnet, tmp_path, monkeypatch):
+    monkeypatch.setattr(_compiled, "executor_details", lambda library: "C (binary for v9)")
+    monkeypatch.setattr(choices, "products", lambda threads: "measured 0123")
+    monkeypatch.setattr(blas, "usable_threads", lambda: 1)
+    run = trained(1)
+    config = json.loads((run / "config.json").read_text())
+    assert (config["executor_threads"], config["products"]) == (1, "measured 0123")
+    monkeypatch.setattr(choices, "products", lambda threads: "measured 4567")
+    out = run_xpnet("train", "--config", run / "config.toml", "--out", tmp_path / "a").out
+    assert "products measured 0123 -> measured 4567. The last bits of a run depend on" in out
+    out = run_xpnet("train", "--resume", run, "--epochs", 2).out
+    assert "Resumed with products measured 0123 -> measured 4567. The last bits may" in out
 
 
 def test_different_threads_and_versions_are_named(trained, run_xpnet, tmp_path, monkeypatch):
@@ -202,7 +255,7 @@ def test_different_threads_and_versions_are_named(trained, run_xpnet, tmp_path, 
         assert "last bits" not in out
     now = {"xpnet": xpnet.__version__, "numpy": "1.2.3", "blas": "another 1", "threads": 64}
     for module in (environment, run_files):
-        monkeypatch.setattr(module, "environment", lambda compiled: now)
+        monkeypatch.setattr(module, "environment", lambda *_: now)
     out = run_xpnet("train", "--config", run / "config.toml", "--out", tmp_path / "b").out
     assert "threads 1 -> 64. The last bits of a run depend on these.\n" in out
     assert f"{run / 'config.toml'}: numpy " in out

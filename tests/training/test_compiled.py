@@ -1,6 +1,7 @@
 """A trainer compiles its steps where it can, runs them as they are where it cannot, and says which."""
 
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from rich.console import Console
 import xpnet
 from xpnet import CompileError, functions as F, layers
 from xpnet.compiler.c import load
+from xpnet.data import DataLoader
 from xpnet.metrics import F1, accuracy
 from xpnet.training import Callback, ProgressBar, Trainer
 from xpnet.training._compiled import CompiledMeasure
@@ -144,6 +146,30 @@ def test_a_metric_that_reads_values_leaves_the_step_compiled():
     assert any(step.replays for step in trainer.compiled)
 
 
+@pytest.mark.parametrize("resident", [True, False])
+def test_a_number_that_changes_in_each_step_is_the_reason(resident):
+    """Each step is of a new kind, so most of them run as they are: that is said, or an error."""
+    anneal = {"factor": 1.0}
+
+    def annealed(y, t):
+        return F.softmax_cross_entropy(y, t) * anneal["factor"]
+
+    class Anneals(Callback):
+        reads_gradients = False
+
+        def on_step(self, trainer):
+            anneal["factor"] *= 0.99
+
+    x, t = data(30)
+    loader = DataLoader(x, t, batch_size=3, shuffle=True, seed=0, resident=resident)
+    trainer = trainer_of(loss=annealed, callbacks=[Anneals()])
+    trainer.fit(loader, epochs=20)
+    assert "Pass numbers that change as arrays" in trainer.learner.reason
+    trainer = trainer_of(loss=annealed, callbacks=[Anneals()], compile=True)
+    with pytest.raises(CompileError, match="Pass numbers that change as arrays"):
+        trainer.fit(loader, epochs=20)
+
+
 def test_a_subclass_with_a_step_of_its_own_is_called():
     class Twice(Trainer):
         def step(self, x, t):
@@ -155,7 +181,9 @@ def test_a_subclass_with_a_step_of_its_own_is_called():
     assert trainer.steps == 12
 
 
-def test_an_error_of_the_model_leaves_the_training_between_steps():
+def test_after_an_error_of_the_model_its_arrays_are_there_and_nothing_is_saved(tmp_path):
+    """The error comes from a step that was to be recorded: its layers have seen recording arrays."""
+
     class Fails(Callback):
         def on_step(self, trainer):
             if trainer.steps == 5:
@@ -165,6 +193,10 @@ def test_an_error_of_the_model_leaves_the_training_between_steps():
     with pytest.raises(xpnet.ShapeError):
         trainer.fit(data(), epochs=1, batch_size=15)
     assert trainer.steps == 5
+    assert all(type(x) is np.ndarray for x in weights(trainer))
+    assert not trainer.between_steps, "a batch is half learned: BatchNorm would have counted it"
+    with pytest.raises(xpnet.StateError, match="half done"):
+        trainer.save(tmp_path / "c.safetensors")
 
 
 def test_an_error_in_a_replay_leaves_the_training_between_steps(tmp_path):
@@ -206,8 +238,7 @@ def test_a_layer_that_a_callback_freezes_for_an_epoch():
     assert found.learner.reason == ""
 
 
-def test_the_averages_are_those_of_whole_steps():
-    """Another thread may copy the averages while steps are replayed."""
+def test_the_averages_of_a_compiled_training_are_those_of_a_plain_one():
     trainer = trainer_of(average=0.5)
     trainer.fit(data(), data(30), epochs=2, batch_size=15)
     plain = trainer_of(average=0.5, compile=False)
@@ -216,6 +247,63 @@ def test_the_averages_are_those_of_whole_steps():
         np.testing.assert_array_equal(a, b)
     assert trainer.learner.average.updates == plain.learner.average.updates
     assert trainer.history["test_loss"] == plain.history["test_loss"]
+
+
+class Pauses:
+    """What an executor runs, with a pause in the middle of which averages are half updated."""
+
+    def __init__(self, run, average):
+        self.run = run
+        self.average = average
+        self.begun = threading.Event()
+        self.tried = threading.Event()
+
+    def __call__(self, *given):
+        average = self.average.averages[0]
+        now = average.copy()
+        average += 1000.0
+        self.begun.set()
+        self.tried.wait(5.0)
+        average[...] = now
+        return self.run(*given)
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_another_thread_never_copies_averages_of_half_a_step(resident):
+    """It waits until the replay is over."""
+    trainer = trainer_of(average=0.5)
+    x, t = data()
+    loader = DataLoader(x, t, batch_size=15, shuffle=True, seed=0, resident=resident)
+    trainer.fit(loader, epochs=1)
+    average = trainer.learner.average
+    copies = []
+
+    class Paused(Callback):
+        reads_gradients = False
+
+        def on_step(self, trainer):
+            executor = trainer.compiled[0].replays[-1].executor
+            if not isinstance(executor.run, Pauses):
+                executor.run = paused = Pauses(executor.run, average)
+                thread = threading.Thread(target=copied, args=[paused])
+                thread.start()
+                threads.append(thread)
+
+    def copied(paused):
+        paused.begun.wait(5.0)
+        thread = threading.Timer(0.2, paused.tried.set)  # for a copy that waits for the step
+        thread.start()
+        with average.applied():
+            copies.append(float(np.max(np.abs(trainer.model.layers[0].weight.data))))
+        paused.tried.set()
+
+    threads = []
+    trainer.callbacks = [Paused()]
+    trainer.fit(loader, epochs=1)
+    for thread in threads:
+        thread.join()
+    assert len(copies) == 1
+    assert copies[0] < 100.0
 
 
 @pytest.mark.parametrize("executor", ["numpy", "c"])

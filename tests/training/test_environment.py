@@ -7,7 +7,8 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import xpnet
-from xpnet.training import environment
+from xpnet.compiler.c import blas, choices
+from xpnet.training import _compiled, environment
 
 
 def test_the_versions_are_those_of_the_packages(backend):
@@ -51,6 +52,34 @@ def test_the_blas_is_that_of_the_library(monkeypatch):
         assert environment.threads() == {"blas": "scipy 1", "threads": 3}
         pools.append(pool("numpy", 5))
         assert environment.threads() == {"blas": "numpy 1", "threads": 5}
+
+
+@pytest.fixture
+def on_c(monkeypatch):
+    monkeypatch.setattr(_compiled, "executor_details", lambda library: "C (binary for v9)")
+    with xpnet.using("numpy"):
+        yield
+
+
+def test_what_the_roundings_of_c_depend_on(on_c, monkeypatch):
+    monkeypatch.setattr(blas, "usable_threads", lambda: 1)
+    monkeypatch.setattr(choices, "products", lambda threads: f"of {threads} threads")
+    found = environment.executor(True)
+    assert found == {
+        "executor": "C (binary for v9)", "executor_threads": 1, "products": "of 1 threads"
+    }  # fmt: skip
+    recorded = environment.recorded({"versions": {}, **found})
+    monkeypatch.setattr(blas, "usable_threads", lambda: 2)
+    monkeypatch.setattr(choices, "products", lambda threads: "own")
+    assert environment.changes(recorded, environment.executor(True)) == [
+        "executor_threads 1 -> 2", "products of 1 threads -> own"
+    ]  # fmt: skip
+
+
+def test_steps_that_cannot_be_compiled_are_not_of_c(on_c):
+    found = environment.executor(True, possible=False)
+    assert found == {"executor": "NumPy", "steps": "cannot be compiled"}
+    assert environment.executor(False) == {"executor": "NumPy"}
 
 
 def test_entries_of_both_environments_are_compared():

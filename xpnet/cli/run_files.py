@@ -15,7 +15,7 @@ from xpnet.cli.config import FILE, PATHS
 from xpnet.saving.safetensors import replacing
 from xpnet.training import Callback
 from xpnet.training._claim import Claim
-from xpnet.training.environment import changes, environment
+from xpnet.training.environment import CANNOT, changes, environment
 from xpnet.training.model_file import COPY, Source
 
 if TYPE_CHECKING:
@@ -66,14 +66,19 @@ class RunFiles(Callback):
         self.reading = reading
         self.source = source
         self.compiled = bool(settings["compile"])
-        self.environments = [dict(found) for found in environments]
+        self.earlier = [dict(found) for found in environments]
+        self.environments = self.earlier
+        self.began = 0  # the step
+        self.possible = True  # whether steps can be compiled, as far as is known
         self.claim = Claim(folder)
 
     def on_start(self, trainer: "Trainer") -> None:
         """Claim the folder, and write the files."""
         self.claim.acquire()
         try:
-            self._add_environment({"step": trainer.steps, **environment(self.compiled)})
+            self.began = trainer.steps
+            could_not = bool(self.earlier) and self.earlier[-1].get("steps") == CANNOT
+            self._set_environment(possible=not could_not)
             if self.source is not None:
                 self.source.trust()  # this training executes it
                 with replacing(self.folder / COPY) as temporary:
@@ -83,11 +88,21 @@ class RunFiles(Callback):
             self.claim.release()
             raise
 
-    def _add_environment(self, now: dict[str, Any]) -> None:
+    def _set_environment(self, possible: bool) -> None:
         """Add the current environment, unless it is that of the previous part of the run."""
-        before = self.environments[-1] if self.environments else {}
+        self.possible = possible
+        now = environment(self.compiled, possible)
+        before = self.earlier[-1] if self.earlier else {}
+        self.environments = list(self.earlier)
         if {**now, "step": 0} != {**before, "step": 0}:
-            self.environments.append(now)
+            self.environments.append({"step": self.began, **now})
+
+    def on_epoch(self, trainer: "Trainer") -> None:
+        """Write whether the steps are compiled, if it has turned out otherwise."""
+        possible = trainer.learner.is_compiling
+        if self.compiled and possible != self.possible:
+            self._set_environment(possible)
+            write_settings(self.folder / FILE, self.settings, self.environments)
 
     def on_end(self, trainer: "Trainer") -> None:
         self.claim.release()

@@ -291,35 +291,39 @@ def remember_plan(settings: dict[str, Any], record: "Record") -> None:
 
 
 def await_c_library() -> None:
-    """Wait for the compiler of the C library, for some minutes: a run is C's from its first step, or not."""
+    """Wait until the C library is compiled, for some minutes at most.
+
+    A run that begins without it computes all its steps with NumPy, which rounds otherwise.
+    """
     from xpnet.compiler.c import load
 
     load.find(waiting=tell_about_compiler)
 
 
 def tell_about_compiler() -> None:
-    """Print on standard error why the command waits."""
+    """Print on standard error what the command waits for, and how to do without it."""
     echo(
-        "Compiling xpnet's C library for this processor, which is done once. To go on without it, "
-        "set XPNET_EXECUTOR=numpy.",
+        "Compiling xpnet's C library for this processor. This is done only once. To run without the "
+        "library, set XPNET_EXECUTOR=numpy.",
         err=True,
     )
 
 
 def differences(settings: Settings, record: "Record | None", trainer: "Trainer") -> list[str]:
     """What is different from the run that is resumed, or that a file of flags repeats."""
-    from xpnet.training.environment import changes, environment
+    from xpnet.training.environment import CANNOT, changes, environment
 
-    here = environment(bool(settings["compile"]))
+    there = settings["environment"] if record is None else record.environments[-1]
+    # What could not be compiled there is not compiled here either.
+    here = environment(bool(settings["compile"]), there.get("steps") != CANNOT)
+    changed = changes(there, here)
     if record is None:
-        changed = changes(settings["environment"], here)
         if not changed:
             return []
         return [
             f"{settings['config']}: {', '.join(changed)}. The last bits of a run depend on these."
         ]
     lines = []
-    changed = changes(record.environments[-1], here)
     if changed and settings["backend"] == record.settings["backend"]:
         lines.append(
             f"Resumed with {', '.join(changed)}. The last bits may differ from those of a run that "
@@ -361,9 +365,13 @@ class Throttled(Callback):
 class ThrottledRun(Throttled, Run):
     """A `Run` that writes at most five times per second."""
 
+    reads_gradients: ClassVar[bool] = False
+
 
 class ThrottledCheckpoint(Throttled, Checkpoint):
     """A `Checkpoint` that writes at most five times per second."""
+
+    reads_gradients: ClassVar[bool] = False
 
 
 class IgnoreInterruptsAtEnd(Callback):

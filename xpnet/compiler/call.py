@@ -28,7 +28,7 @@ from xpnet.compiler.recorded_array import RecordedArray
 from xpnet.compiler.recorded_number import RecordedNumber
 from xpnet.compiler.recording import Recorder
 from xpnet.compiler.rehearsal import Before
-from xpnet.compiler.sharing import overlapping
+from xpnet.compiler.sharing import conflicting
 from xpnet.compiler.state import (
     ITERATORS,
     SCALARS,
@@ -735,7 +735,7 @@ def _require_own(call: _Call, i: int, value: Value) -> None:
 def _require_memory_of_their_own(call: _Call, used: set[int]) -> None:
     """Note that a replay would separate arrays that share memory, if the step computes with one."""
     own = [i for i, places in enumerate(call.cells) if not any(x.is_gradient for x in places)]
-    for first, second in overlapping([call.held[i] for i in own]):
+    for first, second in conflicting([call.held[i] for i in own]):
         a = call.states[own[first]]
         b = call.states[own[second]]
         names = (call.initial[own[first]].name, call.initial[own[second]].name)

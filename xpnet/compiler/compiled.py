@@ -34,6 +34,7 @@ from xpnet.compiler.recording import Done
 from xpnet.compiler.rehearsal import Before
 from xpnet.compiler.replay import Mismatch, Replay, Results, context
 from xpnet.compiler.state import SCALARS, Survey, comparable, is_array, survey
+from xpnet.compiler.undo import Undo, Undone
 from xpnet.errors import ArgumentTypeError, CompileError, ShapeError
 
 __all__ = ["Compiled", "Recording", "compile", "recorded_call"]
@@ -74,6 +75,9 @@ class Compiled:
     rehearse : bool
         Whether a call is recorded and undone three times, and then made by the plan, so that all calls
         are: see `xpnet.compiler.rehearsal`. By default the first three calls run as they are.
+    undo : bool
+        Whether a call is undone if its rehearsal fails: it raises `xpnet.compiler.undo.Undone`, and the
+        caller makes it in another way. By default it is the call that ran as it is.
 
     Attributes
     ----------
@@ -125,6 +129,7 @@ class Compiled:
         keep_grad: bool = False,
         executor: Callable[[Program], Executor] | None = None,
         rehearse: bool = False,
+        undo: bool = False,
     ) -> None:
         if not callable(function):
             raise ArgumentTypeError(
@@ -136,6 +141,7 @@ class Compiled:
         self.fallback = fallback
         self.keep_grad = keep_grad
         self.rehearse = rehearse
+        self.undo = undo
         self.reason: str | None = None
         self.replays: list[Replay] = []
         self._executor = executor
@@ -182,6 +188,7 @@ class Compiled:
             keep_grad=self.keep_grad,
             executor=self._executor,
             rehearse=self.rehearse,
+            undo=self.undo,
         )
 
     def __call__(self, *args: Any, **options: Any) -> Any:
@@ -220,6 +227,8 @@ class Compiled:
         else:
             return self._by_survey(found, args, options, done, tried)
         self._give_up(problem)
+        if self.undo and not done:
+            raise Undone
         return self._as_it_is(args, options, done)
 
     def _as_it_is(self, args: Any, options: Any, done: Any) -> Any:
@@ -280,14 +289,21 @@ class Compiled:
 
     def _rehearsed(self, args: Any, options: Any, done: Any) -> Any:
         """A call that is recorded as often as a plan needs it, and then made by the plan."""
+        others = None
+        if self.undo and not done:
+            others = Undo(survey(*roots_of(self.function, args, options), varying=self._varying))
         plans = len(self.replays)
         first = before = Before()
         for _ in range(REHEARSALS):
             result, recording = self._recorded(args, options, done, before)
-            if recording is None or recording.recorder.traced or self.reason is not None:
+            if recording is None or recording.recorder.traced:
                 return result
-            if not before.can_undo(recording):
-                return result
+            if self.reason is not None or not before.can_undo(recording):
+                if others is None or not others.is_possible():
+                    return result
+                others.undo()
+                before.undo()
+                raise Undone
             before.undo()
             done = before.done
             before = Before()
@@ -473,16 +489,25 @@ class Compiled:
             function = function.func
         return getattr(function, "__name__", type(function).__name__)
 
+    @property
+    def trouble(self) -> str:
+        """Why all calls, or most of them, run as they are; empty if they do not."""
+        if self.reason is not None:
+            return self.reason
+        if self._recordings_left >= REHEARSALS:
+            return ""
+        return (
+            f"{self._name} mostly runs as it is: its calls are of more kinds than plans are kept "
+            f"for ({MOST_PLANS}), or each is of a new kind. Pass numbers that change as arrays, and "
+            "arrays of few shapes."
+        )
+
     def explain(self) -> str:
         """What is not compiled, and why, as text for a reader."""
         if self.reason is not None:
             return f"{self._name} runs as it is. {self.reason}"
-        if self._recordings_left < 1:
-            return (
-                f"{self._name} mostly runs as it is: its calls are of more kinds than plans are kept "
-                f"for ({MOST_PLANS}), or each is of a new kind. Pass numbers that change as arrays, and "
-                "arrays of few shapes."
-            )
+        if self.trouble:
+            return self.trouble
         if not self.replays:
             return f"{self._name} has no plan so far: the first three calls of a kind are recorded."
         return "\n\n".join(plan.explain() for plan in self.plans)

@@ -30,7 +30,7 @@ from xpnet.compiler.origins import is_users_module
 from xpnet.compiler.reads import dicts_in
 from xpnet.compiler.record import Program, Value, alike, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray
-from xpnet.compiler.sharing import overlapping
+from xpnet.compiler.sharing import conflicting
 from xpnet.compiler.state import (
     ITERATORS,
     SCALARS,
@@ -262,7 +262,7 @@ class Replay:
             for x, places in zip(given, self.arrangement.places, strict=True)
             if not any(place.is_gradient for place in places)
         ]
-        return any(True for _ in overlapping(own))
+        return any(True for _ in conflicting(own))
 
     def ready(self, args: Any, options: Any) -> bool:
         """Whether this plan is for the call; it takes over arrays that others have put in place."""

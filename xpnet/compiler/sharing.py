@@ -11,7 +11,7 @@ import numpy as np
 
 from xpnet._typing import Array
 
-__all__ = ["memory_of", "overlap", "overlapping"]
+__all__ = ["conflicting", "memory_of", "overlap", "overlapping"]
 
 WORK = 10_000  # steps of the search for a common element; after that there may be one
 
@@ -50,6 +50,20 @@ def overlapping(arrays: Sequence[Array]) -> Iterator[tuple[int, int]]:
             if overlap(arrays[i], arrays[j]):
                 yield min(i, j), max(i, j)
         before.append((extent, i))
+
+
+def conflicting(arrays: Sequence[Array]) -> Iterator[tuple[int, int]]:
+    """The same without arrays that are both read-only: a replay may separate them.
+
+    These are NumPy's, such as data of which x and t are parts.
+    """
+    for i, j in overlapping(arrays):
+        if not (_is_read_only(arrays[i]) and _is_read_only(arrays[j])):
+            yield i, j
+
+
+def _is_read_only(x: Array) -> bool:
+    return isinstance(x, np.ndarray) and not x.flags.writeable
 
 
 def memory_of(x: Array) -> int | None:

@@ -9,6 +9,9 @@ the host cannot be a part of a record, so a step consists of parts, and the lear
     whole         gradients and move in one
 
 `Parts` are these functions. `CompiledParts` are the same, each one recorded.
+
+What cannot be recorded is found out in its first call, which is undone, and then made as all later ones
+are: in smaller parts, or as it is. So a training that is resumed makes the same steps.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,10 +31,12 @@ from xpnet.compiler import Compiled
 from xpnet.compiler.c import load
 from xpnet.compiler.executors import KINDS
 from xpnet.compiler.plan import NAMES
+from xpnet.compiler.undo import Undone
 from xpnet.errors import GradientError
 from xpnet.layers._context import hooks, training_mode, unhooked
 from xpnet.optimizers import clip_grad_norm
 from xpnet.optimizers.averaging import standing_in
+from xpnet.training._observed import undone
 from xpnet.training.batches import Arrays, output, samples
 
 if TYPE_CHECKING:
@@ -77,7 +82,7 @@ class Parts:
     Attributes
     ----------
     in_one : bool
-        Whether the learner calls `whole` for a step, and not the other parts.
+        Whether the learner calls `whole` where a batch makes a step, and not the other parts.
     clips : bool
         Whether `move` clips the gradients; if not, the learner does.
     """
@@ -195,29 +200,37 @@ class CompiledParts:
 
     Attributes
     ----------
-    reason : str
-        Why the steps cannot be compiled; empty if they can be.
+    run_as_they_are : bool
+        Whether the learner is to call its plain parts from now on.
     in_one, clips
         As for `Parts`.
     """
 
     def __init__(self, learner: "Learner") -> None:
         require_forced(learner)
-        self.reason = ""
+        self.run_as_they_are = False
         self.plain = Parts(learner)
         self._keeps = learner.keeps_gradients
-        self.in_one = learner.accumulate == 1 and learner.precision is None
+        self.in_one = learner.has_own_update
         self.clips = True
         self._compile(self.plain)
 
     def _compile(self, parts: Parts) -> None:
-        self._whole = self._compiled(parts.whole, keep_grad=self._keeps)
+        self._whole = self._compiled(parts.whole, keep_grad=self._keeps, undo=True)
         self._gradients = self._compiled(parts.gradients, keep_grad=True)
         self._prepared = self._compiled(parts.prepared, keep_grad=True)
         self._move = self._compiled(parts.move, keep_grad=self._keeps)
 
-    def _compiled(self, function: Callable[..., Any], keep_grad: bool) -> Compiled:
-        return Compiled(function, fallback=True, keep_grad=keep_grad, rehearse=True)
+    def _compiled(
+        self, function: Callable[..., Any], keep_grad: bool, undo: bool = False
+    ) -> Compiled:
+        return Compiled(function, fallback=True, keep_grad=keep_grad, rehearse=True, undo=undo)
+
+    @property
+    def reason(self) -> str:
+        """Why steps, a part of each step, or most of the steps are not compiled; empty if all are."""
+        parts = (self._whole, self._gradients, self._prepared, self._move)
+        return next((part.trouble for part in parts if part.trouble), "")
 
     def used(self) -> list[Compiled]:
         """The parts that were called."""
@@ -228,43 +241,49 @@ class CompiledParts:
         """Whether these are still the parts of the learner, whose attributes can be changed."""
         return self.plain.is_of(learner) and self._keeps == learner.keeps_gradients
 
-    def whole(self, x: Arrays, t: Arrays) -> tuple[Any, Variable]:
-        """`Parts.whole`."""
-        with self.plain.averages():
-            result: tuple[Any, Variable] = self._whole(x, t)
+    def whole(self, x: Arrays, t: Arrays) -> tuple[Any, Variable] | None:
+        """`Parts.whole`; None if nothing was done, and the step is to be made in parts."""
+        try:
+            with self.plain.averages():
+                result: tuple[Any, Variable] = self._whole(x, t)
+        except Undone:
+            if callable(self.plain.clip):
+                self._divide()
+                return None
+            with self.plain.averages():
+                result = self.plain.whole(x, t)
         if self._whole.reason:
-            self._divide(self._whole.reason)
+            self.run_as_they_are = True
         return result
 
     def gradients(self, x: Arrays, t: Arrays, weight: float, first: bool) -> tuple[Any, Variable]:
-        """`Parts.gradients`."""
+        """`Parts.gradients`. If they cannot be compiled, the other parts are not compiled either."""
         with self._without_warnings():
             result: tuple[Any, Variable] = self._gradients(x, t, weight, first)
-        self.reason = self.reason or self._gradients.reason or ""
+        if self._gradients.reason:
+            self.run_as_they_are = True
         return result
 
     def prepared(self, weight: float) -> Array | None:
         """`Parts.prepared`."""
         with self._without_warnings():
             finite: Array | None = self._prepared(weight)
-        self.reason = self.reason or self._prepared.reason or ""
         return finite
 
     def move(self) -> None:
-        """`Parts.move`."""
+        """`Parts.move`. If it cannot be compiled, the gradients still are, as in the first step."""
         with self.plain.averages():
             self._move()
-        self.reason = self.reason or self._move.reason or ""
 
     def clip_gradients(self) -> None:
         """`Parts.clip_gradients`, which is not recorded: it may read values."""
         self.plain.clip_gradients()
 
-    def _divide(self, reason: str) -> None:
-        """A step as a whole cannot be recorded: do so in parts, if it is the clipping that reads values."""
-        if not callable(self.plain.clip):
-            self.reason = reason
-            return
+    def _divide(self) -> None:
+        """From now on make steps in parts, between which the function that clips runs as it is.
+
+        It may be what reads values or counts. If the model does so, the gradients show it.
+        """
         self.clips = False
         self.in_one = False
         others = copy(self.plain)
@@ -309,7 +328,7 @@ class CompiledMeasure:
     def add_to(self, meter: "Meter", x: Arrays, t: Arrays) -> None:
         """Count a batch in a meter with these metrics; with an average, in a block that applies it."""
         if is_observed():
-            output(self._recorded.model, x)  # for the hooks
+            self._show(x, t)
         with unhooked():
             if self._average is None:
                 means, y = self.compiled(x, t, [])
@@ -319,6 +338,13 @@ class CompiledMeasure:
         meter.add_means(samples(t), means)
         if meter.accumulators:
             meter.accumulate(y, t)
+
+    def _show(self, x: Arrays, t: Arrays) -> None:
+        """Make the calls of layers for the hooks."""
+        model = self._recorded.model
+        loss = self._recorded.loss
+        with undone([model, loss], ()):
+            loss(output(model, x), t)
 
 
 class _Measure:

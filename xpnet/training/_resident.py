@@ -11,8 +11,10 @@ from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff.variable import data_of
 from xpnet.compiler import Compiled
+from xpnet.compiler.undo import Undone
 from xpnet.data.loader import DataLoader
 from xpnet.training._compiled import Parts, is_observed, is_watched, means_of, require_forced
+from xpnet.training._own import has_own, methods_of
 from xpnet.training.batches import Arrays, Loader
 
 if TYPE_CHECKING:
@@ -23,11 +25,14 @@ __all__ = ["Resident", "has_rows"]
 
 
 def has_rows(loader: Loader) -> TypeGuard[DataLoader]:
-    """Whether a loader's batches are rows of pairs (x, t) that are on the device."""
-    if not isinstance(loader, DataLoader) or type(loader).epoch is not DataLoader.epoch:
+    """Whether a loader's batches are rows of pairs (x, t) that are on the device, and nothing else."""
+    if not isinstance(loader, DataLoader) or not has_own(loader, _REPLACED):
         return False
     data = loader.resident_data
     return type(data) is tuple and len(data) == 2 and loader.in_rows
+
+
+_REPLACED = methods_of(DataLoader, "epoch", "_resident_batches", "take", "taken", "resident_data")
 
 
 class Resident:
@@ -59,16 +64,29 @@ class Resident:
         self._parts = Parts(learner)
         self._loader = loader
         self._keeps = learner.keeps_gradients
-        recorded = _OnRows(self._parts, loader.resident_data, meter)
-        self.compiled = Compiled(recorded.step, fallback=True, keep_grad=self._keeps, rehearse=True)
+        self._meter = meter
+        self._recorded = _OnRows(self._parts, loader.resident_data, meter)
+        self.compiled = Compiled(
+            self._recorded.step, fallback=True, keep_grad=self._keeps, rehearse=True, undo=True
+        )
 
-    def suits(self, learner: "Learner") -> bool:
-        """Whether the next step of the learner can be one of these."""
-        if self.reason or (is_watched() and not is_observed()):
-            return False
-        is_simple = learner.accumulate == 1 and learner.precision is None
+    def is_of(self, learner: "Learner", meter: "Meter") -> bool:
+        """Whether these are still the steps of the learner, and the metrics, which can be changed."""
         same = self._parts.is_of(learner) and self._keeps == learner.keeps_gradients
-        return is_simple and same and learner.compile is not False
+        return same and (meter is self._meter or self._has_metrics_of(meter))
+
+    def _has_metrics_of(self, meter: "Meter") -> bool:
+        found = self._recorded
+        if found.means != meter.means or found.returns_outputs != bool(meter.accumulators):
+            return False
+        self._meter = meter  # that of this epoch
+        return True
+
+    def suits(self, learner: "Learner", meter: "Meter") -> bool:
+        """Whether the next step of the learner can be one of these."""
+        if self.reason or learner.compile is False or (is_watched() and not is_observed()):
+            return False
+        return learner.batch_is_step and self.is_of(learner, meter)
 
     def learn(self, learner: "Learner", rows: Array, meter: "Meter") -> None:
         """Learn from the samples in these rows, and count them in the meter."""
@@ -77,13 +95,27 @@ class Resident:
             learner.forget_observed()
         if is_observed():
             observed = learner.observed(*self._loader.take(rows))
-        with observed, self._parts.averages():
-            means, y, t = self.compiled(rows)
-        learner.end_update()
+        with observed:
+            try:
+                with self._parts.averages():
+                    means, y, t = self.compiled(rows)
+            except Undone:
+                means, y, t = self._by_learner(learner, rows, meter)
+            else:
+                learner.end_update()
         meter.add_means(int(rows.shape[0]), means)
         if meter.accumulators:
             meter.accumulate(y, t)
-        self.reason = self.compiled.reason or ""
+        self.reason = self.compiled.trouble
+
+    def _by_learner(
+        self, learner: "Learner", rows: Array, meter: "Meter"
+    ) -> tuple[list[Any], Arrays, Arrays]:
+        """What the recorded step returns; the learner makes it, as it will if there is a reason."""
+        x, t = self._loader.take(rows)
+        y, loss = learner.step(x, t)
+        y = tree.map(data_of, y)
+        return means_of(loss, y, t, meter.means), y, t
 
 
 _NOT_OBSERVED: AbstractContextManager[None] = nullcontext()

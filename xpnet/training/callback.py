@@ -1,5 +1,6 @@
 """Callback: the base class of objects that a trainer notifies; xpnet's own are in `callbacks/`."""
 
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
@@ -44,8 +45,10 @@ class Callback:
         for those that save what the others have decided.
     reads_gradients : bool
         Whether the callback reads the gradients of parameters: if none does, a compiled step need not
-        keep them. Where it does, a step takes longer, and in C it rounds otherwise. After a step that a
-        hook observes there are gradients in any case: see `xpnet.layers.hooks.watching`.
+        keep them. Where it does, a step takes longer, and in C it rounds otherwise. False counts for the
+        class that states it: a subclass with methods of its own, which may read gradients, states it
+        again. After a step that a hook observes there are gradients in any case: see
+        `xpnet.layers.hooks.watching`.
     """
 
     order: ClassVar[int] = 0
@@ -78,3 +81,18 @@ class Callback:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from what `state_dict` returned; arrays are NumPy's."""
+
+
+def reads_gradients(callback: Callback) -> bool:
+    """Whether a callback may read gradients: what is stated nearest to its methods counts."""
+    if "reads_gradients" in vars(callback):
+        return callback.reads_gradients
+    for kind in type(callback).__mro__:
+        if "reads_gradients" in vars(kind):
+            return callback.reads_gradients
+        if any(isinstance(x, _METHODS) for x in vars(kind).values()):
+            return True
+    return True
+
+
+_METHODS = (FunctionType, property, staticmethod, classmethod)

@@ -41,32 +41,50 @@ def threads() -> dict[str, Any]:
     return {}
 
 
-def executor(compiled: bool) -> dict[str, str]:
+def executor(compiled: bool, possible: bool = True) -> dict[str, Any]:
     """What runs the steps, as "executor": "NumPy", "C (compiled for x86-64-v4)", "jax.jit".
+
+    For C also "executor_threads", how many threads compute an operation, and "products", what computes
+    matrix products: see `xpnet.compiler.c.choices.products`.
 
     Parameters
     ----------
     compiled : bool
-        Whether steps are compiled. NumPy's executor rounds as steps that are not.
+        Whether steps are to be compiled. NumPy's executor rounds as steps that are not.
+    possible : bool
+        Whether they can be, as far as is known. If not, "steps" is CANNOT.
     """
     from xpnet.training._compiled import executor_details
 
     library = current().library.name
-    if compiled:
-        return {"executor": executor_details(library)}
-    return {"executor": "NumPy" if library == "numpy" else "operation by operation"}
+    if not compiled:
+        return {"executor": "NumPy" if library == "numpy" else "operation by operation"}
+    if not possible:
+        return {**executor(False), "steps": CANNOT}
+    found: dict[str, Any] = {"executor": executor_details(library)}
+    if found["executor"].startswith("C ("):
+        from xpnet.compiler.c.blas import usable_threads
+        from xpnet.compiler.c.choices import products
+
+        found["executor_threads"] = usable_threads()
+        found["products"] = products(found["executor_threads"])
+    return found
 
 
-def environment(compiled: bool) -> dict[str, Any]:
-    """Versions, threads and executor, by name; `compiled`: whether steps are."""
-    return {**versions(), **threads(), **executor(compiled)}
+CANNOT = "cannot be compiled"
+
+
+def environment(compiled: bool, possible: bool = True) -> dict[str, Any]:
+    """Versions, threads and executor, by name; the parameters are those of `executor`."""
+    return {**versions(), **threads(), **executor(compiled, possible)}
 
 
 def recorded(config: object) -> dict[str, Any]:
     """The environment in the config.json of a run, without entries that are invalid."""
     if not isinstance(config, dict) or not isinstance(config.get("versions"), dict):
         return {}
-    others = {name: config.get(name) for name in ("blas", "threads", "executor")}
+    names = ("blas", "threads", "executor", "executor_threads", "products", "steps")
+    others = {name: config.get(name) for name in names}
     found = {**config["versions"], **others}
     return {
         name: value

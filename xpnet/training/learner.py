@@ -17,6 +17,7 @@ from xpnet.layers._context import hooks, unhooked
 from xpnet.optimizers import ExponentialMovingAverage, Optimizer
 from xpnet.training._compiled import CompiledParts, Parts, Progress, is_observed, is_watched
 from xpnet.training._observed import undone
+from xpnet.training._own import has_own, methods_of
 from xpnet.training.batches import Arrays, samples
 
 if TYPE_CHECKING:
@@ -129,16 +130,18 @@ class Learner:
         if self.has_observed:
             self.forget_observed()
         parts = self._parts()
-        if parts.in_one:
-            y, loss = parts.whole(x, t)
+        found = None
+        if parts.in_one and self.batch_is_step:
+            found = parts.whole(x, t)
+        if found is not None:
             self.end_update()
         else:
-            y, loss = parts.gradients(x, t, self._weight(samples(t)), not self.gathered)
+            found = parts.gradients(x, t, self._weight(samples(t)), not self.gathered)
             self._count(samples(t))
-            if self.gathered == self.accumulate:
+            if self.gathered >= self.accumulate:  # which a callback may have made smaller
                 self.update()
         self._require_compiled()
-        return y, loss
+        return found
 
     @property
     def updating(self) -> bool:
@@ -177,7 +180,7 @@ class Learner:
         """The gradients of a step, as the optimizer would use them, while hooks see the calls of layers."""
         parts = Parts(self)
         n = samples(t)
-        with undone(self.model, self.optimizer.parameters):
+        with undone([self.model, self.loss], self.optimizer.parameters):
             parts.gradients(x, t, self._weight(n), not self.gathered)
             weight = 1.0
             if self.gathered:
@@ -187,9 +190,21 @@ class Learner:
             return [(p, p.raw_grad) for p in self.optimizer.parameters]
 
     @property
+    def batch_is_step(self) -> bool:
+        """Whether the next batch alone makes a step, which can be computed as a whole."""
+        return self.accumulate == 1 and self.precision is None and not self.gathered
+
+    @property
+    def has_own_update(self) -> bool:
+        """Whether `update` is that of this class: a step as a whole does not call it."""
+        return has_own(self, _UPDATE)
+
+    @property
     def is_compiling(self) -> bool:
-        """Whether steps are compiled, as far as is known."""
-        return self.compile is not False and not self.reason
+        """Whether steps are compiled, at least in part, as far as is known."""
+        if self.compile is False or (hooks.get() and not is_observed()):
+            return False
+        return self._compiled is None or not self._compiled.run_as_they_are
 
     def _weight(self, n: int) -> float:
         """The factor of the loss of a batch of n samples, before its gradients are added up.
@@ -257,7 +272,7 @@ class Learner:
             compiled = self._compiled
             if compiled is None or not compiled.is_of(self):
                 compiled = self._compiled = CompiledParts(self)
-            if not compiled.reason:
+            if not compiled.run_as_they_are:
                 return compiled
         plain = self._plain
         if plain is None or not plain.is_of(self):
@@ -271,7 +286,7 @@ class Learner:
 
     @property
     def reason(self) -> str:
-        """Why steps are not compiled; empty if they are, or no step was made yet."""
+        """Why steps, or a part of them, are not compiled; empty if they are, or none was made yet."""
         if self.compile is False:
             return "compile=False"
         if hooks.get() and not is_observed():
@@ -353,6 +368,9 @@ class Learner:
             # Widths of integers may differ: JAX has no int64 by default.
             if own != given and "int" not in own:
                 raise StateError(f"{name} is of dtype {given}; the model's is {own}.")
+
+
+_UPDATE = methods_of(Learner, "update")
 
 
 def _dtype_name(x: Array) -> str:

@@ -127,7 +127,8 @@ class Run(Callback):
         """Write all files anew."""
         history = trainer.history
         environment = {"device": current().describe(), "versions": versions(), **threads()}
-        environment |= executor(trainer.learner.compile is not False)
+        learner = trainer.learner
+        environment |= executor(learner.compile is not False, learner.is_compiling)
         everything = {**self.config, **self._result(trainer), **environment}
         portable = {name: _without_home(value) for name, value in everything.items()}
         text = json.dumps(portable, indent=2, allow_nan=False)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -22,6 +22,7 @@ from xpnet.random import default_rng
 from xpnet.training import checkpoint, evaluation
 from xpnet.training._checks import check_batches, checked
 from xpnet.training._compiled import CompiledMeasure, is_observed, is_watched
+from xpnet.training._own import has_own, methods_of
 from xpnet.training._resident import Resident, has_rows
 from xpnet.training._snapshot import Snapshot
 from xpnet.training._streams import Streams
@@ -35,7 +36,7 @@ from xpnet.training.batches import (
     pair,
     samples,
 )
-from xpnet.training.callback import Callback, Progress
+from xpnet.training.callback import Callback, Progress, reads_gradients
 from xpnet.training.history import History, Row
 from xpnet.training.interrupt import Interrupts
 from xpnet.training.learner import Clip, Learner, Loss
@@ -88,8 +89,9 @@ class Trainer:
     compile : bool, optional
         Whether to record the training step in its first calls and to replay it without Python from
         then on: see `xpnet.compile`. By default it is compiled where that is possible; if it is not,
-        `learner.reason` says why. True: raise CompileError if it is not possible. Where no callback
-        reads gradients, they are not kept after a compiled step.
+        `learner.reason` says why. True: raise CompileError if it is not possible. During `fit`,
+        gradients are not kept after a compiled step if no callback reads them and `step` is not
+        overridden.
 
     Attributes
     ----------
@@ -277,8 +279,7 @@ class Trainer:
     def _run(self, loader: Loader, test: Data | Loader | None) -> History:
         """Run the remaining epochs. The inner `try` handles Ctrl-C, and the outer one errors."""
         self.model.train()
-        self.learner.keeps_gradients = any(c.reads_gradients for c in self.callbacks)
-        with self.interrupts as interrupts:
+        with self._gradients_as_needed(), self.interrupts as interrupts:
             try:
                 try:
                     # Deferred, because after Ctrl-C every callback is notified of the end: none of
@@ -298,6 +299,17 @@ class Trainer:
                 self._notify_of_error(error)
                 raise
         return self.history
+
+    @contextmanager
+    def _gradients_as_needed(self) -> Iterator[None]:
+        """A block in which compiled steps keep gradients only if somebody may read them."""
+        before = self.learner.keeps_gradients
+        is_read = not self._has_own_step() or any(map(reads_gradients, self.callbacks))
+        self.learner.keeps_gradients = is_read
+        try:
+            yield
+        finally:
+            self.learner.keeps_gradients = before
 
     def _is_over(self) -> bool:
         return len(self.history) >= self.epochs or self.stopped
@@ -347,19 +359,24 @@ class Trainer:
                 yield pair(batch, f"batch {self.batch} of epoch {epoch}"), self._learn
             return
         for rows in loader.rows_on_device(epoch, self.batch):
-            if self._resident is None or not self._resident.suits(self.learner):
+            if self._resident is None or not self._resident.suits(self.learner, self.meter):
                 yield loader.take(rows), self._learn
             else:
                 yield rows, self._learn_rows
 
     def _can_take_rows(self, loader: Loader) -> TypeGuard[DataLoader]:
         """Whether a step may take the rows of its batch by itself, in its record."""
-        is_own = type(self).step is Trainer.step and "step" not in vars(self)
-        if self.learner.compile is False or not is_own or not has_rows(loader):
+        learner = self.learner
+        is_own = self._has_own_step() and learner.has_own_update
+        if learner.compile is False or not is_own or not has_rows(loader):
             return False
-        if self._resident is None:
-            self._resident = Resident(self.learner, loader, self.meter)
+        if self._resident is None or not self._resident.is_of(learner, self.meter):
+            self._resident = Resident(learner, loader, self.meter)
         return True
+
+    def _has_own_step(self) -> bool:
+        """Whether neither a subclass nor a wrapper changes what a step does, or looks at it."""
+        return has_own(self, _STEP) and has_own(self.learner, _LEARNERS_STEP)
 
     def _learn(self, batch: Data) -> None:
         """Learn from a batch, and count it."""
@@ -639,6 +656,10 @@ class Trainer:
         parts: list[object] = [self, self.history, self.loader, *self.callbacks]
         parts += [learner, learner.optimizer, learner.average, learner.precision]
         return Snapshot(parts, self.model, self._streams())
+
+
+_STEP = methods_of(Trainer, "step", "_learn")
+_LEARNERS_STEP = methods_of(Learner, "step")
 
 
 def _prefixed(prefix: str, figures: dict[str, float]) -> Row:

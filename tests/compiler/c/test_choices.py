@@ -3,6 +3,9 @@
 import json
 import operator
 import os
+import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -63,28 +66,82 @@ def test_answers_that_are_read_are_kept_as_what_is_used(new_process):
     assert choices._file().exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"key": 3}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"key": 3}', b'{"key": false}', b"\xff"])
 def test_a_damaged_file_is_written_anew(new_process, content):
     choices._file().write_bytes(content)
     assert choices.is_first_chosen("key", lambda: True) is True
-    assert json.loads(choices._file().read_text()) == {"key": True}
+    found = json.loads(choices._file().read_text())
+    assert isinstance(found.pop("name"), str)
+    assert found == {"key": True}
 
 
 def test_a_long_file_forgets_its_oldest_entries(new_process, monkeypatch):
     monkeypatch.setattr(choices, "MOST", 3)
     for key in "abcd":
         choices.is_first_chosen(key, lambda: True)
-    assert set(json.loads(choices._file().read_text())) == {"b", "c", "d"}
+    assert set(json.loads(choices._file().read_text())) == {"name", "b", "c", "d"}
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="permissions are those of POSIX")
-def test_without_a_safe_folder_a_process_remembers_for_itself(new_process, tmp_path):
+def test_without_a_safe_folder_nothing_is_measured(new_process, tmp_path):
+    """Each process would measure anew, and might decide otherwise."""
     folder = tmp_path / "xpnet" / "c"
     folder.mkdir(parents=True)
     folder.chmod(0o777)
-    assert choices.is_first_chosen("key", lambda: True) is True
     assert choices.is_first_chosen("key", never) is True
+    assert choices.products(1) == "own"
     assert list(folder.iterdir()) == []
+
+
+def test_an_answer_that_cannot_be_kept_is_not_taken(new_process, monkeypatch):
+    def replace(path, target):
+        raise OSError("read-only")
+
+    monkeypatch.setattr(type(choices._file()), "replace", replace)
+    assert choices.is_first_chosen("key", lambda: False) is True
+    assert choices.is_first_chosen("key", never) is True
+    assert choices.products(1) == "own"
+
+
+# ---- what a run records --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def some_blas(monkeypatch):
+    monkeypatch.setattr(choices, "find_blas", lambda: SimpleNamespace(path=Path("libblas.so")))
+    monkeypatch.delenv("XPNET_PRODUCTS", raising=False)
+
+
+def test_the_products_of_one_thread_are_named_by_their_file(some_blas, new_process):
+    """The name stays as the file grows, in each process; a new file has another one."""
+    name = choices.products(1)
+    assert re.fullmatch("measured [0-9a-f]{12}", name)
+    choices.is_first_chosen("key", lambda: False)
+    assert choices.products(1) == name
+    new_process()
+    assert choices.is_first_chosen("key", never) is False
+    assert choices.products(1) == name
+    choices._file().unlink()
+    assert choices.products(1) not in (name, "own")
+
+
+def test_what_is_forgotten_changes_the_name(some_blas, new_process, monkeypatch):
+    monkeypatch.setattr(choices, "MOST", 2)
+    names = set()
+    for key in "abc":
+        choices.is_first_chosen(key, lambda: True)
+        names.add(choices.products(1))
+    assert len(names) == 2
+
+
+def test_products_that_are_not_measured_are_named(some_blas, new_process, monkeypatch):
+    assert choices.products(2) == "own"
+    for forced in ("own", "blas"):
+        monkeypatch.setenv("XPNET_PRODUCTS", forced)
+        assert choices.products(1) == choices.products(2) == forced
+    monkeypatch.setattr(choices, "find_blas", lambda: None)
+    assert choices.products(1) == "own"
+    assert not choices._file().exists()
 
 
 def instructions(plans, threads, m=200):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import functions as F
+from xpnet import functions as F, training
+from xpnet.cli import run_files, setup
 from xpnet.metrics import accuracy
 from xpnet.training import (
     Callback,
@@ -18,6 +19,7 @@ from xpnet.training import (
     Trainer,
     checkpoint,
 )
+from xpnet.training.callback import reads_gradients
 
 
 def make(*callbacks, lr=0.1, **options):
@@ -187,3 +189,80 @@ def test_all_callbacks_are_notified_of_an_error(clusters, event):
         make(Bad(), Good()).fit(clusters, None, 2, 20)
     assert told == ["mine"]
     assert caught.value.__notes__ == ["Bad.on_error raised OSError('full')."]
+
+
+# --- whether gradients are read -------------------------------------------------------------------
+
+
+class States(CSVLogger):
+    """A subclass with a method of its own that states that it reads no gradients."""
+
+    reads_gradients = False
+
+    def on_log(self, trainer, progress):
+        super().on_log(trainer, progress)
+
+
+class Overrides(CSVLogger):
+    def on_step(self, trainer):
+        pass
+
+
+class Helps(CSVLogger):
+    """What it computes may be called from a method of its base."""
+
+    @property
+    def path(self):
+        return self.kept
+
+    @path.setter
+    def path(self, path):
+        self.kept = path
+
+
+class Renames(CSVLogger):
+    order = 1
+
+
+class Again(States):
+    def on_epoch(self, trainer):
+        super().on_epoch(trainer)
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        (CSVLogger, False),
+        (Renames, False),
+        (States, False),
+        (Overrides, True),
+        (Helps, True),
+        (Again, True),
+    ],
+)
+def test_what_a_class_states_of_gradients_does_not_count_for_methods_of_a_subclass(
+    kind, answer, clusters, tmp_path
+):
+    callback = kind(tmp_path / "log.csv")
+    assert reads_gradients(callback) is answer
+    seen = []
+
+    class Looks(Callback):
+        reads_gradients = False
+
+        def on_step(self, trainer):
+            seen.append(trainer.learner.keeps_gradients)
+
+    make(callback, Looks()).fit(clusters, epochs=1, batch_size=50)
+    assert set(seen) == {answer}
+    callback.reads_gradients = not answer  # of the object
+    assert reads_gradients(callback) is not answer
+
+
+def test_no_callback_of_the_package_or_its_command_line_keeps_gradients(tmp_path):
+    """Apart from those that look at steps which they observe."""
+    kinds = [*setup.Throttled.__subclasses__(), setup.IgnoreInterruptsAtEnd, run_files.RunFiles]
+    kinds += [getattr(training, name) for name in training.__all__]
+    found = [x for x in kinds if isinstance(x, type) and issubclass(x, Callback)]
+    names = {x.__name__ for x in found if reads_gradients(object.__new__(x))}
+    assert names == {"Callback", "TensorBoard"}
