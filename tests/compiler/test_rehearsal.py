@@ -4,6 +4,7 @@ import itertools
 import threading
 import tracemalloc
 from collections import deque
+from queue import SimpleQueue
 from types import SimpleNamespace
 
 import numpy as np
@@ -103,17 +104,27 @@ def test_a_step_of_another_thread_during_an_evaluation_is_not_undone():
     weight = model.layers[0].weight.data
     calls = itertools.count()  # which is no place that a replay would have to change
 
+    requests = SimpleQueue()
+    answers = SimpleQueue()
+
     def train():
-        weight[...] = next(calls)
+        while requests.get():
+            weight[...] = next(calls)
+            answers.put(True)
 
     def measured(x):
-        thread = threading.Thread(target=train)
-        thread.start()
-        thread.join()
+        requests.put(True)
+        answers.get()
         return F.mean(model(x))
 
+    thread = threading.Thread(
+        target=train
+    )  # it runs before the evaluation, which has not started it
+    thread.start()
     evaluation = rehearsed(measured)
     evaluation(np.ones((4, 5), "float32"))
+    requests.put(False)
+    thread.join()
     assert evaluation.replays
     np.testing.assert_array_equal(weight, next(calls) - 1.0)
 

@@ -141,9 +141,10 @@ def test_draws_that_differ_in_each_recording_are_undone():
         return y * x.rng.normal(size=3)
 
     compiled = undone(step)
-    with pytest.raises(Undone):
-        compiled(np.ones(3))
-    assert compiled.reason is not None
+    for _ in range(2):  # a step may create something when it is called first
+        with pytest.raises(Undone):
+            compiled(np.ones(3))
+    assert "draws random numbers" in compiled.reason
     assert x.rng.bit_generator.state == np.random.default_rng(4).bit_generator.state
 
 

@@ -126,7 +126,7 @@ class _OnRows:
 
     def __init__(self, parts: Parts, data: Any, meter: "Meter") -> None:
         self.parts = parts
-        self.x, self.t = data
+        self.x, self.t = tree.map(_read_only, data)
         self.means = meter.means
         self.returns_outputs = bool(meter.accumulators)
 
@@ -138,3 +138,12 @@ class _OnRows:
         if self.returns_outputs:
             return means, tree.map(data_of, y), t
         return means, None, None
+
+
+def _read_only(x: Array) -> Array:
+    """A view that cannot be written to, where the library has such: x and t may then share memory."""
+    if not hasattr(x, "flags") or not hasattr(x.flags, "writeable"):
+        return x
+    view = x[...]
+    view.flags.writeable = False
+    return view
