@@ -171,7 +171,8 @@ def test_data_that_a_step_only_reads_are_not_copied():
 # --- errors that there are only in a recording ------------------------------------------------------
 
 
-def test_a_step_whose_code_takes_no_recording_arrays_runs_as_it_is(backend64):
+@pytest.mark.parametrize("rehearse", [False, True])
+def test_a_step_whose_code_takes_no_recording_arrays_runs_as_it_is(backend64, rehearse):
     """What it has changed by then is undone: arrays, numbers, containers, draws."""
     if backend64.name != "numpy":
         pytest.skip("memoryview is for NumPy's arrays")
@@ -205,7 +206,7 @@ def test_a_step_whose_code_takes_no_recording_arrays_runs_as_it_is(backend64):
 
     own, step = made()
     expected_own, expected_step = made()
-    step = rehearsed(step, fallback=True)
+    step = Compiled(step, fallback=True, rehearse=rehearse)
     x = np.array([0.5, 2.0, 3.0])
     for _ in range(5):
         np.testing.assert_array_equal(step(x), expected_step(x))
@@ -276,6 +277,27 @@ def test_a_metric_that_takes_no_recording_arrays_does_not_end_a_training():
 
 
 # --- actions that ran already -----------------------------------------------------------------------
+
+
+def test_an_error_of_the_first_plan_leaves_counts_and_weights():
+    """As an error in a later replay does."""
+
+    class Fails(LibraryExecutor):
+        def run(self, arguments, hosts):
+            raise MemoryError
+
+    weight = xpnet.Parameter(np.ones(3))
+    optimizer = xpnet.Adam([weight])
+
+    def step(x):
+        optimizer.zero_grad()
+        F.sum(weight * x).backward()
+        optimizer.step()
+
+    with pytest.raises(MemoryError):
+        rehearsed(step, executor=Fails)(np.ones(3))
+    assert optimizer.state[0]["t"] == 0
+    np.testing.assert_array_equal(weight.data, np.ones(3))
 
 
 def test_actions_run_once_if_the_call_cannot_be_looked_at_any_more(monkeypatch):

@@ -66,8 +66,8 @@ class Compiled:
         A step: it takes and returns arrays, constant Variables, and trees of them, and may change
         the arrays that it refers to, such as parameters.
     fallback : bool
-        Whether to run the function as it is where it cannot be compiled; `reason` then says why.
-        By default that is a CompileError.
+        Whether to run the function as it is where it cannot be compiled, or raises an error only when
+        it is recorded; `reason` then says why. By default that is an error.
     keep_grad : bool
         Whether the gradients of parameters are kept after a step that has used them itself.
     executor : function from Program to Executor, optional
@@ -93,13 +93,14 @@ class Compiled:
     devices of arrays; the values of other arguments; the blocks around the call, such as `no_grad`; and
     all numbers, strings and objects that the function can reach in closures, globals, attributes, lists
     and dicts. If one of them changes, the function is recorded anew. The second recording and the third
-    must agree; what differs, such as a number that was drawn, is an error that names the line. What a
-    function computes in Python apart from arrays (printing, counting, drawing) is not repeated: it
-    belongs into an action of `each_step`.
+    must agree; what differs, such as a number that a file contains, is an error that names the line. What
+    a function computes in Python apart from arrays (printing, counting, drawing) is not repeated: it
+    belongs into an action of `each_step`. A function that draws elsewhere, from a generator that it can
+    reach or by functions of `random` or `numpy.random` that it names, is not compiled.
 
     Some things are not looked into, and are compared in the recordings only: values that are read from a
     file, a clock, the environment, a context variable, a `threading.local` or a weak reference; the
-    variables of modules and classes of installed packages, apart from that of the function itself; generators,
+    generators of other packages; the variables of modules and classes of installed packages, apart from that of the function itself; generators,
     and iterators such as `zip` and `map`, other than those of Python's containers; and a number that an
     action of `each_step` changes for the first time in a replay, which takes effect in the next call.
 
@@ -623,8 +624,8 @@ def compile(
         `function` cannot be called.
     CompileError
         Not here, but in one of the first calls: a replay would not do what the function does. The error
-        names the line that reads a value (`float(loss)`, `if loss > 1`), draws numbers outside of
-        xpnet, counts, or keeps something in a list.
+        names the line that reads a value (`float(loss)`, `if loss > 1`), the generator that random
+        numbers are drawn from outside of xpnet, or what is counted or kept in a list.
 
     See Also
     --------
