@@ -402,3 +402,21 @@ def test_another_thread_adds_nothing_to_a_record():
     assert not recording.recorder.failures
     assert type(found[0]) is np.ndarray
     assert np.array_equal(found[0], np.exp(np.ones(2)) + 1.0)
+
+
+DRAWS = {
+    "numpy": lambda xp: xp.random.standard_normal(3),
+    "cupy": lambda xp: xp.random.standard_normal(3),
+    "torch": lambda xp: xp.randn(3),
+}
+
+
+def test_numbers_that_the_library_draws_are_refused(backend):
+    """A pass would compute them once, and each replay would repeat them."""
+    draw = DRAWS.get(library_of(backend.asarray(0.0)).name)
+    if draw is None:
+        pytest.skip("the namespace of the library draws no numbers")
+    step = Compiled(lambda x: x + draw(array_namespace(x)))
+    with pytest.raises(CompileError, match=r"draws random numbers\. Draw them in an action"):
+        for _ in range(4):
+            step(backend.asarray(np.ones(3)))

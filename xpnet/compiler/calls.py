@@ -8,7 +8,7 @@ import array_api_compat as compat
 
 from xpnet import _each_step
 from xpnet._typing import Array
-from xpnet.compiler.failures import SHAPE
+from xpnet.compiler.failures import DRAW, SHAPE
 from xpnet.compiler.record import Value, replaced
 
 __all__ = [
@@ -26,6 +26,15 @@ SHAPES_FROM_VALUES = frozenset(
     ("nonzero", "argwhere", "unique_all", "unique_counts", "unique_inverse", "unique_values")
 )
 """Functions whose result has a shape that depends on values."""
+
+DRAWING = frozenset(
+    [
+        *("alpha_dropout", "bernoulli", "binomial", "dropout", "feature_alpha_dropout"),
+        *("feature_dropout", "multinomial", "native_dropout", "normal", "poisson", "rand"),
+        *("rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "rrelu"),
+    ]
+)
+"""Functions in PyTorch's namespace that draw random numbers; NumPy's and CuPy's are in `random`."""
 
 
 UFUNCS = {
@@ -103,4 +112,6 @@ def recorded(
         return result
     if name in SHAPES_FROM_VALUES:
         active.fail(f"calls {name}, whose result has a shape that depends on values", SHAPE)
+    if name in DRAWING or name.startswith("random."):  # a pass would compute it once, for all steps
+        active.fail(f"calls {name}, which draws random numbers", DRAW)
     return active.operation(name, function, args, options, result)

@@ -7,7 +7,18 @@ from sysconfig import get_paths
 from types import FrameType
 from typing import NamedTuple
 
-__all__ = ["ADVICE", "INDEX", "METHOD", "NUMBER", "OUTSIDE", "READ", "SHAPE", "Failure", "where"]
+__all__ = [
+    "ADVICE",
+    "DRAW",
+    "INDEX",
+    "METHOD",
+    "NUMBER",
+    "OUTSIDE",
+    "READ",
+    "SHAPE",
+    "Failure",
+    "where",
+]
 
 NOT_THE_USERS = (
     str(Path(__file__).parent.parent),
@@ -24,6 +35,7 @@ OUTSIDE = "Write into an array that the function can reach by its attributes, or
 NUMBER = "Compute with the number, or use it in an action of xpnet.compiler.each_step."
 METHOD = "Use a function of the array API standard or of xpnet.functions, which change no array."
 SHAPE = "Keep all places, and set those that do not count to 0 with F.where."
+DRAW = "Draw them in an action of xpnet.compiler.each_step, or by a layer of xpnet such as Dropout."
 ADVICE = {"bool": BRANCH, "int": INDEX, "index": INDEX}
 
 
