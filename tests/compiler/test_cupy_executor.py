@@ -18,11 +18,13 @@ from tests.compiler.replayed import (
 )
 from tests.host_cuda.device import counting, emulated, shuffled
 from xpnet import functions as F, models
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import to_numpy
 from xpnet.compiler.compiled import Compiled
 from xpnet.compiler.executors.cuda import chain as cuda_chain
 from xpnet.compiler.executors.cuda.matrix import Columns, Head, Input, input_kind
 from xpnet.compiler.executors.cupy import CuPyExecutor
+from xpnet.compiler.executors.library import LibraryExecutor
 from xpnet.compiler.passes.chain import ELEMENTWISE, Chain, Step, run_chain
 from xpnet.compiler.record import Operation, Program, Value
 from xpnet.errors import BackendError
@@ -100,14 +102,15 @@ def test_a_parameter_that_is_returned_is_not_changed_by_later_calls(cupy_backend
         assert not np.array_equal(to_numpy(after), to_numpy(weight.data))
 
 
-def test_a_parameter_that_was_put_into_columns_is_updated_with_the_others(cupy_backend):
+@pytest.mark.parametrize("kind", [CuPyExecutor, LibraryExecutor])
+def test_a_parameter_that_was_put_into_columns_is_updated_with_the_others(cupy_backend, kind):
     """The kernel of the update takes rows only: the array is moved, and no parameter is left behind."""
     import cupy
 
     found = []
     for wrap in (
         lambda step: step,
-        lambda step: Compiled(step, executor=executed_by(CuPyExecutor)),
+        lambda step: Compiled(step, executor=executed_by(kind)),
     ):
         model, shape = model_of("mlp")
         step = wrap(stepping(model, xpnet.Adam(model.parameters())))
@@ -572,9 +575,9 @@ def test_a_product_whose_columns_are_added_up_in_another_dtype(cupy_backend):
     rng = np.random.default_rng(0)
     g = cupy_backend.asarray(rng.standard_normal((20, 4)).astype(f))
     W = cupy_backend.asarray(rng.standard_normal((12, 4)).astype(f))
-    xp = cupy_backend.xp
 
     def step(g, W):
+        xp = array_namespace(g)
         wide = xp.astype(g @ W.T, xp.float64)
         return wide, kernel("column_sums", wide)(wide)
 

@@ -407,8 +407,10 @@ def test_reshapings_of_what_has_the_order_of_its_operands_are_kept(name, functio
 
 def test_a_reshaping_in_another_order_is_no_identity():
     builder = Builder()
-    x = builder.input("argument", matrix(2, 3))
-    flat = builder.apply("reshape", np.reshape, x, (6,), order="F")
+    x = builder.input("argument", matrix(2, 2))
+    y = builder.input("argument", matrix(2, 3))
+    product = builder.apply("matmul", operator.matmul, x, y)
+    flat = builder.apply("reshape", np.reshape, product, (6,), order="F")
     builder.program.outputs = [builder.apply("reshape", np.reshape, flat, (2, 3))]
     before, _ = interpreted(builder.program, builder.given("argument"), [])
     after, _ = interpreted(without_identities(builder.program), builder.given("argument"), [])

@@ -629,3 +629,20 @@ def test_an_array_that_another_thread_changes_is_refused():
     ):
         Compiled(f)(np.ones(2))
     assert w.array.tolist() == [1.0, 1.0]
+
+
+DRAWS = {
+    "numpy": lambda xp: xp.random.standard_normal(3),
+    "cupy": lambda xp: xp.random.standard_normal(3),
+    "torch": lambda xp: xp.randn(3),
+}
+
+
+def test_numbers_that_the_library_draws_are_refused(backend):
+    """A pass would compute them once, and each replay would repeat them."""
+    draw = DRAWS.get(library_of(backend.asarray(0.0)).name)
+    if draw is None:
+        pytest.skip("the namespace of the library draws no numbers")
+    step = Compiled(lambda x: x + draw(array_namespace(x)))
+    with pytest.raises(CompileError, match=r"draws random numbers\. Draw them in an action"):
+        step(backend.asarray(np.ones(3)))

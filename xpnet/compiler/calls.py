@@ -9,7 +9,7 @@ import array_api_compat as compat
 
 from xpnet import _each_step
 from xpnet._typing import Array
-from xpnet.compiler.failures import METHOD, OUTSIDE, SHAPE
+from xpnet.compiler.failures import DRAW, METHOD, OUTSIDE, SHAPE
 from xpnet.compiler.record import Value, leaves, replaced
 
 __all__ = [
@@ -35,6 +35,15 @@ SHAPES_FROM_VALUES = frozenset(
     ]
 )
 """Functions whose result has a shape that depends on values."""
+
+DRAWING = frozenset(
+    [
+        *("alpha_dropout", "bernoulli", "binomial", "dropout", "feature_alpha_dropout"),
+        *("feature_dropout", "multinomial", "native_dropout", "normal", "poisson", "rand"),
+        *("rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "rrelu"),
+    ]
+)
+"""Functions in PyTorch's namespace that draw random numbers; NumPy's and CuPy's are in `random`."""
 
 
 SHAPES_FROM_ARGUMENTS = frozenset(
@@ -172,6 +181,8 @@ def recorded(
         active.fail(f"calls {name}, which changes an array", METHOD)
     if has_shape_from_values(name, args, options):
         active.fail(f"calls {name}, whose result has a shape that depends on values", SHAPE)
+    if name in DRAWING or name.startswith("random."):  # a pass would compute it once, for all steps
+        active.fail(f"calls {name}, which draws random numbers", DRAW)
     return active.operation(name, function, args, options, result)
 
 

@@ -9,6 +9,7 @@ from xpnet.compiler.origins import is_users_file
 
 __all__ = [
     "ADVICE",
+    "DRAW",
     "INDEX",
     "METHOD",
     "NUMBER",
@@ -27,6 +28,7 @@ OUTSIDE = "Write into an array that the function can reach by its attributes, or
 NUMBER = "Compute with the number, or use it in an action of xpnet.compiler.each_step."
 METHOD = "Use a function of the array API standard or of xpnet.functions, which change no array."
 SHAPE = "Keep all places, and set those that do not count to 0 with F.where."
+DRAW = "Draw them in an action of xpnet.compiler.each_step, or by a layer of xpnet such as Dropout."
 ADVICE = {"bool": BRANCH, "int": INDEX, "index": INDEX}
 
 
