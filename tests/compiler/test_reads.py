@@ -1,5 +1,7 @@
 """Numbers that a step itself reads, of those that an action reads anew in each step."""
 
+import copy
+import pickle
 from functools import partial
 
 import numpy as np
@@ -117,6 +119,22 @@ def test_the_scale_of_mixed_precision():
         precision.scale = scale
         assert compiled(np.ones(1)) == [scale]
     assert len(compiled.replays) == 1
+
+
+def test_an_optimizer_that_is_copied_while_a_step_is_recorded():
+    p, o = adam()
+    copies = []
+
+    def step(x):
+        def copied():
+            copies.extend([copy.deepcopy(o), pickle.loads(pickle.dumps(o))])
+
+        each_step(copied)
+        return p.data * x
+
+    compiled = compile_it(step)
+    compiled(np.ones(1))
+    assert [type(x) for x in copies] == [xpnet.Adam] * 2
 
 
 @pytest.mark.parametrize("name", ["decay", "updates"])

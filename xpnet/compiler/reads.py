@@ -46,6 +46,7 @@ def noted(objects: Iterable[Any], note: Note) -> Iterator[None]:
 def _noting(kind: type, note: Note) -> type:
     """A class like `kind` whose objects note what the user's code reads."""
     inherited: Callable[..., Any] = kind.__getattribute__
+    reduced: Callable[..., Any] = kind.__reduce_ex__
 
     def read(self: Any, name: str) -> Any:
         if name == "__class__":
@@ -60,8 +61,14 @@ def _noting(kind: type, note: Note) -> type:
         note(self, name, value)
         return value
 
+    def reduce(self: Any, protocol: Any) -> Any:
+        """Copies, which another thread may make meanwhile, are of the class itself."""
+        made, args, *rest = reduced(self, protocol)
+        return made, tuple(kind if x is type(self) else x for x in args), *rest
+
     def fill(members: dict[str, Any]) -> None:
-        members.update(__slots__=(), __getattribute__=read, __module__=kind.__module__)
+        members.update(__slots__=(), __getattribute__=read, __reduce_ex__=reduce)
+        members["__module__"] = kind.__module__
 
     return new_class(kind.__name__, (kind,), {}, fill)
 
