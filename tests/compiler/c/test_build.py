@@ -313,6 +313,17 @@ def test_a_process_that_compiles_apart_reports_the_compiler(tmp_path, monkeypatc
         build.cached_apart(variant())
 
 
+def test_without_an_interpreter_to_start_the_library_is_compiled_here(cache, monkeypatch):
+    monkeypatch.setattr(build.sys, "executable", "")
+    assert build.cached_apart(variant()) == build.in_cache(variant())
+
+
+def test_a_process_that_compiles_apart_and_fails_is_reported(cache, monkeypatch):
+    monkeypatch.setattr(build, "_run_apart", lambda: "No module named xpnet")
+    with pytest.raises(CompileError, match="has made no library: No module named xpnet"):
+        build.cached_apart(variant())
+
+
 def test_the_child_of_a_fork_searches_itself():
     """The thread that searches is not there in the child."""
     script = """
@@ -370,6 +381,16 @@ def test_files_that_another_process_removes_are_passed_over(cache, monkeypatch):
     private = build.private_folder
     monkeypatch.setattr(build, "private_folder", lambda: Vanishing(private()))
     assert build.cached(variant()).exists()
+
+
+def test_the_folders_of_the_cache_are_created_for_their_user_alone(cache):
+    cache.parent.parent.mkdir(mode=0o700)
+    before = os.umask(0)
+    try:
+        build.private_folder()
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(x.stat().st_mode) for x in (cache.parent, cache)] == [0o700, 0o700]
 
 
 @pytest.mark.parametrize("sticky", [False, True])
