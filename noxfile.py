@@ -11,6 +11,7 @@ import ast
 import ctypes
 import json
 import os
+import platform
 import re
 import shutil
 from pathlib import Path
@@ -47,6 +48,10 @@ ENV = {
 }
 
 
+# C that people write: its format is that of the .clang-format beside it.
+C_FILES = sorted(str(path) for path in Path("xpnet/compiler/c").glob("*.[ch]"))
+
+
 def tools(*names: str) -> list[str]:
     """The requirements of these packages in the extra `dev` of pyproject.toml."""
     stated = {re.split(r"[^\w-]", requirement)[0]: requirement for requirement in DEV}
@@ -55,12 +60,15 @@ def tools(*names: str) -> list[str]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Rules and format (ruff), imports that run one way (import-linter), limits on density (radon)."""
-    session.install(*tools("ruff", "import-linter", "radon"))
+    """Rules and format (ruff, clang-format), imports that run one way (import-linter), limits (radon, lizard)."""
+    session.install(*tools("ruff", "import-linter", "radon", "clang-format", "lizard"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports", "--no-cache")
     session.run("python", "tests/style.py")
+    session.run("clang-format", "--dry-run", "-Werror", *C_FILES)
+    # The limits of tests/style.py; a function's length includes its head.
+    session.run("lizard", "--CCN", "15", "--length", "40", "--warnings_only", *C_FILES)
 
 
 @nox.session
@@ -74,7 +82,7 @@ def types(session: nox.Session) -> None:
 
 INSTALLED = {  # what to install for a library: xpnet's extras, then packages
     # What is the same for all libraries is tested only here: metrics against scikit-learn, downloads, logs.
-    "numpy": ("data,plots,tensorboard", tools("radon", "scikit-learn", "xarray")),
+    "numpy": ("data,plots,tensorboard", tools("nox", "radon", "scikit-learn", "xarray")),
     # A fixed version, so that a failure is caused by a change of ours. Where the package index has a
     # CPU build, pip prefers it (2.13.0+cpu), and this is 200 MB. The default build for Linux downloads
     # gigabytes of CUDA, which is why this session runs only when it is named.
@@ -135,10 +143,19 @@ def tests(session: nox.Session, backend: str) -> None:
 @nox.session
 def c(session: nox.Session) -> None:
     """The C functions of compiled steps, one by one, against NumPy. It needs a C compiler."""
+    require_compiler(session, "gcc", "clang", "cc")
     session.install("-e", ".", *tools("hypothesis", "mpmath", "pytest"))
     env = ENV | {"XPNET_TEST_BACKENDS": "numpy"}
     command = ("python", "-m", "pytest", "-m", "not slow", "tests/compiler/c", *session.posargs)
     session.run(*command, env=env)
+
+
+def require_compiler(session: nox.Session, *names: str) -> None:
+    """End the session as failed if none of these C compilers is on the PATH: its tests would all be skipped."""
+    if not any(map(shutil.which, names)):
+        session.error(
+            f"This session needs a C compiler: {' or '.join(names)}. Install one of them."
+        )
 
 
 def cuda_device(session: nox.Session, extras: str) -> tuple[str, dict[str, str]]:
@@ -373,11 +390,18 @@ WHEELS = {
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Wheels for Linux, Windows and macOS, with the compiled library in them; Linux's is run.
+    """Wheels for Linux, Windows and macOS, with the compiled library in them.
 
-    Plain nox does not run it, because it takes zig, a compiler of 400 MB that makes the libraries of all
+    On Linux, that for this machine is installed: its size is checked, and it trains without a compiler. Plain nox
+    does not run this session, because it takes zig, a compiler of 400 MB that makes the libraries of all
     systems on one machine. Without such a wheel the library is compiled where a C compiler is found.
     """
+    here = tag_of_this_machine()
+    if here is None:
+        session.warn(
+            f"The wheels are made, but none is run: none of those for Linux is for this machine "
+            f"({platform.system()}, {platform.machine()})."
+        )
     session.install("-e", ".", *tools("build", "wheel", "ziglang"))
     folder = Path(session.create_tmp()).resolve()
     shutil.rmtree(folder)
@@ -388,12 +412,25 @@ def wheels(session: nox.Session) -> None:
     for start, tag in WHEELS.items():
         with_binaries(session, pure, sorted(binaries.glob(f"{start}*")), tag)
 
+    if here is not None:
+        (wheel,) = (folder / "wheels").glob(f"*{here}.whl")
+        run_without_compiler(session, wheel, folder)
+
+
+def tag_of_this_machine() -> str | None:
+    """The tag of the wheel that this machine can run: only those for Linux are run."""
+    if platform.system() != "Linux":
+        return None
+    return WHEELS.get(f"xpnet-linux-{platform.machine().replace('_', '-')}")
+
+
+def run_without_compiler(session: nox.Session, wheel: Path, folder: Path) -> None:
+    """Install a wheel, check its size, and train with the compiled library that is in it."""
     session.run("python", "-m", "venv", str(folder / "clean"))
-    commands = folder / "clean" / ("Scripts" if os.name == "nt" else "bin")
-    here = f"xpnet-linux-{os.uname().machine.replace('_', '-')}"
-    (wheel,) = (folder / "wheels").glob(f"*{WHEELS[here]}.whl")
+    commands = folder / "clean" / "bin"
     pip = (str(commands / "python"), "-m", "pip")
     session.run(*pip, "install", "--quiet", str(wheel), external=True)
+    weigh(session, folder / "clean")
     env = ENV | {"PYTHONPATH": "", "XPNET_BACKEND": "", "XPNET_EXECUTOR": "c"}
     env |= {"PATH": str(commands), "XDG_CACHE_HOME": str(folder / "cache")}  # no compiler, no cache
     with session.chdir(folder):
@@ -427,14 +464,27 @@ def with_binaries(session: nox.Session, pure: Path, libraries: list[Path], platf
 def sanitized(session: nox.Session) -> None:
     """The C code reads and writes only its own memory, and computes nothing that C leaves undefined.
 
-    The tests of the C functions run under the address and undefined-behaviour sanitizers, and for the
-    older processors. Plain nox does not run it: it takes a quarter of an hour. It needs gcc.
+    The tests of the C functions run under the address and undefined-behavior sanitizers; then, without
+    them, once more as compiled for older processors. Plain nox does not run it: it takes a quarter of an
+    hour. It needs gcc, with its sanitizers.
     """
+    require_compiler(session, "gcc")
+    query = ("gcc", "-print-file-name=libasan.so")
+    if not Path(session.run(*query, external=True, silent=True).strip()).is_absolute():
+        session.error("This session needs gcc's address sanitizer, libasan. Install it.")
     session.install("-e", ".", *tools("hypothesis", "mpmath", "pytest", "ziglang"))
     env = ENV | {"XPNET_TEST_BACKENDS": "numpy"}
-    session.run(
-        "python", "-m", "pytest", "-m", "slow", "tests/compiler/c", *session.posargs, env=env
-    )
+    command = ("python", "-m", "pytest", "tests/compiler/c", *session.posargs)
+    session.run(*command, "-m", "slow", env=env)
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        session.log("Only those of x86-64 have older kinds that are compiled for.")
+        return
+    for march in ("x86-64-v3", "x86-64-v2"):
+        older = env | {"XPNET_TEST_MARCH": march}
+        # test_build.py calls no function of the library that is compiled so.
+        session.run(
+            *command, "-m", "not slow", "--ignore=tests/compiler/c/test_build.py", env=older
+        )
 
 
 # What bench runs, in this order. What the first ones measure goes to benchmarks/results, and from there

@@ -1,10 +1,12 @@
-"""A training step of an LSTM and of a Transformer, and the gradient of a function of arrays.
+"""A training step of an LSTM, a Transformer and a physics-informed network, and a gradient.
 
     python benchmarks/sequences.py                      every task in every library that is installed
     python benchmarks/sequences.py lstm --libraries xpnet,xpnet-compiled,torch,jax
 
     lstm          (64, 28, 28): 28 steps of 28 numbers; 64 units, and a dense layer; Adam
     transformer   (32, 28, 64): two encoder layers, 4 heads, 128 hidden units, mean, dense layer; Adam
+    physics       u'' + 0.3 u' + u at 64 points, for a network 1-32-32-1 (examples/physics_informed.py), in float64:
+                  the mean of its squares, whose gradient goes through both derivatives; Adam
     rosenbrock    value and gradient of Rosenbrock's function of 100 variables, in float64
 
 Each library runs in a process of its own, with one thread; the rounds of all libraries alternate. The
@@ -12,11 +14,14 @@ figure is the median of the rounds' medians.
 """
 
 import argparse
+import math
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +31,17 @@ import numpy as np
 
 from benchmarks.peers.race import environment, missing_package
 from benchmarks.peers.results import save
+from xpnet.compiler.c import load
+from xpnet.errors import CompileError
 
 Step = Callable[[], Any]
-TASKS = ("lstm", "transformer", "rosenbrock")
+TASKS = ("lstm", "transformer", "physics", "rosenbrock")
 LIBRARIES = ("xpnet", "xpnet-compiled", "torch", "jax")
 ROUNDS = 3
 CHUNK = 0.3  # seconds
+DAMPING = 0.3
+END = 2.0 * math.pi
+WIDTHS = (1, 32, 32, 1)
 Results = dict[str, dict[str, list[float | str]]]  # by task and library: each round's seconds
 
 
@@ -40,6 +50,21 @@ def samples(task: str) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     shape = {"lstm": (64, 28, 28), "transformer": (32, 28, 64)}[task]
     return rng.standard_normal(shape, np.float32), rng.integers(10, size=shape[0])
+
+
+def points() -> np.ndarray:
+    """The times at which the equation is to hold."""
+    return np.linspace(0.0, END, 64)[:, None]
+
+
+def solution(xp: Any, network: Callable[[Any], Any], t: Any) -> Any:
+    """The network's u(t), which is 1 with slope 0 at t = 0."""
+    return 1.0 + network(t * (2.0 / END) - 1.0) * xp.tanh(0.5 * t**2)
+
+
+def rosenbrock(xp: Any, x: Any) -> Any:
+    """The sum of 100 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2."""
+    return xp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
 
 
 # --- xpnet ----------------------------------------------------------------------------------------
@@ -51,12 +76,23 @@ def by_xpnet(task: str, compiled: bool) -> Step:
     from xpnet import functions as F
 
     if task == "rosenbrock":
-        gradient: Any = xpnet.value_and_grad(lambda x: rosenbrock(F, x))
-        if compiled:
-            gradient = xpnet.compile(gradient)
-        point = np.linspace(-1.0, 1.0, 100)
-        return lambda: gradient(point)
-    x, t = samples(task)
+        function: Any = xpnet.value_and_grad(lambda x: rosenbrock(F, x))
+        arguments: Any = [np.linspace(-1.0, 1.0, 100)]
+    elif task == "physics":
+        function = _physics_by_xpnet()
+        arguments = [points()]
+    else:
+        function = _network_by_xpnet(task)
+        arguments = samples(task)
+    if compiled:
+        function = xpnet.compile(function)
+    return lambda: function(*arguments)
+
+
+def _network_by_xpnet(task: str) -> Step:
+    import xpnet
+    from xpnet import functions as F
+
     model: Any
     if task == "lstm":
         recurrent = xpnet.LSTM(28, 64, batch_first=True, rng=0)
@@ -84,14 +120,34 @@ def by_xpnet(task: str, compiled: bool) -> Step:
         optimizer.step()
         return loss
 
-    if compiled:
-        step = xpnet.compile(step)
-    return lambda: step(x, t)
+    return step
 
 
-def rosenbrock(xp: Any, x: Any) -> Any:
-    """The sum of 100 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2."""
-    return xp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+def _physics_by_xpnet() -> Step:
+    import xpnet
+    from xpnet import functions as F
+
+    with xpnet.using("numpy", "float64"):
+        model = xpnet.MLP(1, [32, 32], 1, activation="tanh", rng=0)
+    optimizer = xpnet.Adam(model.parameters())
+
+    def u(t: Any) -> Any:
+        return solution(F, model, t)
+
+    def derivative(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return xpnet.grad(lambda t: F.sum(f(t)))
+
+    velocity = derivative(u)
+    acceleration = derivative(velocity)
+
+    def step(t: np.ndarray) -> Any:
+        loss = F.mean((acceleration(t) + DAMPING * velocity(t) + u(t)) ** 2)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
 
 
 # --- PyTorch --------------------------------------------------------------------------------------
@@ -110,6 +166,8 @@ def by_torch(task: str) -> Step:
             return torch.autograd.grad(rosenbrock(torch, point), point)
 
         return gradient
+    if task == "physics":
+        return _physics_by_torch()
     x, t = map(torch.from_numpy, samples(task))
     body: Any
     if task == "lstm":
@@ -131,6 +189,31 @@ def by_torch(task: str) -> Step:
     return step
 
 
+def _physics_by_torch() -> Step:
+    import torch
+    from torch import nn
+
+    layers: list[Any] = []
+    for inputs, outputs in pairwise(WIDTHS):
+        layers += [nn.Linear(inputs, outputs, dtype=torch.float64), nn.Tanh()]
+    model = nn.Sequential(*layers[:-1])
+    optimizer = torch.optim.Adam(model.parameters())
+    t = torch.from_numpy(points()).requires_grad_()
+
+    def derivative(y: Any) -> Any:
+        return torch.autograd.grad(y.sum(), t, create_graph=True)[0]
+
+    def step() -> None:
+        u = solution(torch, model, t)
+        velocity = derivative(u)
+        loss = ((derivative(velocity) + DAMPING * velocity + u) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward(inputs=list(model.parameters()))
+        optimizer.step()
+
+    return step
+
+
 # --- JAX ------------------------------------------------------------------------------------------
 
 
@@ -144,12 +227,22 @@ def by_jax(task: str) -> Step:
         gradient = jax.jit(jax.value_and_grad(lambda x: rosenbrock(jnp, x)))
         point = jnp.linspace(-1.0, 1.0, 100)
         return lambda: jax.block_until_ready(gradient(point))
+    if task == "physics":
+        return _trained_by_jax(*_physics_by_jax())
     x, t = map(jnp.asarray, samples(task))
     network, p = (_jax_lstm if task == "lstm" else _jax_transformer)()
 
     def loss(p: Any) -> Any:
         scores = jax.nn.log_softmax(network(p, x))
         return -jnp.take_along_axis(scores, t[:, None], 1).mean()
+
+    return _trained_by_jax(loss, p)
+
+
+def _trained_by_jax(loss: Callable[[Any], Any], p: Any) -> Step:
+    """A step of Adam, jitted."""
+    import jax
+    import jax.numpy as jnp
 
     @jax.jit
     def step(p: Any, m: Any, v: Any, count: Any) -> Any:
@@ -170,6 +263,33 @@ def by_jax(task: str) -> Step:
         jax.block_until_ready(state[0])
 
     return run
+
+
+def _physics_by_jax() -> tuple[Callable[[Any], Any], Any]:
+    import jax
+    import jax.numpy as jnp
+
+    jax.config.update("jax_enable_x64", True)
+    t = jnp.asarray(points())
+    p = [(_uniform(*shape).astype("float64"), jnp.zeros(shape[1])) for shape in pairwise(WIDTHS)]
+
+    def network(p: Any, x: Any) -> Any:
+        for weight, bias in p[:-1]:
+            x = jnp.tanh(x @ weight + bias)
+        weight, bias = p[-1]
+        return x @ weight + bias
+
+    def derivative(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return jax.grad(lambda t: jnp.sum(f(t)))
+
+    def loss(p: Any) -> Any:
+        def u(t: Any) -> Any:
+            return solution(jnp, partial(network, p), t)
+
+        velocity = derivative(u)
+        return jnp.mean((derivative(velocity)(t) + DAMPING * velocity(t) + u(t)) ** 2)
+
+    return loss, p
 
 
 def _uniform(*shape: int) -> Any:
@@ -262,14 +382,26 @@ def chunk(step: Step) -> float:
     return statistics.median(times)
 
 
+@cache
+def no_library() -> str:
+    """Why xpnet cannot compute in C; empty if it can."""
+    try:
+        load.wait()
+    except CompileError as error:
+        return str(error)
+    return ""
+
+
 def measured(library: str, task: str) -> float | str:
-    """The seconds of a step, from a process of its own; or which package is not installed.
+    """The seconds of a step, from a process of its own; or why it cannot be measured here.
 
     Raises
     ------
     RuntimeError
         The process failed otherwise.
     """
+    if library == "xpnet-compiled" and no_library():
+        return no_library()
     env = dict(environment(threads=1), XPNET_EXECUTOR="c")  # no plan waits for the C compiler
     command = [sys.executable, __file__, "--one", library, task]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)

@@ -14,31 +14,22 @@ Then it prints the convolution and pooling work of a step of LeNet, function by 
 import argparse
 import ctypes
 import importlib.util
-import os
-import shutil
-import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 import numpy as np
 
+from benchmarks.peers.processor import NoCompilerError, aligned, compiled, filled
 from xpnet import Variable, functions as F
 from xpnet.compiler.c.windows import window_structure
 from xpnet.kernels.window import sliding
 
-SOURCES = Path(__file__).parents[1] / "xpnet" / "compiler" / "c"
-FLAGS = [
-    "-std=gnu11",
-    "-O3",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-ffp-contract=fast",
-    "-fPIC",
-    "-shared",
-]
 ROUNDS = 5  # at least
 
 
@@ -70,27 +61,9 @@ SIZES = [
 ]
 
 
-def compiled(cpu: str) -> ctypes.CDLL:
-    """The C functions for float32, compiled for a kind of processor."""
-    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang") or "cc"
-    files = [str(SOURCES / f"{name}.c") for name in ("window", "weigh", "pool", "layout")]
-    with tempfile.TemporaryDirectory() as folder:
-        target = str(Path(folder) / "windows.so")
-        subprocess.run(
-            [*compiler.split(), *FLAGS, f"-march={cpu}", *files, "-o", target, "-lm"], check=True
-        )
-        return ctypes.CDLL(target)
-
-
-def aligned(*shape: int, dtype: Any = np.float32) -> Any:
-    """Normal numbers (or zeros, for other dtypes), at a multiple of 64 bytes."""
-    count = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.zeros(count + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    array = raw[start : start + count].view(dtype).reshape(shape)
-    if dtype == np.float32:
-        array[...] = np.random.default_rng(0).standard_normal(shape)
-    return array
+def library_in(folder: Path, cpu: str) -> ctypes.CDLL:
+    """The C functions for windows, compiled for a kind of processor."""
+    return compiled("window.c", folder, others=["weigh.c", "pool.c", "layout.c"], cpu=cpu)
 
 
 class Call:
@@ -138,13 +111,13 @@ def in_c(library: ctypes.CDLL, s: Size) -> dict[str, Callable[[], object]]:
     padding = ((s.padding, s.padding),) * 2
     window = sliding((s.size,) * 2, (s.kernel,) * 2, (s.stride,) * 2, padding, (1, 1))
     w = window_structure(window, s.batch, s.channels, s.outputs)
-    x = aligned(s.channels, s.size, s.size, s.batch)
-    gx = aligned(*x.shape)
-    W = aligned(s.outputs, s.channels, s.kernel, s.kernel)
-    gW = aligned(*W.shape)
-    b = aligned(s.outputs)
-    gb = aligned(s.outputs)
-    y = aligned(s.outputs, *window.out, s.batch)
+    x = filled(s.channels, s.size, s.size, s.batch)
+    gx = filled(*x.shape)
+    W = filled(s.outputs, s.channels, s.kernel, s.kernel)
+    gW = filled(*W.shape)
+    b = filled(s.outputs)
+    gb = filled(s.outputs)
+    y = filled(s.outputs, *window.out, s.batch)
     calls = [
         Call(library, "correlate", w, x, W, b, 0, y, scratch=1),
         Call(library, "spread", w, y, W, None, gx, scratch=1),
@@ -161,9 +134,9 @@ def in_c(library: ctypes.CDLL, s: Size) -> dict[str, Callable[[], object]]:
 def in_numpy(s: Size) -> Callable[[], object]:
     """The same by xpnet's functions on NumPy, with the batch innermost as they leave it."""
     shape = (s.channels, s.size, s.size, s.batch)
-    x = Variable(np.moveaxis(aligned(*shape), -1, 0))
-    W = Variable(aligned(s.outputs, s.channels, s.kernel, s.kernel))
-    b = Variable(aligned(s.outputs))
+    x = Variable(np.moveaxis(filled(*shape), -1, 0))
+    W = Variable(filled(s.outputs, s.channels, s.kernel, s.kernel))
+    b = Variable(filled(s.outputs))
 
     def step() -> None:
         for variable in (x, W, b):
@@ -198,17 +171,17 @@ def lenet(library: ctypes.CDLL, batch: int) -> dict[str, Callable[[], object]]:
     c2 = window_structure(second, batch, 6, 16)
     p1 = window_structure(sliding((28, 28), (2, 2), (2, 2), none, (1, 1)), batch, 6)
     p2 = window_structure(sliding((10, 10), (2, 2), (2, 2), none, (1, 1)), batch, 16)
-    x = aligned(1, 28, 28, batch)
-    W1 = aligned(6, 1, 5, 5)
-    W2 = aligned(16, 6, 5, 5)
-    b = aligned(16)
-    h1 = aligned(6, 14, 14, batch)
-    h2 = aligned(16, 5, 5, batch)
+    x = filled(1, 28, 28, batch)
+    W1 = filled(6, 1, 5, 5)
+    W2 = filled(16, 6, 5, 5)
+    b = filled(16)
+    h1 = filled(6, 14, 14, batch)
+    h2 = filled(16, 5, 5, batch)
     at1 = aligned(6, 14, 14, batch, dtype=np.int8)
     at2 = aligned(16, 5, 5, batch, dtype=np.int8)
-    g1 = aligned(6, 28, 28, batch)
-    g2 = aligned(16, 10, 10, batch)
-    gh = aligned(*h1.shape)
+    g1 = filled(6, 28, 28, batch)
+    g2 = filled(16, 10, 10, batch)
+    gh = filled(*h1.shape)
 
     def call(name: str, *arguments: Any, scratch: int = 0) -> Call:
         return Call(library, name, *arguments, scratch=scratch)
@@ -224,21 +197,32 @@ def lenet(library: ctypes.CDLL, batch: int) -> dict[str, Callable[[], object]]:
     }
 
 
-def main() -> None:
-    """Print both tables."""
+def main() -> int:
+    """Print both tables; without a compiler, print that."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cpu", default="native", help="what -march of the C compiler takes")
     parser.add_argument("--seconds", type=float, default=1.0, help="for each size and library")
     parser.add_argument("--check", action="store_true", help="accepted, as there is no limit")
     options = parser.parse_args()
-    library = compiled(options.cpu)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            library = library_in(Path(folder), options.cpu)
+        except NoCompilerError as error:
+            print(f"Nothing is measured. {error}")
+            return 0
+        report(library, options.seconds)
+    return 0
+
+
+def report(library: ctypes.CDLL, seconds: float) -> None:
+    """Print a row for each size, then one for each function of LeNet's step."""
     has_torch = importlib.util.find_spec("torch") is not None
     print(f"{'':15} {'forward':>10} {'with both':>10} {'speed':>7} {'PyTorch':>8} {'NumPy':>6}")
     for s in SIZES:
         functions = in_c(library, s) | {"NumPy": in_numpy(s)}
         if has_torch:
             functions["PyTorch"] = in_torch(s)
-        taken = best(functions, options.seconds)
+        taken = best(functions, seconds)
         places = ((s.size + 2 * s.padding - s.kernel) // s.stride + 1) ** 2
         work = 6 * s.batch * places * s.outputs * s.channels * s.kernel**2
         torch = f"{taken['PyTorch'] / taken['C']:7.2f}x" if has_torch else ""
@@ -247,11 +231,11 @@ def main() -> None:
             f"{work / taken['C'] / 1e9:7.1f} {torch:>8} {taken['NumPy'] / taken['C']:5.2f}x"
         )
     print("\nA step of LeNet, batch 128, without its dense layers")
-    parts = best(lenet(library, 128), options.seconds / 4)
-    for name, seconds in parts.items():
-        print(f"{name:15} {seconds * 1e6:7.0f} us")
+    parts = best(lenet(library, 128), seconds / 4)
+    for name, each in parts.items():
+        print(f"{name:15} {each * 1e6:7.0f} us")
     print(f"{'sum':15} {sum(parts.values()) * 1e6:7.0f} us")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

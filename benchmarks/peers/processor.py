@@ -3,13 +3,15 @@
 import ctypes
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 SOURCES = Path(__file__).parents[2] / "xpnet" / "compiler" / "c"
 FLAGS = [
-    *("-std=gnu11", "-O3", "-march=native", "-fPIC", "-shared", "-DREAL_BITS=32"),
+    *("-std=gnu11", "-O3", "-fPIC", "-shared", "-DREAL_BITS=32"),
     *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"),
 ]
 SUMS = 10  # more than a multiply-add takes cycles, times those that begin in one cycle
@@ -48,17 +50,23 @@ class NoCompilerError(Exception):
     """There is no C compiler."""
 
 
-def compiled(header: str, folder: Path, code: str = "") -> ctypes.CDLL:
-    """LIMIT and other C code, compiled for this processor.
+def compiled(
+    header: str, folder: Path, code: str = "", others: Sequence[str] = (), cpu: str = "native"
+) -> ctypes.CDLL:
+    """LIMIT and other C code, compiled for this processor, or for another one.
 
     Parameters
     ----------
     header : str
-        The file of the C library to include: product_tile.h, or one that includes it.
+        The file of the C library to include: product_tile.h, or another one that includes vector.h.
     folder : Path
         Where to compile.
     code : str
         More functions, which may call `seconds`.
+    others : sequence of str
+        More files of the C library, which are compiled on their own.
+    cpu : str
+        What -march of the compiler takes.
 
     Raises
     ------
@@ -72,8 +80,9 @@ def compiled(header: str, folder: Path, code: str = "") -> ctypes.CDLL:
     file = folder / "benchmark.c"
     target = folder / "benchmark.so"
     file.write_text(f'#include "{header}"\n{LIMIT}{code}', encoding="utf-8")
-    flags = [*FLAGS, f"-DSUMS={SUMS}", f"-I{SOURCES}"]
-    subprocess.run([compiler, *flags, str(file), "-o", str(target), "-lm"], check=True)
+    flags = [*FLAGS, f"-march={cpu}", f"-DSUMS={SUMS}", f"-I{SOURCES}"]
+    files = [str(file), *(str(SOURCES / name) for name in others)]
+    subprocess.run([compiler, *flags, *files, "-o", str(target), "-lm"], check=True)
     library = ctypes.CDLL(str(target))
     library.limit.argtypes = [ctypes.c_int64, ctypes.c_void_p]
     library.limit.restype = ctypes.c_double
@@ -81,12 +90,19 @@ def compiled(header: str, folder: Path, code: str = "") -> ctypes.CDLL:
     return library
 
 
-def aligned(*shape: int) -> np.ndarray:
-    """Memory for an array of float32, which begins at a multiple of 64 bytes: a line of the cache."""
-    size = int(np.prod(shape)) * 4
+def aligned(*shape: int, dtype: Any = np.float32) -> np.ndarray:
+    """Memory for an array, which begins at a multiple of 64 bytes: a line of the cache."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(np.float32).reshape(shape)
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def filled(*shape: int) -> np.ndarray:
+    """Random numbers in float32, which begin at a multiple of 64 bytes."""
+    x = aligned(*shape)
+    x[...] = np.random.default_rng(0).standard_normal(shape)
+    return x
 
 
 class Limit:

@@ -1,6 +1,7 @@
 """benchmarks/: tables and verdicts of made-up figures, and the page that report.py writes of them."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -246,6 +247,12 @@ def test_the_page_has_no_code_without_its_output():
     assert page.count("```python\n") == page.count("```text\n") == len(examples()) == 7
 
 
+def on_any_machine(printed):
+    """A printed plan without what differs between machines: the library, and what fits its processor."""
+    printed = re.sub(r"\b(binary|compiled) for \S+", "compiled for a processor", printed)
+    return re.sub(r"\b\d+ (bytes|instructions)\b", r"some \1", printed)
+
+
 @pytest.mark.parametrize("index", range(7))
 def test_an_example_prints_what_the_page_shows(index, monkeypatch):
     try:
@@ -254,7 +261,5 @@ def test_an_example_prints_what_the_page_shows(index, monkeypatch):
         pytest.skip(f"the page shows plans of the C library: {error}")
     monkeypatch.setenv("XPNET_EXECUTOR", "c")
     code, shown = examples()[index]
-    # What is below the operations differs between processors: variant, bytes of the arena.
-    expected, *_ = shown.partition("\narguments ")
-    got, *_ = report.printed(code).partition("\narguments ")
-    assert got == expected
+    monkeypatch.setattr("xpnet.compiler.executors.c.usable_threads", lambda: 1)
+    assert on_any_machine(report.printed(code)) == on_any_machine(shown)

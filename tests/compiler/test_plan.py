@@ -100,13 +100,6 @@ def test_explain_says_so_if_all_is_compiled():
     assert text == "NumPy computes all operations of step itself."
 
 
-def test_explain_names_problems():
-    plan = plan_of()
-    problem = "float() reads a value at train.py:12"
-    text = Plan(plan.recorded, plan.executor, "step", [problem]).explain()
-    assert text.startswith(f"step cannot be compiled: {problem}")
-
-
 def test_the_environment_forces_numpy(monkeypatch):
     monkeypatch.setenv("XPNET_EXECUTOR", "numpy")
     program, *_ = recorded_step("mlp")

@@ -1,7 +1,7 @@
 """Plan: what a compiled step does, to read."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,6 @@ class Plan:
         What runs it.
     name : str
         Of the function.
-    problems : sequence of str
-        What could not be compiled, with its line, where that is known.
 
     Attributes
     ----------
@@ -38,17 +36,10 @@ class Plan:
         As it runs: cleaned.
     """
 
-    def __init__(
-        self,
-        recorded: Program,
-        executor: Executor,
-        name: str = "step",
-        problems: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, recorded: Program, executor: Executor, name: str = "step") -> None:
         self.recorded = recorded
         self.executor = executor
         self.name = name
-        self.problems = list(problems)
 
     @property
     def program(self) -> Program:
@@ -72,12 +63,10 @@ class Plan:
     def explain(self) -> str:
         """What is not compiled, and where in the step: as text for a reader."""
         calls = self.executor.calls()
-        lines = [f"{self.name} cannot be compiled: {problem}" for problem in self.problems]
         if not calls:
-            lines.append(f"{self._runs_on()} computes all operations of {self.name} itself.")
-            return "\n".join(lines)
+            return f"{self._runs_on()} computes all operations of {self.name} itself."
         segments = ", ".join(self._segments(set(calls)))
-        lines += _cut(f"{self.name} runs as {segments}.", WIDTH)
+        lines = _cut(f"{self.name} runs as {segments}.", WIDTH)
         lines.append("The library's own functions compute, in new memory each time:")
         for operation in calls:
             shapes = ", ".join(_shape(x) for x in operation.outputs)

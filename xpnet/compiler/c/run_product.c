@@ -50,8 +50,7 @@ static void go_on(const product_sizes* s, int64_t i, product_arrays* p) {
     p->c += ends ? s->c_outer - (s->count - 1) * s->c_next : s->c_next;
 }
 
-// ---- what is done to a result
-// --------------------------------------------------------------------
+// ---- what is done to a result -------------------------------------------------------------------
 
 // Up to LANES numbers v of a row of c: c = mask > 0 ? activation(v + bias) : 0; added to the sums.
 INLINE void finish(const NAME(epilogue) * e, vreal v, real* c, int64_t offset, int64_t column,
@@ -339,8 +338,7 @@ int NAME(run_blas_product)(const context* c, const instruction* x) {
     return 0;
 }
 
-// ---- the epilogue of a product by BLAS
-// -----------------------------------------------------------
+// ---- the epilogue of a product by BLAS ----------------------------------------------------------
 
 // c = epilogue(c), where c is row-major; the sizes and operands are those of the product before it.
 int NAME(run_epilogue)(const context* c, const instruction* x) {

@@ -99,25 +99,18 @@ INLINE void sum_tile(const int OUTPUTS, const int VECTORS, const int PARTLY, con
 typedef void (*tile_function)(const tile*);
 
 // For each number of outputs: fewer than LANES numbers, then 1 to WIDEST(outputs) vectors.
+// clang-format off
 #if LARGE_TILES
-TILES_4(1)
-TILES_4(2)
-TILES_4(3)
-TILES_4(4)
-TILES_4(5)
-TILES_4(6) TILES_3(7)
-    TILES_3(8) static const tile_function TILE_FUNCTIONS[MOST_OUTPUTS][MOST_VECTORS + 1] = {
-        NAMES_4(1), NAMES_4(2), NAMES_4(3), NAMES_4(4),
-        NAMES_4(5), NAMES_4(6), NAMES_3(7), NAMES_3(8)};
+TILES_4(1) TILES_4(2) TILES_4(3) TILES_4(4) TILES_4(5) TILES_4(6) TILES_3(7) TILES_3(8)
+static const tile_function TILE_FUNCTIONS[MOST_OUTPUTS][MOST_VECTORS + 1] = {
+    NAMES_4(1), NAMES_4(2), NAMES_4(3), NAMES_4(4),
+    NAMES_4(5), NAMES_4(6), NAMES_3(7), NAMES_3(8)};
 #else
-TILES_3(1)
-TILES_3(2)
-TILES_3(3)
-TILES_3(4)
-TILES_2(5)
-TILES_2(6) static const tile_function TILE_FUNCTIONS[MOST_OUTPUTS][MOST_VECTORS + 1] = {
+TILES_3(1) TILES_3(2) TILES_3(3) TILES_3(4) TILES_2(5) TILES_2(6)
+static const tile_function TILE_FUNCTIONS[MOST_OUTPUTS][MOST_VECTORS + 1] = {
     NAMES_3(1), NAMES_3(2), NAMES_3(3), NAMES_3(4), NAMES_2(5), NAMES_2(6)};
 #endif
+// clang-format on
 
 // ---- a sweep: all outputs of a group ------------------------------------------------------------
 

@@ -15,7 +15,13 @@ from xpnet.compiler.record import Operation, Value, leaves
 
 __all__ = ["WRITERS"]
 
-REDUCTIONS = {"sum": "np.add", "max": "np.maximum", "min": "np.minimum", "prod": "np.multiply"}
+REDUCTIONS = {
+    "sum": "np.add.reduce",
+    "max": "np.maximum.reduce",
+    "min": "np.minimum.reduce",
+    "prod": "np.multiply.reduce",
+    "mean": "np.mean",
+}
 
 
 def _matmul(source: Source, operation: Operation) -> bool:
@@ -81,24 +87,8 @@ def _reduction(source: Source, operation: Operation) -> bool:
     if x.dtype != y.dtype or x.dtype.kind != "f":
         return False
     source.lines.append(
-        f"{REDUCTIONS[operation.name]}.reduce({source.name(x)}, axis={axis!r}, "
+        f"{REDUCTIONS[operation.name]}({source.name(x)}, axis={axis!r}, "
         f"keepdims={bool(keepdims)}, out={source.name(y)})"
-    )
-    return True
-
-
-def _mean(source: Source, operation: Operation) -> bool:
-    x = operation.args[0]
-    y = operation.outputs[0]
-    options = dict(operation.options)
-    axis = options.pop("axis", None)
-    keepdims = options.pop("keepdims", False)
-    if len(operation.args) > 1 or options or not _are_arrays(x):
-        return False
-    if x.dtype != y.dtype or x.dtype.kind != "f":
-        return False
-    source.lines.append(
-        f"np.mean({source.name(x)}, axis={axis!r}, keepdims={bool(keepdims)}, out={source.name(y)})"
     )
     return True
 
@@ -283,7 +273,6 @@ WRITERS: dict[str, Callable[[Source, Operation], bool]] = {
     "outer_product": _outer_product,
     "column_sums": _column_sums,
     **dict.fromkeys(REDUCTIONS, _reduction),
-    "mean": _mean,
     "concat": _joined("np.concatenate"),
     "stack": _joined("np.stack"),
     "reshape": _reshape,

@@ -65,7 +65,6 @@ class _Fusions:
         self._kept = {*program.outputs, *program.updates.values()}
         self._absorbed: set[Operation] = set()
         self._new: dict[Operation, tuple[str, list[Any], dict[str, Any], list[Value]]] = {}
-        self._index: dict[Operation, Value] = {}  # of maxima
 
     def program(self) -> Program:
         """The new program."""
