@@ -84,6 +84,8 @@ class Compiled:
     function : callable
     reason : str or None
         Why the function runs as it is.
+    trouble : str
+        The same, or why most of its calls do; empty if they do not.
     replays : list of Replay
         What was compiled so far.
 
@@ -144,6 +146,7 @@ class Compiled:
         self.rehearse = rehearse
         self.undo = undo
         self.reason: str | None = None
+        self.trouble = ""
         self.replays: list[Replay] = []
         self._executor = executor
         self._keys: dict[Any, _Key] = {}
@@ -260,7 +263,7 @@ class Compiled:
         if replay is not self._current:
             self._make_current(replay)
         if self._recordings_left < MOST_RECORDINGS:
-            self._recordings_left += 1
+            self._add_recordings(1)
         return result
 
     def _make_current(self, replay: Replay) -> None:
@@ -281,7 +284,7 @@ class Compiled:
             if (
                 self._recordings_left < 1 and not done
             ):  # which of a call's actions ran is in a recording
-                self._recordings_left += 1 / CALLS_FOR_A_RECORDING
+                self._add_recordings(1 / CALLS_FOR_A_RECORDING)
                 return self.function(*args, **options)
             if self.rehearse:
                 return self._rehearsed(args, options, done)
@@ -355,7 +358,7 @@ class Compiled:
             key = self._new_key(signature)
             key.holds = (recording.before, objects_in((args, options)))
         key.calls += 1
-        self._recordings_left = max(self._recordings_left - 1, 0)
+        self._add_recordings(-1)
         problem = self._problem(recording) or self._planned(key, recording, args, options)
         self._changed.update(recording.changes)
         if problem is not None:
@@ -433,7 +436,7 @@ class Compiled:
     def _give_up(self, problem: str) -> None:
         if not self.fallback:
             raise CompileError(f"{self._name} cannot be compiled: {problem}")
-        self.reason = problem
+        self.reason = self.trouble = problem
         self._current = None
         self._by_use.clear()
         self._keys.clear()
@@ -490,18 +493,16 @@ class Compiled:
             function = function.func
         return getattr(function, "__name__", type(function).__name__)
 
-    @property
-    def trouble(self) -> str:
-        """Why all calls, or most of them, run as they are; empty if they do not."""
-        if self.reason is not None:
-            return self.reason
-        if self._recordings_left >= REHEARSALS:
-            return ""
-        return (
-            f"{self._name} mostly runs as it is: its calls are of more kinds than plans are kept "
-            f"for ({MOST_PLANS}), or each is of a new kind. Pass numbers that change as arrays, and "
-            "arrays of few shapes."
-        )
+    def _add_recordings(self, more: float) -> None:
+        """Change how many recordings are left, and note whether there are too few."""
+        self._recordings_left = max(self._recordings_left + more, 0)
+        self.trouble = ""
+        if self._recordings_left < REHEARSALS:
+            self.trouble = (
+                f"{self._name} mostly runs as it is: its calls are of more kinds than plans are kept "
+                f"for ({MOST_PLANS}), or each is of a new kind. Pass numbers that change as arrays, and "
+                "arrays of few shapes."
+            )
 
     def explain(self) -> str:
         """What is not compiled, and why, as text for a reader."""

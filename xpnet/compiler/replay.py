@@ -634,22 +634,27 @@ def _order_test(code: Code, replay: Replay, found: Survey) -> str:
 
     In the dicts of layers and optimizers only the number of keys is tested, since there are many.
     """
-    names = set()
+    names: set[int] = set()
     for x in found.counting:
         names |= {id(inner) for inner in dicts_in(vars(x) if hasattr(x, "__dict__") else {})}
     keys: dict[str, Any] = {}
     for place, kind, value, _ in found.entries:
         held = place.get() if kind == "keys" and place.id not in replay.written else None
-        if not isinstance(held, dict) or len(held) < 2 or id(held) in names:
-            continue
-        is_of_object = place.key == "__dict__" and not isinstance(place.owner, dict)
-        if not is_of_object or is_users_module(type(place.owner).__module__):
+        if isinstance(held, dict) and id(held) not in names and _has_order(place, held):
             keys[code.name(held)] = value
     if not keys:
         return ""
     now = "".join(f"*{name}, " for name in keys)
     then = [key for value in keys.values() for key in value]
     return f"[{now}] == {code.name(then)}"
+
+
+def _has_order(place: Place, held: dict[Any, Any]) -> bool:
+    """Whether a dict has an order, and is the user's or that of a user's object."""
+    if len(held) < 2:
+        return False
+    is_of_object = place.key == "__dict__" and not isinstance(place.owner, dict)
+    return not is_of_object or is_users_module(type(place.owner).__module__)
 
 
 # --- numbers of the host ----------------------------------------------------------------------

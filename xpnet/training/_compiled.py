@@ -210,6 +210,7 @@ class CompiledParts:
         require_forced(learner)
         self.run_as_they_are = False
         self.plain = Parts(learner)
+        self._averages = self.plain.averages()
         self._keeps = learner.keeps_gradients
         self.in_one = learner.has_own_update
         self.clips = True
@@ -229,8 +230,8 @@ class CompiledParts:
     @property
     def reason(self) -> str:
         """Why steps, a part of each step, or most of the steps are not compiled; empty if all are."""
-        parts = (self._whole, self._gradients, self._prepared, self._move)
-        return next((part.trouble for part in parts if part.trouble), "")
+        whole = self._whole.trouble
+        return whole or self._gradients.trouble or self._prepared.trouble or self._move.trouble
 
     def used(self) -> list[Compiled]:
         """The parts that were called."""
@@ -244,13 +245,13 @@ class CompiledParts:
     def whole(self, x: Arrays, t: Arrays) -> tuple[Any, Variable] | None:
         """`Parts.whole`; None if nothing was done, and the step is to be made in parts."""
         try:
-            with self.plain.averages():
+            with self._averages:
                 result: tuple[Any, Variable] = self._whole(x, t)
         except Undone:
             if callable(self.plain.clip):
                 self._divide()
                 return None
-            with self.plain.averages():
+            with self._averages:
                 result = self.plain.whole(x, t)
         if self._whole.reason:
             self.run_as_they_are = True
@@ -272,7 +273,7 @@ class CompiledParts:
 
     def move(self) -> None:
         """`Parts.move`. If it cannot be compiled, the gradients still are, as in the first step."""
-        with self.plain.averages():
+        with self._averages:
             self._move()
 
     def clip_gradients(self) -> None:

@@ -4,7 +4,6 @@ A loader of resident data would take each batch in Python, and a meter would com
 As parts of the record they are replayed with the rest of the step.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from xpnet._typing import Array
@@ -62,6 +61,7 @@ class Resident:
         require_forced(learner)
         self.reason = ""
         self._parts = Parts(learner)
+        self._averages = self._parts.averages()
         self._loader = loader
         self._keeps = learner.keeps_gradients
         self._meter = meter
@@ -90,35 +90,36 @@ class Resident:
 
     def learn(self, learner: "Learner", rows: Array, meter: "Meter") -> None:
         """Learn from the samples in these rows, and count them in the meter."""
-        observed = _NOT_OBSERVED
-        if learner.has_observed:
+        if learner.observed_gradients:
             learner.forget_observed()
         if is_observed():
-            observed = learner.observed(*self._loader.take(rows))
-        with observed:
-            try:
-                with self._parts.averages():
-                    means, y, t = self.compiled(rows)
-            except Undone:
-                means, y, t = self._by_learner(learner, rows, meter)
-            else:
-                learner.end_update()
+            with learner.observed(*self._loader.take(rows)):
+                means, y, t = self._step(learner, rows, meter)
+        else:
+            means, y, t = self._step(learner, rows, meter)
         meter.add_means(int(rows.shape[0]), means)
         if meter.accumulators:
             meter.accumulate(y, t)
         self.reason = self.compiled.trouble
 
+    def _step(self, learner: "Learner", rows: Array, meter: "Meter") -> Any:
+        """Make a step; returns what the recorded one returns: the means, the output, the targets."""
+        try:
+            with self._averages:
+                found = self.compiled(rows)
+        except Undone:
+            return self._by_learner(learner, rows, meter)
+        learner.end_update()
+        return found
+
     def _by_learner(
         self, learner: "Learner", rows: Array, meter: "Meter"
     ) -> tuple[list[Any], Arrays, Arrays]:
-        """What the recorded step returns; the learner makes it, as it will if there is a reason."""
+        """The same by the learner, as it makes all steps if there is a reason."""
         x, t = self._loader.take(rows)
         y, loss = learner.step(x, t)
         y = tree.map(data_of, y)
         return means_of(loss, y, t, meter.means), y, t
-
-
-_NOT_OBSERVED: AbstractContextManager[None] = nullcontext()
 
 
 class _OnRows:

@@ -44,6 +44,8 @@ class Learner:
         between two calls of `step` only if several batches make a step.
     keeps_gradients : bool
         Whether the parameters have their gradients after a compiled step, as they do after others.
+    observed_gradients : list of (Parameter, gradient)
+        Those that parameters have only because the last step was observed.
     damping : float or None
         The factor that `ReduceOnPlateau` has set; None if there is no such callback.
 
@@ -97,7 +99,7 @@ class Learner:
         self.keeps_gradients = True
         self._plain: Parts | None = None
         self._compiled: CompiledParts | None = None
-        self._observed: list[tuple[Parameter, Any]] = []  # the gradients of an observed step
+        self.observed_gradients: list[tuple[Parameter, Any]] = []
         self.reset()
 
     def reset(self) -> None:
@@ -124,10 +126,10 @@ class Learner:
         loss : Variable, shape ()
             The loss of y.
         """
-        if self.is_compiling and is_observed():
+        if is_observed() and self.is_compiling:
             with self.observed(x, t):
                 return self.step(x, t)
-        if self.has_observed:
+        if self.observed_gradients:
             self.forget_observed()
         parts = self._parts()
         found = None
@@ -162,19 +164,14 @@ class Learner:
         for p, gradient in gradients:
             if p.raw_grad is None and gradient is not None:
                 p.raw_grad = gradient
-                self._observed.append((p, gradient))
-
-    @property
-    def has_observed(self) -> bool:
-        """Whether parameters have gradients of the last step only because it was observed."""
-        return bool(self._observed)
+                self.observed_gradients.append((p, gradient))
 
     def forget_observed(self) -> None:
         """Remove the gradients of a step that was observed: the next one begins as any other."""
-        for p, gradient in self._observed:
+        for p, gradient in self.observed_gradients:
             if p.raw_grad is gradient:
                 p.raw_grad = None
-        self._observed.clear()
+        self.observed_gradients.clear()
 
     def _gradients_for_hooks(self, x: Arrays, t: Arrays) -> list[tuple[Parameter, Any]]:
         """The gradients of a step, as the optimizer would use them, while hooks see the calls of layers."""
@@ -358,7 +355,7 @@ class Learner:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy makes its own records of its own arrays.
-        return {**vars(self), "_plain": None, "_compiled": None, "_observed": []}
+        return {**vars(self), "_plain": None, "_compiled": None, "observed_gradients": []}
 
     def _require_same_dtypes(self, saved: dict[str, Array]) -> None:
         """Refuse weights of another width, which `Layer.load_state_dict` would convert."""
