@@ -1780,8 +1780,15 @@ def test_places_of_arrays_that_are_gone(compile_it, kind):
     assert compiled(np.ones(1)) == [3.0]
 
 
+class Slot:
+    """An object without a dict, whose number of attributes is therefore not compared."""
+
+    __slots__ = ("a",)
+
+
 def test_attributes_with_arrays_that_are_gone(compile_it):
-    held = SimpleNamespace(a=np.full(1, 2.0))
+    held = Slot()
+    held.a = np.full(1, 2.0)
     compiled = compile_it(lambda x: x * getattr(held, "a", 5.0))
     for _ in range(5):
         compiled(np.ones(1))
@@ -1797,8 +1804,9 @@ def test_arrays_on_another_device():
     for _ in range(5):
         compiled()
     held.w = held.w.to_device(device)
-    assert compiled().device == device
-    assert len(compiled.replays) == 1
+    for _ in range(3):
+        assert compiled().device == device
+    assert len(compiled.replays) == 2
 
 
 CONFIG = types.ModuleType("config_of_a_user")

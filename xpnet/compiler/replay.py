@@ -634,13 +634,13 @@ def _order_test(code: Code, replay: Replay, found: Survey) -> str:
 
     In the dicts of layers and optimizers only the number of keys is tested, since there are many.
     """
-    names: set[int] = set()
-    for x in found.counting:
-        names |= {id(inner) for inner in dicts_in(vars(x) if hasattr(x, "__dict__") else {})}
+    inner = {id(x) for owner in found.counting for x in dicts_in(getattr(owner, "__dict__", None))}
     keys: dict[str, Any] = {}
     for place, kind, value, _ in found.entries:
-        held = place.get() if kind == "keys" and place.id not in replay.written else None
-        if isinstance(held, dict) and id(held) not in names and _has_order(place, held):
+        if kind != "keys" or place.id in replay.written or not _has_an_order(place):
+            continue
+        held = place.get()
+        if id(held) not in inner:
             keys[code.name(held)] = value
     if not keys:
         return ""
@@ -649,9 +649,10 @@ def _order_test(code: Code, replay: Replay, found: Survey) -> str:
     return f"[{now}] == {code.name(then)}"
 
 
-def _has_order(place: Place, held: dict[Any, Any]) -> bool:
-    """Whether a dict has an order, and is the user's or that of a user's object."""
-    if len(held) < 2:
+def _has_an_order(place: Place) -> bool:
+    """Whether a place holds a dict of the user's with more than one key, or attributes of a user's object."""
+    held = place.get()
+    if not isinstance(held, dict) or len(held) < 2:
         return False
     is_of_object = place.key == "__dict__" and not isinstance(place.owner, dict)
     return not is_of_object or is_users_module(type(place.owner).__module__)
