@@ -363,7 +363,8 @@ def build_all(out: Path, targets: Iterable[Target] = TARGETS) -> list[Path]:
 
 def _zig_flags(target: Target) -> list[str]:
     """The flags with which zig compiles for a target."""
-    system = {"linux": "linux-gnu.2.17", "macos": "macos", "windows": "windows-gnu"}
+    # The oldest glibc and macOS are those in the tags of the wheels.
+    system = {"linux": "linux-gnu.2.17", "macos": "macos.11.0", "windows": "windows-gnu"}
     threads = ["-pthread"] if target.system == "linux" else []
     if target.machine == "aarch64":
         return ["-target", f"aarch64-{system[target.system]}", *threads]
