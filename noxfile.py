@@ -392,7 +392,7 @@ WHEELS = {
 def wheels(session: nox.Session) -> None:
     """Wheels for Linux, Windows and macOS, with the compiled library in them.
 
-    On Linux, that for this machine is installed: its size is checked, and it trains without a compiler. Plain nox
+    On Linux, that for this machine is installed: it trains without a compiler, and its size is checked. Plain nox
     does not run this session, because it takes zig, a compiler of 400 MB that makes the libraries of all
     systems on one machine. Without such a wheel the library is compiled where a C compiler is found.
     """
@@ -425,12 +425,11 @@ def tag_of_this_machine() -> str | None:
 
 
 def run_without_compiler(session: nox.Session, wheel: Path, folder: Path) -> None:
-    """Install a wheel, check its size, and train with the compiled library that is in it."""
+    """Install a wheel, train with the compiled library that is in it, and check the size of the install."""
     session.run("python", "-m", "venv", str(folder / "clean"))
     commands = folder / "clean" / "bin"
     pip = (str(commands / "python"), "-m", "pip")
     session.run(*pip, "install", "--quiet", str(wheel), external=True)
-    weigh(session, folder / "clean")
     env = ENV | {"PYTHONPATH": "", "XPNET_BACKEND": "", "XPNET_EXECUTOR": "c"}
     env |= {"PATH": str(commands), "XDG_CACHE_HOME": str(folder / "cache")}  # no compiler, no cache
     with session.chdir(folder):
@@ -438,6 +437,7 @@ def run_without_compiler(session: nox.Session, wheel: Path, folder: Path) -> Non
         session.run(xpnet, "doctor", env=env, external=True)
         train = ("train", "mnist", "--epochs", "1", "--out", "run")
         session.run(xpnet, *train, env=env, external=True)
+    weigh(session, folder / "clean")
 
 
 def with_binaries(session: nox.Session, pure: Path, libraries: list[Path], platform: str) -> None:

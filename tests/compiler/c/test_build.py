@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -451,6 +452,24 @@ def test_the_library_compiles_for_other_processors_without_a_warning(
     [file] = build.build_all(tmp_path, [target])
     machine = {"aarch64": 183, "x86-64-v2": 62}[variant]  # EM_AARCH64 and EM_X86_64 of ELF
     assert int.from_bytes(file.read_bytes()[18:20], "little") == machine
+
+
+@pytest.mark.slow
+def test_the_library_for_macos_needs_no_newer_one_than_its_wheel_says(tmp_path):
+    pytest.importorskip("ziglang", reason="zig (pip install ziglang) compiles for macOS")
+    [file] = build.build_all(tmp_path, [build.Target("macos", "aarch64", "aarch64")])
+    assert oldest_macos(file.read_bytes()) == (11, 0)  # WHEELS in noxfile.py: macosx_11_0
+
+
+def oldest_macos(library):
+    """The version in LC_BUILD_VERSION of a Mach-O file with 64 bits."""
+    position = 32
+    for _ in range(int.from_bytes(library[16:20], "little")):
+        command, size, _, oldest = struct.unpack_from("<4I", library, position)
+        if command == 0x32:
+            return oldest >> 16, oldest >> 8 & 0xFF
+        position += size
+    raise ValueError("the file has no LC_BUILD_VERSION")
 
 
 def test_the_variants_of_a_processor_begin_with_the_best(monkeypatch):

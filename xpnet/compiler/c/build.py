@@ -548,12 +548,14 @@ def build_all(out: Path, targets: Iterable[Target] = TARGETS) -> list[Path]:
 
 def _zig_flags(target: Target) -> list[str]:
     """The flags with which zig compiles for a target."""
-    system = {"linux": "linux-gnu.2.17", "macos": "macos", "windows": "windows-gnu"}
-    threads = ["-pthread"] if target.system == "linux" else []
+    # The oldest glibc and macOS are those in the tags of the wheels.
+    system = {"linux": "linux-gnu.2.17", "macos": "macos.11.0", "windows": "windows-gnu"}
+    # Clang writes unwind tables even where GCC does not: 24 kB of each library.
+    more = ["-pthread", "-fno-unwind-tables"] if target.system == "linux" else []
     if target.machine == "aarch64":
-        return ["-target", f"aarch64-{system[target.system]}", *threads]
+        return ["-target", f"aarch64-{system[target.system]}", *more]
     level = target.variant.replace("-", "_")
-    return ["-target", f"x86_64-{system[target.system]}", f"-mcpu={level}", *threads]
+    return ["-target", f"x86_64-{system[target.system]}", f"-mcpu={level}", *more]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
