@@ -499,3 +499,14 @@ def test_an_argument_that_is_a_state_computed_in_other_memory_keeps_its_numbers(
     (result,) = executor.run([executor.states[0]], [])
     np.testing.assert_array_equal(result, [5.0, 5.0, 5.0])
     np.testing.assert_array_equal(executor.states[0], [15.0, 15.0, 15.0])
+
+
+def test_a_number_divided_by_an_array_has_the_bits_of_eager_code():
+    """PyTorch's operator rounds twice: it multiplies by the reciprocal."""
+    x = torch.linspace(0.1, 9.0, 100)
+    assert not torch.equal(3.0 / x, torch.div(3.0, x))
+    step = compiled(lambda x: 3.0 / x)
+    for _ in range(5):
+        found = step(x)
+    assert len(step.replays) == 1
+    assert torch.equal(found, 3.0 / x)

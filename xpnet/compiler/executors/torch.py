@@ -11,6 +11,7 @@ The new value of a state is written over the old one wherever it is computed num
 On a GPU the operations are launched one by one: the step is not captured as a CUDA graph.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -186,10 +187,18 @@ def _torch_form(
         operands = _of_one_dtype(args[1:], numbers) if _is_condition(args[0]) else None
     else:
         first = ()
-        operands = _of_one_dtype(args, numbers) if name in TWO_OPERANDS else None
+        known = name in TWO_OPERANDS and not _is_reciprocal(operation)
+        operands = _of_one_dtype(args, numbers) if known else None
     if operands is None:
         return None
     return getattr(_torch(), TWO_OPERANDS.get(name, name)), (*first, *operands)
+
+
+def _is_reciprocal(operation: Operation) -> bool:
+    """Whether it is `number / x`, which PyTorch computes as the reciprocal of x times the number."""
+    x = operation.args[0]
+    is_number = not isinstance(x, Value) or x.dtype is None
+    return operation.function is operator.truediv and is_number
 
 
 def _is_condition(x: Any) -> bool:
