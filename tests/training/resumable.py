@@ -82,6 +82,7 @@ def dump(trainer):
     text, arrays = checkpoint.flattened(trainer.state_dict())
     own = {name: id(value) for name, value in vars(trainer).items()}
     own |= {f"learner.{name}": id(value) for name, value in vars(trainer.learner).items()}
+    own["learner.updating"] = trainer.learner.updating
     held = [(id(p), id(p.data)) for p in trainer.model.parameters()]
     attributes = {name: repr(vars(c)) for name, c in trainer._named_callbacks()}
     options = [trainer.optimizer.defaults, *trainer.optimizer.groups]

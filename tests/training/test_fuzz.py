@@ -16,7 +16,7 @@ def print_of(trainer):
     """The whole state of a trainer, to the last bit."""
     text, arrays = checkpoint.flattened(trainer.state_dict())
     own = [vars(trainer)[name] for name in ("epochs", "resumed", "stopped", "_changing")]
-    own += [vars(trainer.learner)[name] for name in ("updating", "gathered")]
+    own += [trainer.learner.updating, trainer.learner.gathered]
     return (
         text,
         {name: (str(x.dtype), x.shape, x.tobytes()) for name, x in arrays.items()},

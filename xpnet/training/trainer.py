@@ -654,7 +654,7 @@ class Trainer:
         """What a failed load would have to restore."""
         learner = self.learner
         parts: list[object] = [self, self.history, self.loader, *self.callbacks]
-        parts += [learner, learner.optimizer, learner.average, learner.precision]
+        parts += [learner, learner.progress, learner.optimizer, learner.average, learner.precision]
         return Snapshot(parts, self.model, self._streams())
 
 
