@@ -16,7 +16,7 @@ from xpnet.compiler import each_step
 from xpnet.compiler.c import build, load
 from xpnet.compiler.c.blas import find_blas
 from xpnet.compiler.c.lowering import lower, views_of
-from xpnet.compiler.c.memory import ALIGNMENT
+from xpnet.compiler.c.memory import ALIGNMENT, aligned_empty
 from xpnet.compiler.compiled import Compiled
 from xpnet.compiler.executors import choose
 from xpnet.compiler.executors.c import CExecutor
@@ -709,3 +709,40 @@ def test_an_executor_keeps_neither_its_arguments_nor_itself():
         assert kept() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_reshaping_in_an_order(order):
+    def step(x):
+        return (
+            F.reshape(x * 2.0, (6,))
+            if order == "C"
+            else namespace(x).reshape(x * 2.0, (6,), order=order)
+        )
+
+    compiled = Compiled(step, executor=in_c)
+    for i in range(5):
+        x = np.arange(6.0).reshape(2, 3) + i
+        np.testing.assert_array_equal(compiled(x), np.reshape(x * 2.0, (6,), order=order))
+    assert compiled.replays
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_an_array_that_is_put_into_the_state_is_not_written_over(shift):
+    """Also one that happens to begin at a multiple of 64 bytes."""
+    holder = SimpleNamespace(p=np.zeros(4))
+
+    def step(x):
+        holder.p = holder.p + x
+        return holder.p * 2.0
+
+    compiled = Compiled(step, executor=in_c)
+    for _ in range(4):
+        compiled(np.ones(4))
+    memory = aligned_empty(8 * 5).view("float64")
+    mine = memory[shift : shift + 4]
+    mine[...] = 10.0
+    holder.p = mine
+    for k in (1.0, 2.0):
+        np.testing.assert_array_equal(compiled(np.ones(4)), np.full(4, 20.0 + 2.0 * k))
+    np.testing.assert_array_equal(mine, np.full(4, 10.0))

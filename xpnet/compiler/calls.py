@@ -177,7 +177,9 @@ def recorded(
         return result
     if options.get("out") is not None:
         return _written_out(active, name, function, args, options, result)
-    if name.endswith("_") and not name.endswith("__"):  # of PyTorch, which changes the first argument
+    if name.endswith("_") and not name.endswith(
+        "__"
+    ):  # of PyTorch, which changes the first argument
         active.fail(f"calls {name}, which changes an array", METHOD)
     if has_shape_from_values(name, args, options):
         active.fail(f"calls {name}, whose result has a shape that depends on values", SHAPE)

@@ -90,7 +90,7 @@ def _lower_reshape(lowering: Lowering, operation: Operation) -> bool:
     """An array in another shape, where that takes a copy."""
     x = operation.args[0]
     y = operation.outputs[0]
-    if not isinstance(x, Value) or x.dtype != y.dtype:
+    if not isinstance(x, Value) or x.dtype != y.dtype or operation.options.get("order", "C") != "C":
         return False
     target = lowering.view(y)
     if not target.is_contiguous:

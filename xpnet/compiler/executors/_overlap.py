@@ -6,10 +6,13 @@ its end. An executor that changes the state where it is would let it read new on
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
 
 from xpnet._typing import Array
 
-__all__ = ["Changed"]
+__all__ = ["Changed", "StateMemory", "is_own"]
 
 
 class Changed:
@@ -56,3 +59,12 @@ def _bounds(x: Array) -> tuple[int, int]:
         else:
             end += reach
     return start, end + x.itemsize
+
+
+class StateMemory(np.ndarray[Any, Any]):
+    """Memory that an executor has made for states: the base of their arrays."""
+
+
+def is_own(x: Array) -> bool:
+    """Whether an array lies in memory that an executor has made, and nobody else."""
+    return isinstance(x.base, StateMemory)

@@ -32,7 +32,7 @@ from xpnet.compiler.c.memory import (
     contiguous_strides,
 )
 from xpnet.compiler.executors._base import Executor, another_shape
-from xpnet.compiler.executors._overlap import Changed
+from xpnet.compiler.executors._overlap import Changed, StateMemory, is_own
 from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
 from xpnet.errors import IndexingError
 
@@ -377,12 +377,14 @@ def _is_suitable(x: Array, changed: bool) -> bool:
     if not changed:
         return bool(x.flags.c_contiguous and x.flags.aligned)
     aligned = x.__array_interface__["data"][0] % ALIGNMENT == 0
-    return bool(x.flags.c_contiguous and x.flags.writeable and (aligned or x.size == 0))
+    return is_own(x) and bool(
+        x.flags.c_contiguous and x.flags.writeable and (aligned or x.size == 0)
+    )
 
 
 def _aligned_copy(x: Array) -> Array:
     """The same numbers, row-major, in memory of their own."""
-    memory = aligned_empty(x.nbytes)
+    memory = aligned_empty(x.nbytes).view(StateMemory)
     size = x.dtype.itemsize
     strides = tuple(size * s for s in contiguous_strides(x.shape))
     made = np.ndarray(x.shape, x.dtype, memory, 0, strides)

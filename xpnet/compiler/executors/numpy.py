@@ -30,7 +30,7 @@ from xpnet.compiler.executors._base import Executor, stacked
 from xpnet.compiler.executors._numpy_memory import Memory, aligned, flat
 from xpnet.compiler.executors._numpy_source import Bound, Flat, Pieces
 from xpnet.compiler.executors._numpy_step import source_of
-from xpnet.compiler.executors._overlap import Changed
+from xpnet.compiler.executors._overlap import Changed, StateMemory, is_own
 from xpnet.compiler.record import Operation, Program, Value, replaced
 from xpnet.errors import StateError
 
@@ -150,7 +150,7 @@ class NumPyExecutor(Executor):
             return list(states)
         sizes = [sum(given[x].nbytes for x in group) for group in groups]
         whole = aligned(sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes))
-        memory = whole.view(_StateMemory)
+        memory = whole.view(StateMemory)
         start = 0
         moved: dict[Value, Array] = {}
         for group, size in zip(groups, sizes, strict=True):
@@ -173,7 +173,7 @@ class NumPyExecutor(Executor):
             return True
         if len(group) > 1 or not x.flags.c_contiguous:
             return False
-        if _is_own(x):  # another plan has put it there, perhaps in a family
+        if is_own(x):  # another plan has put it there, perhaps in a family
             return True
         return x.nbytes > LARGE and first.index not in self.program.updates
 
@@ -186,15 +186,6 @@ class NumPyExecutor(Executor):
         return step
 
 
-class _StateMemory(np.ndarray[Any, Any]):
-    """Memory that an executor has made for states: the base of their arrays."""
-
-
-def _is_own(x: Array) -> bool:
-    """Whether an array lies in memory that an executor has made, and nobody else."""
-    return isinstance(x.base, _StateMemory)
-
-
 def _is_placed(given: dict[Value, Array], group: list[Value]) -> bool:
     """Whether the arrays of a family lie one behind the other, in aligned memory of an executor."""
     at = given[group[0]].ctypes.data
@@ -202,7 +193,7 @@ def _is_placed(given: dict[Value, Array], group: list[Value]) -> bool:
         return False
     for x in group:
         array = given[x]
-        if array.ctypes.data != at or not array.flags.c_contiguous or not _is_own(array):
+        if array.ctypes.data != at or not array.flags.c_contiguous or not is_own(array):
             return False
         at += array.nbytes
     return True
