@@ -360,14 +360,19 @@ def build(session: nox.Session) -> None:
 
 
 def weigh(session: nox.Session, environment: Path) -> None:
-    """The base install takes at most 90 MB (of 2^20 bytes), without pip and MNIST."""
+    """The base install takes at most 90 MB (of 2^20 bytes), without pip and MNIST.
+
+    The C libraries for the processors of a platform, which its wheel holds, take at most 1.25 MB more.
+    """
     package = next(environment.rglob("xpnet/__init__.py")).parent
+    binaries = package / "compiler" / "c" / "binaries"
     tools_of_venv = ("_distutils_hack", "distutils", "pip", "pkg_resources", "setuptools")
     files = [
         path
         for path in package.parent.rglob("*")
         if path.is_file()
         and not path.is_relative_to(package / "data" / "mnist")
+        and not path.is_relative_to(binaries)
         and not path.relative_to(package.parent).parts[0].startswith(tools_of_venv)
     ]
     # Bytecode contains the path of its source. The length of this folder's name is subtracted, so
@@ -377,6 +382,10 @@ def weigh(session: nox.Session, environment: Path) -> None:
     session.log(f"The base install without MNIST: {size / 2**20:.2f} MB.")
     if size > 90 * 2**20:
         session.error("The base install is larger than 90 MB; has a package gained a dependency?")
+    libraries = sum(path.stat().st_size for path in binaries.rglob("*") if path.is_file())
+    session.log(f"The C libraries: {libraries / 2**20:.2f} MB.")
+    if libraries > 1.25 * 2**20:
+        session.error("The C libraries are larger than 1.25 MB.")
 
 
 # The tag of the wheel for a system, by how the names of its libraries begin.
