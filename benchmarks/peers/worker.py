@@ -79,7 +79,9 @@ class Worker:
     def memory(self) -> dict[str, Any]:
         """The largest memory of the process so far."""
         status = Path("/proc/self/status")
-        if status.exists():  # on Linux, ru_maxrss begins with that of the process which started this one
+        if (
+            status.exists()
+        ):  # on Linux, ru_maxrss begins with that of the process which started this one
             (line,) = [x for x in status.read_text().splitlines() if x.startswith("VmHWM:")]
             return {"mebibytes": int(line.split()[1]) / 1024}
         return {"mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
