@@ -177,15 +177,18 @@ def recorded(
         return result
     if options.get("out") is not None:
         return _written_out(active, name, function, args, options, result)
-    if name.endswith("_") and not name.endswith(
-        "__"
-    ):  # of PyTorch, which changes the first argument
+    if _changes_an_array(name):
         active.fail(f"calls {name}, which changes an array", METHOD)
     if has_shape_from_values(name, args, options):
         active.fail(f"calls {name}, whose result has a shape that depends on values", SHAPE)
     if name in DRAWING or name.startswith("random."):  # a pass would compute it once, for all steps
         active.fail(f"calls {name}, which draws random numbers", DRAW)
     return active.operation(name, function, args, options, result)
+
+
+def _changes_an_array(name: str) -> bool:
+    """Whether a function is one of PyTorch's that change their first argument, such as `relu_`."""
+    return name.endswith("_") and not name.endswith("__")
 
 
 def _written_out(
@@ -204,9 +207,9 @@ def _written_out(
     if isinstance(out, Recorded):
         change = out.recorder.changed_in_place
         return change(out, f"{name} into", _into(function), (out, *args), rest, out.plain.dtype)
-    what = (
-        "several arrays" if isinstance(out, (tuple, list)) else "an array that it did not compute"
-    )
+    what = "an array that it did not compute"
+    if isinstance(out, (tuple, list)):
+        what = "several arrays"
     active.fail(f"calls {name}, which writes into {what}", OUTSIDE)
     return result
 
