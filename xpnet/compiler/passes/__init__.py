@@ -10,7 +10,7 @@ from xpnet.compiler.passes.dead import without_dead_operations
 from xpnet.compiler.passes.fused_products import with_fused_products
 from xpnet.compiler.passes.fused_windows import with_fused_windows
 from xpnet.compiler.passes.identities import without_identities
-from xpnet.compiler.passes.products import with_product_updates
+from xpnet.compiler.passes.products import with_outer_products_as_matmul, with_product_updates
 from xpnet.compiler.record import Program
 
 __all__ = ["cleaned"]
@@ -43,6 +43,7 @@ def cleaned(program: Program, executor_kind: str) -> Program:
     program = without_repetitions(program)
     program = without_dead_operations(program)
     if executor_kind in WITH_PRODUCT_UPDATES:
+        program = with_outer_products_as_matmul(program)
         program = with_product_updates(program)
         program = with_fused_products(program)
         program = with_fused_windows(program)

@@ -1,4 +1,7 @@
-"""A product whose only use is to change an array: one operation.
+"""Products in one form, and a product whose only use is to change an array as one operation.
+
+A column times a row is recorded as "outer_product", for which NumPy has faster ways than `matmul`. A
+library with products of its own needs no other name for it.
 
 p - lr * (x.T @ g) is the update of a parameter by gradient descent, where nobody else reads the
 gradient. BLAS computes it in one call, as it adds the product to what is there: no memory for the
@@ -19,11 +22,27 @@ from typing import Any
 
 from xpnet._typing import Array
 from xpnet.compiler.passes.rewriting import Rewriting, readers
-from xpnet.compiler.record import Operation, Program, Value
+from xpnet.compiler.record import Operation, Program, Value, replaced
+from xpnet.kernels.elementary import outer_product
 
-__all__ = ["product_update", "with_product_updates"]
+__all__ = ["product_update", "with_outer_products_as_matmul", "with_product_updates"]
 
 Finder = Callable[[Any, str], Operation | None]
+
+
+def with_outer_products_as_matmul(program: Program) -> Program:
+    """The program with "matmul" for each "outer_product", of two matrices or of stacks of them.
+
+    The results are the same bit for bit: each number is one product, rounded once.
+    """
+    rewriting = Rewriting(program)
+    for operation in program.operations:
+        if operation.name == "outer_product":
+            args = replaced(operation.args, rewriting.value)
+            rewriting.append("matmul", outer_product, args, {}, like=operation)
+        else:
+            rewriting.keep(operation)
+    return rewriting.program()
 
 
 def with_product_updates(program: Program) -> Program:
