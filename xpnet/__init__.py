@@ -65,6 +65,7 @@ MODULES = (
     "autodiff",
     "compiler",
     "data",
+    "distributed",
     "errors",
     "functions",
     "layers",

@@ -7,6 +7,7 @@
     ├── CheckError             a check of `xpnet.testing` failed                 AssertionError
     ├── CompileError           a step cannot be recorded and replayed            RuntimeError
     ├── DataError              a data file is missing, truncated or corrupt      ValueError
+    ├── DistributedError       another rank of a training is missing or differs  RuntimeError
     ├── GradientError          a derivative does not exist                       RuntimeError
     │   └── ExportError        an array with a gradient leaves its graph         BufferError
     ├── IndexingError          an index or an axis is invalid or out of range    IndexError
@@ -32,6 +33,7 @@ __all__ = [
     "CheckError",
     "CompileError",
     "DataError",
+    "DistributedError",
     "ExportError",
     "GradientError",
     "IndexingError",
@@ -76,6 +78,10 @@ class CompileError(XpnetError, RuntimeError):
 
 class DataError(XpnetError, ValueError):
     """A data file is missing, truncated, corrupt or inconsistent; the message names the file."""
+
+
+class DistributedError(XpnetError, RuntimeError):
+    """Another rank of a distributed training failed, is missing, or has other weights."""
 
 
 class GradientError(XpnetError, RuntimeError):

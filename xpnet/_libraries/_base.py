@@ -131,6 +131,17 @@ class Library:
         """`x` as a NumPy array, which may share its memory."""
         return np.asarray(x)
 
+    def is_host_memory(self, x: Array) -> bool:
+        """Whether `to_host` returns the memory of x itself, and it can be written to."""
+        return False
+
+    def is_cuda_memory(self, x: Array) -> bool:
+        """Whether x lies on an NVIDIA GPU, in one piece, and its memory can be written to."""
+        return False
+
+    def synchronize(self, x: Array) -> None:
+        """Wait until the numbers of x are computed, for a library that reads its memory."""
+
     def to_device(self, x: Array, device: Device, stream: Any = None) -> Array:
         """`x` on another device of this library."""
         return compat.to_device(x, device, stream=stream)

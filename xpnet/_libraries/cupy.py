@@ -72,6 +72,13 @@ class CuPy(Library):
         arrived()  # the GPU has finished, so what its kernels noted can be read
         return host
 
+    def is_cuda_memory(self, x: Array) -> bool:
+        return bool(x.flags.c_contiguous)
+
+    @follows
+    def synchronize(self, x: Array) -> None:
+        import_module("cupy").cuda.get_current_stream().synchronize()
+
     def to_device(self, x: Array, device: Device, stream: Any = None) -> Array:
         x = import_module("cupy").ascontiguousarray(x)
         return compat.to_device(x, device, stream=stream)

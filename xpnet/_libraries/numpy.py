@@ -28,6 +28,9 @@ class NumPy(Library):
         # arrays too, and the answer, cached by type, would hold for all NumPy arrays.
         return isinstance(x, (np.ndarray, np.generic))
 
+    def is_host_memory(self, x: Array) -> bool:
+        return bool(x.flags.writeable)
+
     def assigns_by_arrays(self, may_repeat: bool, one_value: bool) -> bool:
         return True
 

@@ -40,6 +40,16 @@ class Torch(Library):
         host: np.ndarray = x.numpy(force=True)
         return host
 
+    def is_host_memory(self, x: Array) -> bool:
+        return bool(x.device.type == "cpu")
+
+    def is_cuda_memory(self, x: Array) -> bool:
+        return bool(x.device.type == "cuda" and x.is_contiguous())
+
+    def synchronize(self, x: Array) -> None:
+        if x.device.type == "cuda":
+            import_module("torch").cuda.current_stream(x.device).synchronize()
+
     def assigns_by_arrays(self, may_repeat: bool, one_value: bool) -> bool:
         return one_value or not may_repeat
 

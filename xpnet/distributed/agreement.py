@@ -1,0 +1,115 @@
+"""What all ranks have in common: a state from rank 0, an error, and the proof that weights are equal."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from xpnet._typing import Array
+from xpnet.backend import to_numpy
+from xpnet.distributed.base import Communicator, Json
+from xpnet.errors import DistributedError
+
+ARRAY = "$array"  # {"$array": [number, dtype, shape]} stands for an array in a message
+
+
+def together(communicator: Communicator, action: Callable[[], Any]) -> None:
+    """Call action() on each rank; if it raises on some of them, all ranks raise an error.
+
+    Raises
+    ------
+    Exception
+        On a rank where the action raised: that error. On the others: a DistributedError that names
+        the first rank that failed, and its error.
+    """
+    own: Exception | None = None
+    try:
+        action()
+    except Exception as error:  # noqa: BLE001 - it is raised below, when the other ranks know of it
+        own = error
+    told = None if own is None else f"{type(own).__name__}: {own}"
+    failed = [(rank, x) for rank, x in enumerate(communicator.allgather(told)) if x is not None]
+    if own is not None:
+        raise own
+    if failed:
+        rank, message = failed[0]
+        raise DistributedError(f"Rank {rank} of {communicator.size} cannot continue: {message}")
+
+
+# --- a state from one rank ------------------------------------------------------------------------
+
+
+def broadcast_tree(communicator: Communicator, state: Any, root: int = 0) -> Any:
+    """The root's state on all ranks: nested dicts and lists of plain values, and of NumPy's arrays.
+
+    The state that the other ranks pass is not looked at.
+    """
+    arrays: list[np.ndarray] = []
+    own = _without_arrays(state, arrays) if communicator.rank == root else None
+    message = communicator.allgather(own)[root]
+    return _with_arrays(message, arrays, communicator, root)
+
+
+def _without_arrays(value: Any, arrays: list[np.ndarray]) -> Json:
+    """A state as JSON can hold it; its arrays are added to the list."""
+    if isinstance(value, Mapping):
+        return {name: _without_arrays(x, arrays) for name, x in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_arrays(x, arrays) for x in value]
+    if not hasattr(value, "dtype"):
+        return value
+    host = np.array(to_numpy(value), order="C")
+    arrays.append(host)
+    return {ARRAY: [len(arrays) - 1, host.dtype.str, list(host.shape)]}
+
+
+def _with_arrays(
+    value: Json, arrays: list[np.ndarray], communicator: Communicator, root: int
+) -> Any:
+    """The state that a message describes, whose arrays are sent one after the other."""
+    if isinstance(value, list):
+        return [_with_arrays(x, arrays, communicator, root) for x in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() != {ARRAY}:
+        return {name: _with_arrays(x, arrays, communicator, root) for name, x in value.items()}
+    number, dtype, shape = value[ARRAY]
+    is_root = communicator.rank == root
+    return communicator.broadcast(arrays[number] if is_root else np.empty(shape, dtype), root)
+
+
+# --- equal on all ranks ---------------------------------------------------------------------------
+
+
+def digest(x: Array) -> int:
+    """The CRC-32 of an array's dtype, shape and bytes."""
+    host = np.ascontiguousarray(to_numpy(x))
+    return crc32(host.tobytes(), crc32(f"{host.dtype.str}{host.shape}".encode()))
+
+
+def require_equal(communicator: Communicator, named: Mapping[str, Any], when: str) -> None:
+    """Raise an error on all ranks unless these arrays and numbers are the same, bit for bit, on each.
+
+    Parameters
+    ----------
+    named : mapping of str to arrays and plain values
+    when : str
+        A part of the message: "after epoch 3".
+
+    Raises
+    ------
+    DistributedError
+        It names the first entry that differs, and the ranks on which it is not that of rank 0.
+    """
+    own = {name: digest(x) if hasattr(x, "dtype") else x for name, x in named.items()}
+    everyone = communicator.allgather(own)
+    first = everyone[0]
+    for name in first:
+        others = [rank for rank, found in enumerate(everyone) if found.get(name) != first[name]]
+        if others:
+            ranks = ", ".join(map(str, others))
+            raise DistributedError(
+                f"The ranks differ {when}: {name} on rank {ranks} is not that on rank 0. Does the "
+                "program change weights on some ranks only, or draw random numbers that differ?"
+            )

@@ -1,0 +1,173 @@
+"""The gradients of all ranks, added up in flat buckets while the walk back goes on.
+
+One message has a cost, however short it is. So the gradients of many parameters are put into one flat
+array, a *bucket*. The walk back reaches the last layers first: their bucket is on its way while it
+computes the gradients of the first layers.
+"""
+
+from collections.abc import Iterable
+from math import prod
+from typing import NamedTuple
+
+import array_api_compat as compat
+import numpy as np
+
+from xpnet._libraries.devices import device_key, follow, stays
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import Parameter, data_of
+from xpnet.distributed.base import Communicator, Compression, Pending
+
+BUCKET = (
+    4 * 2**20
+)  # bytes: long enough that its latency does not matter, short enough to start early
+
+
+class Totals(NamedTuple):
+    """What a step adds up over the ranks, beside the gradients.
+
+    Attributes
+    ----------
+    samples : int
+        How many samples the ranks have learned from together.
+    signals : int
+        How many ranks have given a signal: for example, that it is time for a log line.
+    """
+
+    samples: int
+    signals: int
+
+
+class GradientSum:
+    """Replaces the gradients of parameters by their sums over all ranks.
+
+    Each step has the same three parts on every rank, whichever of them it is given:
+
+        arrived(p)       any number of times, while the walk back goes on: the gradient of p is final
+        finish(n)        all gradients are; afterwards each parameter has the sum
+        (begin again)
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        Those of the optimizer, in the same order on each rank.
+    communicator : Communicator
+    compression : {"float16", "bfloat16"}, optional
+        Send the gradients in 16 bits: see `Communicator.allreduce`.
+    bucket_bytes : int
+        The size from which a bucket takes no further parameter.
+
+    Notes
+    -----
+    The sum of a parameter that has a gradient on some ranks only is the sum of those. If it has none on
+    any rank it stays without. Messages are started in the order of the buckets, which is the same on
+    each rank, whatever the order in which gradients arrive.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        communicator: Communicator,
+        compression: Compression | None = None,
+        bucket_bytes: int = BUCKET,
+    ) -> None:
+        self.communicator = communicator
+        self.compression = compression
+        self.parameters = [p for p in parameters if p.requires_grad]
+        self.buckets = _buckets(self.parameters, bucket_bytes)
+        self._bucket_of = {id(p): i for i, bucket in enumerate(self.buckets) for p in bucket}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._missing = [len(bucket) for bucket in self.buckets]
+        self._started: list[Pending] = []
+
+    def arrived(self, p: Parameter) -> None:
+        """Note that the gradient of p is final; start the buckets that are complete."""
+        number = self._bucket_of.get(id(p))
+        if number is None:  # the optimizer does not have it
+            return
+        self._missing[number] -= 1
+        while len(self._started) < len(self.buckets) and not self._missing[len(self._started)]:
+            for pending in self._started:
+                pending.test()  # MPI moves messages on only while it is called
+            self._start_next()
+
+    def _start_next(self) -> None:
+        """Send the next bucket: its gradients one after the other, and zeros where there is none."""
+        bucket = self.buckets[len(self._started)]
+        follow(bucket[0].data)
+        flat = _flat(bucket)
+        self._started.append(self.communicator.allreduce_start(flat, "sum", self._compressed(flat)))
+
+    def _compressed(self, flat: Array) -> Compression | None:
+        """The compression of a bucket; gradients of 16 bits are sent as they are."""
+        wide = array_namespace(flat).finfo(flat.dtype).bits > 16
+        return self.compression if wide else None
+
+    @stays
+    def finish(self, samples: int, signal: bool = False) -> Totals:
+        """Wait until each parameter has the sum of the gradients of all ranks.
+
+        Parameters
+        ----------
+        samples : int
+            How many samples this rank's gradients are of; 0 for a rank that has none.
+        signal : bool
+            Something that all ranks are to know after this step, if it is True on any of them.
+        """
+        present = [p.raw_grad is not None for p in self.parameters]
+        while len(self._started) < len(self.buckets):
+            self._start_next()
+        # Counts are exact in float64, in which one message has all of them.
+        numbers = np.asarray([samples, signal, *present], np.float64)
+        totals = self.communicator.allreduce(numbers).tolist()
+        has_gradient = {id(p): n > 0 for p, n in zip(self.parameters, totals[2:], strict=True)}
+        for bucket, pending in zip(self.buckets, self._started, strict=True):
+            follow(bucket[0].data)
+            flat = pending.wait()
+            for p, g in zip(bucket, _pieces(flat, bucket), strict=True):
+                p.raw_grad = g if has_gradient[id(p)] else None
+        self._begin()
+        return Totals(int(totals[0]), int(totals[1]))
+
+
+def _buckets(parameters: Iterable[Parameter], most: int) -> list[list[Parameter]]:
+    """The parameters, last ones first, in groups of one dtype and device and about `most` bytes."""
+    buckets: list[list[Parameter]] = []
+    sizes: list[int] = []
+    open_buckets: dict[object, int] = {}  # by dtype and device: the bucket that is not full
+    for p in reversed(list(parameters)):
+        x = p.data
+        kind = (type(x), str(x.dtype), device_key(compat.device(x)))
+        number = open_buckets.get(kind)
+        if number is None or sizes[number] >= most:
+            number = open_buckets[kind] = len(buckets)
+            buckets.append([])
+            sizes.append(0)
+        buckets[number].append(p)
+        sizes[number] += prod(x.shape) * array_namespace(x).finfo(x.dtype).bits // 8
+    return buckets
+
+
+def _flat(bucket: list[Parameter]) -> Array:
+    """The gradients of a bucket in one new array of one axis."""
+    xp = array_namespace(bucket[0].data)
+    parts = []
+    for p in bucket:
+        g = p.raw_grad
+        g = xp.zeros_like(p.data) if g is None else data_of(g)
+        parts.append(xp.reshape(g, (-1,)))
+    return xp.concat(parts)
+
+
+def _pieces(flat: Array, bucket: list[Parameter]) -> list[Array]:
+    """The parts of a flat array, in the shapes of the parameters."""
+    xp = array_namespace(flat)
+    pieces = []
+    start = 0
+    for p in bucket:
+        end = start + prod(p.shape)
+        pieces.append(xp.reshape(flat[start:end], p.shape))
+        start = end
+    return pieces

@@ -1,0 +1,94 @@
+"""Which launcher has started this process, and the communicator that it calls for."""
+
+import os
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from xpnet import backend
+from xpnet.distributed.base import Communicator, SingleProcess
+from xpnet.errors import ArgumentError
+
+_VARIABLES = (  # of each launcher: its name, and where it leaves size, rank and local rank
+    ("Open MPI", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    ("mpiexec", "PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID"),  # MPICH, Intel MPI, Cray, MVAPICH
+    ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"),
+)
+
+
+class Launched(NamedTuple):
+    """What the launcher's environment says of this process.
+
+    Attributes
+    ----------
+    launcher : str
+        "Open MPI", "mpiexec" or "srun".
+    rank, size, local_rank : int
+        As those of a `Communicator`.
+    """
+
+    launcher: str
+    rank: int
+    size: int
+    local_rank: int
+
+
+def launched(environment: Mapping[str, str] = os.environ) -> Launched | None:
+    """What a launcher has left in the environment; None if there is none. Nothing is imported."""
+    for name, size, rank, local_rank in _VARIABLES:
+        if size in environment and rank in environment:
+            local = environment.get(local_rank, environment[rank])
+            return Launched(name, int(environment[rank]), int(environment[size]), int(local))
+    return None
+
+
+def communicator(
+    kind: Literal["auto", "mpi", "nccl"] = "auto", timeout: float | None = None
+) -> Communicator:
+    """The communicator of this process: a SingleProcess if no launcher has started several.
+
+    Parameters
+    ----------
+    kind : {"auto", "mpi", "nccl"}
+        What carries arrays. "auto": NCCL if the current backend is CuPy and NCCL is there, else MPI.
+    timeout : float, optional
+        The seconds after which a rank that waits for another raises an error. By default it waits.
+
+    Raises
+    ------
+    MissingPackageError
+        Several processes were started, and mpi4py is not installed.
+    """
+    if kind not in ("auto", "mpi", "nccl"):
+        raise ArgumentError(f"Expected kind to be 'auto', 'mpi' or 'nccl', got {kind!r}.")
+    found = launched()
+    if kind == "auto" and (found is None or found.size == 1):
+        return SingleProcess()
+    from xpnet.distributed.mpi import MPICommunicator
+
+    mpi = MPICommunicator(timeout=timeout)
+    on_cupy = backend.current().library.name == "cupy"
+    if kind == "mpi" or not (kind == "nccl" or on_cupy):
+        return mpi
+    from xpnet.distributed.nccl import NCCLCommunicator, is_available
+
+    if kind == "auto" and not is_available():
+        return mpi
+    return NCCLCommunicator(mpi)
+
+
+def local_spec(spec: str, local_rank: int, devices: int) -> str:
+    """A backend's spec with the GPU of a rank: "cupy" is "cupy:1" for the second rank of a machine.
+
+    A spec that names a device by its number, or that is not for NVIDIA GPUs, is returned as it is.
+
+    Parameters
+    ----------
+    spec : str
+        See `xpnet.use`.
+    local_rank : int
+    devices : int
+        The number of GPUs of this machine; with more ranks than these, several share one.
+    """
+    if spec in ("cupy", "gpu", "cuda", "torch:cuda"):
+        return f"{spec}:{local_rank % max(devices, 1)}"
+    return spec

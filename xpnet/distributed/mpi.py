@@ -1,0 +1,179 @@
+"""Ranks that are processes, started by `mpiexec`; mpi4py carries their messages.
+
+Arrays on the host are sent from their own memory. Arrays on a GPU are handed to MPI as they are where
+it is CUDA-aware, and else copied to pinned memory and back.
+"""
+
+import json
+import sys
+import time
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from xpnet._libraries import library_of
+from xpnet._typing import Array
+from xpnet.distributed._host import HostCommunicator, combined
+from xpnet.distributed.base import (
+    Compression,
+    Json,
+    Operation,
+    Pending,
+    Request,
+    require_known,
+)
+from xpnet.errors import DistributedError, MissingPackageError
+
+
+class _Waiting:
+    """A request of mpi4py, with a timeout; it keeps the memory that MPI reads and writes alive."""
+
+    def __init__(self, communicator: "MPICommunicator", request: Any, *memory: Any) -> None:
+        self._communicator = communicator
+        self._request = request
+        self._memory = memory
+
+    def test(self) -> bool:
+        return bool(self._request.Test())
+
+    def wait(self) -> None:
+        if self._request.Test():  # as usual, if it was started early
+            return
+        began = time.monotonic()
+        timeout = self._communicator.timeout
+        while not self._request.Test():
+            time.sleep(0)  # lets another thread or rank run, where there are fewer cores than ranks
+            if timeout is not None and time.monotonic() - began > timeout:
+                raise DistributedError(
+                    f"Rank {self._communicator.rank} of {self._communicator.size} waited {timeout:g} "
+                    "s for the others: one of them has ended, or hangs."
+                )
+
+
+class MPICommunicator(HostCommunicator):
+    """A rank that is a process of MPI.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm, optional
+        The group of processes; by default all. It is duplicated, so that the messages of xpnet do not
+        meet those of the program.
+    timeout : float, optional
+        The seconds after which a rank that waits for another raises DistributedError. By default it
+        waits as long as it takes.
+
+    Attributes
+    ----------
+    cuda_aware : bool
+        Whether MPI takes arrays on a GPU.
+
+    Raises
+    ------
+    MissingPackageError
+        mpi4py is not installed, or finds no MPI.
+    """
+
+    name = "MPI"
+
+    def __init__(self, comm: Any = None, timeout: float | None = None) -> None:
+        self.MPI = _mpi()
+        self.comm = (comm or self.MPI.COMM_WORLD).Dup()
+        self.timeout = timeout
+        self.rank = self.comm.Get_rank()
+        self.size = self.comm.Get_size()
+        neighbors = self.comm.Split_type(self.MPI.COMM_TYPE_SHARED)
+        self.local_rank = neighbors.Get_rank()
+        neighbors.Free()
+        self.cuda_aware = is_cuda_aware(self.MPI)
+        self._operations = {"sum": self.MPI.SUM, "max": self.MPI.MAX, "min": self.MPI.MIN}
+        self._of_bits: dict[tuple[Operation, Compression], Any] = {}
+
+    @property
+    def library(self) -> str:
+        """The name and version of the MPI: "MPICH 5.0.2"."""
+        name, version = self.MPI.get_vendor()
+        return f"{name} {'.'.join(map(str, version))}"
+
+    def allreduce_start(
+        self, x: Array, op: Operation = "sum", compression: Compression | None = None
+    ) -> Pending:
+        if compression is None and self._takes(x):
+            require_known(op, compression)
+            library_of(x).synchronize(x)  # MPI knows nothing of the stream that computes x
+            return Pending(self._reduced_in_place(x, self._operations[op]), lambda: x)
+        return super().allreduce_start(x, op, compression)
+
+    def broadcast(self, x: Array, root: int = 0) -> Array:
+        if not self._takes(x):
+            return super().broadcast(x, root)
+        library_of(x).synchronize(x)
+        _Waiting(self, self.comm.Ibcast(x, root), x).wait()
+        return x
+
+    def _takes(self, x: Array) -> bool:
+        """Whether MPI takes an array as it is: it lies on a GPU, in one piece, in 32 or 64 bits."""
+        return self.cuda_aware and library_of(x).is_cuda_memory(x)
+
+    def _start(self, host: np.ndarray, op: Operation, bits: Compression | None) -> Request:
+        operation = self._operations[op] if bits is None else self._operation_on_bits(op, bits)
+        return self._reduced_in_place(host, operation)
+
+    def _reduced_in_place(self, x: Any, operation: Any) -> _Waiting:
+        return _Waiting(self, self.comm.Iallreduce(self.MPI.IN_PLACE, x, operation), x)
+
+    def _operation_on_bits(self, op: Operation, bits: Compression) -> Any:
+        """The operation of MPI on 16-bit numbers, which it does not know: it calls Python."""
+        if (op, bits) not in self._of_bits:
+
+            def add(incoming: Any, total: Any, datatype: Any) -> None:
+                result = np.frombuffer(total, np.uint16)
+                result[...] = combined(np.frombuffer(incoming, np.uint16), result, op, bits)
+
+            self._of_bits[op, bits] = self.MPI.Op.Create(add, commute=True)
+        return self._of_bits[op, bits]
+
+    def _send(self, host: np.ndarray, root: int) -> Request:
+        return _Waiting(self, self.comm.Ibcast(host, root), host)
+
+    def allgather(self, value: Json) -> list[Json]:
+        own = np.frombuffer(json.dumps(value).encode(), np.uint8)
+        counts = np.empty(self.size, np.int64)
+        sent = np.asarray([own.size], np.int64)
+        _Waiting(self, self.comm.Iallgather(sent, counts), sent).wait()
+        everything = np.empty(int(counts.sum()), np.uint8)
+        places = [everything, counts.tolist()]
+        _Waiting(self, self.comm.Iallgatherv(own, places), own).wait()
+        parts = np.split(everything, np.cumsum(counts)[:-1])
+        return [json.loads(part.tobytes()) for part in parts]
+
+    def abort(self, reason: str) -> None:
+        sys.stderr.write(f"xpnet: rank {self.rank} of {self.size} ends all: {reason}\n")
+        sys.stderr.flush()
+        self.comm.Abort(1)
+
+    def close(self) -> None:
+        for operation in self._of_bits.values():
+            operation.Free()
+        self._of_bits = {}
+        if self.comm != self.MPI.COMM_NULL:
+            self.comm.Free()
+
+
+def _mpi() -> Any:
+    """mpi4py's module MPI, which starts MPI when it is first imported."""
+    try:
+        return import_module("mpi4py.MPI")
+    except (ImportError, RuntimeError) as error:
+        raise MissingPackageError(
+            f"Several processes were to be started by MPI, and mpi4py cannot be used ({error}). "
+            'Install it with an MPI: pip install "xpnet[mpi]".'
+        ) from error
+
+
+def is_cuda_aware(MPI: Any) -> bool:
+    """Whether MPI says that it takes memory of a GPU, in the way of MPI 4.1; else it is not asked to."""
+    information = MPI.COMM_WORLD.Get_info()
+    kinds = information.get("mpi_memory_alloc_kinds") or ""
+    information.Free()
+    return any(kind.strip().startswith("cuda") for kind in kinds.split(","))
