@@ -34,6 +34,7 @@ __all__ = [
     "default_rng",
     "draws_on_device",
     "in_blocks",
+    "leap",
     "manual_seed",
     "mask_rng",
     "set_state",
@@ -43,6 +44,9 @@ __all__ = [
 if TYPE_CHECKING:  # NumPy loads numpy.random only when it is first used
     Generator = np.random.Generator
 
+LEAP = (
+    0x9E3779B97F4A7C15  # between the keys of a DeviceGenerator: odd, so that no two soon coincide
+)
 BLOCK = 1 << 16  # how many numbers are drawn at a time: 512 KiB of float64, which fit into a cache
 
 # xpnet's own streams: on the host, and for masks on the GPU. In a block `aside`, copies of both.
@@ -263,6 +267,33 @@ def set_state(numbers: dict[str, Any], rng: "Generator | DeviceGenerator | None"
         _device = device
     else:
         _copies.set((_own()[0], device))
+
+
+def leap(times: int, rng: "Generator | DeviceGenerator | None" = None) -> None:
+    """Move a generator to another part of its stream, for one of many that must not draw the same.
+
+    Each of `times` leaps is longer than any program draws: after them the numbers have nothing to do
+    with those at another number of leaps. xpnet's own stream for masks leaps too, if there is one.
+
+    Raises
+    ------
+    ArgumentError
+        It is a generator of NumPy that cannot leap, such as SFC64.
+    """
+    if rng is None and _own()[1] is not None:
+        leap(times, _own()[1])
+    generator = default_rng(rng).bit_generator
+    if isinstance(generator, DeviceGenerator):
+        # Streams of different keys are independent.
+        generator.key = (generator.key + times * LEAP) % (1 << 64)
+        return
+    if not hasattr(generator, "jumped"):
+        raise ArgumentError(
+            f"Expected a generator that can leap, such as numpy.random.default_rng(seed), got one of "
+            f"{type(generator).__name__}."
+        )
+    if times:
+        generator.state = generator.jumped(times).state
 
 
 def _assign(generator: Any, numbers: dict[str, Any]) -> None:

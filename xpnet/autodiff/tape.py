@@ -19,7 +19,7 @@ before the walk. Variables ensure that themselves, and an optimizer's step is de
 Parameter was saved; other changes of an array in place are not detected.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
@@ -117,6 +117,7 @@ def walk(
     wanted: Sequence[Node] | None,
     create_graph: bool,
     through: bool = True,
+    arrived: Callable[[Node, Array], None] | None = None,
 ) -> list[tuple[Node, Array]]:
     """The gradients by the `wanted` nodes or, if `wanted` is None, by every leaf.
 
@@ -129,6 +130,8 @@ def walk(
         Whether the rules run on Variables, so that the walk is recorded.
     through : bool
         Whether a path may lead through one wanted node to another; otherwise it ends at the first.
+    arrived : function (leaf, gradient), optional
+        It is called for each leaf as soon as its gradient is complete, while the walk continues.
 
     Returns
     -------
@@ -138,9 +141,14 @@ def walk(
     nodes, wanted, useful = _plan([node for node, _ in starts], wanted, through)
     wanted_ids = set(map(id, wanted))
     grads = _sums(starts)
+    if arrived is not None:
+        nodes = _with_leaves_early(nodes)
     for node in nodes:
         parents = node.parents
         if not parents:  # a leaf
+            if arrived is not None:
+                for leaf, g in _found([node], grads):
+                    arrived(leaf, g)
             continue
         key = id(node)
         if key not in wanted_ids:
@@ -177,6 +185,21 @@ def _plan(
     if wanted is None:
         return nodes, [node for node in nodes if not node.parents], reached
     return nodes, wanted, _leading_to(wanted, nodes)
+
+
+def _with_leaves_early(nodes: Sequence[Node]) -> list[Node]:
+    """The nodes, latest first, with each leaf right after the last call whose gradient it needs."""
+    calls = [node for node in nodes if node.parents]
+    found: list[Node] = []  # earliest first: so the first call that uses a leaf is the last visited
+    seen: set[int] = set()
+    for call in reversed(calls):
+        for p in call.parents:
+            if p is not None and not p.parents and id(p) not in seen:
+                seen.add(id(p))
+                found.append(p)
+        found.append(call)
+    unused = [node for node in nodes if not node.parents and id(node) not in seen]
+    return [*reversed(found), *unused]
 
 
 def _found(wanted: Sequence[Node], grads: dict[int, Array]) -> list[tuple[Node, Array]]:

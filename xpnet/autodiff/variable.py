@@ -106,7 +106,13 @@ class Variable(ArrayObject):
         """The Function that computed it; None for a leaf."""
         return getattr(self.node, "function", None)
 
-    def backward(self, gy: Array | None = None, *, create_graph: bool = False) -> None:
+    def backward(
+        self,
+        gy: Array | None = None,
+        *,
+        create_graph: bool = False,
+        on_gradient: "Callable[[Variable], None] | None" = None,
+    ) -> None:
         """Add the derivative of this Variable to the `grad` of every leaf it was computed from.
 
         Parameters
@@ -117,6 +123,9 @@ class Variable(ArrayObject):
         create_graph : bool
             Whether to record the derivative too: each `grad` is then a Variable that can be
             differentiated.
+        on_gradient : function of a leaf, optional
+            It is called with each leaf as soon as its `grad` is final, while the gradients of others
+            are still computed: the last layers' parameters come first.
 
         Raises
         ------
@@ -125,13 +134,16 @@ class Variable(ArrayObject):
         ShapeError
             `gy` has another shape.
         """
-        for leaf, g in _walk(self, None, gy, create_graph):
-            if leaf.raw_grad is None:
-                leaf.raw_grad = g
-            elif known.several:  # on a machine with several GPUs
-                leaf.raw_grad = call_on_their_device(add, leaf.raw_grad, g)
-            else:  # never in place: others may hold the array
-                leaf.raw_grad = leaf.raw_grad + g
+        if on_gradient is None:
+            for leaf, g in _walk(self, None, gy, create_graph):
+                _add_to_grad(leaf, g)
+            return
+
+        def arrived(leaf: Variable, g: Array) -> None:
+            _add_to_grad(leaf, g)
+            on_gradient(leaf)
+
+        _walk(self, None, gy, create_graph, arrived)
 
     def zero_grad(self) -> None:
         """Forget the gradient: `grad` is None afterwards."""
@@ -254,8 +266,22 @@ def gradients(
     return tuple(found[id(node)] for node in nodes)
 
 
+def _add_to_grad(leaf: Variable, g: Array) -> None:
+    """Add a gradient to those that a leaf has."""
+    if leaf.raw_grad is None:
+        leaf.raw_grad = g
+    elif known.several:  # on a machine with several GPUs
+        leaf.raw_grad = call_on_their_device(add, leaf.raw_grad, g)
+    else:  # never in place: others may hold the array
+        leaf.raw_grad = leaf.raw_grad + g
+
+
 def _walk(
-    y: Variable, wanted: Sequence[Node] | None, gy: Array | None, create_graph: bool
+    y: Variable,
+    wanted: Sequence[Node] | None,
+    gy: Array | None,
+    create_graph: bool,
+    arrived: Callable[[Node, Array], None] | None = None,
 ) -> list[tuple[Node, Array]]:
     """`tape.walk` from y, which starts with the gradient gy."""
     if not y.requires_grad:
@@ -273,7 +299,7 @@ def _walk(
             gy = as_constant(gy)
         elif isinstance(gy, Variable):
             gy = gy.data
-    return walk([(start, gy)], wanted, create_graph)
+    return walk([(start, gy)], wanted, create_graph, arrived=arrived)
 
 
 def _among(nodes: Sequence[Node] | None, node: Node) -> bool:

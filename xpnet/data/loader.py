@@ -12,6 +12,7 @@
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
+from copy import copy
 from operator import index, itemgetter
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from xpnet.backend import current
 from xpnet.data._placement import place
 from xpnet.data._prefetch import prefetched
 from xpnet.data._sources import Arrays, Tree, stream, whole
+from xpnet.distributed.base import share_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, DataError
 from xpnet.random import default_rng
 
@@ -122,6 +124,8 @@ class DataLoader:
             raise ArgumentError(f"Expected seed >= 0, got {seed}.")
         self.seed = index(seed)
         self.samples: int | None = None
+        self._rank = 0  # of those ranks that share each batch
+        self._ranks = 1
         self._epochs = 0
         self._make: Callable[..., Any] | None = None
         if callable(x):
@@ -224,6 +228,19 @@ class DataLoader:
             return prefetched(batches, self.prefetch)
         return batches
 
+    def share(self, rank: int, ranks: int) -> "DataLoader":
+        """A loader of the same batches, of each of which it has the part of one of several ranks.
+
+        The parts of all ranks, one after the other, are the batch that this loader has: see
+        `xpnet.distributed.share_of`. A part may be empty. `samples`, `batch_size`, `seed` and `len`
+        are those of the whole, and the data are not copied. A transform draws other numbers on each
+        rank.
+        """
+        loader = copy(self)
+        loader._rank = rank  # noqa: SLF001 - its own
+        loader._ranks = ranks  # noqa: SLF001
+        return loader
+
     def order(self, epoch: int) -> NDArray[np.int64] | None:
         """The rows of an epoch in the order of its batches; None for the order of the data."""
         if self.samples is None:
@@ -256,7 +273,12 @@ class DataLoader:
         size = self.batch_size or 1
         n = self.samples or 0
         end = n if self.last == "keep" else len(self) * size
-        return (slice(i * size, min((i + 1) * size, end)) for i in range(start, len(self)))
+        wholes = (slice(i * size, min((i + 1) * size, end)) for i in range(start, len(self)))
+        return wholes if self._ranks == 1 else map(self._part_of_slice, wholes)
+
+    def _part_of_slice(self, whole: slice) -> slice:
+        part = share_of(whole.stop - whole.start, self._rank, self._ranks)
+        return slice(whole.start + part.start, whole.start + part.stop)
 
     def _resident_batches(self, epoch: int, start: int) -> Iterator[Tree]:
         """The batches of an epoch, taken from the data on the device."""
@@ -304,7 +326,8 @@ class DataLoader:
                 continue
             # Not `number` itself: to NumPy, [seed, epoch, 0] is the same seed as [seed, epoch], from
             # which the order is drawn.
-            rng = np.random.default_rng([self.seed, epoch, number + 1])
+            where = [self.seed, epoch, number + 1, self._rank]
+            rng = np.random.default_rng(where if self._rank else where[:3])
             if type(batch) is tuple:
                 yield (self.transform(batch[0], rng), *batch[1:])
             else:
@@ -335,10 +358,14 @@ class DataLoader:
                         f"Expected batch {start} of epoch {epoch}, which has {number} batches now: the "
                         "function yields fewer samples than before."
                     )
-            yield from batches
+            yield from batches if self._ranks == 1 else map(self._part_of_batch, batches)
         finally:
             if isinstance(samples, Generator):
                 samples.close()
+
+    def _part_of_batch(self, batch: Tree) -> Tree:
+        part = share_of(len(trees.leaves(batch)[0]), self._rank, self._ranks)
+        return trees.map(itemgetter(part), batch)
 
     def __repr__(self) -> str:
         if self.samples is not None:
@@ -359,6 +386,8 @@ class DataLoader:
             shown.append(f"prefetch={self.prefetch}")
         if self.resident:
             shown.append("resident=True")
+        if self._ranks > 1:
+            shown.append(f"rank {self._rank} of {self._ranks}")
         return f"DataLoader({', '.join(shown)})"
 
 

@@ -17,15 +17,20 @@ To understand the package, read in this order: `base` (what ranks can ask of eac
 
 from xpnet.distributed.agreement import (
     broadcast_tree as broadcast_tree,
+    on_root as on_root,
     require_equal as require_equal,
     together as together,
+    total as total,
 )
 from xpnet.distributed.base import (
     Communicator as Communicator,
     Pending as Pending,
     SingleProcess as SingleProcess,
     current as current,
+    has_samples as has_samples,
+    share_of as share_of,
     using as using,
+    without_samples as without_samples,
 )
 from xpnet.distributed.gradients import GradientSum as GradientSum, Totals as Totals
 from xpnet.distributed.launcher import (
@@ -51,10 +56,15 @@ __all__ = [
     "broadcast_tree",
     "communicator",
     "current",
+    "has_samples",
     "launched",
     "local_spec",
+    "on_root",
     "require_equal",
     "run",
+    "share_of",
     "together",
+    "total",
     "using",
+    "without_samples",
 ]

@@ -1,6 +1,6 @@
 """What all ranks have in common: a state from rank 0, an error, and the proof that weights are equal."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -35,6 +35,17 @@ def together(communicator: Communicator, action: Callable[[], Any]) -> None:
     if failed:
         rank, message = failed[0]
         raise DistributedError(f"Rank {rank} of {communicator.size} cannot continue: {message}")
+
+
+def on_root(communicator: Communicator, action: Callable[[], Any]) -> None:
+    """Call action() on rank 0 only; if it raises, all ranks raise an error, as from `together`."""
+    together(communicator, action if communicator.is_root else lambda: None)
+
+
+def total(communicator: Communicator, numbers: Sequence[float]) -> list[float]:
+    """The sums over the ranks of some numbers, in float64."""
+    sums: list[float] = communicator.allreduce(np.asarray(numbers, np.float64)).tolist()
+    return sums
 
 
 # --- a state from one rank ------------------------------------------------------------------------

@@ -170,6 +170,17 @@ def require_known(op: str, compression: str | None) -> None:
         raise ArgumentError(f"Expected op='sum' with compression={compression!r}, got {op!r}.")
 
 
+def share_of(n: int, rank: int, size: int) -> slice:
+    """The part of n samples that a rank has: all differ by one at most, the first ones are larger.
+
+    >>> [share_of(5, rank, 3) for rank in range(3)]
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    least, more = divmod(n, size)
+    start = rank * least + min(rank, more)
+    return slice(start, start + least + (rank < more))
+
+
 _current: ContextVar[Communicator | None] = ContextVar("xpnet_communicator", default=None)
 
 
@@ -180,6 +191,24 @@ def current() -> Communicator:
     block.
     """
     return _current.get() or SingleProcess()
+
+
+_has_samples: ContextVar[bool] = ContextVar("xpnet_has_samples", default=True)
+
+
+@contextmanager
+def without_samples() -> Iterator[None]:
+    """A block in which what a layer computes does not count: this rank has no samples of a batch."""
+    token = _has_samples.set(False)
+    try:
+        yield
+    finally:
+        _has_samples.reset(token)
+
+
+def has_samples() -> bool:
+    """Whether this rank's samples count: see `without_samples`."""
+    return _has_samples.get()
 
 
 @contextmanager

@@ -10,12 +10,12 @@ from math import prod
 from typing import NamedTuple
 
 import array_api_compat as compat
-import numpy as np
 
 from xpnet._libraries.devices import device_key, follow, stays
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter, data_of
+from xpnet.distributed.agreement import total
 from xpnet.distributed.base import Communicator, Compression, Pending
 
 BUCKET = (
@@ -74,9 +74,14 @@ class GradientSum:
         self.communicator = communicator
         self.compression = compression
         self.parameters = [p for p in parameters if p.requires_grad]
+        self._ids = [id(p) for p in self.parameters]
         self.buckets = _buckets(self.parameters, bucket_bytes)
         self._bucket_of = {id(p): i for i, bucket in enumerate(self.buckets) for p in bucket}
         self._begin()
+
+    def is_of(self, parameters: Iterable[Parameter]) -> bool:
+        """Whether these are still the parameters that require a gradient."""
+        return [id(p) for p in parameters if p.requires_grad] == self._ids
 
     def _begin(self) -> None:
         self._missing = [len(bucket) for bucket in self.buckets]
@@ -119,9 +124,7 @@ class GradientSum:
         present = [p.raw_grad is not None for p in self.parameters]
         while len(self._started) < len(self.buckets):
             self._start_next()
-        # Counts are exact in float64, in which one message has all of them.
-        numbers = np.asarray([samples, signal, *present], np.float64)
-        totals = self.communicator.allreduce(numbers).tolist()
+        totals = total(self.communicator, [samples, signal, *present])
         has_gradient = {id(p): n > 0 for p, n in zip(self.parameters, totals[2:], strict=True)}
         for bucket, pending in zip(self.buckets, self._started, strict=True):
             follow(bucket[0].data)

@@ -180,13 +180,16 @@ class RunningStatistics(NamedTuple):
 
     def after(self, mean: Array, var: Array, n: int) -> "RunningStatistics":
         """The statistics after a batch with n numbers per channel, whose `var` is a mean over n."""
+        return self.after_unbiased(mean, var * (n / max(n - 1, 1)))
+
+    def after_unbiased(self, mean: Array, unbiased: Array) -> "RunningStatistics":
+        """The statistics after a batch whose variance is `unbiased`: a mean over n - 1."""
         xp = array_namespace(self.mean)
         dtype = self.mean.dtype
         seen = as_array(self.seen + 1)
         share: Any = self.momentum
         if share is None:
             share = 1.0 / xp.astype(seen, dtype)
-        unbiased = var * (n / max(n - 1, 1))
         mean_step = xp.astype(_reshaped(mean, self.mean.shape), dtype) - self.mean
         var_step = xp.astype(_reshaped(unbiased, self.var.shape), dtype) - self.var
         return self._replace(

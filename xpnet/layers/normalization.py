@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from xpnet import functions as F
+from xpnet import distributed, functions as F
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter
@@ -24,6 +24,7 @@ from xpnet.layers._input_checks import (
     require_whole,
 )
 from xpnet.layers._repr import non_default
+from xpnet.layers._synchronized import batch_norm_over_ranks
 from xpnet.layers.base import Layer
 from xpnet.layers.initializers import ones, zeros
 
@@ -40,6 +41,8 @@ class _BatchNorm(Layer):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        *,
+        sync: bool = False,
     ) -> None:
         require_whole(self, num_features=num_features)
         self.num_features = num_features
@@ -47,6 +50,7 @@ class _BatchNorm(Layer):
         self.momentum = None if momentum is None else float(momentum)
         self.affine = affine
         self.track_running_stats = track_running_stats
+        self.sync = sync
         self.weight: Parameter | None = None
         self.bias: Parameter | None = None
         self.running_mean: Buffer | None = None
@@ -68,21 +72,38 @@ class _BatchNorm(Layer):
         require(self, x, sizes, self.weight)
         if self.weight is None:
             self._require_dtype_of_statistics(x, sizes)
+        running = self._running()
+        if not self.training and running is not None:
+            return F.batch_norm(x, running.mean, running.var, self.weight, self.bias, self.eps)[0]
+        if self.training and self.sync and distributed.current().size > 1:
+            y, running = batch_norm_over_ranks(x, self.weight, self.bias, self.eps, running)
+        else:
+            self._require_variance(x)
+            if running is None:
+                return F.batch_norm(x, None, None, self.weight, self.bias, self.eps)[0]
+            y, running = running.batch_norm(x, self.weight, self.bias, self.eps)
+        if running is not None:
+            self._keep(running)
+        return y
+
+    def _running(self) -> RunningStatistics | None:
+        """The running statistics, if there are any."""
         mean = self.running_mean
         var = self.running_var
         count = self.num_batches_tracked
-        if not self.training and mean is not None and var is not None:
-            return F.batch_norm(x, mean.data, var.data, self.weight, self.bias, self.eps)[0]
-        self._require_variance(x)
         if mean is None or var is None or count is None:
-            return F.batch_norm(x, None, None, self.weight, self.bias, self.eps)[0]
-        # The statistics are updated on their device, and not recorded.
-        running = RunningStatistics(mean.data, var.data, count.data, self.momentum)
-        y, updated = running.batch_norm(x, self.weight, self.bias, self.eps)
-        mean.data = updated.mean
-        var.data = updated.var
-        count.data = updated.seen
-        return y
+            return None
+        return RunningStatistics(mean.data, var.data, count.data, self.momentum)
+
+    def _keep(self, running: RunningStatistics) -> None:
+        """Put running statistics into the buffers: on their device, and not recorded."""
+        for buffer, x in (
+            (self.running_mean, running.mean),
+            (self.running_var, running.var),
+            (self.num_batches_tracked, running.seen),
+        ):
+            if buffer is not None:
+                buffer.data = x
 
     def _require_variance(self, x: Array) -> None:
         """Raise ShapeError unless each channel has more than one number."""
@@ -106,6 +127,7 @@ class _BatchNorm(Layer):
             momentum=(self.momentum, 0.1),
             affine=(self.weight is not None, True),
             track_running_stats=(self.running_mean is not None, True),
+            sync=(self.sync, False),
         )
         return f"{type(self).__name__}({self.num_features}{options})"
 
@@ -129,6 +151,11 @@ class BatchNorm1d(_BatchNorm):
     track_running_stats : bool
         Whether there are running averages; without them the statistics of the batch are used in
         evaluation too.
+    sync : bool
+        Whether, in a distributed training, mean and variance are those of the samples of all ranks, as
+        if one rank had the whole batch. The ranks then communicate in each such layer, forward and
+        back, and the steps are not compiled. By default each rank normalizes its share by itself, and
+        the running averages are those of rank 0.
 
     Attributes
     ----------

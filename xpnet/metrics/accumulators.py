@@ -78,6 +78,13 @@ class Accumulator:
         """Forget all batches."""
         self._state = ()
 
+    def merge(self, state: Mapping[str, Any]) -> None:
+        """Add the batches of another metric like this one, given by its `state_dict`."""
+        other = tuple(state[f"{i}"] for i in range(len(state)))
+        if self._state and other:
+            other = self._merge(self._state, other)
+        self._state = other or self._state
+
     def state_dict(self) -> dict[str, Array]:
         """The gathered arrays by name: for a checkpoint."""
         return {f"{i}": array for i, array in enumerate(self._state)}
@@ -187,6 +194,10 @@ class RocAuc(Accumulator):
     def reset(self) -> None:
         super().reset()
         self._batches = []
+
+    def merge(self, state: Mapping[str, Any]) -> None:
+        self._concatenate()
+        super().merge(state)
 
     def state_dict(self) -> dict[str, Array]:
         self._concatenate()

@@ -85,6 +85,8 @@ class Parts:
         Whether the learner calls `whole` where a batch makes a step, and not the other parts.
     clips : bool
         Whether `move` clips the gradients; if not, the learner does.
+    on_gradient : function of a parameter, or None
+        What `gradients` calls as soon as a gradient is final.
     """
 
     in_one = False
@@ -98,6 +100,7 @@ class Parts:
         self.precision = learner.precision
         self.average = learner.average
         self.progress = learner.progress
+        self.on_gradient: Callable[[Any], None] | None = None
         self._learner = ref(learner)
 
     def is_of(self, learner: "Learner") -> bool:
@@ -141,9 +144,9 @@ class Parts:
             self.optimizer.zero_grad()
         weighted = loss if weight == 1.0 else loss * weight
         if self.precision is None:
-            weighted.backward()
+            weighted.backward(on_gradient=self.on_gradient)
         else:
-            self.precision.backward(weighted)
+            self.precision.backward(weighted, on_gradient=self.on_gradient)
         return y, loss
 
     @stays

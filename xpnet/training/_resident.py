@@ -64,10 +64,15 @@ class Resident:
         self._averages = self._parts.averages()
         self._loader = loader
         self._keeps = learner.keeps_gradients
+        self._is_whole = not learner.is_distributed
         self._meter = meter
         self._recorded = _OnRows(self._parts, loader.resident_data, meter)
         self.compiled = Compiled(
-            self._recorded.step, fallback=True, keep_grad=self._keeps, rehearse=True, undo=True
+            self._recorded.step,
+            fallback=True,
+            keep_grad=self._keeps or not self._is_whole,
+            rehearse=True,
+            undo=True,
         )
 
     def is_of(self, learner: "Learner", meter: "Meter") -> bool:
@@ -84,7 +89,7 @@ class Resident:
 
     def suits(self, learner: "Learner", meter: "Meter") -> bool:
         """Whether the next step of the learner can be one of these."""
-        if self.reason or learner.compile is False or (is_watched() and not is_observed()):
+        if self.reason or not learner.may_compile or (is_watched() and not is_observed()):
             return False
         return learner.batch_is_step and self.is_of(learner, meter)
 
@@ -105,11 +110,17 @@ class Resident:
     def _step(self, learner: "Learner", rows: Array, meter: "Meter") -> Any:
         """Make a step; returns what the recorded one returns: the means, the output, the targets."""
         try:
-            with self._averages:
-                found = self.compiled(rows)
+            if self._is_whole:
+                with self._averages:
+                    found = self.compiled(rows)
+            else:
+                found = self.compiled(rows, learner.weight(int(rows.shape[0])))
         except Undone:
             return self._by_learner(learner, rows, meter)
-        learner.end_update()
+        if self._is_whole:
+            learner.end_update()
+        else:
+            learner.end_batch(int(rows.shape[0]))
         return found
 
     def _by_learner(
@@ -131,10 +142,16 @@ class _OnRows:
         self.means = meter.means
         self.returns_outputs = bool(meter.accumulators)
 
-    def step(self, rows: Array) -> tuple[list[Any], Arrays, Arrays]:
-        """Take the rows of a batch, learn from it, and return its means: the loss and the metrics."""
+    def step(self, rows: Array, weight: float | None = None) -> tuple[list[Any], Arrays, Arrays]:
+        """Take the rows of a batch, learn from it, and return its means: the loss and the metrics.
+
+        With a weight, only the gradients are computed, of the weight times the loss.
+        """
         x, t = tree.map(lambda a: DataLoader.taken(a, rows), (self.x, self.t))
-        y, loss = self.parts.whole(x, t)
+        if weight is None:
+            y, loss = self.parts.whole(x, t)
+        else:
+            y, loss = self.parts.gradients(x, t, weight, True)
         means = means_of(loss, y, t, self.means)
         if self.returns_outputs:
             return means, tree.map(data_of, y), t

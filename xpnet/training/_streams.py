@@ -30,6 +30,11 @@ class Streams:
             "layers": {name: random.state(rng) for name, rng in self.layers.items()},
         }
 
+    def leap(self, rank: int) -> None:
+        """Move the streams that layers draw from, so that each rank of a training has others."""
+        for rng in (None, *self.layers.values()):
+            random.leap(rank, rng)
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Bring each generator to the position that `state_dict` returned.
 

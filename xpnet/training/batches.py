@@ -1,6 +1,7 @@
 """Batches: the data that a training accepts, as epochs of pairs (x, t) on the device."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from xpnet.autodiff import tree
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import Backend, current, to_numpy
 from xpnet.data._placement import place
+from xpnet.distributed import Communicator, share_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, DataError, StateError
 from xpnet.layers import Layer
 
@@ -77,6 +79,66 @@ def loader_of(data: Any) -> Loader:
         loader: Loader = data
         return loader
     return Batches(data)
+
+
+class Share:
+    """A loader that has one rank's part of each batch of another loader, which every rank computes.
+
+    A loader that can compute the part alone has a method `share`, as `DataLoader` has.
+
+    Parameters
+    ----------
+    loader : Loader
+    rank, ranks : int
+        The number of the part, and of all parts.
+    """
+
+    def __init__(self, loader: Loader, rank: int, ranks: int) -> None:
+        self._loader = loader
+        self._rank = rank
+        self._ranks = ranks
+        self.samples = loader.samples
+        self.batch_size = getattr(loader, "batch_size", None)
+
+    @property
+    def seed(self) -> int:
+        """The seed of the order of the samples."""
+        return self._loader.seed
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self._loader.seed = seed
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """The parts of the batches of an epoch, from number `start`."""
+        for number, batch in enumerate(self._loader.epoch(epoch, start), start):
+            yield share_of_data(
+                pair(batch, f"batch {number} of epoch {epoch}"), self._rank, self._ranks
+            )
+
+
+def shared(data: Data | Loader, communicator: Communicator) -> Data | Loader:
+    """The part of data that the rank of a communicator has: of arrays, or of each batch of a loader."""
+    if communicator.size == 1:
+        return data
+    if isinstance(data, tuple):
+        return share_of_data(data, communicator.rank, communicator.size)
+    return shared_loader(data, communicator)
+
+
+def shared_loader(loader: Loader, communicator: Communicator) -> Loader:
+    """`shared` of a loader."""
+    if communicator.size == 1:
+        return loader
+    kind = getattr(loader, "share", partial(Share, loader))
+    share: Loader = kind(communicator.rank, communicator.size)
+    return share
+
+
+def share_of_data(data: Data, rank: int, ranks: int) -> Data:
+    """A rank's part of the samples x and of their targets t."""
+    part = share_of(samples(data[1]), rank, ranks)
+    return part_of(data[0], part), part_of(data[1], part)
 
 
 def rows_of(loader: Loader, epoch: int, batch: int) -> Sequence[int] | None:

@@ -49,10 +49,14 @@ class Callback:
         class that states it: a subclass with methods of its own, which may read gradients, states it
         again. After a step that a hook observes there are gradients in any case: see
         `xpnet.layers.hooks.watching`.
+    only_on_root : bool
+        Whether only rank 0 of a distributed training calls it, because it prints or writes files. The
+        others are called on all ranks, and decide the same: figures and weights are equal there.
     """
 
     order: ClassVar[int] = 0
     reads_gradients: ClassVar[bool] = True
+    only_on_root: ClassVar[bool] = False
 
     def on_start(self, trainer: "Trainer") -> None:
         """The data are checked; the first epoch begins, or is resumed (`trainer.resumed`)."""

@@ -10,6 +10,7 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.backend import current, on_current_device, using
 from xpnet.data._placement import place
+from xpnet.distributed import Communicator
 from xpnet.errors import DataError, ShapeError
 from xpnet.layers import Layer
 from xpnet.layers.hooks import evaluating
@@ -170,10 +171,12 @@ def measure(
     metrics: Sequence[Metric],
     batch_size: int = BATCH,
     compiled: "CompiledMeasure | None" = None,
+    communicator: Communicator | None = None,
 ) -> dict[str, float]:
     """The mean loss and metrics, as `evaluate` returns them, for data that `prepared` returned.
 
-    With `compiled`, which has the same model, loss and metrics, batches are computed by it.
+    With `compiled`, which has the same model, loss and metrics, batches are computed by it. With a
+    `communicator`, the data are this rank's share, and the figures are those of all ranks together.
     """
     meter = Meter(metrics)
     for x, t in _pairs(data, batch_size):
@@ -183,6 +186,8 @@ def measure(
                 meter.add(loss(y, t), y, t)
             else:
                 compiled.add_to(meter, x, t)
+    if communicator is not None:
+        meter = meter.of_all_ranks(communicator)
     if not meter.seen:
         raise DataError("Expected data to evaluate, got a loader without batches.")
     figures = meter.result()

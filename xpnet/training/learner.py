@@ -5,11 +5,17 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from operator import index
 from typing import TYPE_CHECKING, Any
 
+import array_api_compat as compat
+
 from xpnet._libraries.devices import stays
 from xpnet._saved import finite, mapping, whole
 from xpnet._typing import Array
+from xpnet.autodiff import tree
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter, Variable
 from xpnet.compiler import Compiled
+from xpnet.distributed import Communicator, GradientSum, SingleProcess, without_samples
+from xpnet.distributed.base import Compression, require_known
 from xpnet.errors import ArgumentError, ArgumentTypeError, CompileError, StateError
 from xpnet.layers import Layer
 from xpnet.layers._contents import require_no_loose_variables
@@ -33,7 +39,7 @@ class Learner:
     Parameters
     ----------
     model, loss, optimizer, schedule, clip, accumulate, precision, average, compile
-        As for `Trainer`.
+        As for `Trainer`; likewise communicator and compression.
 
     Attributes
     ----------
@@ -46,6 +52,15 @@ class Learner:
         Whether the parameters have their gradients after a compiled step, as they do after others.
     observed_gradients : list of (Parameter, gradient)
         Those that parameters have only because the last step was observed.
+    is_distributed : bool
+        Whether there are other ranks, with whose gradients those of this one are added up.
+    unit : float or None
+        The number of samples that all ranks divide the weights of their batches by: about that of a
+        step. None: that of the first step.
+    communicates : bool
+        Whether layers exchange statistics with other ranks, in the middle of a step.
+    signal, signaled : bool
+        What the next step tells the other ranks, and whether one of them has told it in the last one.
     damping : float or None
         The factor that `ReduceOnPlateau` has set; None if there is no such callback.
 
@@ -72,6 +87,8 @@ class Learner:
         precision: "str | MixedPrecision | None" = None,
         average: float | ExponentialMovingAverage | None = None,
         compile: bool | None = None,
+        communicator: Communicator | None = None,
+        compression: Compression | None = None,
     ) -> None:
         if index(accumulate) < 1:
             raise ArgumentError(f"Expected accumulate >= 1, got {accumulate}.")
@@ -95,6 +112,13 @@ class Learner:
         self.precision = precision
         self.average = average
         self.compile = compile
+        self.communicator = communicator or SingleProcess()
+        self.compression = compression
+        require_known("sum", compression)
+        self.is_distributed = self.communicator.size > 1
+        self.signal = False
+        self.signaled = False
+        self._sum: GradientSum | None = None
         self.progress = Progress()
         self.keeps_gradients = True
         self._plain: Parts | None = None
@@ -110,6 +134,8 @@ class Learner:
         self.gathered = 0
         self._gathered_samples = 0
         self._first_size = 1  # the number of samples of the first of the gathered batches
+        self.unit: float | None = None
+        self.communicates = self.is_distributed and any(map(_communicates, self.model.sublayers()))
 
     def step(self, x: Arrays, t: Arrays) -> tuple[Any, Variable]:
         """Learn from one batch: forward, backward, update. Nothing is transferred to the host.
@@ -133,17 +159,48 @@ class Learner:
             self.forget_observed()
         parts = self._parts()
         found = None
-        if parts.in_one and self.batch_is_step:
+        if parts.in_one and self.batch_is_step and not self.is_distributed:
             found = parts.whole(x, t)
         if found is not None:
             self.end_update()
         else:
-            found = parts.gradients(x, t, self._weight(samples(t)), not self.gathered)
-            self._count(samples(t))
-            if self.gathered >= self.accumulate:  # which a callback may have made smaller
-                self.update()
+            self._agree_on_unit(samples(t))
+            if isinstance(parts, Parts):
+                parts.on_gradient = self._on_gradient()
+            found = parts.gradients(x, t, self.weight(samples(t)), not self.gathered)
+            self.end_batch(samples(t))
         self._require_compiled()
         return found
+
+    def step_without_samples(self, x: Arrays, t: Arrays) -> None:
+        """Take part in a step of which this rank has no samples: x and t are empty.
+
+        If layers of the model communicate, the model computes with two samples of zeros, whose weight
+        is 0.
+        """
+        if not self.gathered:
+            self.optimizer.zero_grad()
+        self._agree_on_unit(0)
+        if self.communicates:
+            parts = self._parts()
+            if isinstance(parts, Parts):
+                parts.on_gradient = self._on_gradient()
+            with without_samples():
+                parts.gradients(*tree.map(_two_zeros, (x, t)), 0.0, not self.gathered)
+        self.end_batch(0)
+
+    def end_batch(self, n: int) -> None:
+        """Count a batch of n samples whose gradients were added; make the step if it was the last."""
+        self._count(n)
+        self.signaled = False
+        if self.gathered >= self.accumulate:  # which a callback may have made smaller
+            self.update()
+
+    def _on_gradient(self) -> Callable[[Any], None] | None:
+        """What the next batch's walk back calls for each gradient, which is on its way then."""
+        if self.is_distributed and self.gathered + 1 >= self.accumulate:
+            return self._gradient_sum().arrived
+        return None
 
     @property
     def updating(self) -> bool:
@@ -178,9 +235,11 @@ class Learner:
         parts = Parts(self)
         n = samples(t)
         with undone([self.model, self.loss], self.optimizer.parameters):
-            parts.gradients(x, t, self._weight(n), not self.gathered)
+            parts.gradients(x, t, self.weight(n), not self.gathered)
             weight = 1.0
-            if self.gathered:
+            if self.is_distributed:
+                weight = (self.unit or 1.0) / (self._gathered_samples + n)
+            elif self.gathered:
                 weight = self._first_size / (self._gathered_samples + n)
             parts.prepared(weight)
             parts.clip_gradients()
@@ -199,11 +258,16 @@ class Learner:
     @property
     def is_compiling(self) -> bool:
         """Whether steps are compiled, at least in part, as far as is known."""
-        if self.compile is False or (hooks.get() and not is_observed()):
+        if not self.may_compile or (hooks.get() and not is_observed()):
             return False
         return self._compiled is None or not self._compiled.run_as_they_are
 
-    def _weight(self, n: int) -> float:
+    @property
+    def may_compile(self) -> bool:
+        """Whether steps may be compiled, as far as it is asked for and layers do not communicate."""
+        return self.compile is not False and not self.communicates
+
+    def weight(self, n: int) -> float:
         """The factor of the loss of a batch of n samples, before its gradients are added up.
 
         The loss is a mean over its batch. With g_i the gradient of batch i and n_i its number of
@@ -213,9 +277,17 @@ class Learner:
                 = (g_1 + (n_2 / n_1) g_2 + ... + (n_k / n_1) g_k) * n_1 / (n_1 + ... + n_k)
 
         This is n_i / n_1, which is 1 for batches of equal size; `update` multiplies by the last
-        factor.
+        factor. With several ranks, a number that all of them know is in the place of n_1, so that
+        their sum is already weighted.
         """
+        if self.is_distributed:
+            return n / (self.unit or 1.0)
         return n / self._first_size if self.gathered else 1.0
+
+    def _agree_on_unit(self, n: int) -> None:
+        """Before the first step: the ranks add up the samples of their batches."""
+        if self.is_distributed and self.unit is None:
+            self.unit = float(sum(self.communicator.allgather(n)))
 
     def _count(self, n: int) -> None:
         """Note that the gradients of a batch of n samples have been added."""
@@ -236,7 +308,11 @@ class Learner:
     def _update(self) -> None:
         parts = self._parts()
         weight = 1.0
-        if self.gathered > 1:
+        if self.is_distributed:
+            totals = self._gradient_sum().finish(self._gathered_samples, self.signal)
+            self.signaled = totals.signals > 0
+            weight = (self.unit or 1.0) / totals.samples
+        elif self.gathered > 1:
             weight = self._first_size / self._gathered_samples
         finite = None
         if weight != 1.0 or self.precision is not None:
@@ -252,6 +328,13 @@ class Learner:
             parts.move()
         self.end_update()
 
+    def _gradient_sum(self) -> GradientSum:
+        """What adds up the gradients of all ranks; a new one if the optimizer has other parameters."""
+        parameters = self.optimizer.parameters
+        if self._sum is None or not self._sum.is_of(parameters):
+            self._sum = GradientSum(parameters, self.communicator, self.compression)
+        return self._sum
+
     def begin_update(self) -> None:
         """Note that the weights are about to move, and set the learning rate of this step."""
         self.progress.updating = True
@@ -265,7 +348,7 @@ class Learner:
 
     def _parts(self) -> Parts | CompiledParts:
         """The parts of this step: compiled, unless they cannot be, or their layers are watched."""
-        if self.compile is not False and not is_watched():
+        if self.may_compile and not is_watched():
             compiled = self._compiled
             if compiled is None or not compiled.is_of(self):
                 compiled = self._compiled = CompiledParts(self)
@@ -286,6 +369,8 @@ class Learner:
         """Why steps, or a part of them, are not compiled; empty if they are, or none was made yet."""
         if self.compile is False:
             return "compile=False"
+        if self.communicates:
+            return "layers exchange statistics with other ranks within a step."
         if hooks.get() and not is_observed():
             return "hooks watch the calls of layers, and may change what these return."
         return "" if self._compiled is None else self._compiled.reason
@@ -355,7 +440,8 @@ class Learner:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy makes its own records of its own arrays.
-        return {**vars(self), "_plain": None, "_compiled": None, "observed_gradients": []}
+        own = {"_plain": None, "_compiled": None, "_sum": None, "observed_gradients": []}
+        return {**vars(self), **own}
 
     def _require_same_dtypes(self, saved: dict[str, Array]) -> None:
         """Refuse weights of another width, which `Layer.load_state_dict` would convert."""
@@ -368,6 +454,16 @@ class Learner:
 
 
 _UPDATE = methods_of(Learner, "update")
+
+
+def _communicates(layer: Layer) -> bool:
+    """Whether a layer exchanges statistics with other ranks."""
+    return bool(getattr(layer, "sync", False))
+
+
+def _two_zeros(x: Array) -> Array:
+    """Two samples of zeros, in place of none."""
+    return array_namespace(x).zeros((2, *x.shape[1:]), dtype=x.dtype, device=compat.device(x))
 
 
 def _dtype_name(x: Array) -> str:

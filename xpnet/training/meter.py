@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from numbers import Real
 from typing import Any
 
@@ -13,6 +13,7 @@ from xpnet.autodiff import tree
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable, data_of
 from xpnet.backend import current, to_numpy
+from xpnet.distributed import Communicator, broadcast_tree, total
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError, StateError
 from xpnet.training.batches import Arrays, samples
 
@@ -84,19 +85,43 @@ class Meter:
         for metric in self.accumulators:
             metric.update(y, t)
 
-    @stays
     def read(self) -> dict[str, float]:
         """The means over all samples seen, by name, in one transfer; NaN before the first batch."""
         if not self.sums:
             return dict.fromkeys(self.names, math.nan)
+        means = [s / self.seen for s in self._sums_on_host()]
+        return dict(zip(self.names, means, strict=True))
+
+    def of_all_ranks(self, communicator: Communicator, complete: bool = True) -> "Meter":
+        """A meter with the batches of all ranks; each rank calls this.
+
+        Parameters
+        ----------
+        communicator : Communicator
+        complete : bool
+            Whether the metrics that are objects are merged; if not, they stay those of this rank.
+        """
+        if communicator.size == 1:
+            return self
+        own = self._sums_on_host() or [0.0] * len(self.names)
+        seen, *sums = total(communicator, [self.seen, *own])
+        whole = copy(self)
+        whole.seen = int(seen)
+        whole.sums = list(sums) if whole.seen else []
+        if complete:
+            whole.accumulators = [_merged(metric, communicator) for metric in self.accumulators]
+        return whole
+
+    @stays
+    def _sums_on_host(self) -> list[float]:
+        """The sums as Python's numbers, in one transfer."""
         arrays = [s for s in self.sums if not self._is_on_host(s)]
         follow(arrays[:1])
         transferred: list[float] = []
         if arrays:
             transferred = to_numpy(array_namespace(*arrays).stack(arrays)).tolist()
         remaining = iter(transferred)
-        sums = [s if self._is_on_host(s) else next(remaining) for s in self.sums]
-        return {name: float(s) / self.seen for name, s in zip(self.names, sums, strict=True)}
+        return [float(s if self._is_on_host(s) else next(remaining)) for s in self.sums]
 
     def _is_on_host(self, s: Array | float) -> bool:
         """Whether a sum is a Python number, or a NumPy scalar of another type than that of the loss.
@@ -160,11 +185,34 @@ class Meter:
             sums.append(s if isinstance(s, Real) else backend.asarray(s))
         for metric in self.accumulators:
             saved = mapping(saved_metrics, name_of(metric))
-            metric.load_state_dict(
-                tree.map(lambda x: backend.asarray(x) if hasattr(x, "dtype") else x, saved)
-            )
+            metric.load_state_dict(_on_device(saved))
         self.seen = seen
         self.sums = sums
+
+
+def require_mergeable(metrics: Sequence[Metric]) -> None:
+    """Raise ArgumentError if a metric object cannot be merged with that of another rank."""
+    for metric in metrics:
+        if not (hasattr(metric, "merge") and hasattr(metric, "state_dict")):
+            raise ArgumentError(
+                f"Expected metrics that can be merged over the ranks of a distributed training, got "
+                f"{metric!r}: give it the methods state_dict() and merge(state)."
+            )
+
+
+def _merged(metric: Metric, communicator: Communicator) -> Metric:
+    """A metric object with the batches of all ranks."""
+    whole = deepcopy(metric)
+    whole.reset()
+    for rank in range(communicator.size):
+        whole.merge(_on_device(broadcast_tree(communicator, metric.state_dict(), rank)))
+    return whole
+
+
+def _on_device(state: Any) -> Any:
+    """A state with its arrays on the current backend's device."""
+    backend = current()
+    return tree.map(lambda x: backend.asarray(x) if hasattr(x, "dtype") else x, state)
 
 
 def _is_metric(metric: Metric) -> bool:

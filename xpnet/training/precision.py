@@ -153,13 +153,16 @@ class MixedPrecision:
         scaled: Variable = loss * each_step(lambda: self.scale)
         return scaled
 
-    def backward(self, loss: Variable) -> None:
+    def backward(
+        self, loss: Variable, *, on_gradient: Callable[[Variable], None] | None = None
+    ) -> None:
         """Add the gradients of the loss, times the scale, to the `grad` of the parameters.
 
-        To add up the gradients of several losses, call it several times before `unscale`.
+        To add up the gradients of several losses, call it several times before `unscale`. For
+        `on_gradient` see `Variable.backward`.
         """
         with _without_warnings(loss.data):
-            self.scaled(loss).backward()
+            self.scaled(loss).backward(on_gradient=on_gradient)
 
     @stays
     def unscale(self, parameters: Iterable[Parameter] | None = None) -> bool:

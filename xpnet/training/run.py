@@ -83,6 +83,7 @@ class Run(Callback):
     """
 
     reads_gradients: ClassVar[bool] = False
+    only_on_root: ClassVar[bool] = True
 
     MODEL = "model.safetensors"
     HISTORY = "history.csv"

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -12,9 +13,18 @@ from xpnet._saved import finite, mapping, whole
 from xpnet._typing import Array, PathLike
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable
-from xpnet.backend import on_current_device, to_numpy
+from xpnet.backend import array_like, on_current_device, to_numpy
 from xpnet.compiler import Compiled
 from xpnet.data.loader import DataLoader
+from xpnet.distributed import (
+    Communicator,
+    broadcast_tree,
+    on_root,
+    require_equal,
+    together,
+    using,
+)
+from xpnet.distributed.base import Compression
 from xpnet.errors import ArgumentError, ArgumentTypeError, DataError, StateError, TrainingError
 from xpnet.layers import Layer
 from xpnet.optimizers import ExponentialMovingAverage, Optimizer
@@ -35,12 +45,14 @@ from xpnet.training.batches import (
     loader_state,
     pair,
     samples,
+    shared,
+    shared_loader,
 )
 from xpnet.training.callback import Callback, Progress, reads_gradients
 from xpnet.training.history import History, Row
 from xpnet.training.interrupt import Interrupts
 from xpnet.training.learner import Clip, Learner, Loss
-from xpnet.training.meter import Meter, Metric
+from xpnet.training.meter import Meter, Metric, require_mergeable
 
 if TYPE_CHECKING:
     from xpnet.random import Generator
@@ -92,6 +104,13 @@ class Trainer:
         `learner.reason` says why. True: raise CompileError if it is not possible. During `fit`,
         gradients are not kept after a compiled step if no callback reads them and `step` is not
         overridden.
+    communicator : Communicator, optional
+        This rank among others that train the same model together: see `xpnet.distributed`. All ranks
+        create the same trainer, and call `fit`, `save` and `state_dict` at the same time, with the
+        same data. Each learns from its share of each batch, so `batch_size` and all figures are those
+        of the whole. By default there is one rank.
+    compression : {"float16", "bfloat16"}, optional
+        The 16 bits in which gradients are sent to other ranks. By default they are sent as they are.
 
     Attributes
     ----------
@@ -129,6 +148,8 @@ class Trainer:
         precision: "str | MixedPrecision | None" = None,
         average: float | ExponentialMovingAverage | None = None,
         compile: bool | None = None,
+        communicator: Communicator | None = None,
+        compression: Compression | None = None,
     ) -> None:
         self.learner = Learner(
             model,
@@ -140,6 +161,8 @@ class Trainer:
             precision=precision,
             average=average,
             compile=compile,
+            communicator=communicator,
+            compression=compression,
         )
         is_list = isinstance(callbacks, (list, tuple))
         if not is_list or not all(isinstance(c, Callback) for c in callbacks):
@@ -154,7 +177,7 @@ class Trainer:
         self._reset(0)
 
     def _reset(self, epochs: int) -> None:
-        self.meter = Meter(self.metrics)  # first, since it raises an error for invalid metrics
+        self.meter = self._new_meter()  # first, since it raises an error for invalid metrics
         self.learner.reset()
         self.epochs = epochs
         self.history = History()
@@ -186,6 +209,11 @@ class Trainer:
     def optimizer(self) -> Optimizer:
         """The optimizer of the model's parameters."""
         return self.learner.optimizer
+
+    @property
+    def communicator(self) -> Communicator:
+        """The rank that this trainer is, among those that train together."""
+        return self.learner.communicator
 
     @property
     def steps(self) -> int:
@@ -269,9 +297,12 @@ class Trainer:
         """
         if index(epochs) < 1:
             raise ArgumentError(f"Expected epochs >= 1, got {epochs}.")
-        with evaluation.in_dtype_of(self.model):
+        with evaluation.in_dtype_of(self.model), using(self.communicator):
             loader = self._loader(train, batch_size, resumed=resume is not None)
-            prepared_test = None if test is None else evaluation.prepared(self.model, test)
+            loader = shared_loader(loader, self.communicator)
+            prepared_test = None
+            if test is not None:
+                prepared_test = shared(evaluation.prepared(self.model, test), self.communicator)
             self._start(epochs, loader, resume)
             self.tested = prepared_test is not None
             return self._run(loader, prepared_test)
@@ -312,12 +343,17 @@ class Trainer:
             self.learner.keeps_gradients = before
 
     def _is_over(self) -> bool:
+        if self.learner.is_distributed:  # a callback may have stopped the training on one rank only
+            for stopped, reason in self.communicator.allgather([self.stopped, self.reason]):
+                if stopped:
+                    self.stop(reason)
         return len(self.history) >= self.epochs or self.stopped
 
     def _epoch(self, loader: Loader, test: Data | Loader | None) -> Row:
         """Learn from all samples once, then evaluate the test data; returns a row of the history."""
         epoch = len(self.history) + 1
-        observers = [c for c in self._in_order() if type(c).on_step is not Callback.on_step]
+        learner = self.learner
+        observers = [c for c in self._called() if type(c).on_step is not Callback.on_step]
         # In a resumed epoch `seconds` is not 0: the epoch counts as begun that much earlier.
         began = stopwatch() - self.seconds
         logged_at = stopwatch()
@@ -326,11 +362,12 @@ class Trainer:
         for batch, learn in self._batches(loader, epoch):
             with self.interrupts.deferred():
                 self._changing = True
+                learner.signal = stopwatch() - logged_at >= self.log_every
                 learn(batch)
                 self.batch += 1
                 self.seconds = stopwatch() - began
                 self._changing = False
-            if stopwatch() - logged_at >= self.log_every:
+            if self._is_time_to_log(logged_at):
                 means = self._log(epoch, loader)
                 logged_at = stopwatch()
                 logged_batch = self.batch
@@ -343,14 +380,24 @@ class Trainer:
                 self.learner.update()
         if logged_batch != self.batch:
             means = self._log(epoch, loader)
-        row: Row = {"epoch": epoch, **_prefixed("train", self.meter.result(means))}
-        samples_per_s = self.meter.seen / (stopwatch() - began)
+        meter = self.meter.of_all_ranks(self.communicator)
+        row: Row = {"epoch": epoch, **_prefixed("train", meter.result(means))}
+        samples_per_s = meter.seen / (stopwatch() - began)
+        if learner.is_distributed:
+            self._agree(f"after epoch {epoch}")
         if test is not None:
             row |= _prefixed("test", self._measure(test, epoch))
         row["lr"] = self.lr
         row["seconds"] = stopwatch() - began
         row["samples_per_s"] = samples_per_s
-        return row
+        rows: list[Row] = self.communicator.allgather(row)  # its times are those of rank 0
+        return rows[0]
+
+    def _is_time_to_log(self, logged_at: float) -> bool:
+        """Whether a log line is due; ranks log together, when one of them has said in its step that it is."""
+        if self.learner.is_distributed:
+            return self.learner.signaled
+        return stopwatch() - logged_at >= self.log_every
 
     def _batches(self, loader: Loader, epoch: int) -> Iterator[tuple[Any, Callable[[Any], None]]]:
         """The remaining batches of an epoch, each with the function that learns from it."""
@@ -359,7 +406,9 @@ class Trainer:
                 yield pair(batch, f"batch {self.batch} of epoch {epoch}"), self._learn
             return
         for rows in loader.rows_on_device(epoch, self.batch):
-            if self._resident is None or not self._resident.suits(self.learner, self.meter):
+            is_empty = not rows.shape[0]  # as a rank's share may be
+            resident = self._resident
+            if is_empty or resident is None or not resident.suits(self.learner, self.meter):
                 yield loader.take(rows), self._learn
             else:
                 yield rows, self._learn_rows
@@ -368,7 +417,7 @@ class Trainer:
         """Whether a step may take the rows of its batch by itself, in its record."""
         learner = self.learner
         is_own = self._has_own_step() and learner.has_own_update
-        if learner.compile is False or not is_own or not has_rows(loader):
+        if not learner.may_compile or not is_own or not has_rows(loader):
             return False
         if self._resident is None or not self._resident.is_of(learner, self.meter):
             self._resident = Resident(learner, loader, self.meter)
@@ -381,6 +430,9 @@ class Trainer:
     def _learn(self, batch: Data) -> None:
         """Learn from a batch, and count it."""
         x, t = batch
+        if self.learner.is_distributed and not samples(t):
+            self.learner.step_without_samples(x, t)
+            return
         y, loss = self.step(x, t)
         self.meter.add(loss, y, t)
 
@@ -392,7 +444,12 @@ class Trainer:
     def _measure(self, test: Data | Loader, epoch: int) -> dict[str, float]:
         with self.averaged():
             figures = evaluation.measure(
-                self.model, self.loss, test, self.metrics, compiled=self._compiled_measure()
+                self.model,
+                self.loss,
+                test,
+                self.metrics,
+                compiled=self._compiled_measure(),
+                communicator=self.communicator,
             )
         self._require_finite("test loss", figures["loss"], f"after epoch {epoch}")
         return figures
@@ -413,14 +470,21 @@ class Trainer:
         self.history.append(row)
         self.batch = 0
         self.seconds = 0.0
-        self.meter = Meter(self.metrics)
+        self.meter = self._new_meter()
         self._changing = False
         self._notify("on_epoch")
 
+    def _new_meter(self) -> Meter:
+        meter = Meter(self.metrics)
+        if self.learner.is_distributed:
+            require_mergeable(meter.accumulators)
+        return meter
+
     def _log(self, epoch: int, loader: Loader) -> dict[str, float]:
         """Report the means so far; raise if the loss is NaN or infinite."""
-        means = self.meter.read()
-        seen = self.meter.seen
+        meter = self.meter.of_all_ranks(self.communicator, complete=False)
+        means = meter.read()
+        seen = meter.seen
         speed = seen / self.seconds
         progress = Progress(epoch, self.epochs, seen, loader.samples or 0, means, speed)
         self._notify("on_log", progress)
@@ -490,20 +554,59 @@ class Trainer:
 
     def _start(self, epochs: int, loader: Loader, resume: PathLike | None) -> None:
         """Begin a new training, or resume that of a checkpoint."""
-        if resume is None:
-            self._reset(epochs)
-            self.loader = loader
-            return
         before = self._snapshot()
         try:
             self._reset(epochs)
             self.loader = loader
-            self.load(resume)
+            if resume is not None:
+                on_root(self.communicator, partial(self.load, resume))
+            if self.learner.is_distributed:
+                self._begin_as_root()
         except BaseException:
             before.restore()
             raise
-        self.resumed = True
-        self.resumed_from = Path(resume)
+        if resume is not None:
+            self.resumed = True
+            self.resumed_from = Path(resume)
+
+    # --- several ranks ------------------------------------------------------------------------
+
+    def _begin_as_root(self) -> None:
+        """Begin with the state of rank 0 on all ranks: weights, optimizer, order of the samples."""
+        communicator = self.communicator
+        state = broadcast_tree(communicator, self._state(self.meter))
+        if communicator.is_root:
+            together(communicator, lambda: None)
+        else:
+            together(communicator, lambda: self.load_state_dict(state))
+            self.meter = self._new_meter()  # rank 0 has the sums of a resumed epoch
+        self._streams().leap(communicator.rank)
+        size = getattr(self.loader, "batch_size", None)
+        if size is not None:
+            self.learner.unit = float(size * self.learner.accumulate)
+
+    def _agree(self, when: str) -> None:
+        """At the end of an epoch: all ranks have the buffers of rank 0, and the same weights.
+
+        Buffers differ where each rank normalizes its share by itself: `BatchNorm2d(sync=False)`.
+
+        Raises
+        ------
+        DistributedError
+            The weights or the states of the optimizer, the average or the precision differ.
+        """
+        communicator = self.communicator
+        for _, buffer in self.model.named_buffers():
+            copy = array_like(buffer.data, buffer.data)
+            buffer.data = communicator.broadcast(copy)
+        state = self.learner.state_dict()
+        parts = {name: part for name, part in state.items() if isinstance(part, dict)}
+        named = {f"{name}.{key}": x for name, part in parts.items() for key, x in part.items()}
+        require_equal(communicator, named, when)
+        # Streams that ranks have used unequally, for unequal shares, are where they are after a resume.
+        streams = self._streams()
+        streams.load_state_dict(communicator.allgather(streams.state_dict())[0])
+        streams.leap(communicator.rank)
 
     # --- callbacks ----------------------------------------------------------------------------
 
@@ -511,14 +614,19 @@ class Trainer:
         """The callbacks by their `order`; `sorted` keeps those with equal numbers as they were."""
         return sorted(self.callbacks, key=lambda callback: callback.order)
 
+    def _called(self) -> list[Callback]:
+        """Those that this rank calls."""
+        is_root = self.communicator.is_root
+        return [c for c in self._in_order() if is_root or not c.only_on_root]
+
     def _notify(self, event: str, *args: Any) -> None:
         """Call the method of that name, such as "on_epoch", of each callback."""
-        for callback in self._in_order():
+        for callback in self._called():
             getattr(callback, event)(self, *args)
 
     def _notify_of_error(self, error: BaseException) -> None:
         """Notify all callbacks, even if one of them fails."""
-        for callback in self._in_order():
+        for callback in self._called():
             try:
                 callback.on_error(self, error)
             except Exception as another:  # noqa: BLE001 - the first error is the one to raise
@@ -543,6 +651,8 @@ class Trainer:
     def save(self, path: PathLike) -> None:
         """Write a checkpoint, for `fit(resume=path)`: see `xpnet.training.checkpoint`.
 
+        With a communicator all ranks call this, and rank 0 writes the file.
+
         Raises
         ------
         StateError
@@ -556,7 +666,8 @@ class Trainer:
             raise StateError(
                 f"{path}: expected to save the training between two steps, but a step is half done."
             )
-        checkpoint.write(path, self.state_dict())
+        state = self.state_dict()
+        on_root(self.communicator, lambda: checkpoint.write(path, state))
 
     def load(self, path: PathLike) -> None:
         """Bring the trainer to the state in which another one, of any backend, wrote a checkpoint.
@@ -577,8 +688,11 @@ class Trainer:
         """The state of the training in nested dicts; arrays are not copied.
 
         A training can be resumed from it only if it was taken between two steps: see
-        `between_steps`.
+        `between_steps`. With a communicator all ranks call this; it does not depend on their number.
         """
+        return self._state(self.meter.of_all_ranks(self.communicator))
+
+    def _state(self, meter: Meter) -> dict[str, Any]:
         return {
             **self.learner.state_dict(),
             "position": {
@@ -587,7 +701,7 @@ class Trainer:
                 "seconds": self.seconds,
             },
             "history": self.history.state_dict(),
-            "meter": self.meter.state_dict() if self.batch else None,
+            "meter": meter.state_dict() if self.batch else None,
             "loader": None if self.loader is None else loader_state(self.loader),
             "random": self._streams().state_dict(),
             "callbacks": {
@@ -628,7 +742,7 @@ class Trainer:
             raise StateError(
                 f"Expected {expected} after {batch} batches of an epoch, got {state['meter']}."
             )
-        self.meter = Meter(self.metrics)
+        self.meter = self._new_meter()
         if batch:
             self.meter.load_state_dict(mapping(state, "meter"))
         self._changing = False  # it is True after a step that Ctrl-C has interrupted

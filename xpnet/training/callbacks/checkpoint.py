@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from xpnet.distributed import on_root
 from xpnet.errors import ArgumentError, StateError
 from xpnet.saving.safetensors import sweep
 from xpnet.training._claim import Claim, require_new
@@ -85,14 +86,17 @@ class Checkpoint(Callback):
             Another training is writing to the folder, or has written to it and is not the one that
             is resumed.
         """
-        self.claim.acquire()
         try:
-            self._require_own(trainer)
-            sweep(self.folder, self.LAST, self.BEST)
+            on_root(trainer.communicator, lambda: self._claim(trainer))
             self._write(trainer)
         except BaseException:
             self.claim.release()
             raise
+
+    def _claim(self, trainer: "Trainer") -> None:
+        self.claim.acquire()
+        self._require_own(trainer)
+        sweep(self.folder, self.LAST, self.BEST)
 
     def _require_own(self, trainer: "Trainer") -> None:
         """Refuse to overwrite an older training, or one that has resumed the same checkpoint."""
@@ -115,7 +119,10 @@ class Checkpoint(Callback):
             return True
         if self.every_seconds is None:
             return False
-        return time.monotonic() - self.when >= self.every_seconds
+        is_time = time.monotonic() - self.when >= self.every_seconds
+        return bool(
+            trainer.communicator.allgather(is_time)[0]
+        )  # all ranks go by the clock of rank 0
 
     def on_epoch(self, trainer: "Trainer") -> None:
         # The best one first: if the process is killed between the two, the training is resumed

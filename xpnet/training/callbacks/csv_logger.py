@@ -24,6 +24,7 @@ class CSVLogger(Callback):
     """
 
     reads_gradients: ClassVar[bool] = False
+    only_on_root: ClassVar[bool] = True
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)

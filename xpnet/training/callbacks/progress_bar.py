@@ -40,6 +40,7 @@ class ProgressBar(Callback):
     """
 
     reads_gradients: ClassVar[bool] = False
+    only_on_root: ClassVar[bool] = True
 
     def __init__(self, console: "Console | None" = None) -> None:
         self.console = console or standard()

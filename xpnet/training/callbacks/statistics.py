@@ -52,6 +52,7 @@ class Statistics(Callback):
     """
 
     reads_gradients: ClassVar[bool] = False  # apart from those of steps that it observes
+    only_on_root: ClassVar[bool] = True
 
     def __init__(self, path: str | os.PathLike[str] | None = None, history: bool = False) -> None:
         self.path = None if path is None else Path(path)

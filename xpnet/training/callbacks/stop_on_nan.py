@@ -12,7 +12,7 @@ from xpnet.errors import DataError, TrainingError
 from xpnet.layers import Layer
 from xpnet.training._checks import Rows, check_batch
 from xpnet.training._snapshot import copied
-from xpnet.training.batches import Arrays, on_host, pair, rows_of
+from xpnet.training.batches import Arrays, on_host, pair, rows_of, samples
 from xpnet.training.callback import Callback, Progress
 from xpnet.training.callbacks.probe import probing
 
@@ -73,7 +73,9 @@ class StopOnNaN(Callback):
         trainer.learner.keeps_gradients = True  # they are looked at
         where = ", but not when the steps since the last log line were repeated"
         for number, x, t, rows in self._batches(trainer, epoch, begin, end):
-            cause = _cause_in_step(trainer, x, t, rows)
+            # With several ranks, all of them stop where the first one finds a cause.
+            causes = trainer.communicator.allgather(_cause_in_step(trainer, x, t, rows))
+            cause = next(filter(None, causes), "")
             if cause:
                 where = f": in epoch {epoch}, batch {number}, {cause}"
                 break
@@ -104,6 +106,9 @@ def _cause_in_step(trainer: "Trainer", x: Arrays, t: Arrays, rows: Rows | None) 
     # In mixed precision, gradients that overflow are expected, and lead to a smaller scale.
     exact = trainer.learner.precision is None
     on_gradient = _recorder(gradients, "output's gradient") if exact else None
+    if not samples(t):  # this rank has no share of the batch
+        trainer.learner.step_without_samples(x, t)
+        return ""
     with probing(trainer.model, _recorder(outputs, "output"), on_gradient):
         _, loss = trainer.step(x, t)
     if not outputs and not _is_finite(data_of(loss)):
