@@ -186,7 +186,8 @@ class Learner:
             if isinstance(parts, Parts):
                 parts.on_gradient = self._on_gradient()
             with without_samples():
-                parts.gradients(*tree.map(_two_zeros, (x, t)), 0.0, not self.gathered)
+                x, t = tree.map(_two_zeros, (x, t))
+                parts.gradients(x, t, 0.0, not self.gathered)
         self.end_batch(0)
 
     def end_batch(self, n: int) -> None:
@@ -440,7 +441,7 @@ class Learner:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy makes its own records of its own arrays.
-        own = {"_plain": None, "_compiled": None, "_sum": None, "observed_gradients": []}
+        own: dict[str, Any] = {"_plain": None, "_compiled": None, "_sum": None, "observed_gradients": []}
         return {**vars(self), **own}
 
     def _require_same_dtypes(self, saved: dict[str, Array]) -> None:
