@@ -70,7 +70,7 @@ def train(
             communicator=communicator,
             **options,
         )
-        trainer.fit(data or clusters(), test, epochs, batch_size, resume)
+        trainer.fit(clusters() if data is None else data, test, epochs, batch_size, resume)
     resident = [] if trainer._resident is None else [trainer._resident.compiled]
     replayed = [x.__name__ for x in [*resident, *trainer.learner.compiled] if x.replays]
     return Outcome(arrays_of(trainer), trainer.history.rows, trainer.steps, replayed)
