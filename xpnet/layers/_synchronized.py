@@ -1,5 +1,6 @@
 """Batch normalization over the samples of all ranks of a distributed training."""
 
+from math import prod
 from typing import Any
 
 from xpnet._libraries.devices import follows
@@ -8,6 +9,7 @@ from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.distributed.base import Communicator, current, has_samples
+from xpnet.errors import ShapeError
 from xpnet.functions._in_float32 import cast_like, widened
 from xpnet.functions.normalization import RunningStatistics
 
@@ -50,6 +52,11 @@ def batch_norm_over_ranks(
     running : RunningStatistics or None
         After this batch.
 
+    Raises
+    ------
+    ShapeError
+        All ranks together have one number per channel.
+
     Notes
     -----
     The ranks exchange the sums and the number of samples, and then the sums of the squares of x - mean:
@@ -65,6 +72,8 @@ def batch_norm_over_ranks(
     number = _over_channels(count * counts, axes)
     both = SumOverRanks(current())(xp.concat([sums, number]))
     n = both[-1:]
+    if not has_samples() or prod(full.shape) // full.shape[1] < 2:  # else n is not read by the host
+        _require_two(n)
     mean = xp.reshape(both[:-1] / n, one)
     c = full - mean
     var = SumOverRanks(current())(_over_channels(c * c * counts, axes)) / n
@@ -76,6 +85,14 @@ def batch_norm_over_ranks(
     if running is not None:
         running = _after(running, data_of(mean), data_of(var), data_of(n))
     return cast_like(y, x), running
+
+
+def _require_two(n: Array) -> None:
+    if float(data_of(n)[0]) < 2.0:
+        raise ShapeError(
+            "BatchNorm(sync=True) expected more than one number per channel, to compute their variance, "
+            "on all ranks together. Use a larger batch, or a loader with last='drop'."
+        )
 
 
 def _over_channels(x: Array, axes: tuple[int, ...]) -> Array:

@@ -441,7 +441,12 @@ class Learner:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy makes its own records of its own arrays.
-        own: dict[str, Any] = {"_plain": None, "_compiled": None, "_sum": None, "observed_gradients": []}
+        own: dict[str, Any] = {
+            "_plain": None,
+            "_compiled": None,
+            "_sum": None,
+            "observed_gradients": [],
+        }
         return {**vars(self), **own}
 
     def _require_same_dtypes(self, saved: dict[str, Array]) -> None:
