@@ -81,7 +81,15 @@ class DataError(XpnetError, ValueError):
 
 
 class DistributedError(XpnetError, RuntimeError):
-    """Another rank of a distributed training failed, is missing, or has other weights."""
+    """Another rank of a distributed training failed, is missing, or has other weights.
+
+    Attributes
+    ----------
+    is_told : bool
+        Whether another rank has this error, and has told it.
+    """
+
+    is_told: bool = False
 
 
 class GradientError(XpnetError, RuntimeError):

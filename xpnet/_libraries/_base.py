@@ -74,6 +74,10 @@ class Library:
         """
         raise MissingMethodError(f"{type(self).__name__} defines no open.")
 
+    def device_count(self) -> int:
+        """The number of GPUs among which the ranks of a machine can choose."""
+        return 1
+
     def why_unusable(self, error: Exception, device: str) -> str:
         """The reason why `open` or the first computation failed, and the command that fixes it."""
         if isinstance(error, ModuleNotFoundError):

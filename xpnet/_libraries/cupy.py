@@ -38,6 +38,9 @@ class CuPy(Library):
             )
         return import_module("array_api_compat.cupy"), cupy.cuda.Device(index), f"cupy:{index}"
 
+    def device_count(self) -> int:
+        return int(import_module("cupy").cuda.runtime.getDeviceCount())
+
     def why_unusable(self, error: Exception, device: str) -> str:
         if isinstance(error, ValueError):  # the spec is wrong, and CuPy works
             return str(error)

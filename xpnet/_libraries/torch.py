@@ -22,6 +22,9 @@ class Torch(Library):
         handle = import_module("torch").device(device or "cpu")
         return import_module("array_api_compat.torch"), handle, f"torch:{handle}"
 
+    def device_count(self) -> int:
+        return int(import_module("torch").cuda.device_count())
+
     def details(self, device: Device) -> list[str]:
         if device.type != "cuda":  # a CPU, or Apple's GPU, whose name PyTorch does not know
             return []

@@ -386,6 +386,13 @@ Compile = Annotated[bool, typer.Option(
     "--compile/--no-compile", rich_help_panel=MACHINE,
     help="Record the training step in its first calls, and replay it without Python.",
 )]  # fmt: skip
+Compression = Annotated[str | None, _machine(
+    one_of(lambda: ("float16", "bfloat16")), "NAME",
+    "With mpiexec: send gradients in 16 bits, as float16 or bfloat16.",
+)]  # fmt: skip
+Timeout = Annotated[float, _machine(
+    positive, "SECONDS", "With mpiexec: how long a rank waits for another before all of them end.",
+)]  # fmt: skip
 Out = Annotated[Path | None, _run(
     folder, "FOLDER", "New or empty folder for the run; by default runs/<data>-<time>.",
 )]  # fmt: skip

@@ -26,7 +26,7 @@ KEYS = (  # the settings that repeat a run, in the order of the file
     "image_size", "test", "task", "augment",
     "model", "hidden", "activation",
     "epochs", "earlier_epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "clip", "seed",
-    "backend", "dtype", "precision", "compile", "tensorboard",
+    "backend", "dtype", "precision", "compile", "compression", "tensorboard",
 )  # fmt: skip
 
 
@@ -48,6 +48,7 @@ class RunFiles(Callback):
     """
 
     order: ClassVar[int] = -1  # before the weights: a folder that has weights can be resumed
+    only_on_root: ClassVar[bool] = True
     reads_gradients: ClassVar[bool] = False
 
     def __init__(

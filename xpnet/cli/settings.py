@@ -16,7 +16,10 @@ from xpnet.cli.kinds import PICTURES, kind_of
 from xpnet.optimizers import BY_NAME as OPTIMIZERS
 from xpnet.training import Run, model_file
 
-WITH_RESUME = ("resume", "epochs", "backend", "compile", "quiet", "data_dir", "trust")
+WITH_RESUME = (
+    *("resume", "epochs", "backend", "compile", "compression", "timeout", "quiet", "data_dir"),
+    "trust",
+)
 
 
 def read_settings(ctx: typer.Context) -> dict[str, Any]:

@@ -290,14 +290,18 @@ def remember_plan(settings: dict[str, Any], record: "Record") -> None:
     settings["earlier_epochs"] = plans or None
 
 
-def await_c_library() -> None:
-    """Wait until the C library is compiled, for some minutes at most.
+def await_c_library(quiet: bool = False) -> None:
+    """Wait until the C library is compiled, for some minutes at most; say so unless `quiet`.
 
     A run that begins without it computes all its steps with NumPy, which rounds otherwise.
     """
     from xpnet.compiler.c import load
 
-    load.find(waiting=tell_about_compiler)
+    load.find(waiting=_say_nothing if quiet else tell_about_compiler)
+
+
+def _say_nothing() -> None:
+    """Another rank prints what the command waits for."""
 
 
 def tell_about_compiler() -> None:
@@ -329,6 +333,8 @@ def differences(settings: Settings, record: "Record | None", trainer: "Trainer")
             f"Resumed with {', '.join(changed)}. The last bits may differ from those of a run that "
             "was not interrupted."
         )
+    if there.get("ranks", 1) != here.get("ranks", 1):
+        lines.append("With another number of ranks, dropout draws other numbers.")
     before = record.settings["epochs"]
     now = settings["epochs"]
     schedule = trainer.learner.schedule

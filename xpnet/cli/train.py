@@ -17,9 +17,11 @@ from xpnet.cli.screen import echo
 if TYPE_CHECKING:
     from xpnet.cli.dataset import Samples
     from xpnet.cli.run_folder import Record
+    from xpnet.distributed import Communicator
     from xpnet.layers import Layer
     from xpnet.random import Generator
     from xpnet.training import Callback, History, Trainer
+    from xpnet.training._claim import Claim
 
 
 def train(
@@ -53,6 +55,8 @@ def train(
     dtype: f.Dtype = "float32",
     precision: f.Precision = None,
     compile: f.Compile = True,
+    compression: f.Compression = None,
+    timeout: f.Timeout = 30.0,
     out: f.Out = None,
     resume: f.Resume = None,
     config: f.Config = None,
@@ -67,6 +71,7 @@ def train(
     training early and keeps what was learned; --resume RUN continues it.
     """
     from xpnet.cli.config import RESUMED
+    from xpnet.cli.ranks import claimed, joined
     from xpnet.cli.run_folder import RunFolder
     from xpnet.cli.settings import read_settings
     from xpnet.errors import StateError
@@ -77,20 +82,23 @@ def train(
     settings = read_settings(ctx)
     record = None
     run = settings["resume"]
-    if run:
-        claim = Claim(run).acquire()
-    else:
-        claim = claim_path(settings["out"], Path(settings["dataset"]).stem)
-    with claim:
-        settings["out"] = str(claim.folder)
+
+    def claim() -> "Claim":
+        if run:
+            return Claim(run).acquire()
+        return claim_path(settings["out"], Path(settings["dataset"]).stem)
+
+    with joined(settings) as communicator, claimed(communicator, claim) as folder:
+        settings["out"] = str(folder)
         if run:
             record = RunFolder(run).record()
             if record != ctx.meta[RESUMED]:  # which was read before the folder was claimed
                 raise StateError(f"{run}: it was resumed meanwhile. Try again.")
             if record.epochs >= settings["epochs"]:
-                _print_finished(run, record.epochs)
+                if communicator.is_root:
+                    _print_finished(run, record.epochs)
                 return
-        _train_and_report(settings, record, start)
+        _train_and_report(settings, record, start, communicator)
 
 
 def _print_finished(run: Path, epochs: int) -> None:
@@ -100,26 +108,48 @@ def _print_finished(run: Path, epochs: int) -> None:
     echo(f"{run} is finished: {done}. To continue it, ask for more epochs: --epochs {2 * epochs}")
 
 
-def _train_and_report(settings: dict[str, Any], record: "Record | None", start: float) -> None:
-    """Train in a folder that is claimed, and print the result."""
+def _train_and_report(
+    settings: dict[str, Any], record: "Record | None", start: float, control: "Communicator"
+) -> None:
+    """Train in a folder that is claimed, and print the result.
+
+    Parameters
+    ----------
+    control : Communicator
+        For what is not on the backend's device.
+    """
+    from xpnet import distributed
     from xpnet.backend import using
+    from xpnet.cli.ranks import own_backend
     from xpnet.cli.task import result_line
 
     path = Path(settings["out"])
-    with using(settings["backend"], settings["dtype"]) as where, _saved_weights_noted(path):
-        settings["backend"] = where.name
-        history = _train(settings, record, where.describe())
-        _draw(history, path)
+    spec = own_backend(settings["backend"], control)
+    with using(spec, settings["dtype"]) as where, _saved_weights_noted(path):
+        if spec == settings["backend"]:  # otherwise it is for all ranks, and names no device
+            settings["backend"] = where.name
+        with distributed.using(distributed.for_backend(control)):
+            history = _train(settings, record, where.describe())
+        if control.is_root:
+            _draw(history, path)
     if history.interrupted:
-        echo(
-            f"Interrupted in epoch {len(history) + 1} of {settings['epochs']}. What was learned so far is in "
-            f"{path}\nTo resume: xpnet train --resume {shlex.quote(str(path))}"
-        )
+        if control.is_root:
+            _print_interrupted(history, settings)
         raise typer.Exit(130)
+    if not control.is_root:
+        return
     figures = {name.removeprefix("test_"): value for name, value in history.rows[-1].items()}
     seconds = time.perf_counter() - start
     result = result_line(settings["task"], figures)
     echo(f"Test {result}, after {seconds:.1f} s. Run folder: {path}")
+
+
+def _print_interrupted(history: "History", settings: dict[str, Any]) -> None:
+    path = Path(settings["out"])
+    echo(
+        f"Interrupted in epoch {len(history) + 1} of {settings['epochs']}. What was learned so far is in "
+        f"{path}\nTo resume: xpnet train --resume {shlex.quote(str(path))}"
+    )
 
 
 @contextmanager
@@ -153,6 +183,7 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
     device : str
         The description of the backend's device.
     """
+    from xpnet import distributed
     from xpnet.cli import setup
     from xpnet.cli.dataset import read_samples
     from xpnet.cli.run_files import RunFiles
@@ -180,10 +211,11 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
     files = RunFiles(path, settings, samples.reading, source, environments)
     callbacks = _callbacks(settings, architecture, samples, record)
     trainer = _trainer(settings, model, samples, [files, *callbacks], rng)
+    communicator = distributed.current()
     if settings["compile"] and settings["backend"] == "numpy":
-        setup.await_c_library()
+        setup.await_c_library(quiet=not communicator.is_root)
     data = setup.training_data(settings, samples, images, model, rng)
-    if not settings["quiet"]:
+    if communicator.is_root and not settings["quiet"]:
         echo(_first_lines(settings, device, samples, model))
         for line in setup.differences(settings, record, trainer):
             echo(line)
@@ -199,6 +231,7 @@ def _trainer(
 ) -> "Trainer":
     from xpnet.cli.setup import build_schedule
     from xpnet.cli.task import loss_of, metrics_of
+    from xpnet.distributed import current
     from xpnet.optimizers import optimizer
     from xpnet.training import Trainer
 
@@ -220,6 +253,8 @@ def _trainer(
         clip=settings["clip"],
         precision=precision,
         compile=None if settings["compile"] else False,
+        communicator=current(),
+        compression=settings["compression"],
     )
 
 
@@ -250,11 +285,12 @@ def _callbacks(
     return callbacks
 
 
-_NOT_IN_CONFIG = ("resume", "config", "quiet", "trust", "of_a_run", "environment")
+_NOT_IN_CONFIG = ("resume", "config", "quiet", "timeout", "trust", "of_a_run", "environment")
 
 
 def _first_lines(settings: dict[str, Any], device: str, samples: "Samples", model: "Layer") -> str:
     """The lines printed before the training: the data, the device, how it computes, the network."""
+    from xpnet import distributed
     from xpnet.backend import current
     from xpnet.training._compiled import executor_name
 
@@ -263,6 +299,9 @@ def _first_lines(settings: dict[str, Any], device: str, samples: "Samples", mode
     how = "not compiled"
     if settings["compile"]:
         how = f"compiled ({executor_name(current().library.name)})"
+    communicator = distributed.current()
+    if communicator.size > 1:
+        device = f"{communicator.size} ranks by {communicator.name}, each on {device}"
     return (
         f"{len(samples.train[0])} training and {len(samples.test[0])} test {what}, on "
         f"{device} in {precision}, {settings['optimizer']} from lr "

@@ -36,6 +36,7 @@ from xpnet.distributed.gradients import GradientSum as GradientSum, Totals as To
 from xpnet.distributed.launcher import (
     Launched as Launched,
     communicator as communicator,
+    for_backend as for_backend,
     launched as launched,
     local_spec as local_spec,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "broadcast_tree",
     "communicator",
     "current",
+    "for_backend",
     "has_samples",
     "launched",
     "local_spec",

@@ -34,7 +34,9 @@ def together(communicator: Communicator, action: Callable[[], Any]) -> None:
         raise own
     if failed:
         rank, message = failed[0]
-        raise DistributedError(f"Rank {rank} of {communicator.size} cannot continue: {message}")
+        failure = DistributedError(f"Rank {rank} of {communicator.size} cannot continue: {message}")
+        failure.is_told = True
+        raise failure
 
 
 def on_root(communicator: Communicator, action: Callable[[], Any]) -> None:

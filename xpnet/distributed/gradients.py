@@ -5,7 +5,7 @@ array, a *bucket*. The walk back reaches the last layers first: their bucket is 
 computes the gradients of the first layers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -30,12 +30,13 @@ class Totals(NamedTuple):
     ----------
     samples : int
         How many samples the ranks have learned from together.
-    signals : int
-        How many ranks have given a signal: for example, that it is time for a log line.
+    signals : tuple of int
+        For each signal, how many ranks have given it: that it is time for a log line, that the user
+        has pressed Ctrl-C.
     """
 
     samples: int
-    signals: int
+    signals: tuple[int, ...]
 
 
 class GradientSum:
@@ -111,28 +112,29 @@ class GradientSum:
         return self.compression if wide else None
 
     @stays
-    def finish(self, samples: int, signal: bool = False) -> Totals:
+    def finish(self, samples: int, signals: Sequence[bool] = ()) -> Totals:
         """Wait until each parameter has the sum of the gradients of all ranks.
 
         Parameters
         ----------
         samples : int
             How many samples this rank's gradients are of; 0 for a rank that has none.
-        signal : bool
-            Something that all ranks are to know after this step, if it is True on any of them.
+        signals : sequence of bool
+            What all ranks are to know after this step, if it is True on any of them.
         """
         present = [p.raw_grad is not None for p in self.parameters]
         while len(self._started) < len(self.buckets):
             self._start_next()
-        totals = total(self.communicator, [samples, signal, *present])
-        has_gradient = {id(p): n > 0 for p, n in zip(self.parameters, totals[2:], strict=True)}
+        samples_of_all, *others = total(self.communicator, [samples, *signals, *present])
+        counts = others[len(signals) :]
+        has_gradient = {id(p): n > 0 for p, n in zip(self.parameters, counts, strict=True)}
         for bucket, pending in zip(self.buckets, self._started, strict=True):
             follow(bucket[0].data)
             flat = pending.wait()
             for p, g in zip(bucket, _pieces(flat, bucket), strict=True):
                 p.raw_grad = g if has_gradient[id(p)] else None
         self._begin()
-        return Totals(int(totals[0]), int(totals[1]))
+        return Totals(int(samples_of_all), tuple(map(int, others[: len(signals)])))
 
 
 def _buckets(parameters: Iterable[Parameter], most: int) -> list[list[Parameter]]:

@@ -1,7 +1,9 @@
 """Which launcher has started this process, and the communicator that it calls for."""
 
 import os
+import sys
 from collections.abc import Mapping
+from types import TracebackType
 from typing import Literal, NamedTuple
 
 from xpnet import backend
@@ -42,7 +44,7 @@ def launched(environment: Mapping[str, str] = os.environ) -> Launched | None:
 
 
 def communicator(
-    kind: Literal["auto", "mpi", "nccl"] = "auto", timeout: float | None = None
+    kind: Literal["auto", "mpi", "nccl"] = "auto", timeout: float | None = 30.0
 ) -> Communicator:
     """The communicator of this process: a SingleProcess if no launcher has started several.
 
@@ -50,13 +52,18 @@ def communicator(
     ----------
     kind : {"auto", "mpi", "nccl"}
         What carries arrays. "auto": NCCL if the current backend is CuPy and NCCL is there, else MPI.
-    timeout : float, optional
-        The seconds after which a rank that waits for another raises an error. By default it waits.
+    timeout : float or None
+        The seconds after which a rank that waits for another raises DistributedError; None: never. A
+        rank that hangs, or that computes for longer alone, ends the training so.
 
     Raises
     ------
     MissingPackageError
         Several processes were started, and mpi4py is not installed.
+
+    Notes
+    -----
+    If an exception ends the program on one rank, the others are ended, too: see `Communicator.leave`.
     """
     if kind not in ("auto", "mpi", "nccl"):
         raise ArgumentError(f"Expected kind to be 'auto', 'mpi' or 'nccl', got {kind!r}.")
@@ -66,14 +73,32 @@ def communicator(
     from xpnet.distributed.mpi import MPICommunicator
 
     mpi = MPICommunicator(timeout=timeout)
-    on_cupy = backend.current().library.name == "cupy"
-    if kind == "mpi" or not (kind == "nccl" or on_cupy):
-        return mpi
+    _leave_with_errors(mpi)
+    if kind == "nccl":
+        from xpnet.distributed.nccl import NCCLCommunicator
+
+        return NCCLCommunicator(mpi)
+    return mpi if kind == "mpi" else for_backend(mpi)
+
+
+def for_backend(communicator: Communicator) -> Communicator:
+    """NCCL for the same ranks if the current backend is CuPy and NCCL is there; else the given one."""
+    if communicator.size == 1 or backend.current().library.name != "cupy":
+        return communicator
     from xpnet.distributed.nccl import NCCLCommunicator, is_available
 
-    if kind == "auto" and not is_available():
-        return mpi
-    return NCCLCommunicator(mpi)
+    return NCCLCommunicator(communicator) if is_available() else communicator
+
+
+def _leave_with_errors(communicator: Communicator) -> None:
+    """Let an exception that nobody handles end the other ranks, after it was printed."""
+    print_error = sys.excepthook
+
+    def leave(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        print_error(kind, error, trace)
+        communicator.leave(f"{kind.__name__}: {error}")
+
+    sys.excepthook = leave
 
 
 def local_spec(spec: str, local_rank: int, devices: int) -> str:

@@ -25,6 +25,9 @@ from xpnet.distributed.base import (
 )
 from xpnet.errors import DistributedError, MissingPackageError
 
+SECONDS_TO_LEAVE = 2.0
+"""How long a rank that cannot continue waits for the others, which may have the same error."""
+
 
 class _Waiting:
     """A request of mpi4py, with a timeout; it keeps the memory that MPI reads and writes alive."""
@@ -42,13 +45,70 @@ class _Waiting:
             return
         began = time.monotonic()
         timeout = self._communicator.timeout
+        presence = self._communicator.presence
         while not self._request.Test():
             time.sleep(0)  # lets another thread or rank run, where there are fewer cores than ranks
-            if timeout is not None and time.monotonic() - began > timeout:
+            waited = time.monotonic() - began
+            if waited > 1.0:
+                presence.answer()
+            if timeout is not None and waited > timeout:
+                missing = presence.missing()
+                who = f"rank {', '.join(map(str, missing))} is missing"
+                if not missing:
+                    who = "all ranks wait, but not for the same: they have done different things"
                 raise DistributedError(
                     f"Rank {self._communicator.rank} of {self._communicator.size} waited {timeout:g} "
-                    "s for the others: one of them has ended, or hangs."
+                    f"s for the others: {who}."
                 )
+
+
+class Presence:
+    """Which ranks are there: those that wait answer a question, and those that hang do not.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm
+        A group of processes for these messages alone.
+    """
+
+    QUESTION = 1  # the tags of messages, which have no other content
+    ANSWER = 2
+    SECONDS = 2.0  # for the answers
+
+    def __init__(self, comm: Any, MPI: Any) -> None:
+        self._comm = comm
+        self._status = MPI.Status()
+        self._sent: list[Any] = []  # requests, and the memory that they read
+
+    def missing(self) -> list[int]:
+        """Ask all ranks, and return those that do not answer."""
+        silent = set(range(self._comm.Get_size())) - {self._comm.Get_rank()}
+        for rank in silent:
+            self._send(rank, self.QUESTION)
+        began = time.monotonic()
+        while silent and time.monotonic() - began < self.SECONDS:
+            self.answer()
+            silent -= set(self._received(self.ANSWER))
+            time.sleep(0)
+        return sorted(silent)
+
+    def answer(self) -> None:
+        """Answer the questions that have come."""
+        for rank in self._received(self.QUESTION):
+            self._send(rank, self.ANSWER)
+
+    def _send(self, rank: int, tag: int) -> None:
+        content = bytearray()
+        self._sent.append((self._comm.Isend(content, rank, tag), content))
+
+    def _received(self, tag: int) -> list[int]:
+        """The ranks whose messages of this kind have come."""
+        found = []
+        while self._comm.Iprobe(tag=tag, status=self._status):
+            rank = self._status.Get_source()
+            self._comm.Recv(bytearray(), rank, tag)
+            found.append(rank)
+        return found
 
 
 class MPICommunicator(HostCommunicator):
@@ -60,8 +120,8 @@ class MPICommunicator(HostCommunicator):
         The group of processes; by default all. It is duplicated, so that the messages of xpnet do not
         meet those of the program.
     timeout : float, optional
-        The seconds after which a rank that waits for another raises DistributedError. By default it
-        waits as long as it takes.
+        The seconds after which a rank that waits for another raises DistributedError, which names the
+        ranks that did not come. By default it waits as long as it takes.
 
     Attributes
     ----------
@@ -79,6 +139,8 @@ class MPICommunicator(HostCommunicator):
     def __init__(self, comm: Any = None, timeout: float | None = None) -> None:
         self.MPI = _mpi()
         self.comm = (comm or self.MPI.COMM_WORLD).Dup()
+        self.presence = Presence(self.comm.Dup(), self.MPI)
+        self._ends = self.comm.Dup()  # only for `leave`: the others may wait for something else
         self.timeout = timeout
         self.rank = self.comm.Get_rank()
         self.size = self.comm.Get_size()
@@ -151,6 +213,14 @@ class MPICommunicator(HostCommunicator):
         sys.stderr.write(f"xpnet: rank {self.rank} of {self.size} ends all: {reason}\n")
         sys.stderr.flush()
         self.comm.Abort(1)
+
+    def leave(self, reason: str) -> None:
+        request = self._ends.Ibarrier()
+        began = time.monotonic()
+        while not request.Test():
+            if time.monotonic() - began > SECONDS_TO_LEAVE:
+                self.abort(reason)
+            time.sleep(0.01)
 
     def close(self) -> None:
         for operation in self._of_bits.values():

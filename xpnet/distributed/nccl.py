@@ -103,6 +103,9 @@ class NCCLCommunicator(Communicator):
     def abort(self, reason: str) -> None:
         self.control.abort(reason)
 
+    def leave(self, reason: str) -> None:
+        self.control.leave(reason)
+
     def close(self) -> None:
         self._comm.destroy()
         self.control.close()

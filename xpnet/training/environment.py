@@ -75,15 +75,22 @@ CANNOT = "cannot be compiled"
 
 
 def environment(compiled: bool, possible: bool = True) -> dict[str, Any]:
-    """Versions, threads and executor, by name; the parameters are those of `executor`."""
-    return {**versions(), **threads(), **executor(compiled, possible)}
+    """Versions, threads, executor and ranks, if there are several, by name.
+
+    The parameters are those of `executor`.
+    """
+    from xpnet.distributed import current as communicator
+
+    ranks = communicator().size
+    several = {"ranks": ranks} if ranks > 1 else {}
+    return {**versions(), **threads(), **executor(compiled, possible), **several}
 
 
 def recorded(config: object) -> dict[str, Any]:
     """The environment in the config.json of a run, without entries that are invalid."""
     if not isinstance(config, dict) or not isinstance(config.get("versions"), dict):
         return {}
-    names = ("blas", "threads", "executor", "executor_threads", "products", "steps")
+    names = ("blas", "threads", "executor", "executor_threads", "products", "steps", "ranks")
     others = {name: config.get(name) for name in names}
     found = {**config["versions"], **others}
     return {
@@ -100,5 +107,8 @@ def _is_printable(text: str) -> bool:
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The entries that both have and that differ, each as "numpy 2.0.0 -> 2.1.0"."""
+    if before:  # a run on one rank does not say so
+        before = {"ranks": 1, **before}
+        now = {"ranks": 1, **now}
     names = [name for name in before if name in now and before[name] != now[name]]
     return [f"{name} {before[name]} -> {now[name]}" for name in names]

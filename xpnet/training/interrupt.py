@@ -34,6 +34,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.previous: Any = None  # the handler before this block
+        self.holding = False  # whether a signal only sets `pending`
         self.ignoring = False
         self.pressed = -math.inf  # the time of the last signal, by time.monotonic
         self.deferring = False
@@ -57,10 +58,18 @@ class Interrupts:
         self.pressed = time.monotonic()
         if self.ignoring or elapsed <= IMPATIENT:
             return
-        if self.deferring and not self.pending:
+        if (self.deferring or self.holding) and not self.pending:
             self.pending = True
             return
         raise KeyboardInterrupt
+
+    def hold(self) -> None:
+        """From here on a first Ctrl-C only sets `pending`: somebody else asks for it and raises.
+
+        So all ranks of a distributed training are interrupted after the same step.
+        """
+        self.holding = True
+        self.pending = False
 
     def deferred(self) -> "_Deferred":
         """A block that delays Ctrl-C: KeyboardInterrupt is raised at its end, so a step is completed.
@@ -94,11 +103,12 @@ class _Deferred:
 
     def __enter__(self) -> None:
         self.interrupts.deferring = True
-        self.interrupts.pending = False
+        if not self.interrupts.holding:
+            self.interrupts.pending = False
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self.interrupts.deferring = False
-        if self.interrupts.pending and kind is None:
+        if self.interrupts.pending and not self.interrupts.holding and kind is None:
             raise KeyboardInterrupt
 
 

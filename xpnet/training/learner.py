@@ -59,8 +59,10 @@ class Learner:
         step. None: that of the first step.
     communicates : bool
         Whether layers exchange statistics with other ranks, in the middle of a step.
-    signal, signaled : bool
-        What the next step tells the other ranks, and whether one of them has told it in the last one.
+    signals : tuple of bool
+        What the next step tells the other ranks: see `signaled`.
+    signaled : tuple of bool
+        For each signal, whether one of the ranks has told it in the last step.
     damping : float or None
         The factor that `ReduceOnPlateau` has set; None if there is no such callback.
 
@@ -116,8 +118,8 @@ class Learner:
         self.compression = compression
         require_known("sum", compression)
         self.is_distributed = self.communicator.size > 1
-        self.signal = False
-        self.signaled = False
+        self.signals: tuple[bool, ...] = ()
+        self.signaled: tuple[bool, ...] = ()
         self._sum: GradientSum | None = None
         self.progress = Progress()
         self.keeps_gradients = True
@@ -193,7 +195,7 @@ class Learner:
     def end_batch(self, n: int) -> None:
         """Count a batch of n samples whose gradients were added; make the step if it was the last."""
         self._count(n)
-        self.signaled = False
+        self.signaled = ()
         if self.gathered >= self.accumulate:  # which a callback may have made smaller
             self.update()
 
@@ -310,8 +312,8 @@ class Learner:
         parts = self._parts()
         weight = 1.0
         if self.is_distributed:
-            totals = self._gradient_sum().finish(self._gathered_samples, self.signal)
-            self.signaled = totals.signals > 0
+            totals = self._gradient_sum().finish(self._gathered_samples, self.signals)
+            self.signaled = tuple(n > 0 for n in totals.signals)
             weight = (self.unit or 1.0) / totals.samples
         elif self.gathered > 1:
             weight = self._first_size / self._gathered_samples

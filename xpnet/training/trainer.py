@@ -311,6 +311,8 @@ class Trainer:
         """Run the remaining epochs. The inner `try` handles Ctrl-C, and the outer one errors."""
         self.model.train()
         with self._gradients_as_needed(), self.interrupts as interrupts:
+            if self.learner.is_distributed:
+                interrupts.hold()
             try:
                 try:
                     # Deferred, because after Ctrl-C every callback is notified of the end: none of
@@ -343,11 +345,20 @@ class Trainer:
             self.learner.keeps_gradients = before
 
     def _is_over(self) -> bool:
-        if self.learner.is_distributed:  # a callback may have stopped the training on one rank only
-            for stopped, reason in self.communicator.allgather([self.stopped, self.reason]):
-                if stopped:
-                    self.stop(reason)
+        if self.learner.is_distributed:
+            self._agree_on_end()
         return len(self.history) >= self.epochs or self.stopped
+
+    def _agree_on_end(self) -> None:
+        """Stop, or raise KeyboardInterrupt, on all ranks if one of them has reason to."""
+        interrupts = self.interrupts
+        is_pressed = interrupts.pending and not interrupts.ignoring
+        told = self.communicator.allgather([self.stopped, self.reason, is_pressed])
+        for stopped, reason, _ in told:
+            if stopped:
+                self.stop(reason)
+        if any(pressed for *_, pressed in told):
+            raise KeyboardInterrupt
 
     def _epoch(self, loader: Loader, test: Data | Loader | None) -> Row:
         """Learn from all samples once, then evaluate the test data; returns a row of the history."""
@@ -362,11 +373,14 @@ class Trainer:
         for batch, learn in self._batches(loader, epoch):
             with self.interrupts.deferred():
                 self._changing = True
-                learner.signal = stopwatch() - logged_at >= self.log_every
+                is_time = stopwatch() - logged_at >= self.log_every
+                learner.signals = (is_time, self.interrupts.pending)
                 learn(batch)
                 self.batch += 1
                 self.seconds = stopwatch() - began
                 self._changing = False
+            if learner.signaled[1:] == (True,):
+                raise KeyboardInterrupt
             if self._is_time_to_log(logged_at):
                 means = self._log(epoch, loader)
                 logged_at = stopwatch()
@@ -396,7 +410,7 @@ class Trainer:
     def _is_time_to_log(self, logged_at: float) -> bool:
         """Whether a log line is due; ranks log together, when one of them has said in its step that it is."""
         if self.learner.is_distributed:
-            return self.learner.signaled
+            return self.learner.signaled[:1] == (True,)
         return stopwatch() - logged_at >= self.log_every
 
     def _batches(self, loader: Loader, epoch: int) -> Iterator[tuple[Any, Callable[[Any], None]]]:
