@@ -25,6 +25,7 @@ nox.options.sessions = [
     "types",
     "tests(numpy)",
     "c",
+    "distributed",
     "tests(array_api_strict)",
     "tests(cupy)",
     "cupy_names",
@@ -148,6 +149,18 @@ def c(session: nox.Session) -> None:
     env = ENV | {"XPNET_TEST_BACKENDS": "numpy"}
     command = ("python", "-m", "pytest", "-m", "not slow", "tests/compiler/c", *session.posargs)
     session.run(*command, env=env)
+
+
+@nox.session
+def distributed(session: nox.Session) -> None:
+    """Trainings on several ranks, by threads and by MPI: the same results, and what happens if a rank fails.
+
+    MPICH comes from PyPI, and needs no network interface. Without a wheel for this system, the tests
+    that start processes are skipped.
+    """
+    session.install("-e", ".[mpi]", *tools("array-api-strict", "hypothesis", "pytest"))
+    env = ENV | {"XPNET_TEST_BACKENDS": "numpy"}
+    session.run("python", "-m", "pytest", "tests/distributed", *session.posargs, env=env)
 
 
 def require_compiler(session: nox.Session, *names: str) -> None:

@@ -363,7 +363,10 @@ class Throttled(Callback):
 
     def on_epoch(self, trainer: "Trainer") -> None:
         is_last = len(trainer.history) >= trainer.epochs or trainer.stopped
-        if is_last or time.monotonic() - self.last_call >= self.INTERVAL:
+        is_due = is_last or time.monotonic() - self.last_call >= self.INTERVAL
+        if not self.only_on_root:  # all ranks go by the clock of rank 0
+            is_due = bool(trainer.communicator.allgather(is_due)[0])
+        if is_due:
             super().on_epoch(trainer)
             self.last_call = time.monotonic()
 
