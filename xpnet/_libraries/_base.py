@@ -135,6 +135,10 @@ class Library:
         """`x` as a NumPy array, which may share its memory."""
         return np.asarray(x)
 
+    def copied_to_host(self, x: Array) -> np.ndarray:
+        """A copy of x as a contiguous NumPy array, which can be written to."""
+        return np.array(self.to_host(x), order="C")
+
     def is_host_memory(self, x: Array) -> bool:
         """Whether `to_host` returns the memory of x itself, and it can be written to."""
         return False

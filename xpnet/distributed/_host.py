@@ -58,12 +58,13 @@ def staged(x: Array) -> tuple[np.ndarray, Callable[[], Array]]:
     It is the memory of x itself where that is possible, and the result is then x.
     """
     library = library_of(x)
-    host = to_numpy(x)
-    if library.is_host_memory(x) and host.flags.c_contiguous and host.ndim:
-        return host, lambda: x
-    host = np.array(host, order="C")
+    if library.is_host_memory(x):
+        host = to_numpy(x)
+        if host.flags.c_contiguous and host.ndim:
+            return host, lambda: x
+    copy = library.copied_to_host(x)
     made = maker_like(x)
-    return host, lambda: made(host)
+    return copy, lambda: made(copy)
 
 
 # --- 16 bits --------------------------------------------------------------------------------------

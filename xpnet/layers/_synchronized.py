@@ -78,10 +78,11 @@ def batch_norm_over_ranks(
     c = full - mean
     var = SumOverRanks(current())(_over_channels(c * c * counts, axes)) / n
     y = c * xp.reshape(1.0 / xp.sqrt(var + eps), one)
+    # Functions, not operators: some libraries' arrays do not leave an operator to a Variable.
     if weight is not None:
-        y = y * xp.reshape(weight, one)
+        y = xp.multiply(y, xp.reshape(weight, one))
     if bias is not None:
-        y = y + xp.reshape(bias, one)
+        y = xp.add(y, xp.reshape(bias, one))
     if running is not None:
         running = _after(running, data_of(mean), data_of(var), data_of(n))
     return cast_like(y, x), running

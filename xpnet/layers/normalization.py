@@ -72,9 +72,11 @@ class _BatchNorm(Layer):
         require(self, x, sizes, self.weight)
         if self.weight is None:
             self._require_dtype_of_statistics(x, sizes)
+        mean = self.running_mean
+        var = self.running_var
+        if not self.training and mean is not None and var is not None:
+            return F.batch_norm(x, mean.data, var.data, self.weight, self.bias, self.eps)[0]
         running = self._running()
-        if not self.training and running is not None:
-            return F.batch_norm(x, running.mean, running.var, self.weight, self.bias, self.eps)[0]
         if self.training and self.sync and distributed.current().size > 1:
             y, running = batch_norm_over_ranks(x, self.weight, self.bias, self.eps, running)
         else:

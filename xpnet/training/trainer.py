@@ -364,6 +364,7 @@ class Trainer:
         """Learn from all samples once, then evaluate the test data; returns a row of the history."""
         epoch = len(self.history) + 1
         learner = self.learner
+        is_distributed = learner.is_distributed
         observers = [c for c in self._called() if type(c).on_step is not Callback.on_step]
         # In a resumed epoch `seconds` is not 0: the epoch counts as begun that much earlier.
         began = stopwatch() - self.seconds
@@ -373,15 +374,17 @@ class Trainer:
         for batch, learn in self._batches(loader, epoch):
             with self.interrupts.deferred():
                 self._changing = True
-                is_time = stopwatch() - logged_at >= self.log_every
-                learner.signals = (is_time, self.interrupts.pending)
+                if is_distributed:
+                    is_time = stopwatch() - logged_at >= self.log_every
+                    learner.signals = (is_time, self.interrupts.pending)
                 learn(batch)
                 self.batch += 1
                 self.seconds = stopwatch() - began
                 self._changing = False
-            if learner.signaled[1:] == (True,):
-                raise KeyboardInterrupt
-            if self._is_time_to_log(logged_at):
+            is_due = stopwatch() - logged_at >= self.log_every
+            if is_distributed:
+                is_due = self._is_agreed_to_log()
+            if is_due:
                 means = self._log(epoch, loader)
                 logged_at = stopwatch()
                 logged_batch = self.batch
@@ -389,29 +392,42 @@ class Trainer:
                 callback.on_step(self)
         if not self.batch:
             raise DataError(f"Expected batches to learn from, got none in epoch {epoch}.")
-        if self.learner.gathered:
+        if learner.gathered:
             with self.interrupts.deferred():
-                self.learner.update()
+                learner.update()
         if logged_batch != self.batch:
             means = self._log(epoch, loader)
+        return self._row(epoch, means, began, test)
+
+    def _row(
+        self, epoch: int, means: dict[str, float] | None, began: float, test: Data | Loader | None
+    ) -> Row:
+        """The row of the history for an epoch whose batches have been learned from."""
         meter = self.meter.of_all_ranks(self.communicator)
         row: Row = {"epoch": epoch, **_prefixed("train", meter.result(means))}
         samples_per_s = meter.seen / (stopwatch() - began)
-        if learner.is_distributed:
+        if self.learner.is_distributed:
             self._agree(f"after epoch {epoch}")
         if test is not None:
             row |= _prefixed("test", self._measure(test, epoch))
         row["lr"] = self.lr
         row["seconds"] = stopwatch() - began
         row["samples_per_s"] = samples_per_s
-        rows: list[Row] = self.communicator.allgather(row)  # its times are those of rank 0
+        rows: list[Row] = self.communicator.allgather(row)  # times differ: those of rank 0 count
         return rows[0]
 
-    def _is_time_to_log(self, logged_at: float) -> bool:
-        """Whether a log line is due; ranks log together, when one of them has said in its step that it is."""
-        if self.learner.is_distributed:
-            return self.learner.signaled[:1] == (True,)
-        return stopwatch() - logged_at >= self.log_every
+    def _is_agreed_to_log(self) -> bool:
+        """After a step of several ranks: whether it was time for a log line on one of them.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Ctrl-C was pressed on one of them.
+        """
+        signaled = self.learner.signaled
+        if signaled[1:] == (True,):
+            raise KeyboardInterrupt
+        return signaled[:1] == (True,)
 
     def _batches(self, loader: Loader, epoch: int) -> Iterator[tuple[Any, Callable[[Any], None]]]:
         """The remaining batches of an epoch, each with the function that learns from it."""
