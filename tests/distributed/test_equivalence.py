@@ -64,9 +64,9 @@ def test_accumulated_gradients_are_added_up_once_for_each_step(monkeypatch):
     sums = []
     finish = distributed.GradientSum.finish
 
-    def counted(self, samples, signal=False):
+    def counted(self, samples, signals=()):
         sums.append(samples)
-        return finish(self, samples, signal)
+        return finish(self, samples, signals)
 
     monkeypatch.setattr(distributed.GradientSum, "finish", counted)
     options = {"accumulate": 4, "epochs": 2, "data": clusters(103)}
