@@ -408,9 +408,10 @@ class Trainer:
             for batch in loader.epoch(epoch, self.batch):
                 yield pair(batch, f"batch {self.batch} of epoch {epoch}"), self._learn
             return
+        has_shares = self.learner.is_distributed
         for rows in loader.rows_on_device(epoch, self.batch):
-            is_empty = not rows.shape[0]  # as a rank's share may be
             resident = self._resident
+            is_empty = has_shares and not rows.shape[0]
             if is_empty or resident is None or not resident.suits(self.learner, self.meter):
                 yield loader.take(rows), self._learn
             else:
