@@ -1,5 +1,7 @@
 """N ranks with a share of each batch learn what one rank learns from the whole batch."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,13 @@ def test_compiled_steps_are_cut_where_gradients_are_added_up(kind):
     assert_same(train(None, **options), together)
     # `step` takes the rows of a batch and computes the gradients; `prepared` is for the short batches.
     assert together.replayed == ["step", "prepared", "move"]
+
+
+@pytest.mark.parametrize("compile", [None, False])
+def test_each_library_makes_the_steps_of_one_rank(backend64, compile):
+    options = {"spec": backend64.name, "compile": compile, "data": clusters(41)}
+    options |= {"metrics": [accuracy, F1("macro")], "test": clusters(22)}
+    assert_same(train(None, **options), on_ranks(3, **options))
 
 
 def test_a_rank_without_samples_takes_part():
@@ -351,6 +360,32 @@ def test_parameters_without_a_gradient_stay_as_they_are():
     together = on_ranks(2, **options)
     np.testing.assert_allclose(together.state["model.branches.2.weight"], before, rtol=1e-6)
     assert together.state["optimizer.4.m"].any() or together.state["optimizer.2.m"].any()
+
+
+class SlowAtRandom(Callback):
+    """Ranks fall behind and catch up."""
+
+    def __init__(self, rank):
+        self.rng = np.random.default_rng(rank)
+
+    def on_step(self, trainer):
+        if self.rng.random() < 0.02:
+            time.sleep(self.rng.random() / 100)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "epochs"), [(8, 5), pytest.param(64, 100, marks=pytest.mark.slow)]
+)
+def test_many_ranks_that_are_slow_at_random_end_with_equal_weights(ranks, epochs):
+    """Batches of 64 samples, and one of 16: of 100 epochs, 1,000 steps."""
+    options = {"data": clusters(9 * 64 + 16), "batch_size": 64, "epochs": epochs, "compile": False}
+    outcomes = distributed.run(
+        ranks, lambda c: train(c, callbacks=[SlowAtRandom(c.rank)], **options), timeout=300.0
+    )
+    for other in outcomes[1:]:
+        for name, x in outcomes[0].state.items():
+            np.testing.assert_array_equal(other.state[name], x)
+    assert_same(train(None, **options), outcomes[0])
 
 
 # --- resuming -------------------------------------------------------------------------------------
