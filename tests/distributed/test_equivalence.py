@@ -18,7 +18,7 @@ from xpnet import distributed, functions as F
 from xpnet.data import DataLoader
 from xpnet.metrics import F1, RocAuc, accuracy
 from xpnet.optimizers import BY_NAME, clip_grad_value
-from xpnet.training import Callback, EarlyStopping, ReduceOnPlateau, Trainer
+from xpnet.training import Callback, EarlyStopping, ReduceOnPlateau, StopOnNaN, Trainer
 from xpnet.training.precision import MixedPrecision
 
 
@@ -254,6 +254,28 @@ def test_compressed_gradients_make_nearly_the_same_steps(compression, digits, co
     assert_same(alone, together, rtol=digits)
     name = "model.layers.0.weight"
     assert not np.allclose(alone.state[name], together.state[name], rtol=1e-9, atol=0)
+
+
+# --- values that are not finite -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("callbacks", [list, lambda: [StopOnNaN()]])
+def test_a_nan_in_the_share_of_one_rank_ends_all(callbacks):
+    """Sample 7 of the data; the rank that has it names it, with or without StopOnNaN."""
+    x, t = clusters(30)
+    x[7, 2] = np.nan
+    messages = {}
+
+    def fit(communicator):
+        with xpnet.using("numpy", dtype="float64"):
+            data = DataLoader(x, t, batch_size=10)
+            with pytest.raises((xpnet.DataError, xpnet.TrainingError)) as raised:
+                train(communicator, data=data, callbacks=callbacks(), log_every=0.0)
+            messages[communicator.rank] = str(raised.value)
+
+    distributed.run(2, fit)
+    assert "nan at [7, 2], of sample 7" in messages[1]
+    assert "in epoch 1" in messages[0]
 
 
 # --- what makes ranks equal -----------------------------------------------------------------------

@@ -116,6 +116,7 @@ class Learner:
         self.compression = compression
         require_known("sum", compression)
         self.is_distributed = self.communicator.size > 1
+        self.unit: float | None = None
         self.signal = False
         self.signaled = False
         self._sum: GradientSum | None = None
@@ -134,7 +135,6 @@ class Learner:
         self.gathered = 0
         self._gathered_samples = 0
         self._first_size = 1  # the number of samples of the first of the gathered batches
-        self.unit: float | None = None
         self.communicates = self.is_distributed and any(map(_communicates, self.model.sublayers()))
 
     def step(self, x: Arrays, t: Arrays) -> tuple[Any, Variable]:

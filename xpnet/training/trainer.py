@@ -586,8 +586,7 @@ class Trainer:
             self.meter = self._new_meter()  # rank 0 has the sums of a resumed epoch
         self._streams().leap(communicator.rank)
         size = getattr(self.loader, "batch_size", None)
-        if size is not None:
-            self.learner.unit = float(size * self.learner.accumulate)
+        self.learner.unit = None if size is None else float(size * self.learner.accumulate)
 
     def _agree(self, when: str) -> None:
         """At the end of an epoch: all ranks have the buffers of rank 0, and the same weights.
