@@ -85,9 +85,11 @@ def test_accumulated_gradients_are_added_up_once_for_each_step(monkeypatch):
     assert sorted(sums) == sorted(2 * [40, 40, 12, 11])
 
 
-def test_accumulation_with_shares_that_are_empty():
+@pytest.mark.parametrize("compile", [None, False])
+def test_accumulation_with_shares_that_are_empty(compile):
     """Batches of 2 samples on three ranks: one rank never has a sample."""
     options = {"accumulate": 3, "epochs": 2, "batch_size": 2, "data": clusters(25)}
+    options["compile"] = compile
     assert_same(train(None, **options), on_ranks(3, **options))
 
 
@@ -254,6 +256,52 @@ def test_compressed_gradients_make_nearly_the_same_steps(compression, digits, co
     assert_same(alone, together, rtol=digits)
     name = "model.layers.0.weight"
     assert not np.allclose(alone.state[name], together.state[name], rtol=1e-9, atol=0)
+
+
+def test_a_step_that_was_interrupted_leaves_nothing_behind():
+    """The walk back raises after some gradients were on their way on both ranks."""
+
+    class Raises(xpnet.Layer):
+        armed = True
+
+        def forward(self, x):
+            return Failing(self)(x)
+
+    class Failing(xpnet.Function):
+        def __init__(self, layer):
+            self.layer = layer
+
+        def forward(self, x):
+            return x
+
+        def backward(self, gy):
+            if self.layer.armed:
+                raise xpnet.DataError("in the middle of the walk back")
+            return gy
+
+    def fit(communicator):
+        with xpnet.using("numpy", dtype="float64"):
+            raises = Raises()
+            model = xpnet.Sequential(xpnet.Affine(4, 8, rng=0), raises, xpnet.Affine(8, 3, rng=1))
+            trainer = Trainer(
+                model,
+                F.softmax_cross_entropy,
+                xpnet.SGD(model.parameters(), 0.1),
+                rng=0,
+                communicator=communicator,
+                compile=False,
+            )
+            data = clusters(40)
+            with pytest.raises(xpnet.DataError, match="in the middle"):
+                trainer.fit(data, None, 1, 20)
+            raises.armed = False
+            trainer.fit(data, None, 2, 20)
+            return arrays_of(trainer)
+
+    alone = fit(None)
+    for outcome in distributed.run(2, fit):
+        for name, x in alone.items():
+            np.testing.assert_allclose(outcome[name], x, rtol=1e-6, atol=1e-12, err_msg=name)
 
 
 # --- values that are not finite -------------------------------------------------------------------

@@ -119,7 +119,7 @@ class Learner:
         self.unit: float | None = None
         self.signal = False
         self.signaled = False
-        self._sum: GradientSum | None = None
+        self._sum: GradientSum | None
         self.progress = Progress()
         self.keeps_gradients = True
         self._plain: Parts | None = None
@@ -135,6 +135,7 @@ class Learner:
         self.gathered = 0
         self._gathered_samples = 0
         self._first_size = 1  # the number of samples of the first of the gathered batches
+        self._sum = None  # which a step that was interrupted may have left half done
         self.communicates = self.is_distributed and any(map(_communicates, self.model.sublayers()))
 
     def step(self, x: Arrays, t: Arrays) -> tuple[Any, Variable]:
