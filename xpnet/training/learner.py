@@ -144,7 +144,8 @@ class Learner:
         Parameters
         ----------
         x, t : array of shape (n, ...), or a tuple or dict of such arrays
-            The samples and their targets, on the device and in the dtype of the model.
+            The samples and their targets, on the device and in the dtype of the model. With a
+            communicator these are the share of this rank, and all ranks call `step`.
 
         Returns
         -------
