@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from xpnet import StateError, manual_seed, random
+from xpnet import ArgumentError, StateError, manual_seed, random
 from xpnet.random import default_rng
 
 
@@ -57,3 +57,31 @@ def test_an_invalid_state_raises(numbers):
 def test_the_stream_is_the_same_as_numpys():
     """default_rng(7) draws the same numbers as numpy.random.default_rng(7)."""
     assert default_rng(7).random(3).tolist() == np.random.default_rng(7).random(3).tolist()
+
+
+@pytest.mark.parametrize("rng", [np.random.default_rng, random.DeviceGenerator])
+def test_leaps_lead_to_other_parts_of_a_stream(rng):
+    """None: where it was; the same number: the same place; another one: another place."""
+    places = []
+    for times in (0, 1, 2, 1):
+        generator = rng(5)
+        random.leap(times, generator)
+        places.append(random.state(generator))
+    assert places[0] == random.state(rng(5))
+    assert places[1] == places[3]
+    assert places[0] != places[1] != places[2] != places[0]
+
+
+def test_xpnets_own_stream_leaps_and_that_for_masks_too():
+    random.manual_seed(3, device=True)
+    before = random.state()
+    random.leap(1)
+    after = random.state()
+    random.manual_seed(3)
+    assert before["state"] != after["state"]
+    assert before["device"]["key"] != after["device"]["key"]
+
+
+def test_a_generator_that_cannot_leap_is_named():
+    with pytest.raises(ArgumentError, match="SFC64"):
+        random.leap(1, np.random.Generator(np.random.SFC64(0)))

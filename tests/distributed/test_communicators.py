@@ -86,6 +86,19 @@ def test_float16_arrays_are_added_in_float32():
     assert distributed.run(3, reduce) == [[3.0, 6144.0]] * 3
 
 
+def test_bfloat16_arrays_of_jax():
+    jnp = pytest.importorskip("jax.numpy")
+
+    def act(communicator):
+        x = jnp.asarray([1.0, 128.0], jnp.bfloat16) * (communicator.rank + 1)
+        total = communicator.allreduce(x)
+        sent = distributed.broadcast_tree(communicator, {"x": x}, root=1)["x"]
+        return total.dtype.name, total.tolist(), sent.dtype.name, sent.tolist()
+
+    expected = ("bfloat16", [3.0, 384.0], "bfloat16", [2.0, 256.0])
+    assert distributed.run(2, act) == [expected] * 2
+
+
 def test_bfloat16_rounds_to_the_nearest():
     """Against PyTorch's own conversion where it is installed, and against known values."""
     known = [1.0, 1.0 + 2**-8, 1.0 + 3 * 2**-8, 1.0 + 2**-7, math.inf, -0.0, 3.4e38]

@@ -1,5 +1,7 @@
 """N ranks with a share of each batch learn what one rank learns from the whole batch."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from xpnet import distributed, functions as F
 from xpnet.data import DataLoader
 from xpnet.metrics import F1, RocAuc, accuracy
 from xpnet.optimizers import BY_NAME, clip_grad_value
-from xpnet.training import Callback, EarlyStopping, ReduceOnPlateau, Trainer
+from xpnet.training import Callback, EarlyStopping, ReduceOnPlateau, StopOnNaN, Trainer
 from xpnet.training.precision import MixedPrecision
 
 
@@ -42,6 +44,13 @@ def test_compiled_steps_are_cut_where_gradients_are_added_up(kind):
     assert_same(train(None, **options), together)
     # `step` takes the rows of a batch and computes the gradients; `prepared` is for the short batches.
     assert together.replayed == ["step", "prepared", "move"]
+
+
+@pytest.mark.parametrize("compile", [None, False])
+def test_each_library_makes_the_steps_of_one_rank(backend64, compile):
+    options = {"spec": backend64.name, "compile": compile, "data": clusters(41)}
+    options |= {"metrics": [accuracy, F1("macro")], "test": clusters(22)}
+    assert_same(train(None, **options), on_ranks(3, **options))
 
 
 def test_a_rank_without_samples_takes_part():
@@ -76,9 +85,11 @@ def test_accumulated_gradients_are_added_up_once_for_each_step(monkeypatch):
     assert sorted(sums) == sorted(2 * [40, 40, 12, 11])
 
 
-def test_accumulation_with_shares_that_are_empty():
+@pytest.mark.parametrize("compile", [None, False])
+def test_accumulation_with_shares_that_are_empty(compile):
     """Batches of 2 samples on three ranks: one rank never has a sample."""
     options = {"accumulate": 3, "epochs": 2, "batch_size": 2, "data": clusters(25)}
+    options["compile"] = compile
     assert_same(train(None, **options), on_ranks(3, **options))
 
 
@@ -247,6 +258,74 @@ def test_compressed_gradients_make_nearly_the_same_steps(compression, digits, co
     assert not np.allclose(alone.state[name], together.state[name], rtol=1e-9, atol=0)
 
 
+def test_a_step_that_was_interrupted_leaves_nothing_behind():
+    """The walk back raises after some gradients were on their way on both ranks."""
+
+    class Raises(xpnet.Layer):
+        armed = True
+
+        def forward(self, x):
+            return Failing(self)(x)
+
+    class Failing(xpnet.Function):
+        def __init__(self, layer):
+            self.layer = layer
+
+        def forward(self, x):
+            return x
+
+        def backward(self, gy):
+            if self.layer.armed:
+                raise xpnet.DataError("in the middle of the walk back")
+            return gy
+
+    def fit(communicator):
+        with xpnet.using("numpy", dtype="float64"):
+            raises = Raises()
+            model = xpnet.Sequential(xpnet.Affine(4, 8, rng=0), raises, xpnet.Affine(8, 3, rng=1))
+            trainer = Trainer(
+                model,
+                F.softmax_cross_entropy,
+                xpnet.SGD(model.parameters(), 0.1),
+                rng=0,
+                communicator=communicator,
+                compile=False,
+            )
+            data = clusters(40)
+            with pytest.raises(xpnet.DataError, match="in the middle"):
+                trainer.fit(data, None, 1, 20)
+            raises.armed = False
+            trainer.fit(data, None, 2, 20)
+            return arrays_of(trainer)
+
+    alone = fit(None)
+    for outcome in distributed.run(2, fit):
+        for name, x in alone.items():
+            np.testing.assert_allclose(outcome[name], x, rtol=1e-6, atol=1e-12, err_msg=name)
+
+
+# --- values that are not finite -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("callbacks", [list, lambda: [StopOnNaN()]])
+def test_a_nan_in_the_share_of_one_rank_ends_all(callbacks):
+    """Sample 7 of the data; the rank that has it names it, with or without StopOnNaN."""
+    x, t = clusters(30)
+    x[7, 2] = np.nan
+    messages = {}
+
+    def fit(communicator):
+        with xpnet.using("numpy", dtype="float64"):
+            data = DataLoader(x, t, batch_size=10)
+            with pytest.raises((xpnet.DataError, xpnet.TrainingError)) as raised:
+                train(communicator, data=data, callbacks=callbacks(), log_every=0.0)
+            messages[communicator.rank] = str(raised.value)
+
+    distributed.run(2, fit)
+    assert "nan at [7, 2], of sample 7" in messages[1]
+    assert "in epoch 1" in messages[0]
+
+
 # --- what makes ranks equal -----------------------------------------------------------------------
 
 
@@ -351,6 +430,32 @@ def test_parameters_without_a_gradient_stay_as_they_are():
     together = on_ranks(2, **options)
     np.testing.assert_allclose(together.state["model.branches.2.weight"], before, rtol=1e-6)
     assert together.state["optimizer.4.m"].any() or together.state["optimizer.2.m"].any()
+
+
+class SlowAtRandom(Callback):
+    """Ranks fall behind and catch up."""
+
+    def __init__(self, rank):
+        self.rng = np.random.default_rng(rank)
+
+    def on_step(self, trainer):
+        if self.rng.random() < 0.02:
+            time.sleep(self.rng.random() / 100)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "epochs"), [(8, 5), pytest.param(64, 100, marks=pytest.mark.slow)]
+)
+def test_many_ranks_that_are_slow_at_random_end_with_equal_weights(ranks, epochs):
+    """Batches of 64 samples, and one of 16: of 100 epochs, 1,000 steps."""
+    options = {"data": clusters(9 * 64 + 16), "batch_size": 64, "epochs": epochs, "compile": False}
+    outcomes = distributed.run(
+        ranks, lambda c: train(c, callbacks=[SlowAtRandom(c.rank)], **options), timeout=300.0
+    )
+    for other in outcomes[1:]:
+        for name, x in outcomes[0].state.items():
+            np.testing.assert_array_equal(other.state[name], x)
+    assert_same(train(None, **options), outcomes[0])
 
 
 # --- resuming -------------------------------------------------------------------------------------

@@ -69,3 +69,21 @@ def test_metrics_of_variables_are_not_recorded(backend, array):
     assert float(metric.compute()) == pytest.approx((2 / 3 + 1 + 2 / 3) / 3)
     assert not any(isinstance(x, xpnet.Variable) for x in metric.state_dict().values())
     assert repr(metric) == "F1('f1')"
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_metrics_are_merged_from_their_states(backend, array, name):
+    """As the ranks of a distributed training do; some of them may have no batch."""
+    kind, y, options = PAIRS[name]
+    t = TARGETS if name == "r2" else LABELS
+    whole = xpnet.to_numpy(getattr(metrics, name)(array(y), array(t), **options))
+    merged = kind(**options)
+    for part in (slice(10), None, slice(10, 23)):
+        other = kind(**options)
+        if part is not None:
+            other.update(array(y[part]), array(t[part]))
+        merged.merge(other.state_dict())
+    np.testing.assert_allclose(xpnet.to_numpy(merged.compute()), whole, rtol=1e-5)
+    nothing = kind(**options)
+    nothing.merge(kind(**options).state_dict())
+    assert math.isnan(nothing.compute())

@@ -136,7 +136,10 @@ class Variable(ArrayObject):
         """
         if on_gradient is None:
             for leaf, g in _walk(self, None, gy, create_graph):
-                _add_to_grad(leaf, g)
+                if leaf.raw_grad is None:  # as usual: without another Python frame for each leaf
+                    leaf.raw_grad = g
+                else:
+                    _add_to_grad(leaf, g)
             return
 
         def arrived(leaf: Variable, g: Array) -> None:

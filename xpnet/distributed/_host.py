@@ -17,6 +17,8 @@ from xpnet.distributed.base import (
 )
 from xpnet.errors import ArgumentTypeError, MissingMethodError
 
+BITS: tuple[Compression, ...] = ("float16", "bfloat16")  # dtypes that MPI does not know
+
 
 class HostCommunicator(Communicator):
     """A communicator that sends NumPy's arrays: those of other libraries are viewed, or copied."""
@@ -34,8 +36,9 @@ class HostCommunicator(Communicator):
                 return returned()
 
             return Pending(self._start(sent, op, compression), widen)
-        if host.dtype == np.float16:
-            return Pending(self._start(host.view(np.uint16), op, "float16"), returned)
+        for bits in BITS:
+            if host.dtype.name == bits:
+                return Pending(self._start(host.view(np.uint16), op, bits), returned)
         return Pending(self._start(host, op, None), returned)
 
     def broadcast(self, x: Array, root: int = 0) -> Array:

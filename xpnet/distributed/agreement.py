@@ -74,7 +74,9 @@ def _without_arrays(value: Any, arrays: list[np.ndarray]) -> Json:
         return value
     host = np.array(to_numpy(value), order="C")
     arrays.append(host)
-    return {ARRAY: [len(arrays) - 1, host.dtype.str, list(host.shape)]}
+    # NumPy knows bfloat16, which comes from another package, by its name only.
+    dtype = host.dtype.name if host.dtype.kind == "V" else host.dtype.str
+    return {ARRAY: [len(arrays) - 1, dtype, list(host.shape)]}
 
 
 def _with_arrays(

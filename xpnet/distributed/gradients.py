@@ -56,7 +56,7 @@ class GradientSum:
     compression : {"float16", "bfloat16"}, optional
         Send the gradients in 16 bits: see `Communicator.allreduce`.
     bucket_bytes : int
-        The size from which a bucket takes no further parameter.
+        The size that a bucket of several parameters does not exceed.
 
     Notes
     -----
@@ -138,20 +138,21 @@ class GradientSum:
 
 
 def _buckets(parameters: Iterable[Parameter], most: int) -> list[list[Parameter]]:
-    """The parameters, last ones first, in groups of one dtype and device and about `most` bytes."""
+    """The parameters, last ones first, in groups of one dtype and device, and up to `most` bytes."""
     buckets: list[list[Parameter]] = []
     sizes: list[int] = []
     open_buckets: dict[object, int] = {}  # by dtype and device: the bucket that is not full
     for p in reversed(list(parameters)):
         x = p.data
         kind = (type(x), str(x.dtype), device_key(compat.device(x)))
+        size = prod(x.shape) * array_namespace(x).finfo(x.dtype).bits // 8
         number = open_buckets.get(kind)
-        if number is None or sizes[number] >= most:
+        if number is None or sizes[number] + size > most:
             number = open_buckets[kind] = len(buckets)
             buckets.append([])
             sizes.append(0)
         buckets[number].append(p)
-        sizes[number] += prod(x.shape) * array_namespace(x).finfo(x.dtype).bits // 8
+        sizes[number] += size
     return buckets
 
 

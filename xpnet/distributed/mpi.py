@@ -14,7 +14,7 @@ import numpy as np
 
 from xpnet._libraries import library_of
 from xpnet._typing import Array
-from xpnet.distributed._host import HostCommunicator, combined
+from xpnet.distributed._host import BITS, HostCommunicator, combined
 from xpnet.distributed.base import (
     Compression,
     Json,
@@ -175,7 +175,8 @@ class MPICommunicator(HostCommunicator):
 
     def _takes(self, x: Array) -> bool:
         """Whether MPI takes an array as it is: it lies on a GPU, in one piece, in 32 or 64 bits."""
-        return self.cuda_aware and library_of(x).is_cuda_memory(x)
+        has_16_bits = str(x.dtype).rpartition(".")[2] in BITS
+        return self.cuda_aware and not has_16_bits and library_of(x).is_cuda_memory(x)
 
     def _start(self, host: np.ndarray, op: Operation, bits: Compression | None) -> Request:
         operation = self._operations[op] if bits is None else self._operation_on_bits(op, bits)

@@ -64,13 +64,13 @@ class Resident:
         self._averages = self._parts.averages()
         self._loader = loader
         self._keeps = learner.keeps_gradients
-        self._is_whole = not learner.is_distributed
+        self._sums_gradients = learner.is_distributed
         self._meter = meter
         self._recorded = _OnRows(self._parts, loader.resident_data, meter)
         self.compiled = Compiled(
             self._recorded.step,
             fallback=True,
-            keep_grad=self._keeps or not self._is_whole,
+            keep_grad=self._keeps or self._sums_gradients,
             rehearse=True,
             undo=True,
         )
@@ -89,7 +89,7 @@ class Resident:
 
     def suits(self, learner: "Learner", meter: "Meter") -> bool:
         """Whether the next step of the learner can be one of these."""
-        if self.reason or not learner.may_compile or (is_watched() and not is_observed()):
+        if self.reason or learner.compile is False or (is_watched() and not is_observed()):
             return False
         return learner.batch_is_step and self.is_of(learner, meter)
 
@@ -109,18 +109,24 @@ class Resident:
 
     def _step(self, learner: "Learner", rows: Array, meter: "Meter") -> Any:
         """Make a step; returns what the recorded one returns: the means, the output, the targets."""
+        if self._sums_gradients:
+            return self._step_with_others(learner, rows, meter)
         try:
-            if self._is_whole:
-                with self._averages:
-                    found = self.compiled(rows)
-            else:
-                found = self.compiled(rows, learner.weight(int(rows.shape[0])))
+            with self._averages:
+                found = self.compiled(rows)
         except Undone:
             return self._by_learner(learner, rows, meter)
-        if self._is_whole:
-            learner.end_update()
-        else:
-            learner.end_batch(int(rows.shape[0]))
+        learner.end_update()
+        return found
+
+    def _step_with_others(self, learner: "Learner", rows: Array, meter: "Meter") -> Any:
+        """The same with other ranks: their gradients are added up before the update."""
+        n = int(rows.shape[0])
+        try:
+            found = self.compiled(rows, learner.weight(n))
+        except Undone:
+            return self._by_learner(learner, rows, meter)
+        learner.end_batch(n)
         return found
 
     def _by_learner(

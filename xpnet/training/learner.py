@@ -118,9 +118,10 @@ class Learner:
         self.compression = compression
         require_known("sum", compression)
         self.is_distributed = self.communicator.size > 1
+        self.unit: float | None = None
         self.signals: tuple[bool, ...] = ()
         self.signaled: tuple[bool, ...] = ()
-        self._sum: GradientSum | None = None
+        self._sum: GradientSum | None
         self.progress = Progress()
         self.keeps_gradients = True
         self._plain: Parts | None = None
@@ -136,7 +137,7 @@ class Learner:
         self.gathered = 0
         self._gathered_samples = 0
         self._first_size = 1  # the number of samples of the first of the gathered batches
-        self.unit: float | None = None
+        self._sum = None  # which a step that was interrupted may have left half done
         self.communicates = self.is_distributed and any(map(_communicates, self.model.sublayers()))
 
     def step(self, x: Arrays, t: Arrays) -> tuple[Any, Variable]:
@@ -145,7 +146,8 @@ class Learner:
         Parameters
         ----------
         x, t : array of shape (n, ...), or a tuple or dict of such arrays
-            The samples and their targets, on the device and in the dtype of the model.
+            The samples and their targets, on the device and in the dtype of the model. With a
+            communicator these are the share of this rank, and all ranks call `step`.
 
         Returns
         -------

@@ -435,9 +435,10 @@ class Trainer:
             for batch in loader.epoch(epoch, self.batch):
                 yield pair(batch, f"batch {self.batch} of epoch {epoch}"), self._learn
             return
+        has_shares = self.learner.is_distributed
         for rows in loader.rows_on_device(epoch, self.batch):
-            is_empty = not rows.shape[0]  # as a rank's share may be
             resident = self._resident
+            is_empty = has_shares and not rows.shape[0]
             if is_empty or resident is None or not resident.suits(self.learner, self.meter):
                 yield loader.take(rows), self._learn
             else:
@@ -612,8 +613,7 @@ class Trainer:
             self.meter = self._new_meter()  # rank 0 has the sums of a resumed epoch
         self._streams().leap(communicator.rank)
         size = getattr(self.loader, "batch_size", None)
-        if size is not None:
-            self.learner.unit = float(size * self.learner.accumulate)
+        self.learner.unit = None if size is None else float(size * self.learner.accumulate)
 
     def _agree(self, when: str) -> None:
         """At the end of an epoch: all ranks have the buffers of rank 0, and the same weights.

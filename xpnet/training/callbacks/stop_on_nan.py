@@ -73,9 +73,8 @@ class StopOnNaN(Callback):
         trainer.learner.keeps_gradients = True  # they are looked at
         where = ", but not when the steps since the last log line were repeated"
         for number, x, t, rows in self._batches(trainer, epoch, begin, end):
-            # With several ranks, all of them stop where the first one finds a cause.
-            causes = trainer.communicator.allgather(_cause_in_step(trainer, x, t, rows))
-            cause = next(filter(None, causes), "")
+            cause = _of_any_rank(trainer, _cause_in_data(trainer, x, t, rows))
+            cause = cause or _of_any_rank(trainer, _cause_in_step(trainer, x, t, rows))
             if cause:
                 where = f": in epoch {epoch}, batch {number}, {cause}"
                 break
@@ -97,10 +96,20 @@ class StopOnNaN(Callback):
             yield number, x, t, rows_of(loader, epoch, number)
 
 
+def _of_any_rank(trainer: "Trainer", cause: str) -> str:
+    """The cause that the first rank has found: all of them stop there. "" if none has found one."""
+    return next(filter(None, trainer.communicator.allgather(cause)), "")
+
+
+def _cause_in_data(trainer: "Trainer", x: Arrays, t: Arrays, rows: Rows | None) -> str:
+    """Describe what in a batch is not finite; "" if all is."""
+    if all(_is_finite(a) for a in tree.leaves((x, t))):
+        return ""
+    return _fault_of_data(trainer, x, t, rows)
+
+
 def _cause_in_step(trainer: "Trainer", x: Arrays, t: Arrays, rows: Rows | None) -> str:
     """Repeat a step, and describe what in it was the first that was not finite; "" if all was."""
-    if not all(_is_finite(a) for a in tree.leaves((x, t))):
-        return _fault_of_data(trainer, x, t, rows)
     outputs: list[str] = []
     gradients: list[str] = []
     # In mixed precision, gradients that overflow are expected, and lead to a smaller scale.

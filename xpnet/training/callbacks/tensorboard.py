@@ -5,7 +5,7 @@ import os
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import array_api_compat as compat
 
@@ -49,6 +49,8 @@ class TensorBoard(Callback):
     ModuleNotFoundError
         tensorboard is not installed.
     """
+
+    only_on_root: ClassVar[bool] = True
 
     def __init__(self, folder: str | os.PathLike[str], histograms: bool = True) -> None:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
