@@ -14,8 +14,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from xpnet.errors import DataError, MissingMethodError
 
-BLOCK = 1 << 20  # bytes: what is read at a time, where the file does not decide it
-
 
 class Parts:
     """An array that is read in parts; what `xpnet.data.StoredSamples` needs of an array.
@@ -101,17 +99,25 @@ class KnownFile(NamedTuple):
 class NpyFiles(Parts):
     """The arrays of several .npy files, one after the other.
 
-    The files are read, not mapped into memory: a file that is truncated meanwhile is an error, where a
-    map would end the process, and what was read does not count as memory of the process.
+    Parameters
+    ----------
+    paths : sequence of Path
+    block : int
+        The bytes of a part, at most; at least one row.
 
     Raises
     ------
     DataError
         A file is not NumPy's, or truncated, or its rows have another shape or dtype than those of the
         first one; the message names it.
+
+    Notes
+    -----
+    The files are read, not mapped into memory: a file that is truncated meanwhile is an error, where a
+    map would end the process, and what was read does not count as memory of the process.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], block: int) -> None:
         self._parts: list[tuple[KnownFile, int]] = []  # each with the place of its first byte
         sizes: list[int] = []
         first = None
@@ -126,7 +132,7 @@ class NpyFiles(Parts):
                 )
             file = KnownFile.now(path)
             row = x.dtype.itemsize * int(np.prod(x.shape[1:], dtype=np.int64))
-            step = max(BLOCK // max(row, 1), 1)
+            step = max(block // max(row, 1), 1)
             for start in range(0, len(x), step):
                 self._parts.append((file, x.offset + start * row))
                 sizes.append(min(step, len(x) - start))

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from xpnet.autodiff import tree as trees
 from xpnet.data._block_order import OVERHEAD, BlockOrder, Reading, Rows
 from xpnet.data._mapped import MappedRows
-from xpnet.data._parts import BLOCK
 from xpnet.data._prefetch import prefetched
 from xpnet.data._sources import Arrays, Tree
 from xpnet.errors import ArgumentError, DataError, XpnetError
 
-BUFFER = 1 << 26  # bytes: 64 MiB
+BUFFER = 1 << 26  # bytes
+BLOCK = 1 << 20  # bytes: large enough for a disk, and for Python's overhead to be small
 
 
 class StoredSamples:
@@ -54,8 +54,8 @@ class StoredSamples:
     samples : int
     edges : int64 array, shape (blocks + 1,)
         The first row of each block, and the number of samples. Blocks are the row groups of a Parquet
-        file, the batches of an Arrow file, whole chunks of zarr and HDF5, and 1 MiB of other files;
-        those of the array with the largest rows, if there are several arrays.
+        file, the batches of an Arrow file, and about 1 MiB of other files: whole chunks of zarr and HDF5.
+        If there are several arrays, they are those of the array with the largest rows.
 
     Raises
     ------
@@ -77,7 +77,7 @@ class StoredSamples:
         leaves = trees.leaves(self._arrays.tree)
         row_bytes = [max(_row_bytes(x), 1) for x in leaves]
         largest = leaves[int(np.argmax(row_bytes))]
-        self.edges = _edges(largest, max(row_bytes))
+        self.edges = _edges(largest, max(row_bytes), block_bytes(buffer))
         self.buffer = buffer
         self._recent: tuple[Any, BlockOrder] | None = None
         self._window = buffer // (sum(row_bytes) + OVERHEAD)
@@ -221,11 +221,16 @@ def _row_bytes(x: Any) -> int:
     return int(np.prod(x.shape[1:], dtype=np.int64)) * int(x.dtype.itemsize)
 
 
-def _edges(x: Any, row_bytes: int) -> Rows:
+def block_bytes(buffer: int) -> int:
+    """The bytes of a block, at most, where the file does not decide it: many fit into the buffer."""
+    return min(BLOCK, buffer // 16)
+
+
+def _edges(x: Any, row_bytes: int, block: int) -> Rows:
     """The first row of each block of an array, and the number of rows."""
     if hasattr(x, "edges"):
         return np.unique(x.edges)  # a part may be empty
     chunks = getattr(x, "chunks", None)
     rows = int(chunks[0]) if chunks else 1
-    rows *= max(BLOCK // (rows * row_bytes), 1)
+    rows *= max(block // (rows * row_bytes), 1)
     return np.append(np.arange(0, x.shape[0], rows), x.shape[0])

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from xpnet._typing import PathLike
 from xpnet.data._messages import listed
 from xpnet.data._parts import NpyFiles
-from xpnet.data.stored import BUFFER, StoredSamples
+from xpnet.data.stored import BUFFER, StoredSamples, block_bytes
 from xpnet.errors import ArgumentError, DataError, MissingPackageError
 
 Names: TypeAlias = Any  # a name, or a list, tuple or dict of names
@@ -67,7 +67,7 @@ def open_samples(
     >>> train = open_samples("sales/", x=["price", "stock"], t="sold")  # doctest: +SKIP
     >>> loader = DataLoader(train, batch_size=256, shuffle=True, prefetch=2)  # doctest: +SKIP
     """
-    opener = _opener(Path(path))
+    opener = _opener(Path(path), block_bytes(buffer))
     samples = _arrays(opener, x)
     targets = None if t is None else _arrays(opener, t)
     return StoredSamples(samples, targets, buffer=buffer)
@@ -82,8 +82,8 @@ def _arrays(opener: Opener, names: Names) -> Any:
     return opener(names)
 
 
-def _opener(path: Path) -> Opener:
-    """What opens the arrays at a path by their names."""
+def _opener(path: Path, block: int) -> Opener:
+    """What opens the arrays at a path by their names; .npy files in blocks of so many bytes."""
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder.")
     marks = ("zarr.json", ".zgroup", ".zarray")
@@ -94,7 +94,7 @@ def _opener(path: Path) -> Opener:
         files = [file for file in files if file.suffix in suffixes]
         if files:
             return _table_opener(files)
-    return _npy_opener(path)
+    return _npy_opener(path, block)
 
 
 def _table_opener(files: list[Path]) -> Opener:
@@ -137,7 +137,7 @@ def _zarr_opener(path: Path) -> Opener:
     return open_array
 
 
-def _npy_opener(path: Path) -> Opener:
+def _npy_opener(path: Path, block: int) -> Opener:
     """What opens .npy files, or folders of them."""
 
     def open_files(name: Any) -> NpyFiles:
@@ -154,7 +154,7 @@ def _npy_opener(path: Path) -> Opener:
             raise DataError(
                 f"{found}: expected a .npy file or a folder of such files, a zarr store, or Parquet or Arrow files."
             )
-        return NpyFiles(files)
+        return NpyFiles(files, block)
 
     return open_files
 
