@@ -2,6 +2,7 @@
 
 import copy
 import multiprocessing
+import os
 import pickle
 import threading
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import xpnet
-from xpnet import DataError, ShapeError, functions as F
+from xpnet import DataError, ShapeError, StateError, functions as F
 from xpnet.data import DataLoader, StoredSamples
 from xpnet.training import Trainer
 
@@ -123,6 +124,34 @@ def test_trees_of_arrays_in_memory_and_in_files():
         np.testing.assert_array_equal(x["a"][:, 0], 2 * t["t"])
         np.testing.assert_array_equal(x["b"][0], t["t"])
         np.testing.assert_array_equal(x["b"][1], x["a"])
+
+
+def test_mapped_files_give_what_arrays_in_memory_give(tmp_path):
+    """Whole blocks, and the rows that a rank needs of a block."""
+    X.tofile(tmp_path / "x")
+    x = np.memmap(tmp_path / "x", X.dtype, "r").reshape(X.shape)
+    mapped = StoredSamples(x, T, buffer=4000)
+    memory = StoredSamples(X, T, buffer=4000)
+    order = mapped.order(8, seeds=(0, 1))
+    for rank, size in (0, 1), (1, 3):
+        found = mapped.batches(order, rank=rank, size=size)
+        expected = memory.batches(order, rank=rank, size=size)
+        for (a, t), (b, u) in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+            np.testing.assert_array_equal(t, u)
+            assert not isinstance(a, np.memmap)
+
+
+@pytest.mark.parametrize("wrap", [lambda x: x, StoredSamples])
+def test_a_mapped_file_that_becomes_shorter_is_an_error(tmp_path, wrap):
+    """Without the check the system would end the process."""
+    X.tofile(tmp_path / "x")
+    x = np.memmap(tmp_path / "x", X.dtype, "r").reshape(X.shape)
+    loader = DataLoader(wrap(x), batch_size=8, shuffle=True, seed=0)
+    list(loader)
+    os.truncate(tmp_path / "x", 100)
+    with pytest.raises(DataError, match=f"x: expected {X.nbytes} bytes, .* got 100"):
+        list(loader)
 
 
 def test_batches_are_copies():
@@ -287,6 +316,26 @@ def test_a_training_resumes_at_each_batch(tmp_path, batch):
     assert trainer.history.interrupted
     loader = DataLoader(data_of(buffer=4000), **options)
     assert fitted(trainer_of(), loader, resume=tmp_path / "state") == expected
+
+
+def test_another_buffer_within_an_epoch_is_refused(tmp_path):
+    """Its order is another one: samples would be repeated, and others left out."""
+    trainer = trainer_of()
+    options = {"batch_size": 8, "shuffle": True, "seed": 3}
+    loader = DataLoader(data_of(buffer=4000), **options)
+    trainer.fit(loader, epochs=1)
+    trainer.save(tmp_path / "between")
+    other = DataLoader(data_of(buffer=8000), **options)
+    trainer_of().fit(other, epochs=2, resume=tmp_path / "between")
+
+    state = trainer.state_dict()
+    state["position"]["batch"] = 3
+    state["meter"] = trainer.meter.state_dict()
+    trainer.loader = other
+    with pytest.raises(
+        StateError, match="layout=15 blocks .*, 4[0-9] samples .* now it is 15 blocks"
+    ):
+        trainer.load_state_dict(state)
 
 
 def test_evaluate_and_predict_take_a_loader():

@@ -39,6 +39,7 @@ class MappedRows:
 
     def __init__(self, x: NDArray[Any], file: mmap.mmap) -> None:
         self.x = x
+        self.shape = x.shape
         self.file = file
         self._size = _size_of(file)
         inner = zip(x.shape[1:], x.strides[1:], strict=True)
