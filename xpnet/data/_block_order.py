@@ -182,9 +182,11 @@ class BlockOrder:
 
 
 def share(samples: int, rank: int, size: int) -> slice:
-    """The part of a batch that a rank has: consecutive samples, as many as others have, or one more.
+    """The part of a batch that a rank has: consecutive samples; the first ranks may have one more.
 
-    >>> [share(7, rank, 3) for rank in range(3)]
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 7, None)]
+    >>> [share(5, rank, 3) for rank in range(3)]
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
-    return slice(samples * rank // size, samples * (rank + 1) // size)
+    least, more = divmod(samples, size)
+    start = rank * least + min(rank, more)
+    return slice(start, start + least + (rank < more))

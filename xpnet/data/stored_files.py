@@ -23,6 +23,10 @@ def open_samples(
 ) -> StoredSamples:
     """Open samples in files, which may be larger than memory, for a `DataLoader`.
 
+        train = open_samples("train.zarr", x="images", t="labels")
+        sales = open_samples("sales/", x=["price", "stock"], t="sold")
+        loader = DataLoader(train, batch_size=256, shuffle=True, prefetch=2)
+
     Parameters
     ----------
     path : path
@@ -60,12 +64,6 @@ def open_samples(
     appends to or truncates raises a DataError with its name when it is read next. zarr has no mark of a
     change: what is written is read as it is at that time, and a chunk that is missing consists of the
     array's fill value.
-
-    Examples
-    --------
-    >>> train = open_samples("train.zarr", x="images", t="labels")  # doctest: +SKIP
-    >>> train = open_samples("sales/", x=["price", "stock"], t="sold")  # doctest: +SKIP
-    >>> loader = DataLoader(train, batch_size=256, shuffle=True, prefetch=2)  # doctest: +SKIP
     """
     opener = _opener(Path(path), block_bytes(buffer))
     samples = _arrays(opener, x)
