@@ -312,8 +312,10 @@ def test_a_training_resumes_at_each_batch(tmp_path, batch):
 
     trainer = trainer_of()
     trainer.callbacks = [Interrupt()]
+    threads = threading.active_count()
     trainer.fit(DataLoader(data_of(buffer=4000), **options), epochs=2)
     assert trainer.history.interrupted
+    assert threading.active_count() == threads
     loader = DataLoader(data_of(buffer=4000), **options)
     assert fitted(trainer_of(), loader, resume=tmp_path / "state") == expected
 

@@ -1,18 +1,22 @@
 """open_samples: zarr, Parquet, Arrow and NumPy files give what the arrays in memory give."""
 
 import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+import xpnet
 from tests.processes import environment
-from xpnet import DataError, ShapeError
+from xpnet import DataError, ShapeError, functions as F
 from xpnet.data import DataLoader, open_samples
 from xpnet.errors import MissingPackageError
+from xpnet.training import Trainer
 
 N = 103
 X = np.random.default_rng(0).normal(size=(N, 3, 2)).astype(np.float32)
@@ -457,6 +461,14 @@ def test_what_is_not_there(tmp_path):
         open_samples(tmp_path, x="x", t="short")
 
 
+def test_a_folder_with_files_of_several_kinds_is_refused(tmp_path):
+    """Nobody could tell which of them are meant."""
+    write_npy(tmp_path)
+    (tmp_path / "t.parquet").touch()
+    with pytest.raises(DataError, match="of one kind, got NumPy and Parquet files"):
+        open_samples(tmp_path, x="x", t="t")
+
+
 @pytest.mark.parametrize(
     ("package", "file", "extra"),
     [
@@ -483,3 +495,19 @@ def test_the_libraries_are_imported_when_they_are_used():
         check=True,
     )
     assert run.stdout.strip() == "set()"
+
+
+def test_the_code_of_the_page_runs(tmp_path, monkeypatch):
+    """docs/larger-than-memory.md: its first example, on a store of pictures."""
+    page = (Path(__file__).parents[2] / "docs" / "larger-than-memory.md").read_text(
+        encoding="utf-8"
+    )
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    write_zarr(tmp_path)
+    (tmp_path / "data.zarr").rename(tmp_path / "train.zarr")
+    monkeypatch.chdir(tmp_path)
+    model = xpnet.Sequential(xpnet.Flatten(), xpnet.Affine(6, N))
+    optimizer = xpnet.SGD(model.parameters(), lr=0.01)
+    trainer = Trainer(model, F.softmax_cross_entropy, optimizer)
+    exec(code.replace('"images"', '"x"').replace('"labels"', '"t"'), {"trainer": trainer})
+    assert len(trainer.history) == 10

@@ -161,7 +161,10 @@ class StoredSamples:
         for part in np.split(rows, np.flatnonzero(np.diff(blocks)) + 1):
             if not len(part):
                 continue
-            places = np.searchsorted(together, part)
+            first = int(np.searchsorted(together, part[0]))
+            places: Any = slice(first, first + len(part))
+            if not np.array_equal(together[places], part):  # held samples of this block are between
+                places = np.searchsorted(together, part)
             for x, reader, (path, _) in zip(arrays, self._arrays.readers, named, strict=True):
                 x[places] = _rows(reader, part, path)
         return _Pool(together, arrays)

@@ -1,7 +1,7 @@
-"""open_samples: samples in zarr, NumPy, Parquet and Arrow files, which stay there.
+"""open_samples: samples in zarr stores, and in NumPy, Parquet and Arrow files, which stay there.
 
-load_...       reads files into memory
-open_samples   opens files of any size, of which a loader reads as much as it needs
+The functions `load_...` read files into memory. This one opens files of any size, from which a
+`DataLoader` reads a part at a time.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,8 @@ from xpnet.errors import ArgumentError, DataError, MissingPackageError
 
 Names: TypeAlias = Any  # a name, or a list, tuple or dict of names
 Opener: TypeAlias = Callable[[Any], Any]  # from a name, a list of names or None to an array
+
+_KINDS = {".parquet": "Parquet", ".arrow": "Arrow", ".feather": "Arrow", ".npy": "NumPy"}
 
 
 def open_samples(
@@ -87,11 +89,15 @@ def _opener(path: Path, block: int) -> Opener:
     marks = ("zarr.json", ".zgroup", ".zarray")
     if path.suffix == ".zarr" or any((path / mark).exists() for mark in marks):
         return _zarr_opener(path)
-    for suffixes in ((".parquet",), (".arrow", ".feather")):
-        files = [path] if path.is_file() else sorted(path.rglob("*"))
-        files = [file for file in files if file.suffix in suffixes]
-        if files:
-            return _table_opener(files)
+    files = [path] if path.is_file() else sorted(path.rglob("*"))
+    kinds = {_KINDS[file.suffix] for file in files if file.suffix in _KINDS}
+    if len(kinds) > 1:
+        raise DataError(
+            f"{path}: expected files of one kind, got {' and '.join(sorted(kinds))} files. Give the path of a "
+            "single file, or move the others into a folder of their own."
+        )
+    if kinds & {"Parquet", "Arrow"}:
+        return _table_opener([file for file in files if file.suffix in _KINDS])
     return _npy_opener(path, block)
 
 
