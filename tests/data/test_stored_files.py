@@ -255,10 +255,17 @@ def test_other_files_are_refused_with_their_name(tmp_path, write):
         open_samples(tmp_path / "x.npy")
 
 
-def test_strings_are_refused(tmp_path):
-    np.save(tmp_path / "x.npy", np.array(["a", "b"]))
-    with pytest.raises(DataError, match="numbers, got a NpyFiles of <U1"):
+def test_strings_are_refused_with_a_way_out(tmp_path):
+    """In tables, too: see below."""
+    zarr = pytest.importorskip("zarr", reason="zarr is not installed")
+    names = np.array(["a", "b"])
+    np.save(tmp_path / "x.npy", names)
+    with pytest.raises(DataError, match="x.npy: expected numbers, got <U1.*numpy.unique"):
         open_samples(tmp_path / "x.npy")
+    group = zarr.open_group(tmp_path / "x.zarr", mode="w", zarr_format=2)
+    group.create_array("names", shape=(2,), chunks=(2,), dtype=names.dtype)
+    with pytest.raises(DataError, match="the array '/names': expected numbers, got <U1"):
+        open_samples(tmp_path / "x.zarr", x="names")
 
 
 # --- files that are damaged, or change meanwhile --------------------------------------------------
@@ -326,7 +333,9 @@ def test_zarr_that_grows_meanwhile_keeps_its_samples(tmp_path):
 # --- zarr -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{}, {"compressors": None}, {"shards": (20, 3, 2)}])
+@pytest.mark.parametrize(
+    "options", [{}, {"compressors": None}, {"shards": (20, 3, 2)}, {"zarr_format": 2}]
+)
 def test_zarr_arrays_of_other_layouts(tmp_path, options):
     """Without compression, with shards, and in the older format."""
     zarr = pytest.importorskip("zarr", reason="zarr is not installed")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from xpnet._typing import DType
 from xpnet.errors import DataError, MissingMethodError
 
 
@@ -150,6 +151,15 @@ class NpyFiles(Parts):
         return found.reshape(shape)
 
 
+def require_numbers(dtype: DType, where: str) -> None:
+    """Refuse strings, dates and other data that are not numbers; `where` is part of the message."""
+    if dtype.kind not in "biufc":
+        raise DataError(
+            f"{where}: expected numbers, got {dtype}. Encode the values as numbers first, for example by "
+            "numpy.unique(x, return_inverse=True)."
+        )
+
+
 def _mapped_npy(path: Path) -> Any:
     """The array of a .npy file, mapped into memory and not read, to learn its shape and its place."""
     try:
@@ -161,4 +171,5 @@ def _mapped_npy(path: Path) -> Any:
             f"{path}: expected one array, shape (n, ...), whose rows are stored one after the other, got "
             f"a {type(x).__name__}: save numpy.ascontiguousarray(x) as a .npy file."
         )
+    require_numbers(x.dtype, str(path))
     return x

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from xpnet._typing import PathLike
 from xpnet.data._messages import listed
-from xpnet.data._parts import NpyFiles
+from xpnet.data._parts import NpyFiles, require_numbers
 from xpnet.data.stored import BUFFER, StoredSamples, block_bytes
 from xpnet.errors import ArgumentError, DataError, MissingPackageError
 
@@ -134,6 +134,7 @@ def _zarr_opener(path: Path) -> Opener:
             _require_one_name(path, name)
             found = store.get(name) if isinstance(store, zarr.Group) else None
         if isinstance(found, zarr.Array):
+            require_numbers(found.dtype, f"{path}: the array {found.name!r}")
             return found
         arrays = [key for key, _ in store.arrays()] if isinstance(store, zarr.Group) else []
         raise DataError(f"{path}: expected an array {name!r}, got {listed(arrays)}.")
