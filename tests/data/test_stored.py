@@ -60,9 +60,10 @@ def flat(lists):
 # --- batches --------------------------------------------------------------------------------------
 
 
-def test_batches_on_the_device(backend):
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_batches_on_the_device(backend, prefetch):
     """Rows keep their targets, and each sample comes once per epoch."""
-    loader = DataLoader(stored(), batch_size=8, shuffle=True, seed=3)
+    loader = DataLoader(stored(), batch_size=8, shuffle=True, seed=3, prefetch=prefetch)
     batches = list(loader)
     assert len(batches) == len(loader) == 13
     assert loader.samples == N

@@ -123,6 +123,7 @@ class NpyFiles(Parts):
         sizes: list[int] = []
         first = None
         for path in paths:
+            file = KnownFile.now(path)
             x = _mapped_npy(path)
             if first is None:
                 first = x
@@ -131,7 +132,6 @@ class NpyFiles(Parts):
                     f"{path}: expected rows of shape {first.shape[1:]} and {first.dtype}, as in "
                     f"{paths[0].name}, got {x.shape[1:]} and {x.dtype}."
                 )
-            file = KnownFile.now(path)
             row = x.dtype.itemsize * int(np.prod(x.shape[1:], dtype=np.int64))
             step = max(block // max(row, 1), 1)
             for start in range(0, len(x), step):
