@@ -243,7 +243,7 @@ def oldest(session: nox.Session) -> None:
 
     Plain nox does not run it: a bound becomes wrong only if it changes, or the code that relies on it.
     """
-    extras = ("plots", "data", "tensorboard")
+    extras = ("arrow", "data", "plots", "tensorboard", "zarr")
     allowed = [*PROJECT["dependencies"], *(r for extra in extras for r in EXTRAS[extra])]
     # Without array-api-extra, which needs a newer array-api-compat; its tests skip.
     runner = tools(
