@@ -17,17 +17,23 @@ def order_of(sizes, window, batch_size, last="keep", seeds=(0, 1)):
 
 
 def planned(order, start=0, rank=0, size=1):
-    """The batches of a plan, after a check that their rows are in memory when they are complete."""
+    """The batches of a plan, after a check that what is kept is in memory later."""
     held = np.arange(0)
     batches = []
     for reading in order.plan(start, rank, size):
-        pool = np.union1d(held, reading.rows)
-        for rows in reading.batches:
-            assert np.isin(rows, pool).all()
-        assert np.isin(reading.kept, pool).all()
-        held = reading.kept
-        batches += reading.batches
+        assert (np.diff(reading.rows) > 0).all()
+        assert np.isin(held, reading.rows).all()
+        held = np.sort(reading.rows[reading.kept])
+        batches += [reading.rows[places] for places in reading.batches]
     return batches
+
+
+def read(order, rank=0, size=1):
+    """The rows that are read for each window: those that are needed and not held."""
+    held = np.arange(0)
+    for reading in order.plan(0, rank, size):
+        yield np.setdiff1d(reading.rows, held)
+        held = reading.rows[reading.kept]
 
 
 @given(SIZES, st.integers(1, 100), st.integers(1, 40), st.sampled_from([None, (3, 2)]))
@@ -118,8 +124,15 @@ def test_each_rank_reads_its_part_of_the_blocks():
     order = order_of([100] * 64, 1600, 64)  # four windows of 16 blocks
     for size in 2, 4:
         for rank in range(size):
-            read = [np.unique(r.rows // 100) for r in order.plan(0, rank, size)]
-            assert sum(map(len, read)) <= 64 / size + 2 * len(read)
+            blocks = [np.unique(rows // 100) for rows in read(order, rank, size)]
+            assert sum(map(len, blocks)) <= 64 / size + 2 * len(blocks)
+
+
+def test_a_row_is_read_once():
+    """But for those that fill up the last batch."""
+    for size in 1, 3:
+        rows = [r for rank in range(size) for r in read(order_of([7] * 20, 30, 8), rank, size)]
+        assert sorted(np.concatenate(rows)) == list(range(140))
 
 
 @given(st.integers(0, 50), st.integers(1, 8))

@@ -13,6 +13,7 @@ import pytest
 
 from tests.processes import environment
 from xpnet.data import DataLoader
+from xpnet.data.stored import BUFFER
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="only Linux has the numbers in /proc"
@@ -50,7 +51,7 @@ print(*(line.split()[1] for line in lines if line.startswith("VmHWM")), loader.s
 """
 
 
-def megabytes_of_a_training(kind, path, buffer=1 << 26):
+def megabytes_of_a_training(kind, path, buffer=BUFFER):
     """The largest memory of a training over all samples, and their number."""
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM, kind, str(path), str(buffer)],

@@ -49,11 +49,11 @@ class _Drawn(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What is read for a window, and what can be done then."""
+    """What is in memory for a window, and what can be done then."""
 
-    rows: Rows  # to read: ascending, each once
-    batches: list[Rows]  # those that are complete then, in their order
-    kept: Rows  # rows for a batch that is not: ascending, each once
+    rows: Rows  # ascending, each once; those that the window before kept are among them
+    batches: list[Rows]  # those that are complete then: the places of their samples in `rows`
+    kept: Rows  # the places of the samples that the next window needs, for a batch that is not complete
 
 
 class BlockOrder:
@@ -118,19 +118,19 @@ class BlockOrder:
         first = np.searchsorted(self._windows, start * self.batch_size, side="right") - 1
         for window in range(int(first), len(self._windows) - 1):
             end = self._windows[window + 1]
-            wanted = [np.arange(0)]
-            complete = []
+            asked = []
             kept = np.arange(0)
             while number < len(self) and number * self.batch_size < end:
                 picks = self.batch(number)
                 picks = picks.at(share(len(picks.rows), rank, size))
-                wanted.append(picks.rows[picks.windows == window])
                 if min((number + 1) * self.batch_size, self.samples) > end:
                     kept = picks.rows[picks.windows <= window]
                     break
-                complete.append(picks.rows)
+                asked.append(picks.rows)
                 number += 1
-            yield Reading(np.unique(np.concatenate(wanted)), complete, np.unique(kept))
+            rows, places = np.unique(np.concatenate([*asked, kept]), return_inverse=True)
+            *batches, kept = np.split(places, np.cumsum([len(part) for part in asked], dtype=int))
+            yield Reading(rows, batches, kept)
             if number == len(self):
                 return
 

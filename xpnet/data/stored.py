@@ -25,7 +25,7 @@ from xpnet.data._prefetch import prefetched
 from xpnet.data._sources import Arrays, Tree
 from xpnet.errors import ArgumentError, DataError, XpnetError
 
-BUFFER = 1 << 26  # bytes
+BUFFER = 1 << 27  # bytes
 BLOCK = 1 << 20  # bytes: large enough for a disk, and for Python's overhead to be small
 
 
@@ -137,37 +137,40 @@ class StoredSamples:
             pools = prefetched(pools, 1)
         with closing(pools):
             for pool, batches in pools:
-                for rows in batches:
-                    yield trees.rebuild(self._arrays.tree, pool.take(rows).arrays)
+                for places in batches:
+                    yield trees.rebuild(self._arrays.tree, pool.take(places).arrays)
                 del pool  # its memory is for the next one
 
     def _pools(self, plan: Iterator[Reading]) -> Iterator[tuple["_Pool", list[Rows]]]:
-        """For each window its samples in memory, and the rows of the batches that they complete."""
+        """For each window its samples in memory, and the batches that they complete."""
         held = _Pool(np.arange(0), [])
         for reading in plan:
-            pool = self._read(held, reading.rows)
+            pool = self._read(reading.rows, held)
             held = pool.take(reading.kept)
             yield pool, reading.batches
             del pool
 
-    def _read(self, held: "_Pool", rows: Rows) -> "_Pool":
-        """The samples that are held, and those in the given rows, which are read block by block."""
-        named = [(path, x) for path, x in trees.matched(self._arrays.tree, self._arrays.tree)]
-        together = np.union1d(held.rows, rows)
-        arrays = [np.empty((len(together), *x.shape[1:]), x.dtype) for _, x in named]
+    def _read(self, rows: Rows, held: "_Pool") -> "_Pool":
+        """The samples in these rows: those that are held, and the others, read block by block."""
+        named = list(trees.matched(self._arrays.tree, self._arrays.tree))
+        arrays = [np.empty((len(rows), *x.shape[1:]), x.dtype) for _, x in named]
+        places: Any = np.searchsorted(rows, held.rows)
         for x, kept in zip(arrays, held.arrays, strict=False):  # none at first
-            x[np.searchsorted(together, held.rows)] = kept
-        blocks = np.searchsorted(self.edges, rows, side="right")
-        for part in np.split(rows, np.flatnonzero(np.diff(blocks)) + 1):
-            if not len(part):
+            x[places] = kept
+        is_missing = np.ones(len(rows), bool)
+        is_missing[places] = False
+        bounds = np.searchsorted(rows, self.edges)
+        for block in np.flatnonzero(np.diff(bounds)):
+            start = bounds[block]
+            places = start + np.flatnonzero(is_missing[start : bounds[block + 1]])
+            if not len(places):
                 continue
-            first = int(np.searchsorted(together, part[0]))
-            places: Any = slice(first, first + len(part))
-            if not np.array_equal(together[places], part):  # held samples of this block are between
-                places = np.searchsorted(together, part)
+            wanted = rows[places]
+            if len(places) == places[-1] - places[0] + 1:
+                places = slice(places[0], places[-1] + 1)  # faster
             for x, reader, (path, _) in zip(arrays, self._arrays.readers, named, strict=True):
-                x[places] = _rows(reader, part, path)
-        return _Pool(together, arrays)
+                x[places] = _rows(reader, wanted, path)
+        return _Pool(rows, arrays)
 
     def __repr__(self) -> str:
         blocks = len(self.edges) - 1
@@ -180,10 +183,9 @@ class _Pool(NamedTuple):
     rows: Rows  # ascending
     arrays: list[NDArray[Any]]
 
-    def take(self, rows: Rows) -> "_Pool":
-        """A copy of some of the samples."""
-        places = np.searchsorted(self.rows, rows)
-        return _Pool(rows, [np.take(x, places, axis=0) for x in self.arrays])
+    def take(self, places: Rows) -> "_Pool":
+        """A copy of the samples in these places."""
+        return _Pool(self.rows[places], [np.take(x, places, axis=0) for x in self.arrays])
 
 
 def _rows(x: Any, rows: Rows, path: str) -> NDArray[Any]:
