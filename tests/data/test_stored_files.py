@@ -404,7 +404,7 @@ def test_a_null_is_an_error_that_names_column_and_row(tmp_path, write):
     }
     folder = write(tmp_path, arrow.table(columns))
     # Older versions of pyarrow cannot read a list that is null from Parquet, and say so themselves.
-    refused = "|expected a Parquet file, got: Expected all lists to be of size=2"
+    refused = "|expected a file of Parquet, got: Expected all lists to be of size=2"
     for name, row in ("a", 73), ("b", 71), ("c", 72):
         match = rf"004.\w+: (the column '{name}' has a null in row {row} of{refused})"
         with pytest.raises(DataError, match=match):
@@ -451,7 +451,7 @@ def test_a_stream_of_arrow_is_refused_with_a_way_out(tmp_path):
     table = table_of()
     with arrow.ipc.new_stream(str(tmp_path / "x.arrow"), table.schema) as stream:
         stream.write_table(table)
-    with pytest.raises(DataError, match=r"x.arrow: expected a Arrow file.*new_file"):
+    with pytest.raises(DataError, match=r"x.arrow: expected a file of Arrow.*new_file"):
         open_samples(tmp_path / "x.arrow", x="a")
 
 

@@ -146,7 +146,7 @@ def _opened(path: Path, names: list[str]) -> Iterator[_Parquet | _Arrow]:
         with arrow.OSFile(str(path)) as source:
             yield kind(source, names)
     except (arrow.ArrowException, OSError) as error:
-        message = f"{path}: expected a {kind.__name__.strip('_')} file, got: {error}."
+        message = f"{path}: expected a file of {kind.__name__.strip('_')}, got: {error}."
         if kind is _Arrow:
             message += (
                 " A stream (which has no list of its batches) becomes a file by "
