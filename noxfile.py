@@ -83,7 +83,7 @@ def types(session: nox.Session) -> None:
 
 INSTALLED = {  # what to install for a library: xpnet's extras, then packages
     # What is the same for all libraries is tested only here: metrics against scikit-learn, downloads, logs.
-    "numpy": ("data,plots,tensorboard", tools("nox", "radon", "scikit-learn", "xarray")),
+    "numpy": ("arrow,data,plots,tensorboard,zarr", tools("nox", "radon", "scikit-learn", "xarray")),
     # A fixed version, so that a failure is caused by a change of ours. Where the package index has a
     # CPU build, pip prefers it (2.13.0+cpu), and this is 200 MB. The default build for Linux downloads
     # gigabytes of CUDA, which is why this session runs only when it is named.
@@ -256,7 +256,7 @@ def oldest(session: nox.Session) -> None:
 
     Plain nox does not run it: a bound becomes wrong only if it changes, or the code that relies on it.
     """
-    extras = ("plots", "data", "tensorboard")
+    extras = ("arrow", "data", "plots", "tensorboard", "zarr")
     allowed = [*PROJECT["dependencies"], *(r for extra in extras for r in EXTRAS[extra])]
     # Without array-api-extra, which needs a newer array-api-compat; its tests skip.
     runner = tools(

@@ -4,6 +4,8 @@ load_dataset, load_mnist       images by name: MNIST, Fashion-MNIST, KMNIST, CIF
 load_table, load_archive       CSV and NPZ files, checked and split into training and test
 load_image_folder              pictures in one folder per class
 load_picture, load_digit       one picture, as an image for a network
+open_samples                   files larger than memory: zarr, Parquet, Arrow, NumPy
+StoredSamples                  such samples, from arrays of your own
 DataLoader                     batches on the device, in an order that a seed determines
 transforms                     random and other changes to a batch of images
 split, Standardizer            training and test rows; features in units of their deviation
@@ -24,6 +26,8 @@ from xpnet.data.image_folder import load_image_folder
 from xpnet.data.images import load_digit, load_picture
 from xpnet.data.loader import DataLoader
 from xpnet.data.splitting import Standardizer, split
+from xpnet.data.stored import StoredSamples
+from xpnet.data.stored_files import open_samples
 from xpnet.data.tables import Schema, load_table
 
 __all__ = [
@@ -31,6 +35,7 @@ __all__ = [
     "DataLoader",
     "Schema",
     "Standardizer",
+    "StoredSamples",
     "class_names",
     "count_classes",
     "load_archive",
@@ -42,6 +47,7 @@ __all__ = [
     "load_picture",
     "load_samples",
     "load_table",
+    "open_samples",
     "read_idx",
     "read_npz",
     "split",

@@ -7,9 +7,7 @@
 A tree is an array, or a tuple or dict of trees. Nested lists of numbers count as arrays.
 """
 
-import mmap
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 
 from xpnet.autodiff import tree as trees
 from xpnet.backend import to_numpy
+from xpnet.data._mapped import MappedRows, mapped, reader
 from xpnet.errors import DataError, ShapeError
 
 Tree: TypeAlias = Any
@@ -61,7 +60,7 @@ class Arrays:
             counts = ", ".join(f"{n} at {path}" for path, n in lengths.items())
             raise ShapeError(f"Expected as many targets as samples, got {counts}.")
         self.samples = int(named[0][1].shape[0])
-        self._ids_in_file = {id(x) for _, x in named if _in_file(x)}
+        self.readers = [reader(x) for _, x in named]
 
     def take(self, rows: slice | NDArray[np.int64]) -> Tree:
         """The samples in these rows, as NumPy arrays of their own.
@@ -69,18 +68,17 @@ class Arrays:
         Rows in a file are read in ascending order, each once: HDF5 requires this, and disks are
         faster that way.
         """
-        return trees.map(lambda x: self._rows(x, rows), self.tree)
+        return trees.rebuild(self.tree, [_taken(x, rows) for x in self.readers])
 
-    def _rows(self, x: Any, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
-        if isinstance(rows, slice):
-            return np.array(x[rows])
-        if id(x) in self._ids_in_file:
-            ascending, place = np.unique(rows, return_inverse=True)
-            file = _mapped(x)
-            if file is not None:
-                _announce(file, x, ascending)
-            return np.take(np.asarray(x[ascending]), place, axis=0)
+
+def _taken(x: Any, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
+    """Copies of the rows of a reader."""
+    if isinstance(x, np.ndarray) and not isinstance(rows, slice):
         return np.take(x, rows, axis=0)
+    if isinstance(rows, slice):
+        return x[rows] if isinstance(x, MappedRows) else np.array(x[rows])
+    ascending, place = np.unique(rows, return_inverse=True)
+    return np.take(np.asarray(x[ascending]), place, axis=0)
 
 
 def stream(samples: Iterable[Tree], batch_size: int, last: str) -> Iterator[Tree]:
@@ -184,34 +182,10 @@ def _normal(tree: Tree) -> Tree:
 def _in_file(x: Any) -> bool:
     """Whether `x` reads its rows from a file: it is memory-mapped, or only looks like an array."""
     if isinstance(x, np.ndarray):
-        return x.ndim > 0 and _mapped(x) is not None
+        return x.ndim > 0 and mapped(x) is not None
     like_array = all(hasattr(x, name) for name in ("shape", "dtype", "__getitem__"))
     # A pandas Series has these attributes too, but finds rows by label; it converts itself to NumPy.
     other = compat.is_array_api_obj(x) or any(
         hasattr(x, name) for name in ("__array_namespace__", "to_numpy", "numpy")
     )
     return like_array and not other
-
-
-def _mapped(x: Any) -> mmap.mmap | None:
-    """The memory map that an array is a view of, or None."""
-    while isinstance(x, np.ndarray):
-        x = x.base
-    return x if isinstance(x, mmap.mmap) else None
-
-
-def _announce(file: mmap.mmap, x: NDArray[Any], rows: NDArray[np.int64]) -> None:
-    """Announce to the system which rows of a mapped file are read next.
-
-    Otherwise each row waits for the disk in turn, and for the megabytes behind it that the system
-    reads ahead in vain.
-    """
-    row = x[:1]
-    if hasattr(file, "madvise") and row.flags.c_contiguous:  # Windows has no such call
-        first = x.ctypes.data - np.frombuffer(file, np.uint8).ctypes.data
-        starts = first + rows * x.strides[0]
-        pages = starts - starts % mmap.PAGESIZE
-        sizes = starts - pages + row.nbytes
-        with suppress(OSError):  # the system may ignore the advice
-            for page, size in zip(pages.tolist(), sizes.tolist(), strict=True):
-                file.madvise(mmap.MADV_WILLNEED, page, size)

@@ -24,9 +24,11 @@ from xpnet._typing import Array
 from xpnet.autodiff import tree as trees
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import current
+from xpnet.data._block_order import BlockOrder
 from xpnet.data._placement import place
 from xpnet.data._prefetch import prefetched
 from xpnet.data._sources import Arrays, Tree, stream, whole
+from xpnet.data.stored import StoredSamples
 from xpnet.distributed.base import share_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, DataError
 from xpnet.random import default_rng
@@ -46,18 +48,20 @@ class DataLoader:
 
     Parameters
     ----------
-    x : array of any library, nested list, or a tuple or dict of these; or a function
+    x : array of any library, nested list, or a tuple or dict of these; StoredSamples; or a function
         Arrays have shape (n, ...), n at least 1 and the same for all. A `numpy.memmap`, or a data set
         of an HDF5 file, may be larger than memory: it is read batch by batch, each in ascending
-        order. A function, such as a generator function, returns a new iterator of samples: it is
-        called once per epoch, without arguments.
+        order. `StoredSamples` are read in blocks, which files that are compressed or far away need. A
+        function, such as a generator function, returns a new iterator of samples: it is called once per
+        epoch, without arguments.
     t : likewise, optional
-        The targets. A function's samples include them, (x, t), so it takes no t.
+        The targets. StoredSamples and the samples of a function include them, (x, t), and take no t.
     batch_size : int or None
         None is for a function whose iterator yields whole batches instead of samples.
     shuffle : bool
-        Whether each epoch has a new order. A function is then called with the epoch's own
-        `numpy.random.Generator`, and has to shuffle.
+        Whether each epoch has a new order: for `StoredSamples`, of their blocks, and of the samples of
+        several blocks. A function is then called with the epoch's own `numpy.random.Generator`, and has
+        to shuffle.
     seed : int, optional
         At least 0. By default it is drawn once, from the generator of `xpnet.manual_seed`; if there
         is neither an order nor a transform to draw, it is 0 and nothing is drawn.
@@ -131,6 +135,8 @@ class DataLoader:
         if callable(x):
             self._make = x
             self._require_stream(t)
+        elif isinstance(x, StoredSamples) and t is not None:
+            raise ArgumentError("Expected no t: StoredSamples(x, t) include their targets.")
         else:
             self._open(x if t is None else (x, t))
 
@@ -157,7 +163,7 @@ class DataLoader:
             )
         if self.batch_size is None:
             raise ArgumentError("Expected a batch_size: None is for functions that yield batches.")
-        self._data = Arrays(data)
+        self._data = data if isinstance(data, StoredSamples) else Arrays(data)
         self.samples = self._data.samples
         if self.last == "drop" and self.batch_size > self.samples:
             raise DataError(
@@ -166,6 +172,8 @@ class DataLoader:
             )
         if not self.resident:
             return
+        if isinstance(self._data, StoredSamples):
+            raise ArgumentError("Expected resident=False: StoredSamples stay in their files.")
         if self.transform is not None or self.prefetch:
             raise ArgumentError(
                 "Expected no transform and no prefetch: resident data are on the device already."
@@ -245,6 +253,9 @@ class DataLoader:
         """The rows of an epoch in the order of its batches; None for the order of the data."""
         if self.samples is None:
             raise ArgumentTypeError("Expected arrays: a function's samples have their own order.")
+        if isinstance(self._data, StoredSamples):
+            stored = self._stored_order(self._data, epoch)
+            return np.concatenate([stored.batch(i).rows for i in range(len(stored))])
         rows = None
         if self.shuffle:
             rows = np.random.default_rng([self.seed, epoch]).permutation(self.samples)
@@ -252,6 +263,18 @@ class DataLoader:
             rows = np.arange(self.samples) if rows is None else rows
             rows = np.resize(rows, len(self) * self.batch_size)  # resize repeats from the beginning
         return rows
+
+    @property
+    def layout(self) -> str | None:
+        """What the order of an epoch of StoredSamples depends on besides its seed; None for others."""
+        if self._make is None and isinstance(self._data, StoredSamples):
+            return self._data.layout
+        return None
+
+    def _stored_order(self, data: StoredSamples, epoch: int) -> BlockOrder:
+        """The order of an epoch of samples that are read in blocks."""
+        seeds = (self.seed, epoch) if self.shuffle else None
+        return data.order(self.batch_size or 1, self.last, seeds)
 
     def rows(self, epoch: int, batch: int) -> NDArray[np.int64] | None:
         """The rows of a batch's samples in the data.
@@ -264,6 +287,9 @@ class DataLoader:
             if size is None:
                 return None
             return np.arange(batch * size, (batch + 1) * size)
+        if isinstance(self._data, StoredSamples):
+            found = self._stored_order(self._data, epoch).batch(batch).rows
+            return found[share_of(len(found), self._rank, self._ranks)]
         part = next(self._slices(batch))
         order = self.order(epoch)
         return np.arange(part.start, part.stop) if order is None else order[part]
@@ -335,6 +361,13 @@ class DataLoader:
 
     def _read(self, epoch: int, start: int) -> Iterator[Tree]:
         """The batches of an epoch of arrays."""
+        if isinstance(self._data, StoredSamples):
+            order = self._stored_order(self._data, epoch)
+            ahead = self.prefetch > 0
+            yield from self._data.batches(
+                order, start, rank=self._rank, size=self._ranks, ahead=ahead
+            )
+            return
         rows = self.order(epoch)
         for part in self._slices(start):
             yield self._data.take(part if rows is None else rows[part])

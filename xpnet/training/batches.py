@@ -240,8 +240,12 @@ def _moved(x: Array, backend: Backend) -> Array:
 
 def loader_state(loader: Loader) -> dict[str, Any]:
     """What decides which batches an epoch has: the seed of their order, and their sizes."""
-    batch_size = getattr(loader, "batch_size", None)
-    return {"seed": loader.seed, "samples": loader.samples, "batch_size": batch_size}
+    return {
+        "seed": loader.seed,
+        "samples": loader.samples,
+        "batch_size": getattr(loader, "batch_size", None),
+        "layout": getattr(loader, "layout", None),
+    }
 
 
 def load_loader_state(loader: Loader, state: dict[str, Any], batch: int) -> None:
@@ -254,7 +258,8 @@ def load_loader_state(loader: Loader, state: dict[str, Any], batch: int) -> None
         What `loader_state` returned.
     batch : int
         The number of batches of the current epoch that were learned from; if it is above 0, the
-        loader must have as many samples and the same batch size as the saved one.
+        loader must have as many samples, the same batch size and, if it reads blocks, the same blocks
+        and buffer as the saved one.
 
     Raises
     ------
@@ -266,7 +271,7 @@ def load_loader_state(loader: Loader, state: dict[str, Any], batch: int) -> None
     if type(seed) is not int or seed < 0:
         raise StateError(f"Expected the seed of the batches to be an integer >= 0, got {seed!r}.")
     if batch:
-        for name in ("samples", "batch_size"):
+        for name in ("samples", "batch_size", "layout"):
             if own[name] != state[name]:
                 raise StateError(
                     f"It was written within an epoch of {name}={state[name]}; now it is {own[name]}."
