@@ -29,10 +29,10 @@ from xpnet.compiler.passes.fused_products import with_fused_products
 from xpnet.compiler.passes.fused_windows import with_fused_windows
 from xpnet.compiler.passes.identities import without_identities
 from xpnet.compiler.passes.products import with_outer_products_as_matmul, with_product_updates
-from xpnet.kernels.elementary import outer_product
 from xpnet.compiler.passes.rewriting import Rewriting
 from xpnet.compiler.record import Value
 from xpnet.functions import _windows as portable
+from xpnet.kernels.elementary import outer_product
 from xpnet.kernels.window import Window
 
 PASSES = (
