@@ -400,6 +400,16 @@ def test_inside_and_outside_of_an_inference_mode():
     assert step.replays
 
 
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_the_plan_says_that_a_gpu_is_given_one_operation_after_the_other(monkeypatch, has_gpu):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    step = compiled(lambda x: torch.exp(x) * 2.0)
+    for _ in range(4):
+        step(torch.ones(3))
+    for text in (str(step), step.explain()):
+        assert ("no CUDA graph is captured" in " ".join(text.split())) == has_gpu
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for PyTorch here")
 def test_on_a_gpu():
     with xpnet.using("torch:cuda") as backend:

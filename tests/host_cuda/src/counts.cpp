@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t kinds = static_cast<std::size_t>(Event::number_of_events);
 constexpr std::array<const char*, kinds> labels = {
     "launch",      "product",  "to_device", "to_host", "on_device", "memset",
-    "synchronize", "allocate", "free",      "compile", "record",    "wait",
+    "synchronize", "allocate", "free",      "compile", "record",    "wait",   "graph",
 };
 
 std::array<std::atomic<long long>, kinds> counted{};
