@@ -1,10 +1,11 @@
 // Graphs: work that is captured on a stream instead of running, and is then launched any number of
 // times.
 //
-// A captured launch, product, copy or memset is the closure that would otherwise have been submitted:
-// it holds the values of its arguments and the addresses that it was given. So a launch of the graph
-// computes with the numbers of the capture, and fails where memory was freed since. The rules are
-// CUDA's: what would wait for a stream that is captured is an error, which invalidates the capture.
+// A captured launch, product, copy or memset is the closure that would otherwise have been
+// submitted: it holds the values of its arguments and the addresses that it was given. So a launch
+// of the graph computes with the numbers of the capture, and fails where memory was freed since.
+// The rules are CUDA's: what would wait for a stream that is captured is an error, which
+// invalidates the capture.
 #include <algorithm>
 #include <memory>
 #include <mutex>
@@ -92,6 +93,18 @@ cudaError_t invalidate_where(cudaError_t error, Test is_hit) {
     return found;
 }
 
+// Whether the legacy default stream of the device cannot be used because of a capture.
+bool blocks(const Capture& capture, int device) {
+    return capture.device == device && capture.blocking;
+}
+
+bool blocking_capture(int device) {
+    std::lock_guard<std::mutex> lock(captures().mutex);
+    const auto& active = captures().active;
+    return std::any_of(active.begin(), active.end(),
+                       [device](const auto& capture) { return blocks(*capture, device); });
+}
+
 }  // namespace
 
 cudaError_t Capture::add(std::function<void()> next) {
@@ -122,9 +135,7 @@ cudaError_t wait_for_device(int device) {
 }
 
 cudaError_t use_legacy_stream(int device) {
-    auto is_hit = [device](const Capture& capture) {
-        return capture.device == device && capture.blocking;
-    };
+    auto is_hit = [device](const Capture& capture) { return blocks(capture, device); };
     return invalidate_where(cudaErrorStreamCaptureImplicit, is_hit);
 }
 
@@ -167,11 +178,12 @@ API cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
 API cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
     *status = cudaStreamCaptureStatusNone;
     if (!stream || stream == cudaStreamLegacy) {
-        return report(use_legacy_stream(current_device()));
+        bool blocked = blocking_capture(current_device());
+        return report(blocked ? cudaErrorStreamCaptureImplicit : cudaSuccess);
     }
     if (std::shared_ptr<Capture> capture = capture_of(stream)) {
-        *status = capture->valid ? cudaStreamCaptureStatusActive
-                                 : cudaStreamCaptureStatusInvalidated;
+        *status =
+            capture->valid ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusInvalidated;
     }
     return cudaSuccess;
 }
