@@ -20,7 +20,7 @@ from tests.compiler.replayed import (
     trained,
 )
 from tests.host_cuda.device import counting, emulated, shuffled
-from xpnet import functions as F
+from xpnet import functions as F, models
 from xpnet.backend import to_numpy
 from xpnet.compiler import each_step
 from xpnet.compiler.compiled import Compiled
@@ -519,27 +519,47 @@ def test_the_plan_says_when_a_graph_is_made(cupy_backend):
 # --- launches ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("layers", "size", "optimizer"),
-    [
-        ((784, 80, 10), 200, lambda p: xpnet.SGD(p, lr=0.1)),
-        ((784, [1024, 1024], 10), 8, xpnet.Adam),
-    ],
-)
-def test_a_step_is_three_launches(cupy_backend, layers, size, optimizer):
-    """The copies of a batch and of the numbers, the graph, and the copy of the loss."""
+@pytest.fixture
+def counted(cupy_backend):
+    """A function that returns the counts of a step that is a graph."""
     if not emulated():
         pytest.skip("launches can be counted only on the emulated CUDA device")
-    model = xpnet.MLP(*layers, rng=0)
-    step = compiled(stepping(model, optimizer(model.parameters())))
-    pairs = list(batches(cupy_backend, (784,), RECORDED + FIRST + 1, size))
-    for pair in pairs[:-1]:
-        step(*pair)
-    with counting(names=True) as counts:
-        step(*pairs[-1])
+
+    def count(model, shape, optimizer, size):
+        step = compiled(stepping(model, optimizer(model.parameters())))
+        pairs = list(batches(cupy_backend, shape, RECORDED + FIRST + 1, size))
+        for pair in pairs[:-1]:
+            step(*pair)
+        with counting(names=True) as counts:
+            step(*pairs[-1])
+        return counts
+
+    return count
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "size", "optimizer"),
+    [
+        (lambda: xpnet.MLP(784, 80, 10, rng=0), (784,), 200, lambda p: xpnet.SGD(p, lr=0.1)),
+        (lambda: xpnet.MLP(784, [1024, 1024], 10, rng=0), (784,), 8, xpnet.Adam),
+        (lambda: models.lenet((1, 28, 28), 10, dropout=0.0), (1, 28, 28), 4, xpnet.Adam),
+    ],
+    ids=["one hidden layer", "two hidden layers", "lenet"],
+)
+def test_a_step_is_three_launches(counted, model, shape, size, optimizer):
+    """The copies of a batch and of the numbers, the graph, and the copy of the loss."""
+    counts = counted(model(), shape, optimizer, size)
     assert (counts.total, counts.graphs, counts.launches) == (3, 1, 2), counts.names
     assert counts.to_device == counts.to_host == counts.synchronizes == counts.allocations == 0
     assert counts.records == counts.waits == counts.compilations == counts.frees == 0
+
+
+def test_masks_of_the_host_are_transferred_before_the_launch(counted):
+    model = models.lenet((1, 28, 28), 10, dropout=0.5)
+    counts = counted(model, (1, 28, 28), xpnet.Adam, 4)
+    assert (counts.total, counts.graphs) == (3, 1), counts.names
+    assert (counts.to_host, counts.synchronizes) == (0, 0)
+    assert counts.to_device > 0
 
 
 # --- copies and products -----------------------------------------------------------------------------

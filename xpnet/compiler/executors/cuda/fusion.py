@@ -330,7 +330,7 @@ def updated_states(program: Program) -> list[int]:
 
 
 def updated_in_place(
-    formula: str, numbers: Mapping[str, float], slots: tuple[str, ...], moves: list[Move]
+    formula: str, numbers: Mapping[str, Any], slots: tuple[str, ...], moves: list[Move]
 ) -> list[tuple[Array, list[Array]]]:
     """The kernel `update` on the arrays of the state: they are the new state too.
 
