@@ -8,7 +8,8 @@ that they read and write. So
   there: passed by value, each launch would compute with the numbers of the capture;
 - states that the step changes in place, or only reads, are the arrays themselves. If one of them is
   replaced by another array, the graph is of no use any more;
-- results are copied to new arrays after a launch.
+- results are copied to new arrays after a launch;
+- the note to which checks of indices write is that of the thread that captured them: each launch has it read.
 
 Together this is three launches: the copies, the graph, the copies.
 
@@ -29,7 +30,7 @@ from xpnet.compiler.executors.cuda.fusion import updated_in_place
 from xpnet.compiler.executors.cuda.matrix import Columns, Head
 from xpnet.compiler.executors.straight_line import straight_line
 from xpnet.compiler.record import Operation, Program, Value
-from xpnet.kernels.bounds import checked
+from xpnet.kernels.bounds import checked, note_on, reopen
 from xpnet.kernels.cuda_source import cupy, current_device
 from xpnet.kernels.products import Products, product_or
 
@@ -52,8 +53,6 @@ def why_not(program: Program) -> str:
         return "a number of the host is a result"
     for operation in program.operations:
         where = f"{operation.name}, at {operation.where}" if operation.where else operation.name
-        if operation.function is checked:
-            return f"{where}: the host reads whether indices are out of range"
         if operation.name.startswith("fft."):
             return f"{where}: cuFFT works in memory that CuPy may free"
         if any(_is_number(x) for x in operation.inputs()) and not _reads_numbers(operation):
@@ -98,6 +97,9 @@ class Graph:
         self._fixed: list[Array] = []  # the states that kernels read and write where they are
         self._results: list[Array] = []
         self._graph: Any = None
+        self._note: Any = None  # of indices that are out of range
+        if any(x.function is checked for x in program.operations):
+            self._note = note_on(self._device)
 
     # --- capture ----------------------------------------------------------------------------------
 
@@ -174,6 +176,8 @@ class Graph:
             self._stream = stream
         self._fill(self._given(arguments, states, hosts), hosts)
         self._graph.launch()
+        if self._note is not None:
+            reopen(self._note)
         new = [cupy().ndarray(x.shape, x.dtype) for x in self._results]
         copy_all([*zip(self._results, new, strict=True)], (), 0)
         outputs = new[: len(self.program.outputs)]
