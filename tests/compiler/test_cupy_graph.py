@@ -24,6 +24,7 @@ from xpnet import functions as F, models
 from xpnet.backend import to_numpy
 from xpnet.compiler import each_step
 from xpnet.compiler.compiled import Compiled
+from xpnet.compiler.executors.cuda import graph
 from xpnet.compiler.executors.cuda.copies import MOST, copy_all
 from xpnet.compiler.executors.cupy import FIRST, LATER, CuPyExecutor
 from xpnet.kernels.lookup import kernel
@@ -506,6 +507,49 @@ def test_an_interrupt_in_the_midst_of_a_capture(cupy_backend):
     assert is_captured(step)
 
 
+def test_memory_that_runs_out_during_a_capture(cupy_backend, monkeypatch):
+    """The step needs less memory without a graph, and nothing of it has run."""
+
+    def new(self, size):
+        raise MemoryError("no memory is left")
+
+    step, _, _, _ = captured_training(cupy_backend)
+    assert is_captured(step)
+    monkeypatch.setattr(graph._Memory, "_new", new)
+    found = []
+    for wrap in (lambda step: step, compiled):
+        model, shape = model_of("mlp")
+        step = wrap(stepping(model, momentum(model.parameters())))
+        for pair in batches(cupy_backend, shape):
+            step(*pair)
+        found.append(numbers_of(model))
+    without_a_graph(step, "MemoryError: no memory is left")
+    for eager, replayed in zip(*found, strict=True):
+        np.testing.assert_allclose(replayed, eager, rtol=CLOSE, atol=CLOSE)
+
+
+def test_a_graph_is_given_what_the_default_pool_does_not_use(cupy_backend, monkeypatch):
+    import cupy
+
+    pool = cupy.get_default_memory_pool()
+    real = cupy.cuda.Memory
+    sizes = []
+
+    def memory(size):
+        sizes.append(size)
+        if len(sizes) == 1:
+            raise cupy.cuda.runtime.CUDARuntimeError(2)  # out of memory
+        return real(size)
+
+    unused = cupy.zeros(1 << 20)
+    del unused
+    assert pool.free_bytes() >= 1 << 23
+    monkeypatch.setattr(cupy.cuda, "Memory", memory)
+    captured_training(cupy_backend)
+    assert sizes[0] == sizes[1]
+    assert pool.free_bytes() < 1 << 23
+
+
 def test_a_number_that_cupy_is_given_by_value_is_not_captured(cupy_backend):
     """Complex numbers have no kernel of ours."""
     count = counter()
@@ -618,7 +662,7 @@ SHAPES = [
 
 
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("layout", ["rows", "columns", "strided"])
 def test_a_product_has_the_bits_of_cupy(cupy_backend, shapes, dtype, layout):
     import cupy
@@ -648,7 +692,7 @@ def test_products_that_are_left_to_cupy(cupy_backend):
         ((0, 4), (4, 5), "float32"),
         ((3, 4), (2, 4, 5), "float32"),
         ((2, 2, 3, 4), (1, 2, 4, 5), "float32"),
-        ((3, 4), (4, 5), "float16"),
+        ((3, 4), (4, 5), "complex64"),
         ((3, 4), (4, 5), "int32"),
     ]
     with Products(cupy.cuda.get_current_stream()) as products:

@@ -21,10 +21,16 @@ from xpnet.kernels.cuda_source import cupy
 
 __all__ = ["Products", "product", "product_or"]
 
-HOPPER = 90  # a compute capability
-TYPES = {"float32": 0, "float64": 1}  # of cudaDataType
-NUMBERS: dict[str, Any] = {"float32": ctypes.c_float, "float64": ctypes.c_double}
-COMPUTE = {"float32": 68, "float64": 70}  # of cublasComputeType_t
+VOLTA = 70  # compute capabilities
+AMPERE = 80
+HOPPER = 90
+TYPES = {"float16": 2, "float32": 0, "float64": 1}  # of cudaDataType
+NUMBERS: dict[str, Any] = {
+    "float16": ctypes.c_float,
+    "float32": ctypes.c_float,
+    "float64": ctypes.c_double,
+}
+COMPUTE = {"float16": 68, "float32": 68, "float64": 70}  # of cublasComputeType_t
 PEDANTIC = 2  # CuPy's compute types
 TF32 = 7
 DEFAULT_ALGORITHM = -1  # of cublasGemmAlgo_t
@@ -105,6 +111,8 @@ class Products:
         """a @ b, of arrays that it `takes`."""
         if a.ndim == 2:
             return self._of_matrices(a, b)
+        if a.dtype == "float16":
+            return self._of_stacks(a.astype("float32"), b.astype("float32")).astype("float16")
         return self._of_stacks(a, b)
 
     def _of_matrices(self, a: Array, b: Array) -> Array:
@@ -120,7 +128,7 @@ class Products:
                 *(ctypes.byref(one), ctypes.c_void_p(second.data.ptr), kind, step_b),
                 *(ctypes.c_void_p(first.data.ptr), kind, step_a),
                 *(ctypes.byref(zero), ctypes.c_void_p(y.data.ptr), kind, b.shape[1]),
-                *(_compute_type(a.dtype), _algorithm()),
+                *(_compute_type(a.dtype), _algorithm(a.dtype)),
             )
         )
         return y
@@ -184,8 +192,9 @@ def _compute_type(dtype: DType) -> int:
     return plain
 
 
-def _algorithm() -> int:
-    return TENSOR_CORES if _capability() >= 80 else DEFAULT_ALGORITHM
+def _algorithm(dtype: DType) -> int:
+    least = VOLTA if dtype == "float16" else AMPERE
+    return TENSOR_CORES if _capability() >= least else DEFAULT_ALGORITHM
 
 
 def _workspace_size() -> int:
