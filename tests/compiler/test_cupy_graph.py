@@ -286,11 +286,12 @@ def test_memory_is_given_back(cupy_backend):
     assert used() == before
 
 
-def test_another_shape_is_another_graph(cupy_backend):
-    """The short last batch of an epoch: both graphs change the same parameters."""
+@pytest.mark.parametrize("name", ["mlp", "normalized"])
+def test_another_shape_is_another_graph(cupy_backend, name):
+    """The short last batch of an epoch: both graphs change the same parameters and running means."""
     found = []
     for wrap in (lambda step: step, compiled):
-        model, shape = model_of("mlp")
+        model, shape = model_of(name)
         step = wrap(stepping(model, momentum(model.parameters())))
         long = batches(cupy_backend, shape, 12)
         short = batches(cupy_backend, shape, 12, size=4)

@@ -43,6 +43,10 @@ class CuPyExecutor(LibraryExecutor):
         self._memory: set[int] = set()  # the ids of the memory that is written over
         self._graph: Graph | None = None
         self._why_not = why_not(self.program)
+        replaced = set(program.updates).difference(self._written)
+        self._in_graph = (
+            set(range(len(program.states))) - replaced
+        )  # the states that it uses as they are
         self._runs = 0  # since the state was bound
         self._wanted = FIRST  # runs until it is captured
 
@@ -58,12 +62,20 @@ class CuPyExecutor(LibraryExecutor):
                 with own[i].device:
                     own[i] = own[i].copy(order="C")
         self._memory = {id(own[i].data.mem) for i in self._written}
-        self._runs = 0
-        if self._graph is not None and not self._graph.is_for(own):
-            self._graph.close()
-            self._graph = None
-            self._wanted *= LATER
+        if self._are_others(own):
+            self._runs = 0
+            if self._graph is not None:
+                self._graph.close()
+                self._graph = None
+                self._wanted *= LATER
         return super().bind(own)
+
+    def _are_others(self, states: Sequence[Array]) -> bool:
+        """Whether an array was replaced that a graph reads or changes where it is."""
+        if len(self.states) < len(states):  # they are the first ones
+            return True
+        pairs = enumerate(zip(self.states, states, strict=True))
+        return any(x is not y and i in self._in_graph for i, (x, y) in pairs)
 
     def run(self, arguments: Sequence[Array], hosts: Sequence[Any]) -> list[Array]:
         """Run one step on the device of its arrays: see `Executor.run`.

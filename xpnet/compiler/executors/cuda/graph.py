@@ -94,7 +94,7 @@ class Graph:
         self._stream = cupy().cuda.get_current_stream()  # of the last launch
         self._inputs: list[Array] = []
         self._numbers: Any = None
-        self._fixed: list[Array] = []  # the states that kernels read and write where they are
+        self._fixed: list[Array] = []  # the states in place, which it keeps alive
         self._results: list[Array] = []
         self._graph: Any = None
         self._note: Any = None  # of indices that are out of range
@@ -119,7 +119,7 @@ class Graph:
         cuda = cupy().cuda
         given = self._given(arguments, states, hosts)
         copies = [x.copy() if i in self._written else x for i, x in enumerate(states)]
-        self._fixed = list(states)
+        self._fixed = [x for i, x in enumerate(states) if i not in self._replaced]
         stream = cuda.Stream(non_blocking=True)
         stream.wait_event(self._stream.record())
         with cuda.using_allocator(self._memory.allocate), stream:
@@ -205,13 +205,6 @@ class Graph:
         copy_all([*zip(given, self._inputs, strict=True)], numbers, self._numbers.data.ptr)
 
     # --- what it holds ----------------------------------------------------------------------------
-
-    def is_for(self, states: Sequence[Array]) -> bool:
-        """Whether these are the arrays that the graph reads and writes where they are."""
-        return all(
-            x is y or i in self._replaced
-            for i, (x, y) in enumerate(zip(states, self._fixed, strict=True))
-        )
 
     def __del__(self) -> None:
         if not sys.is_finalizing():
