@@ -86,10 +86,9 @@ class Graph:
     def __init__(self, program: Program, written: Sequence[int]) -> None:
         self.program = program
         self._written = set(written)
-        self._replaced = [i for i in program.updates if i not in self._written]
+        self._replaced = set(program.updates) - self._written
         self._memory = _Memory()
         self._workspace: Any = None
-        self._step = straight_line(_for_capture(program))
         self._device = current_device()()
         self._stream = cupy().cuda.get_current_stream()  # of the last launch
         self._inputs: list[Array] = []
@@ -100,6 +99,7 @@ class Graph:
         self._note: Any = None  # of indices that are out of range
         if any(x.function is checked for x in program.operations):
             self._note = note_on(self._device)
+        self._step = straight_line(_for_capture(program))
 
     # --- capture ----------------------------------------------------------------------------------
 
