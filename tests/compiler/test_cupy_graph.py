@@ -508,6 +508,45 @@ def test_an_interrupt_in_the_midst_of_a_capture(cupy_backend):
     assert is_captured(step)
 
 
+def test_default_streams_of_threads_are_not_captured(cupy_backend):
+    """Two of them have one handle: it would not be seen that a call has to wait for another thread's."""
+    import cupy
+
+    step = compiled(lambda x: F.exp(x) * 2.0)
+    x = cupy_backend.asarray(np.ones(4))
+    with cupy.cuda.Stream.ptds:
+        for _ in range(RECORDED + FIRST):
+            step(x)
+    without_a_graph(step, "each thread has a default stream of its own")
+
+
+def test_a_caller_that_makes_a_graph_of_its_own(cupy_backend):
+    """A step is a part of it, captured or not."""
+    import cupy
+
+    x = cupy_backend.asarray(np.ones(4))
+    for replays in (FIRST - 1, FIRST):
+        step = compiled(lambda x: F.exp(x) * 2.0)
+        for _ in range(RECORDED + replays):
+            step(x)
+        assert is_captured(step) == (replays == FIRST)
+        x.fill(1.0)
+        stream = cupy.cuda.Stream(non_blocking=True)
+        cupy.cuda.Device().synchronize()
+        with stream:
+            if replays == FIRST:  # a call on another stream waits for the last one
+                step(x)
+            stream.begin_capture()
+            found = step(x)
+            whole = stream.end_capture()
+        assert is_captured(step) == (replays == FIRST)
+        cupy.cuda.Device().synchronize()
+        for value in (2.0, 3.0):
+            x.fill(value)
+            whole.launch()
+            np.testing.assert_allclose(to_numpy(found), np.full(4, 2 * np.exp(value)), rtol=CLOSE)
+
+
 def test_memory_that_runs_out_during_a_capture(cupy_backend, monkeypatch):
     """The step needs less memory without a graph, and nothing of it has run."""
 
