@@ -61,6 +61,8 @@ def test_the_c_library_has_a_line_of_its_own(run_xpnet, monkeypatch, executor, f
     search.thread = SimpleNamespace(join=lambda timeout: None, is_alive=lambda: False)
     search.library = found
     search.reasons = [] if found else ["No compiler was found."]
+    search.ended = True
+    search.looked.set()
     monkeypatch.setattr(load, "_search", search)
     monkeypatch.setenv("XPNET_EXECUTOR", executor)
     answer = run_xpnet("doctor")

@@ -6,6 +6,7 @@ import stat
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -357,11 +358,62 @@ def test_a_search_that_fails_says_why(monkeypatch):
     def broken(variant):
         raise RuntimeError("a fault of our own")
 
-    monkeypatch.setattr(build, "cached_apart", broken)
+    monkeypatch.setattr(build, "in_cache", broken)
     monkeypatch.setattr(load, "BINARIES", Path("none"))
     monkeypatch.setattr(load, "_search", load._Search())
     with pytest.raises(CompileError, match="a fault of our own"):
         load.wait()
+
+
+@pytest.fixture
+def search(tmp_path, monkeypatch):
+    """The search of a process that begins now, with an empty folder for the binaries of the wheel."""
+    new = load._Search()
+    monkeypatch.setattr(load, "_search", new)
+    monkeypatch.setattr(load, "BINARIES", tmp_path)
+    monkeypatch.setenv("XPNET_EXECUTOR", "")
+    return new
+
+
+@pytest.mark.parametrize("origin", ["binary", "compiled"])
+def test_a_library_that_is_there_is_waited_for_on_a_busy_machine(
+    origin, search, tmp_path, monkeypatch
+):
+    """Else the same script would compute now in C, and now with NumPy, which rounds otherwise."""
+
+    def loaded(path, origin, variant):
+        time.sleep(1)
+        return SimpleNamespace(path=path, origin=origin, variant=variant)
+
+    monkeypatch.setattr(load, "Library", loaded)
+    monkeypatch.setattr(build, "system_and_machine", lambda: ("linux", "x86-64"))
+    monkeypatch.setattr(build, "in_cache", lambda variant: tmp_path / "library.so")
+    if origin == "binary":
+        (tmp_path / f"xpnet-linux-{variant()}.so").touch()
+    assert load.find().origin == origin
+
+
+def test_a_compiler_is_waited_for_only_by_those_who_want_to(search, monkeypatch):
+    compiled_now = threading.Event()
+    library = SimpleNamespace(origin="compiled", variant=variant(), path=Path("library.so"))
+
+    def compiled(variant):
+        compiled_now.wait(timeout=60)
+        return library.path
+
+    monkeypatch.setattr(load, "Library", lambda path, origin, variant: library)
+    monkeypatch.setattr(build, "in_cache", lambda variant: None)
+    monkeypatch.setattr(build, "cached_apart", compiled)
+    started = time.monotonic()
+    assert load.find() is None
+    assert time.monotonic() - started < load.SECONDS_TO_LOAD / 2
+    compiled_now.set()
+    assert load.wait() is library
+
+    another = load._Search()
+    monkeypatch.setattr(load, "_search", another)
+    compiled_now.clear()
+    assert load.find(waiting=compiled_now.set) is library
 
 
 class Vanishing(type(Path())):
@@ -482,6 +534,73 @@ def test_the_variants_of_a_processor_begin_with_the_best(monkeypatch):
     assert load.variants() == ["aarch64"]
     monkeypatch.setattr(build, "system_and_machine", lambda: ("linux", "riscv64"))
     assert load.variants() == []
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "platform", "bits", "found"),
+    [
+        ("linux", "x86_64", "linux-x86_64", 64, ("linux", "x86-64")),
+        ("linux", "x86_64", "linux-x86_64", 32, ("linux", "32-bit x86-64")),
+        ("linux", "aarch64", "linux-aarch64", 32, ("linux", "32-bit aarch64")),  # Raspberry Pi OS
+        ("darwin", "arm64", "macosx-11.0-universal2", 64, ("macos", "aarch64")),
+        ("win32", "AMD64", "win-amd64", 64, ("windows", "x86-64")),
+        ("win32", "ARM64", "win-amd64", 64, ("windows", "x86-64")),  # emulated
+        ("win32", "ARM64", "win-arm64", 64, ("windows", "aarch64")),
+    ],
+)
+def test_a_library_is_for_the_processor_that_python_is_made_for(
+    system, machine, platform, bits, found, monkeypatch
+):
+    monkeypatch.setattr(build.sys, "platform", system)
+    monkeypatch.setattr(build.sys, "maxsize", 2 ** (bits - 1) - 1)
+    monkeypatch.setattr(build.platform, "machine", lambda: machine)
+    monkeypatch.setattr(build.sysconfig, "get_platform", lambda: platform)
+    answer = build.system_and_machine()
+    monkeypatch.undo()
+    assert answer == found
+
+
+def test_the_command_says_why_there_is_no_library(monkeypatch, capsys):
+    monkeypatch.setattr(build, "system_and_machine", lambda: ("linux", "riscv64"))
+    with pytest.raises(SystemExit, match="1"):
+        build.main([])
+    assert capsys.readouterr().err == "There is no C library for riscv64 processors (linux).\n"
+
+
+def test_a_name_that_no_library_has_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        build.main(["--zig", "--out", str(tmp_path), "--only", "v5"])
+    assert "--only v5 is part of none of the names: xpnet-linux" in capsys.readouterr().err
+
+
+INNER = """
+#define EXPORT __attribute__((visibility("default")))
+EXPORT int inner(void) {{ return {}; }}
+"""
+OUTER = "EXPORT int outer(void) { return inner(); }\n"
+
+
+def test_a_library_calls_its_own_functions(cache, tmp_path):
+    """Also where another one, whose functions all libraries see, has some of the same names."""
+    (build.SOURCES / "short.c").write_text(INNER.format(1) + OUTER)
+    ours = build.cached(variant())
+    (tmp_path / "other.c").write_text(INNER.format(2))
+    other = tmp_path / "other.so"
+    compile = [build.find_compilers()[0], "-shared", "-fPIC", tmp_path / "other.c", "-o", other]
+    subprocess.run(compile, check=True)
+    script = (
+        "import ctypes, sys\n"
+        "ctypes.CDLL(sys.argv[1], mode=ctypes.RTLD_GLOBAL); print(ctypes.CDLL(sys.argv[2]).outer())"
+    )
+    command = [sys.executable, "-c", script, other, ours]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed == "1\n"
+
+
+def test_the_folder_of_the_sources_has_nothing_else_in_it():
+    """What a compiler leaves there by mistake, such as a.out, would be in the wheel."""
+    others = {x.name for x in build.SOURCES.iterdir() if x.suffix not in (".c", ".h", ".py")}
+    assert others <= {"README.md", ".clang-format", "__pycache__", "binaries"}
 
 
 def test_a_library_of_other_sources_is_not_used(cache):
