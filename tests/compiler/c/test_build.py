@@ -301,7 +301,7 @@ def test_a_library_is_compiled_although_the_script_ends_meanwhile(tmp_path, monk
         assert time.monotonic() < deadline
         time.sleep(0.1)
     made = calls(tmp_path / "bin", "cc")
-    assert build.cached_apart(variant()).read_text() == "library\n"
+    assert build.cached_apart(variant(), print).read_text() == "library\n"
     assert calls(tmp_path / "bin", "cc") == made + 1  # the version
 
 
@@ -312,18 +312,18 @@ def test_a_process_that_compiles_apart_reports_the_compiler(tmp_path, monkeypatc
     monkeypatch.setattr(build, "NAMES", ())
     monkeypatch.setenv("PATH", "")
     with pytest.raises(CompileError, match="unknown builtin"):
-        build.cached_apart(variant())
+        build.cached_apart(variant(), print)
 
 
 def test_without_an_interpreter_to_start_the_library_is_compiled_here(cache, monkeypatch):
     monkeypatch.setattr(build.sys, "executable", "")
-    assert build.cached_apart(variant()) == build.in_cache(variant())
+    assert build.cached_apart(variant(), print) == build.in_cache(variant())
 
 
 def test_a_process_that_compiles_apart_and_fails_is_reported(cache, monkeypatch):
-    monkeypatch.setattr(build, "_run_apart", lambda: "No module named xpnet")
+    monkeypatch.setattr(build, "_run_apart", lambda when_started: "No module named xpnet")
     with pytest.raises(CompileError, match="has made no library: No module named xpnet"):
-        build.cached_apart(variant())
+        build.cached_apart(variant(), print)
 
 
 def test_the_child_of_a_fork_searches_itself():
@@ -355,10 +355,10 @@ print(os.waitstatus_to_exitcode(os.wait()[1]))
 
 
 def test_a_search_that_fails_says_why(monkeypatch):
-    def broken(variant):
+    def broken(variant, when_started):
         raise RuntimeError("a fault of our own")
 
-    monkeypatch.setattr(build, "in_cache", broken)
+    monkeypatch.setattr(build, "cached_apart", broken)
     monkeypatch.setattr(load, "BINARIES", Path("none"))
     monkeypatch.setattr(load, "_search", load._Search())
     with pytest.raises(CompileError, match="a fault of our own"):
@@ -397,12 +397,12 @@ def test_a_compiler_is_waited_for_only_by_those_who_want_to(search, monkeypatch)
     compiled_now = threading.Event()
     library = SimpleNamespace(origin="compiled", variant=variant(), path=Path("library.so"))
 
-    def compiled(variant):
+    def compiled(variant, when_started):
+        when_started()
         compiled_now.wait(timeout=60)
         return library.path
 
     monkeypatch.setattr(load, "Library", lambda path, origin, variant: library)
-    monkeypatch.setattr(build, "in_cache", lambda variant: None)
     monkeypatch.setattr(build, "cached_apart", compiled)
     started = time.monotonic()
     assert load.find() is None

@@ -453,10 +453,17 @@ def in_cache(variant: str) -> Path | None:
     return library
 
 
-def cached_apart(variant: str) -> Path:
+def cached_apart(variant: str, when_started: Callable[[], None]) -> Path:
     """The library that `cached` returns, compiled by another process, which outlives this one.
 
     A script may end before it is compiled. In a thread, it would be compiled in vain, by each script.
+
+    Parameters
+    ----------
+    variant : str
+        As in `Target`.
+    when_started : function
+        It is called as soon as the other process runs; not if the library is in the cache already.
 
     Raises
     ------
@@ -467,15 +474,16 @@ def cached_apart(variant: str) -> Path:
     if library is not None:
         return library
     if not sys.executable or getattr(sys, "frozen", False):  # there is no Python to start
+        when_started()
         return cached(variant)
-    said = _run_apart()
+    said = _run_apart(when_started)
     library = in_cache(variant)
     if library is None:
         raise CompileError(f"{sys.executable} -m {__name__} has made no library: {said}")
     return library
 
 
-def _run_apart() -> str:
+def _run_apart(when_started: Callable[[], None]) -> str:
     """Run this module as a process of its own, and wait for it; what it has said about an error."""
     options: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
@@ -484,7 +492,7 @@ def _run_apart() -> str:
         }
     environment = {**os.environ, "CC": find_compilers()[0]}  # which may be relative to this folder
     environment["PYTHONPATH"] = os.pathsep.join(str(Path(x).absolute()) for x in sys.path)
-    finished = subprocess.run(  # noqa: S603 - Python itself
+    process = subprocess.Popen(  # noqa: S603 - Python itself
         [sys.executable, "-m", __name__],
         cwd=Path(__file__).parents[3],  # of which Python imports first
         env=environment,
@@ -492,11 +500,11 @@ def _run_apart() -> str:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        check=False,
         **options,
     )
-    said: str = finished.stderr.strip()
-    return said[-500:]
+    when_started()
+    _, said = process.communicate()
+    return str(said).strip()[-500:]
 
 
 def _remove_remains(folder: Path) -> None:

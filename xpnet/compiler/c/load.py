@@ -140,7 +140,7 @@ class _Search:
     ended : bool
         Whether the thread has found the library, or the reasons.
     looked : threading.Event
-        Set as soon as it has ended, or only a compilation can give the library.
+        Set as soon as it has ended, or another process compiles the library.
     """
 
     def __init__(self) -> None:
@@ -199,14 +199,11 @@ class _Search:
             if path.exists() and self._load(path, "binary", variant):
                 return
         try:
-            found = build.in_cache(possible[0])
-            if found is None:
-                self.looked.set()
-                found = build.cached_apart(possible[0])
+            path = build.cached_apart(possible[0], when_started=self.looked.set)
         except CompileError as error:
             self.reasons.append(str(error))
             return
-        self._load(found, "compiled", possible[0])
+        self._load(path, "compiled", possible[0])
 
     def _load(self, path: Path, origin: str, variant: str) -> bool:
         try:
