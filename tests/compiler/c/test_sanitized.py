@@ -10,8 +10,8 @@ import pytest
 from tests.compiler.c import conftest
 
 FAULTS = {
-    "AddressSanitizer: heap-buffer-overflow": "long long fault(char* x) { return x[10]; }",
-    "runtime error: signed integer overflow": "int fault(int* x) { return x[0] + 0x7fffffff; }",
+    "AddressSanitizer: heap-buffer-overflow": "EXPORT int fault(const char* x) { return x[10]; }",
+    "runtime error: signed integer overflow": "EXPORT int fault(int* x) { return *x + 0x7fffffff; }",
 }
 
 
@@ -29,7 +29,8 @@ def test_no_function_reads_or_writes_outside_of_its_arrays():
 @pytest.mark.parametrize("report", FAULTS)
 def test_a_fault_is_reported(report, tmp_path):
     """The sanitizers watch a function that is compiled and called as those of the library are."""
-    (tmp_path / "fault.c").write_text(FAULTS[report])
+    header = f'#include "{conftest.SOURCES / "export.h"}"\n'
+    (tmp_path / "fault.c").write_text(header + FAULTS[report])
     script = (
         "import sys, numpy; from pathlib import Path; from tests.compiler.c import conftest\n"
         "conftest.SOURCES = Path(sys.argv[1])\n"
