@@ -52,7 +52,7 @@ def test_each_backend_is_listed_as_it_is(run_xpnet):
             SimpleNamespace(origin="binary", variant="v9", path=Path("a.so")),
             "binary for v9 (a.so)",
         ),
-        ("", None, "none: No compiler was found."),
+        ("", None, "none, so NumPy computes: No compiler was found."),
     ],
 )
 def test_the_c_library_has_a_line_of_its_own(run_xpnet, monkeypatch, executor, found, line):

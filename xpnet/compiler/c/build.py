@@ -528,7 +528,8 @@ def _link_flags(system: str) -> list[str]:
     if system == "windows":
         return []
     if system == "macos":
-        return ["-lm"]
+        # Else the library would call itself by the path at which it is linked, on this machine.
+        return ["-lm", "-Wl,-install_name,@rpath/xpnet.dylib"]
     # Its functions call each other, even if another library of the process has some of the same names.
     return ["-lm", "-Wl,-Bsymbolic"]
 

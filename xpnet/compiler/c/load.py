@@ -266,4 +266,4 @@ def status() -> str:
         return "being compiled, for processes that start later"
     if _search.library is not None:
         return "compiled after this process had begun with NumPy"
-    return f"none: {' '.join(_search.reasons)}"
+    return f"none, so NumPy computes: {' '.join(_search.reasons)}"
