@@ -388,18 +388,19 @@ def weigh(session: nox.Session, environment: Path) -> None:
         session.error("The C libraries are larger than 1.25 MB.")
 
 
-# The tag of the wheel for a system, by how the names of its libraries begin.
+# The tag of the wheel for a system, by how the names of its libraries begin. Every other system installs the wheel
+# without libraries: Linux with musl, Windows on ARM.
 WHEELS = {
     "xpnet-linux-x86-64": "manylinux_2_17_x86_64",
     "xpnet-linux-aarch64": "manylinux_2_17_aarch64",
     "xpnet-macos": "macosx_11_0_universal2",
-    "xpnet-windows": "win_amd64",
+    "xpnet-windows-x86-64": "win_amd64",
 }
 
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Wheels for Linux, Windows and macOS, with the compiled library in them.
+    """Wheels for Linux, Windows and macOS, with the compiled library in them, and one for all others, without.
 
     On Linux, that for this machine is installed: it trains without a compiler, and its size is checked. Plain nox
     does not run this session, because it takes zig, a compiler of 400 MB that makes the libraries of all
@@ -409,15 +410,15 @@ def wheels(session: nox.Session) -> None:
     if here is None:
         session.warn(
             f"The wheels are made, but none is run: none of those for Linux is for this machine "
-            f"({platform.system()}, {platform.machine()})."
+            f"({platform.system()}, {platform.machine()}, {platform.libc_ver()[0] or 'no glibc'})."
         )
     session.install("-e", ".", *tools("build", "wheel", "ziglang"))
     folder = Path(session.create_tmp()).resolve()
     shutil.rmtree(folder)
     binaries = folder / "binaries"
     session.run("python", "-m", "xpnet.compiler.c.build", "--zig", "--out", str(binaries))
-    session.run("python", "-m", "build", "--wheel", "--outdir", str(folder / "pure"))
-    (pure,) = (folder / "pure").glob("*.whl")
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(folder / "wheels"))
+    (pure,) = (folder / "wheels").glob("*.whl")
     for start, tag in WHEELS.items():
         with_binaries(session, pure, sorted(binaries.glob(f"{start}*")), tag)
 
@@ -427,8 +428,8 @@ def wheels(session: nox.Session) -> None:
 
 
 def tag_of_this_machine() -> str | None:
-    """The tag of the wheel that this machine can run: only those for Linux are run."""
-    if platform.system() != "Linux":
+    """The tag of the wheel that this machine can run: only those for Linux, with glibc, are run."""
+    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return None
     return WHEELS.get(f"xpnet-linux-{platform.machine().replace('_', '-')}")
 
@@ -440,32 +441,37 @@ def run_without_compiler(session: nox.Session, wheel: Path, folder: Path) -> Non
     pip = (str(commands / "python"), "-m", "pip")
     session.run(*pip, "install", "--quiet", str(wheel), external=True)
     env = ENV | {"PYTHONPATH": "", "XPNET_BACKEND": "", "XPNET_EXECUTOR": "c"}
-    env |= {"PATH": str(commands), "XDG_CACHE_HOME": str(folder / "cache")}  # no compiler, no cache
+    # No compiler, and an empty cache.
+    env |= {"PATH": str(commands), "CC": "", "XDG_CACHE_HOME": str(folder / "cache")}
     with session.chdir(folder):
         xpnet = str(commands / "xpnet")
-        session.run(xpnet, "doctor", env=env, external=True)
+        printed = session.run(xpnet, "doctor", env=env, external=True, silent=True)
+        if "C library for compiled steps: binary for" not in printed:
+            session.error(f"The C library of the wheel is not used:\n{printed}")
         train = ("train", "mnist", "--epochs", "1", "--out", "run")
         session.run(xpnet, *train, env=env, external=True)
     weigh(session, folder / "clean")
 
 
-def with_binaries(session: nox.Session, pure: Path, libraries: list[Path], platform: str) -> None:
-    """Write a copy of a wheel that has these libraries, and is for that platform."""
-    out = pure.parent.parent / "wheels"
-    out.mkdir(exist_ok=True)
-    unpacked = out / "unpacked"
+def with_binaries(session: nox.Session, pure: Path, libraries: list[Path], tag: str) -> None:
+    """Write a copy of a wheel that has these libraries, and is for the platform of that tag."""
+    unpacked = pure.parent / "unpacked"
     session.run("python", "-m", "wheel", "unpack", "--dest", str(unpacked), str(pure))
     (content,) = unpacked.iterdir()
     folder = content / "xpnet" / "compiler" / "c" / "binaries"
     folder.mkdir()
     for library in libraries:
         shutil.copy(library, folder)
-    session.run("python", "-m", "wheel", "pack", "--dest-dir", str(out), str(content))
+    (metadata,) = content.glob("*.dist-info/WHEEL")
+    text = metadata.read_text(encoding="utf-8")
+    for general, particular in (("Purelib: true", "Purelib: false"), ("none-any", f"none-{tag}")):
+        if text.count(general) != 1:
+            session.error(f"Expected {general!r} once in the wheel's metadata, but got:\n{text}")
+        text = text.replace(general, particular)
+    metadata.write_text(text, encoding="utf-8")
+    session.run("python", "-m", "wheel", "pack", "--dest-dir", str(pure.parent), str(content))
     shutil.rmtree(unpacked)
-    general = out / pure.name
-    tags = ("wheel", "tags", "--remove", "--platform-tag", platform, str(general))
-    session.run("python", "-m", *tags)
-    (wheel,) = out.glob(f"*{platform}.whl")
+    (wheel,) = pure.parent.glob(f"*{tag}.whl")
     session.log(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB.")
 
 

@@ -381,7 +381,7 @@ def test_c_by_force_without_a_library_is_an_error(monkeypatch):
         choose(program, "numpy")
     monkeypatch.setenv("XPNET_EXECUTOR", "")
     assert isinstance(choose(program, "numpy"), NumPyExecutor)
-    assert load.status().startswith("none: There is no C library for")
+    assert load.status().startswith("none, so NumPy computes: There is no C library for")
 
 
 def test_two_threads_compute_as_one():
