@@ -2,7 +2,7 @@
 
 import inspect
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from xpnet.compiler.calls import unwrapped
 from xpnet.compiler.failures import Failure, where
 from xpnet.compiler.generators import Draws
 from xpnet.compiler.origins import owned_by
-from xpnet.compiler.reads import noted, numbers_in
+from xpnet.compiler.reads import noted
 from xpnet.compiler.record import Program, Value, alike, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray
 from xpnet.compiler.recorded_number import RecordedNumber
@@ -274,11 +274,11 @@ class _Call:
             self.tuples.append((place, tuple_of_arrays))
             place.set(_replaced_in_tuple(tuple_of_arrays, self.in_place_of))
 
-    def note_read(self, owner: Any, name: str, value: Any) -> None:
+    def note_read(self, owner: Any, name: str, places: Iterable[tuple[int, Any]]) -> None:
         """Note that the step reads what holds numbers of each step, such as `optimizer.groups`."""
         line = where()
         what = f"the step reads {name} of a {type(owner).__name__}"
-        for place_id in numbers_in(value):
+        for place_id in places:
             self.read.setdefault(place_id, Failure(line, what, COUNTED))
 
     def require_unwritten(self) -> None:

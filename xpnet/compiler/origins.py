@@ -11,14 +11,16 @@ from sysconfig import get_paths
 from types import FunctionType
 from typing import Any
 
-__all__ = ["is_librarys", "is_users_file", "is_users_function", "is_users_module", "owned_by"]
+__all__ = ["is_librarys", "is_users_file", "is_users_function", "is_users_module", "is_xpnets_file", "owned_by"]
 
 ARRAY_LIBRARIES = frozenset(
     ("numpy", "torch", "jax", "jaxlib", "cupy", "array_api_compat", "array_api_strict")
 )
 
+XPNET = str(Path(__file__).parent.parent) + sep
+
 LIBRARIES = (
-    str(Path(__file__).parent.parent) + sep,
+    XPNET,
     *(get_paths()[name] + sep for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     "<frozen ",
 )
@@ -69,6 +71,11 @@ def _is_in_library(filename: str) -> bool:
 def is_users_file(filename: str) -> bool:
     """Whether code of this file is the user's."""
     return not _is_in_library(filename) or filename.startswith(_own.get())
+
+
+def is_xpnets_file(filename: str) -> bool:
+    """Whether code of this file is xpnet's own."""
+    return filename.startswith(XPNET)
 
 
 def is_users_module(name: str | None) -> bool:
