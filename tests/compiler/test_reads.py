@@ -103,7 +103,9 @@ def test_counts_that_the_step_also_changes_are_refused_with_the_line():
 def test_all_counts_that_vars_show_are_refused_if_the_step_changes_them():
     p, o = adam()
     move = moving(p, o)
-    with pytest.raises(CompileError, match=r"test_reads\.py:\d+: the step reads __dict__ of a Adam"):
+    with pytest.raises(
+        CompileError, match=r"test_reads\.py:\d+: the step reads __dict__ of a Adam"
+    ):
         compile_it(lambda x: move(x) * vars(o)["factor"])(np.ones(1))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable, constant
+from xpnet.compiler import float_errors
 from xpnet.compiler.call import (
     Recording,
     array_key,
@@ -102,13 +103,22 @@ class Compiled:
 
     Some things are not looked into, and are compared in the recordings only: values that are read from a
     file, a clock, the environment, a context variable, a `threading.local` or a weak reference; the
-    generators of other packages; the variables of modules and classes of installed packages, apart from that of the function itself; generators,
-    and iterators such as `zip` and `map`, other than those of Python's containers; and a number that an
-    action of `each_step` changes for the first time in a replay, which takes effect in the next call.
+    generators of other packages; the variables of modules and classes of installed packages, apart from that
+    of the function itself; generators, and iterators such as `zip` and `map`, other than those of Python's
+    containers.
 
     The numbers of an optimizer, such as its learning rate, may change in each step without another plan.
     The function may compute with them, `x * optimizer.lr`. If it reads the dicts and lists that hold them
-    itself, as `optimizer.groups[0]["lr"]`, these are compared as other numbers are.
+    itself, as `optimizer.groups[0]["lr"]` or `vars(optimizer)`, these are compared as other numbers are. A
+    number that it reads past the object's attributes, as by `object.__getattribute__(optimizer, "factor")`
+    or `repr(optimizer)`, is not noticed, and is repeated.
+
+    A call in which an action of `each_step` changes a number that no action has changed before is not
+    replayed: it runs as it is, so that the code after the action reads the new number.
+
+    NumPy's warnings of overflow, division by zero and invalid values come from calls that run as they are,
+    not from replays. In a block of `np.errstate(over="raise")`, or where NumPy is to print, log or call
+    something instead, all calls run as they are.
 
     A number among the arguments belongs to the kind of a call: for each value there is a plan. Pass a
     number that changes, such as a learning rate, as an array: `np.asarray(0.1)`. The 64 plans that were
@@ -154,6 +164,7 @@ class Compiled:
         self._read: set[tuple[int, Any]] = set()  # numbers of each step that steps read themselves
         self._varying: set[tuple[int, Any]] = set()  # NumPy's scalars that steps change
         self._changed: dict[tuple[int, Any], str] = {}  # what steps have changed otherwise
+        self._uses_numpy = False
         self._current: Replay | None = None
         self._by_use: dict[Replay, None] = {}
         self._recordings_left: float = MOST_RECORDINGS
@@ -235,11 +246,11 @@ class Compiled:
             raise Undone
         return self._as_it_is(args, options, done)
 
-    def _as_it_is(self, args: Any, options: Any, done: Any) -> Any:
-        """The result of the function itself, of which some actions ran already."""
+    def _as_it_is(self, args: Any, options: Any, done: Any, changes: Any = ()) -> Any:
+        """The result of the function itself, of which some actions ran already: see `Done`."""
         if not done:
             return self.function(*args, **options)
-        with Done(done):
+        with Done(done, changes):
             return self.function(*args, **options)
 
     def _by_survey(self, found: Survey, args: Any, options: Any, done: Any, tried: set[int]) -> Any:
@@ -259,7 +270,12 @@ class Compiled:
 
     def _replayed(self, replay: Replay, args: Any, options: Any, done: Any = ()) -> Any:
         """The result of a plan, which is from now on the one that is tried first."""
-        result = replay.run(args, options, done)
+        try:
+            result = replay.run(args, options, done)
+        except Mismatch as mismatch:
+            if mismatch.changes is None:
+                raise
+            return self._as_it_is(args, options, mismatch.done, mismatch.changes)
         if replay is not self._current:
             self._make_current(replay)
         if self._recordings_left < MOST_RECORDINGS:
@@ -408,6 +424,7 @@ class Compiled:
             replay = Replay(recording, args, options, self._written, self.keep_grad, self._make)
         except CompileError as error:  # of the executor
             return str(error)
+        self._uses_numpy |= recording.library in ("numpy", "")
         key.replays.append(replay)
         key.last.clear()
         self.replays.append(replay)
@@ -470,16 +487,27 @@ class Compiled:
                 if self._runs_as_it_is() or current is None or not current.ready(args, {}):
                     results.append(_one_result(self(*args)))
                     continue
-                done = current.run_steps(stacked, i, count, results)
-                if done is not None:
+                mismatch = current.run_steps(stacked, i, count, results)
+                if mismatch is not None:
                     i = sum(part.calls for part in results)
                     args = replaced(stacked, partial(_at, i))
-                    results.append(_one_result(self._other(args, {}, done)))
+                    results.append(_one_result(self._after(mismatch, args)))
         return _joined(results)
 
+    def _after(self, mismatch: Mismatch, args: Any) -> Any:
+        """The result of a call in which an action of `each_step` has selected other code."""
+        if mismatch.changes is None:
+            return self._other(args, {}, mismatch.done)
+        return self._as_it_is(args, {}, mismatch.done, mismatch.changes)
+
     def _runs_as_it_is(self) -> bool:
-        """Whether calls are not recorded: it cannot be compiled, or is part of another recording."""
-        return self.reason is not None or is_recording()
+        """Whether calls are neither recorded nor replayed.
+
+        The function cannot be compiled, the call is part of another recording, or NumPy is to raise errors.
+        """
+        if self.reason is not None or is_recording():
+            return True
+        return self._uses_numpy and float_errors.are_reported()
 
     @property
     def plans(self) -> list[Plan]:

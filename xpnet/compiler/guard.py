@@ -6,7 +6,7 @@ counter, an array that was drawn. A replay would repeat it, so it is an error th
 
 from collections.abc import Callable
 from functools import partial
-from types import CellType, FunctionType, MethodType
+from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
 from xpnet.compiler.record import Operation, Program, Value, leaves
@@ -123,17 +123,14 @@ class _Sameness:
     def __call__(self, f: Any, g: Any) -> bool:
         if f is g or id(f) in self._seen:
             return True
-        if isinstance(f, tuple) and isinstance(g, tuple):
-            return len(f) == len(g) and all(map(self, f, g))
-        if type(f) is not type(g):
+        if type(f) is not type(g) or isinstance(f, CodeType):
             return False
-        if isinstance(f, partial):
-            return self(_given(f), _given(g))
-        if isinstance(f, MethodType):
-            return f.__func__ is g.__func__ and self(f.__self__, g.__self__)
         if isinstance(f, FunctionType):
             self._seen.add(id(f))
-            return f.__code__ is g.__code__ and self(_variables(f), _variables(g))
+        if isinstance(f, _MADE):
+            xs = _parts_of(f)
+            ys = _parts_of(g)
+            return len(xs) == len(ys) and all(map(self, xs, ys))
         return self._are_same(f, g)
 
 
@@ -145,15 +142,19 @@ def _have_same_numbers(x: Any, y: Any) -> bool:
     return type(x) not in (bool, int, float, complex, str, bytes) or _equal(x, y)
 
 
-def _given(f: partial[Any]) -> tuple[Any, ...]:
-    """The function and the arguments of a partial."""
-    return f.func, f.args, tuple(f.keywords.items())
+_MADE = (partial, MethodType, FunctionType, tuple)
 
 
-def _variables(f: FunctionType) -> tuple[Any, ...]:
-    """The defaults of a function, and the variables of its closure."""
-    defaults = (f.__defaults__ or (), tuple((f.__kwdefaults__ or {}).values()))
-    return (*defaults, *map(_content, f.__closure__ or ()))
+def _parts_of(f: Any) -> tuple[Any, ...]:
+    """What a function is made of, such as its code and the variables of its closure; a tuple itself."""
+    if isinstance(f, partial):
+        return f.func, f.args, tuple(f.keywords.items())
+    if isinstance(f, MethodType):
+        return f.__func__, f.__self__
+    if isinstance(f, FunctionType):
+        defaults = f.__defaults__, tuple((f.__kwdefaults__ or {}).items())
+        return f.__code__, *defaults, *map(_content, f.__closure__ or ())
+    return tuple(f)
 
 
 def _content(cell: CellType) -> Any:

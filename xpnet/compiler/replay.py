@@ -71,17 +71,21 @@ MOST_NUMBERS = 2**24  # in the arrays that steps put into places, such as gradie
 
 
 class Mismatch(Exception):  # noqa: N818 - it is caught where it is raised: the call is recorded
-    """An action of `each_step` returned something that selects other code.
+    """An action of `each_step` returned something that selects other code, or changed it.
 
     Attributes
     ----------
     done : list
         The results of the actions that ran already.
+    changes : list of (Place, value), or None
+        What the last one of them has changed, if it was not known to change anything. The places hold again
+        what they held: code before the action reads that.
     """
 
-    def __init__(self, done: list[Any]) -> None:
+    def __init__(self, done: list[Any], changes: Sequence[tuple[Place, Any]] | None = None) -> None:
         super().__init__()
         self.done = done
+        self.changes = changes
 
 
 class Results(NamedTuple):
@@ -170,7 +174,8 @@ class Replay:
         self.arrangement = Arrangement(recording, keep_grad)
         self.program = self.arrangement.program
         self.executor = make(self.program, recording.library)
-        self._numbers, self._saved = _numbers(recording, self.program.hosts, self._written_places())
+        places = self._written_places()
+        self._numbers, self._saved = _numbers(recording, self.program.hosts, places, self._changes)
         self._finish = self._finishing()
         self._columns = self._collecting()
         self._most_steps = self._count_of_steps()
@@ -206,7 +211,28 @@ class Replay:
             return False
         self.found = found
         self._guard = _guarding(self, found)
+        if any(self.recording.recorder.of_user):
+            self._unchanged = _unchanging(self, found)
         return True
+
+    def _changes(self) -> list[tuple[Place, Any]] | None:
+        """What an action of the user's has changed although none did in the recordings; it is put back.
+
+        The step may read it, so this call is not replayed. What is in a container stays changed. None if
+        all is as it was.
+        """
+        if self._unchanged():
+            return None
+        changed = []
+        for entry in self.found.entries:
+            place = entry.place
+            if entry.kind == "keys" or not _is_compared(entry, self):
+                continue
+            now = place.get()
+            if now is not entry.value:
+                changed.append((place, now))
+                place.set(entry.value)
+        return changed
 
     def bind(self) -> bool:
         """Give the executor the arrays that are in the cells; False if it cannot take them."""
@@ -303,7 +329,11 @@ class Replay:
         try:
             hosts = self._numbers(done, len(done))
             given = self._arguments(args, options)
-            outputs = self.executor.run(given, hosts)
+            try:
+                outputs = self.executor.run(given, hosts)
+            except BaseException:
+                self._finish_last(given, hosts)
+                raise
         except Mismatch:
             raise
         except BaseException:
@@ -313,7 +343,7 @@ class Replay:
 
     def run_steps(
         self, stacked: Any, first: int, count: int, results: list["Results"]
-    ) -> list[Any] | None:
+    ) -> Mismatch | None:
         """Several calls, from number `first` on; their results are added to `results`.
 
         Parameters
@@ -326,28 +356,33 @@ class Replay:
 
         Returns
         -------
-        list or None
-            None: `ready` was True for all calls that were made, at most `count`. A list: an action
-            of `each_step` selects other code for the next call; the results of its actions so far.
+        Mismatch or None
+            None: `ready` was True for all calls that were made, at most `count`. Otherwise an action of
+            `each_step` selects other code for the next call.
         """
         stop = min(count, first + self._most_steps)
         saved: list[tuple[Any, ...]] = []  # before each step
         hosts: list[list[Any]] = []
-        done = None
+        found = None
         self.executor.done = 0
         try:
-            while done is None and first + len(hosts) < stop:
+            while found is None and first + len(hosts) < stop:
                 saved.append(self._saved())
                 try:
                     hosts.append(self._numbers((), 0))
                 except Mismatch as mismatch:
-                    done = mismatch.done
+                    found = mismatch
             made = slice(first, first + len(hosts))
             given: list[Array] = []
             outputs: list[Any] = []
             if hosts:
                 given = [x[made, ...] for x in self._arguments(stacked, {})]
-                outputs = self.executor.run_steps(given, hosts)
+                try:
+                    outputs = self.executor.run_steps(given, hosts)
+                except BaseException:
+                    n = self.executor.done - 1
+                    self._finish_last([x[n, ...] for x in given], hosts[n])
+                    raise
         except BaseException:
             self._restore(saved)
             raise
@@ -359,7 +394,7 @@ class Replay:
                 hosts[-1],
             )
             results.append(Results(last, len(hosts), self._columns(outputs, given, hosts)))
-        return done
+        return found
 
     def _count_of_steps(self) -> int:
         """How many steps are run in one call, such that their inputs and outputs need little memory."""
@@ -371,11 +406,18 @@ class Replay:
     def _restore(self, saved: Sequence[Sequence[Any]]) -> None:
         """Set the numbers that actions have changed to what they were before the first step not done.
 
-        `saved` has the numbers before each step. Of an executor that is not `in_place`, none is done.
+        `saved` has the numbers before each step.
         """
         for numbers in saved[self.executor.done :][:1]:
             for place, x in zip(self._written_places(), numbers, strict=True):
                 place.set(x)
+
+    def _finish_last(self, given: Sequence[Array], hosts: Sequence[Any]) -> None:
+        """Store what the last step that was done has computed: the following one ended in an error."""
+        outputs = self.executor.last
+        self.executor.last = None
+        if self.executor.done and outputs is not None:
+            self._finish(outputs, self.executor.states, given, hosts)
 
     def _finishing(self) -> Callable[..., Any]:
         """The function that stores new arrays, and returns the result."""
@@ -525,8 +567,7 @@ def _guarding(replay: Replay, found: Survey) -> Callable[..., bool]:
     for variable, value in replay._context:  # noqa: SLF001
         tests.append(f"{code.name(variable.get)}() is {code.name(value)}")
     tests.append(f"{code.name(backend)}._run is {code.name(replay._run_backend)}")  # noqa: SLF001
-    tests += [_entry_test(code, entry, replay) for entry in found.entries]
-    tests.append(_order_test(code, replay, found))
+    tests += _state_tests(code, replay, found)
     used = {place.id for places in replay.arrangement.places for place in places}
     for place in found.cells:
         if place.id not in used and place.is_settable:  # only its shape may have been used
@@ -537,6 +578,19 @@ def _guarding(replay: Replay, found: Survey) -> Callable[..., bool]:
             tests.append(f"{_read(code, place)} {test} None")
     _add_tests(code, tests)
     return code.function("guard")
+
+
+def _unchanging(replay: Replay, found: Survey) -> Callable[[], bool]:
+    """The function `unchanged()`: whether all numbers and objects are as they were."""
+    code = Code("def unchanged():")
+    _add_tests(code, _state_tests(code, replay, found))
+    return code.function("unchanged")
+
+
+def _state_tests(code: Code, replay: Replay, found: Survey) -> list[str]:
+    """Tests that numbers and objects that the step can reach are as they were."""
+    tests = [_entry_test(code, entry, replay) for entry in found.entries]
+    return [*tests, _order_test(code, replay, found)]
 
 
 def _add_tests(code: Code, tests: list[str]) -> None:
@@ -602,9 +656,8 @@ def _equality(code: Code, path: str, x: Any) -> str:
 
 def _entry_test(code: Code, entry: Entry, replay: Replay) -> str:
     """A test that a place holds what it held; "" if that need not be tested here."""
-    place, kind, value, free = entry
-    free = free and place.id not in replay.read
-    if free or place.id in replay.written or not (place.is_settable or kind == "keys"):
+    place, kind, value, _ = entry
+    if not _is_compared(entry, replay):
         return ""
     path = _read(code, place)
     if kind == "scalar":
@@ -612,6 +665,15 @@ def _entry_test(code: Code, entry: Entry, replay: Replay) -> str:
     if kind == "object":
         return f"{path} is {code.name(value)}"
     return _contents_test(code, place, value, path)
+
+
+def _is_compared(entry: Entry, replay: Replay) -> bool:
+    """Whether a place has to hold what it held."""
+    place = entry.place
+    free = entry.free and place.id not in replay.read
+    if free or place.id in replay.written:
+        return False
+    return place.is_settable or entry.kind == "keys"
 
 
 def _contents_test(code: Code, place: Place, value: Any, path: str) -> str:
@@ -661,8 +723,13 @@ def _has_an_order(place: Place) -> bool:
 # --- numbers of the host ----------------------------------------------------------------------
 
 
-def _numbers(recording: Recording, used: list[Value], written: list[Place]) -> Any:
-    """The function `numbers()`, and one that returns the numbers that actions change."""
+def _numbers(
+    recording: Recording, used: list[Value], written: list[Place], changes: Callable[[], Any]
+) -> Any:
+    """The function `numbers()`, and one that returns the numbers that actions change.
+
+    `changes` returns what an action of the user's has changed otherwise.
+    """
     recorder = recording.recorder
     code = Code("def numbers(done, count):")
     code.names["Mismatch"] = Mismatch
@@ -674,6 +741,9 @@ def _numbers(recording: Recording, used: list[Value], written: list[Place]) -> A
         if tests:
             rest = f"[{done}, *done[{i + 1}:]]"
             code.add(f"if not ({' and '.join(tests)}): raise Mismatch({rest})")
+        if recorder.of_user[i]:
+            code.add(f"found = {code.name(changes)}() if count <= {i} else None")
+            code.add(f"if found is not None: raise Mismatch([{done}], found)")
     needed = _needed(recorder, used)
     names: dict[int, str] = {}
     for j, (value, recipe) in enumerate(zip(recorder.hosts, recorder.recipes, strict=True)):
