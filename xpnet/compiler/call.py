@@ -331,6 +331,9 @@ class _Call:
         place.set(as_array(x.array))  # a state remains an array where NumPy returns a scalar
         if x.recorder is self.recorder:
             found[place.id] = (place, x.value)
+            i = self.of_place.get(place.id)
+            if i is not None and x is not self.states[i]:
+                self.initial[i].rebound = True
 
     def _note_other(self, place: Place, found: Found) -> None:
         """Note what is in a cell now if the step has put something else there."""

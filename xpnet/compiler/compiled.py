@@ -126,7 +126,10 @@ class Compiled:
     because a recording takes longer than a call.
 
     A plan may move the arrays that the function refers to into memory of its own: `p.data` is then
-    another array, with the same numbers. Arrays that share memory are therefore refused.
+    another array, with the same numbers. Arrays that share memory are therefore refused. Whoever keeps an
+    array of the state, or puts it into another model, finds what eager code would have left in it: the old
+    numbers if the step puts a new array into the place, the new ones if it changes the array in place, as
+    optimizers do. The latter holds for the executors of NumPy's arrays; the others may separate the two.
 
     Gradients of parameters that a step computes and uses itself are None after a replay, unless
     `keep_grad`. Others, such as those that are added up over several calls, are kept.

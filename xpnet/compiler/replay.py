@@ -10,8 +10,11 @@ They are generated, because a loop over all that they check would take longer th
 """
 
 import math
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import array_api_compat as compat
 import numpy as np
@@ -24,7 +27,7 @@ from xpnet.autodiff.namespace import array_namespace, as_array
 from xpnet.autodiff.variable import Variable, variable_of
 from xpnet.compiler.arrangement import Arrangement
 from xpnet.compiler.call import Constant, Recording, is_argument
-from xpnet.compiler.calls import unwrapped
+from xpnet.compiler.calls import copied, unwrapped
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.origins import is_users_module
 from xpnet.compiler.reads import dicts_in
@@ -106,6 +109,14 @@ class Results(NamedTuple):
     columns: list[Any]
 
 
+_plans: "WeakSet[Replay]" = WeakSet()  # all that there are
+_lock = threading.Lock()  # of this set
+
+_one = [object()]
+_LISTED = sys.getrefcount(_one[0])
+"""The references to an object that is in one list, and that is read from it to count them."""
+
+
 class Code:
     """Lines of a Python function, and the objects that they name."""
 
@@ -152,6 +163,8 @@ class Replay:
     ----------
     program : Program
     executor : Executor
+    inner : list of int
+        How often the executor refers to each array of the state.
     """
 
     def __init__(
@@ -174,6 +187,12 @@ class Replay:
         self.arrangement = Arrangement(recording, keep_grad)
         self.program = self.arrangement.program
         self.executor = make(self.program, recording.library)
+        self._lent: list[int] = []  # the states that are written over, although the step does not
+        if self.executor.in_place:
+            states = self.program.states
+            self._lent = [i for i in self.program.updates if states[i].rebound]
+        self.inner: list[int] = []
+        self._references: list[int] = []  # to those that are lent, when they were bound
         places = self._written_places()
         self._numbers, self._saved = _numbers(recording, self.program.hosts, places, self._changes)
         self._finish = self._finishing()
@@ -181,6 +200,8 @@ class Replay:
         self._most_steps = self._count_of_steps()
         self._arguments = self._reading()
         self._bound = self._binding()
+        with _lock:
+            _plans.add(self)
         if not self.renew(recording.before):
             if self.unmovable:
                 raise CompileError(
@@ -236,6 +257,13 @@ class Replay:
 
     def bind(self) -> bool:
         """Give the executor the arrays that are in the cells; False if it cannot take them."""
+        is_bound = self._bind()
+        states = self.executor.states
+        self._references[:] = [sys.getrefcount(states[i]) for i in self._lent if is_bound]
+        return is_bound
+
+    def _bind(self) -> bool:
+        """`bind`, without the count of references, among which those of this call would be."""
         try:
             given = [
                 places[0].get() if places else held
@@ -252,7 +280,20 @@ class Replay:
             return False
         if len({id(x) for x in given}) < len(given) or self._share_memory(given):
             return False
-        return self._taken(given)
+        others = [i for i in self._lent if self._is_held_elsewhere(given, i)]
+        return self._taken(given, others)
+
+    def _is_held_elsewhere(self, given: Sequence[Any], i: int) -> bool:
+        """Whether something refers to the array of a state, apart from its places and executors of plans."""
+        with _lock:
+            plans = list(_plans)
+        known = len(self.arrangement.places[i]) + sum(
+            count
+            for plan in plans
+            for x, count in zip(plan.executor.states, plan.inner, strict=False)
+            if x is given[i]
+        )
+        return sys.getrefcount(given[i]) > _LISTED + known
 
     def _are_like(self, given: Sequence[Any]) -> bool:
         """Whether these are arrays like those that the first plan was made for, of the same library."""
@@ -268,9 +309,20 @@ class Replay:
             self._likes = likes
         return likes == self._likes
 
-    def _taken(self, given: Sequence[Array]) -> bool:
-        """Whether the executor takes over these arrays; where it has moved one, the new one takes its place."""
-        taken = self.executor.bind([as_array(x) for x in given])  # no NumPy scalars
+    def _taken(self, given: Sequence[Array], others: Sequence[int]) -> bool:
+        """Whether the executor takes over these arrays; where it has moved one, the new one takes its place.
+
+        Of `others` it is given copies: somebody keeps the old ones.
+        """
+        before = [sys.getrefcount(given[i]) for i in range(len(given))]
+        taken = self.executor.bind(
+            [copied(x) if i in others else as_array(x) for i, x in enumerate(given)]
+        )  # no NumPy scalars
+        if not self.inner:
+            self.inner = [
+                sys.getrefcount(taken[i]) - (before[i] if taken[i] is given[i] else 1)
+                for i in range(len(given))
+            ]
         moved = [i for i, x in enumerate(given) if taken[i] is not x]
         states = self.program.states
         self.unmovable = [states[i].name for i in moved if states[i].fixed]
@@ -304,6 +356,10 @@ class Replay:
             for i, places in enumerate(self.arrangement.places)
             for place in places
         ]
+        count = code.name(sys.getrefcount)
+        now = ", ".join(f"{count}(states[{i}])" for i in self._lent)
+        if self._lent:  # nobody else has got one of these arrays, which the executor writes over
+            tests.append(f"[{now}] == {code.name(self._references)}")
         _add_tests(code, tests)
         return code.function("bound")
 
