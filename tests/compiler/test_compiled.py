@@ -2013,6 +2013,10 @@ def test_errors_of_numpy_do_not_matter_to_other_libraries(compile_it):
 # --- indices out of range ---------------------------------------------------------------------------
 
 
+def assert_same(x, y):
+    assert same([xpnet.to_numpy(x)], [xpnet.to_numpy(y)])
+
+
 @pytest.mark.parametrize("index", [-1, 5])
 @pytest.mark.parametrize("shape", [(2,), (1, 2)])
 def test_an_embedding_refuses_an_index_out_of_range_as_eager_code_does(
@@ -2023,17 +2027,19 @@ def test_an_embedding_refuses_an_index_out_of_range_as_eager_code_does(
     good = backend.asarray(np.array([1, 4]).reshape(shape))
     bad = backend.asarray(np.array([1, index]).reshape(shape))
     for _ in range(5):
-        assert same([compiled(good)], [F.embedding(good, table)])
+        assert_same(compiled(good), F.embedding(good, table))
     assert replays(compiled) == [2]
     if library_of(table).name == "jax" and compiled.replays[0].executor.name == "jax":
-        assert np.array_equal(np.isnan(compiled(bad)).reshape(2, 3)[:, 0], [False, True])
+        assert np.array_equal(
+            np.isnan(xpnet.to_numpy(compiled(bad))).reshape(2, 3)[:, 0], [False, True]
+        )
         return
     with pytest.raises(IndexError) as eager:
         xpnet.to_numpy(F.embedding(bad, table))
     with pytest.raises(IndexError) as replayed:
         xpnet.to_numpy(compiled(bad))
     assert str(replayed.value) == str(eager.value)
-    assert same([compiled(good)], [F.embedding(good, table)])
+    assert_same(compiled(good), F.embedding(good, table))
 
 
 @pytest.mark.parametrize("index", [-1, 5])
@@ -2048,9 +2054,8 @@ def test_an_embedding_refuses_an_index_out_of_range_while_it_is_recorded(backend
     [
         lambda x, i: F.take(x, i, axis=0),
         lambda x, i: F.take(x, i, axis=1),
-        lambda x, i: x[i],
+        lambda x, i: x[:, 0][i],
         lambda x, i: x[i, i],
-        lambda x, i: F.getitem(x, (slice(None), i)),
         lambda x, i: F.take_along_axis(x, i[:, None], axis=0),
     ],
 )
@@ -2062,7 +2067,7 @@ def test_gathers_refuse_an_index_out_of_range_as_eager_code_does(
     compiled = compile_it(lambda i: gather(x, i))
     good = backend.asarray(np.array([1, -5]))
     for _ in range(5):
-        assert same([compiled(good)], [gather(x, good)])
+        assert_same(compiled(good), gather(x, good))
     bad = backend.asarray(np.array([1, index]))
     try:
         expected = xpnet.to_numpy(gather(x, bad))
