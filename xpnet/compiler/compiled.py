@@ -299,16 +299,15 @@ class Compiled:
 
     def _record(self, args: Any, options: Any, done: Any) -> Any:
         """A call that runs as it is and is recorded; after three of a kind there is a plan."""
-        with exclusive():
-            if (
-                self._recordings_left < 1 and not done
-            ):  # which of a call's actions ran is in a recording
-                self._add_recordings(1 / CALLS_FOR_A_RECORDING)
-                return self.function(*args, **options)
-            if self.rehearse:
-                return self._rehearsed(args, options, done)
-            before = Before() if self.fallback else None
-            return self._recorded(args, options, done, before)[0]
+        if (
+            self._recordings_left < 1 and not done
+        ):  # which of a call's actions ran is in a recording
+            self._add_recordings(1 / CALLS_FOR_A_RECORDING)
+            return self.function(*args, **options)
+        if self.rehearse:
+            return self._rehearsed(args, options, done)
+        before = Before() if self.fallback else None
+        return self._recorded(args, options, done, before)[0]
 
     def _rehearsed(self, args: Any, options: Any, done: Any) -> Any:
         """A call that is recorded as often as a plan needs it, and then made by the plan."""
@@ -344,22 +343,21 @@ class Compiled:
         self, args: Any, options: Any, done: Any, before: Before | None
     ) -> tuple[Any, Recording | None]:
         """The result of a call that runs as it is, and its recording if it could be recorded."""
-        with exclusive():
-            try:
-                recording = recorded_call(self.function, args, options, done, self._varying, before)
-            except CompileError:
+        try:
+            recording = recorded_call(self.function, args, options, done, self._varying, before)
+        except CompileError:
+            raise
+        except Exception as error:
+            if before is None or not (self.fallback and before.can_undo_error):
                 raise
-            except Exception as error:
-                if before is None or not (self.fallback and before.can_undo_error):
-                    raise
-                problem = _described(error)
-            else:
-                return self._looked_at(recording, args, options), recording
-            before.undo_error()
-            ran = [*before.done, *done[len(before.done) :]]
-            result = self._as_it_is(args, options, ran)  # if it raises too, that is the error
-            self._give_up(problem)
-            return result, None
+            problem = _described(error)
+        else:
+            return self._looked_at(recording, args, options), recording
+        before.undo_error()
+        ran = [*before.done, *done[len(before.done) :]]
+        result = self._as_it_is(args, options, ran)  # if it raises too, that is the error
+        self._give_up(problem)
+        return result, None
 
     def _looked_at(self, recording: Recording, args: Any, options: Any) -> Any:
         """The result of a call that was recorded; a plan is made if it is the third of a kind."""

@@ -128,7 +128,7 @@ class Recorder:
                 return x  # nothing was computed, such as by astype(x, x.dtype, copy=False)
         done = self._new(name, function, args, options)
         wrapped = replaced(result, lambda x: self._output(x, done))
-        done.result = replaced(wrapped, lambda x: getattr(x, "value", x))
+        done.result = replaced(wrapped, value_or_self)
         self.operations.append(done)
         return wrapped
 

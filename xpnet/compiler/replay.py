@@ -12,7 +12,8 @@ They are generated, because a loop over all that they check would take longer th
 import math
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -288,9 +289,9 @@ class Replay:
         with _lock:
             plans = list(_plans)
         known = len(self.arrangement.places[i]) + sum(
-            count
+            inner
             for plan in plans
-            for x, count in zip(plan.executor.states, plan.inner, strict=False)
+            for x, inner in zip(plan.executor.states, plan.inner, strict=False)
             if x is given[i]
         )
         return sys.getrefcount(given[i]) > _LISTED + known
@@ -356,8 +357,8 @@ class Replay:
             for i, places in enumerate(self.arrangement.places)
             for place in places
         ]
-        count = code.name(sys.getrefcount)
-        now = ", ".join(f"{count}(states[{i}])" for i in self._lent)
+        counted = code.name(sys.getrefcount)
+        now = ", ".join(f"{counted}(states[{i}])" for i in self._lent)
         if self._lent:  # nobody else has got one of these arrays, which the executor writes over
             tests.append(f"[{now}] == {code.name(self._references)}")
         _add_tests(code, tests)
@@ -499,14 +500,13 @@ class Replay:
             if value.shape == ():
                 array = f"{code.name(as_array)}({array})"
             code.add(_assignment(code, place, array))
-        number: list[int] = []
-        code.add(f"return {_result(code, self.recording.tree, number)}")
+        code.add(f"return {_result(code, self.recording.tree, count())}")
         return code.function("finish")
 
     def _collecting(self) -> Callable[..., list[Any]]:
         """The function that returns the results of several calls: for each leaf, those of all calls."""
         code = Code("def columns(outputs, given, hosts):")
-        number: list[int] = []
+        number = count()
         columns = [_column(code, x, number) for x in leaves(self.recording.tree)]
         code.add(f"return [{', '.join(columns)}]")
         return code.function("columns")
@@ -562,7 +562,7 @@ def _read(code: Code, place: Place) -> str:
     return _access(code, place)
 
 
-def _result(code: Code, tree: Any, number: list[int]) -> str:
+def _result(code: Code, tree: Any, number: Iterator[int]) -> str:
     """An expression that builds the result."""
     if isinstance(tree, Constant):
         made = code.name(variable_of)
@@ -582,7 +582,7 @@ def _result(code: Code, tree: Any, number: list[int]) -> str:
     return f"{code.name(type(tree))}({parts})" if named else f"({parts})"
 
 
-def _column(code: Code, x: Any, number: list[int]) -> str:
+def _column(code: Code, x: Any, number: Iterator[int]) -> str:
     """An expression for a leaf of the result: what it is in each of `len(hosts)` calls."""
     if not isinstance(x, Value):
         return f"[{code.name(x)}] * len(hosts)"
@@ -598,15 +598,14 @@ def _own_last(x: Array) -> Array:
     return array_namespace(x).asarray(x[-1, ...], copy=True)
 
 
-def _result_array(code: Code, value: Value, number: list[int]) -> str:
+def _result_array(code: Code, value: Value, number: Iterator[int]) -> str:
     if value.source == "argument":
         return f"given[{value.index}]"
     if value.source == "host":
         return f"hosts[{value.index}]"
     if value.source == "constant":
         return code.name(value.array)
-    number.append(0)
-    return f"outputs[{len(number) - 1}]"
+    return f"outputs[{next(number)}]"
 
 
 # --- whether a plan applies -------------------------------------------------------------------
