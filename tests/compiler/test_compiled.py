@@ -2130,3 +2130,34 @@ def test_an_interrupted_scan_leaves_the_state_of_the_steps_done(
     compiled.scan(x[done:, ...], t[done:, ...])
     assert same(weights(model), weights(twin))
     assert len(compiled.replays) == 1
+
+
+@pytest.mark.parametrize("rng", [None, 7])
+def test_an_interrupted_scan_has_drawn_for_the_steps_done(compile_it, rng):
+    """Random numbers are drawn for several steps in advance."""
+
+    def made():
+        xpnet.manual_seed(5)
+        return xpnet.layers.Dropout(0.5, rng=None if rng is None else np.random.default_rng(rng))
+
+    x = np.ones((12, 30), "float32")
+    layer = made()
+    expected = [xpnet.to_numpy(layer(row)) for row in x]
+    layer = made()
+    compiled = compile_it(lambda x: layer(x), rehearse=True)
+    for row, y in zip(x[:3], expected[:3], strict=True):
+        assert np.array_equal(xpnet.to_numpy(compiled(row)), y)
+    executor = compiled.replays[0].executor
+    inner = executor._step
+    calls = itertools.count()
+
+    def interrupted(*args):
+        if next(calls) == 4:
+            raise KeyboardInterrupt
+        return inner(*args)
+
+    executor._step = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        compiled.scan(x[3:])
+    executor._step = inner
+    assert np.array_equal(xpnet.to_numpy(compiled.scan(x[7:])), expected[7:])

@@ -112,6 +112,8 @@ class Recording:
         For each place of a gradient in `before`, whether there was one.
     written : set of Place ids
         The numbers that actions of `each_step` have changed.
+    drawn : dict from int to generator
+        The generators that actions draw from, by their ids.
     read : set of Place ids
         The numbers of each step that the step itself may have read.
     changes : dict from Place id to str
@@ -144,6 +146,7 @@ class Recording:
     writes: list[tuple[Place, Value]]
     gradients: list[tuple[Place, Value, bool]]
     written: set[tuple[int, Any]]
+    drawn: dict[int, Any]
     read: set[tuple[int, Any]]
     changes: dict[tuple[int, Any], str]
 
@@ -685,6 +688,7 @@ def _finished(
         writes=changed + writes,
         gradients=[(place, value, id(value) in used) for place, value in gradients],
         written=call.written,
+        drawn=call.draws.by_actions,
         read=set(call.read),
         changes=changes,
     )

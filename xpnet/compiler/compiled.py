@@ -164,6 +164,7 @@ class Compiled:
         self._executor = executor
         self._keys: dict[Any, _Key] = {}
         self._written: set[tuple[int, Any]] = set()  # what actions change
+        self._drawn: dict[int, Any] = {}  # the generators that actions draw from
         self._read: set[tuple[int, Any]] = set()  # numbers of each step that steps read themselves
         self._varying: set[tuple[int, Any]] = set()  # NumPy's scalars that steps change
         self._changed: dict[tuple[int, Any], str] = {}  # what steps have changed otherwise
@@ -368,6 +369,8 @@ class Compiled:
         if recording.recorder.traced:  # by jax.jit, which compiles what the step does
             return result
         self._written |= recording.written
+        recording.drawn |= self._drawn
+        self._drawn = recording.drawn
         self._read |= recording.read
         signature = self._signature(recording.before, recording.cell_keys, args, options)
         key = self._keys.get(signature)

@@ -30,6 +30,7 @@ from xpnet.compiler.arrangement import Arrangement
 from xpnet.compiler.call import Constant, Recording, is_argument
 from xpnet.compiler.calls import copied, unwrapped
 from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.generators import set_state_of, state_of
 from xpnet.compiler.origins import is_users_module
 from xpnet.compiler.reads import dicts_in
 from xpnet.compiler.record import Program, Value, alike, leaves, replaced
@@ -419,12 +420,15 @@ class Replay:
         """
         stop = min(count, first + self._most_steps)
         saved: list[tuple[Any, ...]] = []  # before each step
+        streams = [*self.recording.drawn.values()]
+        positions: list[list[Any]] = []  # likewise
         hosts: list[list[Any]] = []
         found = None
         self.executor.done = 0
         try:
             while found is None and first + len(hosts) < stop:
                 saved.append(self._saved())
+                positions.append([state_of(x) for x in streams])
                 try:
                     hosts.append(self._numbers((), 0))
                 except Mismatch as mismatch:
@@ -442,6 +446,9 @@ class Replay:
                     raise
         except BaseException:
             self._restore(saved)
+            for states in positions[self.executor.done :][:1]:
+                for rng, state in zip(streams, states, strict=True):
+                    set_state_of(rng, state)
             raise
         if hosts:
             last = self._finish(
