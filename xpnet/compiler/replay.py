@@ -420,15 +420,14 @@ class Replay:
         """
         stop = min(count, first + self._most_steps)
         saved: list[tuple[Any, ...]] = []  # before each step
-        streams = [*self.recording.drawn.values()]
-        positions: list[list[Any]] = []  # likewise
+        positions: list[list[Any]] = []  # of the generators, likewise
         hosts: list[list[Any]] = []
         found = None
         self.executor.done = 0
         try:
             while found is None and first + len(hosts) < stop:
                 saved.append(self._saved())
-                positions.append([state_of(x) for x in streams])
+                positions.append([state_of(x) for x in self.recording.drawn.values()])
                 try:
                     hosts.append(self._numbers((), 0))
                 except Mismatch as mismatch:
@@ -445,10 +444,7 @@ class Replay:
                     self._finish_last([x[n, ...] for x in given], hosts[n])
                     raise
         except BaseException:
-            self._restore(saved)
-            for states in positions[self.executor.done :][:1]:
-                for rng, state in zip(streams, states, strict=True):
-                    set_state_of(rng, state)
+            self._restore(saved, positions)
             raise
         if hosts:
             last = self._finish(
@@ -467,14 +463,19 @@ class Replay:
         numbers = sum(math.prod(value.shape) for _, value in self.arrangement.writes)
         return max(1, min(MANY, MOST_NUMBERS // max(numbers, 1)))
 
-    def _restore(self, saved: Sequence[Sequence[Any]]) -> None:
-        """Set the numbers that actions have changed to what they were before the first step not done.
+    def _restore(
+        self, saved: Sequence[Sequence[Any]], positions: Sequence[Sequence[Any]] = ()
+    ) -> None:
+        """Set what actions have changed to what it was before the first step not done.
 
-        `saved` has the numbers before each step.
+        `saved` has the numbers before each step, `positions` the states of the generators.
         """
         for numbers in saved[self.executor.done :][:1]:
             for place, x in zip(self._written_places(), numbers, strict=True):
                 place.set(x)
+        for states in positions[self.executor.done :][:1]:
+            for rng, state in zip(self.recording.drawn.values(), states, strict=True):
+                set_state_of(rng, state)
 
     def _finish_last(self, given: Sequence[Array], hosts: Sequence[Any]) -> None:
         """Store what the last step that was done has computed: the following one ended in an error."""
