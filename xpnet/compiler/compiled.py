@@ -664,6 +664,11 @@ def compile(
     --------
     Compiled : which calls share a plan, and what is compared.
 
+    Notes
+    -----
+    A replay gives none of NumPy's warnings of overflow, division by zero and invalid values. Where NumPy is
+    to raise errors instead, as in a block of `np.errstate(over="raise")`, calls run as they are.
+
     Examples
     --------
     A function of arrays:
