@@ -702,6 +702,87 @@ def test_steps_before_an_interrupt_have_been_made(count, monkeypatch):
     assert_equal_states(state(), expected())
 
 
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("keep_grad", [False, True])
+def test_what_the_last_step_before_an_interrupt_has_stored(count, keep_grad, monkeypatch):
+    """New arrays in places, and gradients: kept or forgotten, as the step does."""
+    parameter = xpnet.Parameter(np.ones(3, np.float32))
+    optimizer = xpnet.SGD([parameter], lr=0.5)
+    shown = {"rows": None}
+
+    def step(x):
+        shown["rows"] = x * 2.0
+        optimizer.zero_grad()
+        F.sum(parameter * x).backward()
+        optimizer.step()
+
+    compiled = Compiled(step, executor=in_c, keep_grad=keep_grad)
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    for _ in range(4):
+        compiled(x[0])
+    parameter.data = np.ones(3, np.float32)
+    parameter.raw_grad = None if not keep_grad else parameter.raw_grad
+    with monkeypatch.context() as patch:
+        interrupt(compiled, patch)
+        with pytest.raises(KeyboardInterrupt):
+            compiled(x[0]) if count == 1 else compiled.scan(x)
+    np.testing.assert_array_equal(parameter.data, 1.0 - 0.5 * x[:count].sum(axis=0))
+    np.testing.assert_array_equal(shown["rows"], 2.0 * x[count - 1])
+    if keep_grad:
+        np.testing.assert_array_equal(parameter.raw_grad, x[count - 1])
+    else:
+        assert parameter.raw_grad is None
+    compiled(x[1])
+    np.testing.assert_array_equal(shown["rows"], 2.0 * x[1])
+
+
+def test_an_interrupt_within_a_step_leaves_its_number_uncounted(monkeypatch):
+    """C, NumPy, C: Ctrl-C comes after the first part."""
+    counter = SimpleNamespace(n=0.0)
+    total = xpnet.Variable(np.zeros(3, np.float32))
+
+    def count():
+        counter.n += 1.0
+        return counter.n
+
+    def step(x):
+        y = F.sort(x * each_step(count))
+        total.data = total.data + y
+
+    compiled = compiled_in_c(step)
+    x = np.ones(3, np.float32)
+    for _ in range(4):
+        compiled(x)
+    assert calls_of(compiled) == ["argsort", "take_along_axis"]
+    with monkeypatch.context() as patch:
+        interrupt(compiled, patch)
+        with pytest.raises(KeyboardInterrupt):
+            compiled(x)
+    assert counter.n == 4.0
+    np.testing.assert_array_equal(total.data, 10.0)
+    compiled(x)
+    np.testing.assert_array_equal(total.data, 15.0)
+
+
+@pytest.mark.parametrize("index", [-1, 5])
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint8])
+@pytest.mark.parametrize("shape", [(2,), (1, 2)])
+def test_an_embedding_refuses_an_index_out_of_range(index, dtype, shape):
+    if index < 0 and np.dtype(dtype).kind == "u":
+        index = 255
+    table = np.arange(15, dtype=np.float32).reshape(5, 3)
+    compiled = compiled_in_c(lambda i: F.embedding(i, table))
+    good = np.asarray([1, 4], dtype).reshape(shape)
+    for _ in range(4):
+        np.testing.assert_array_equal(compiled(good), table[good])
+    with pytest.raises(IndexError, match=str(index)):
+        compiled(np.asarray([1, index], dtype).reshape(shape))
+    assert calls_of(compiled) == ([] if np.dtype(dtype).kind == "i" else ["checked", "chain"])
+    with pytest.raises(IndexError, match=str(index)):
+        compiled.scan(np.asarray([[1, 4], [1, index]], dtype).reshape(2, *shape))
+    np.testing.assert_array_equal(compiled(good), table[good])
+
+
 def test_an_interrupt_before_the_first_step_changes_nothing(monkeypatch):
     step, state = counted_step()
     compiled = compiled_in_c(step)

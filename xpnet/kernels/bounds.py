@@ -15,6 +15,7 @@ import threading
 from functools import cache
 from typing import Any, NamedTuple
 
+from xpnet._libraries import library_of
 from xpnet._libraries.devices import arrivals, call_on_their_device
 from xpnet._typing import Array
 from xpnet.backend import to_numpy
@@ -121,6 +122,13 @@ def reopen(note: Array) -> None:
 def checked(indices: Array, name: str, least: int, most: int) -> Array:
     """`require_within`, as a function that returns the indices: an operation of a compiled step."""
     require_within(name, indices, least, most)
+    return indices
+
+
+def checked_on_host(indices: Array, name: str, least: int, most: int) -> Array:
+    """`require_within_on_host`, likewise; while JAX traces a program there are no numbers to check."""
+    if library_of(indices).has_values(indices):
+        require_within_on_host(name, indices, least, most)
     return indices
 
 

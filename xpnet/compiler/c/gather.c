@@ -140,6 +140,15 @@ int64_t take_rows(int64_t row_bytes, int64_t table_stride_bytes, int64_t table_r
     }
     return -1;
 }
+
+int64_t first_outside(const void* indices, int32_t index_type, int64_t count, int64_t rows) {
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t index =
+            index_type == TYPE_INT32 ? ((const int32_t*)indices)[i] : ((const int64_t*)indices)[i];
+        if (index < 0 || index >= rows) return i;
+    }
+    return -1;
+}
 #endif
 
 int64_t NAME(scatter_add)(real* table, int64_t table_rows, int64_t table_stride, int32_t index_type,

@@ -213,6 +213,24 @@ def _suits_scatter(x: Any, indices: Any, rows: Any) -> bool:
     )
 
 
+def _lower_checked(lowering: Lowering, operation: Operation) -> bool:
+    """Whether indices are in range: the result is the indices themselves."""
+    indices, _, least, most = operation.args
+    if (
+        np.dtype(indices.dtype) not in INDICES
+        or least != 0
+        or lowering.is_placed(operation.outputs[0])
+    ):
+        return False
+    given = lowering.contiguous(lowering.view(indices))
+    count = int(np.prod(indices.shape, dtype=np.int64))
+    kind = structures.TYPES[given.dtype.name]
+    lowering.emit(Instruction("within", [given], [most + 1, kind, count]))
+    lowering.place(operation.outputs[0], given)
+    return True
+
+
+LOWERINGS["checked"] = _lower_checked
 LOWERINGS["take"] = _lower_take
 LOWERINGS["getitem"] = _lower_take
 LOWERINGS["scatter_add"] = _lower_scatter_add

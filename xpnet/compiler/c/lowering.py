@@ -55,7 +55,7 @@ VIEWS = frozenset(
 """Operations whose results may be views of their first argument."""
 
 
-SHARING = VIEWS | {"unstack"}
+SHARING = VIEWS | {"checked", "unstack"}
 """Operations whose results may share the memory of their first argument."""
 
 OF_IMAGES = {

@@ -82,6 +82,7 @@ class CExecutor(Executor):
         self._constants = lowered.constants
         self._place_inputs()
         self._segments: list[Encoded | _BoundCall] = []
+        self._last_segment: Encoded | _BoundCall | None = None
         self._changed = Changed()
         self._lock = threading.Lock()
 
@@ -156,6 +157,7 @@ class CExecutor(Executor):
             self._fill("state", i, x)
         if not self._segments:
             self._segments = self._encode()
+            self._last_segment = self._segments[-1] if self._segments else None
         for segment in self._segments:
             if isinstance(segment, _BoundCall):
                 segment.bind(self)
@@ -216,6 +218,7 @@ class CExecutor(Executor):
         for i in self._number_hosts:
             numbers[i] = hosts[i]
         self._failure.step = 0
+        segment: Encoded | _BoundCall | None = None
         try:
             for segment in self._segments:
                 if isinstance(segment, _BoundCall):
@@ -223,10 +226,14 @@ class CExecutor(Executor):
                     segment.run(hosts, kept)
                     self._failure.step = 1
                 elif self.library.c.xpnet_run(segment.address, *self._run_with):
-                    raise self._error(segment)
-        finally:  # an interrupt may come after the step
-            self.done += self._failure.step
-        return [x.copy() for x in self._results]
+                    raise self._error(segment)  # noqa: TRY301 - one call less in each step
+            return [x.copy() for x in self._results]
+        except BaseException:  # an interrupt may come after the step
+            self.last = [x.copy() for x in self._results]
+            raise
+        finally:
+            if segment is self._last_segment:  # of another one the step has more to do
+                self.done += self._failure.step
 
     def run_steps(
         self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
@@ -267,8 +274,12 @@ class CExecutor(Executor):
         self._failure.step = 0
         try:
             if self.library.c.xpnet_run(segment.address, *pointers, steps, failure):
-                raise self._error(segment, steps)
-        finally:  # an interrupt may come after the steps
+                raise self._error(segment, steps)  # noqa: TRY301 - as in `_run`
+        except BaseException:  # an interrupt may come after the steps
+            if self._failure.step:
+                self.last = [x[self._failure.step - 1, ...].copy() for x in results]
+            raise
+        finally:
             self.done += self._failure.step
         return results
 
@@ -384,7 +395,8 @@ def _is_suitable(x: Array, changed: bool) -> bool:
 
 def _aligned_copy(x: Array) -> Array:
     """The same numbers, row-major, in memory of their own."""
-    memory = aligned_empty(x.nbytes).view(StateMemory)
+    whole = aligned_empty(x.nbytes).view(StateMemory)
+    memory = whole[:]  # whose base is of its class: NumPy would pass by it otherwise
     size = x.dtype.itemsize
     strides = tuple(size * s for s in contiguous_strides(x.shape))
     made = np.ndarray(x.shape, x.dtype, memory, 0, strides)

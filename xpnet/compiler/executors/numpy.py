@@ -113,9 +113,14 @@ class NumPyExecutor(Executor):
         with self._lock:
             step = self._ready()
             outputs: list[list[Array]] = []
-            for *row, numbers in zip(*map(self._changed.apart, arguments), hosts, strict=True):
-                outputs.append(step(*row, *numbers))
-                self.done += 1
+            try:
+                for *row, numbers in zip(*map(self._changed.apart, arguments), hosts, strict=True):
+                    outputs.append(step(*row, *numbers))
+            except BaseException:
+                self.done = len(outputs)
+                self.last = outputs[-1] if outputs else None
+                raise
+            self.done += len(outputs)
             return stacked(outputs)
 
     def calls(self) -> list[Operation]:

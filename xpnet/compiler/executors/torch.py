@@ -293,10 +293,15 @@ def _free(program: Program) -> set[Value]:
 
 
 def _written_over(program: Program, last: dict[Value, int]) -> set[Value]:
-    """The states whose new values are written over them, and the values in between."""
+    """The states whose new values are written over them, and the values in between.
+
+    Not those in whose places the step puts new arrays: somebody may hold the old ones.
+    """
     held = _held(program)
     found: set[Value] = set()
     for i, new in program.updates.items():
+        if program.states[i].rebound:
+            continue
         path = _path(program, program.states[i], new, last)
         if path[-1] is new and held.isdisjoint(path):
             found.update(path[:-1])
