@@ -120,9 +120,7 @@ static chain_step* only_used_here(chain* c, int32_t value, int32_t operation) {
 }
 
 // Replaces a step by `operation` on the two values of a product and one more value.
-static void join_product(chain* c, chain_step* s, chain_step* product, int32_t operation,
-                         int32_t other) {
-    (void)c;
+static void join_product(chain_step* s, chain_step* product, int32_t operation, int32_t other) {
     *s = (chain_step){operation, product->first, product->second, other};
     product->operation = -1;
 }
@@ -131,13 +129,13 @@ static void join_sum(chain* c, chain_step* s) {
     const int32_t first = s->first, second = s->second;
     chain_step* product = only_used_here(c, second, OP_multiply);
     if (product && first != second) {
-        join_product(c, s, product, s->operation == OP_add ? OP_multiply_add : OP_subtract_product,
+        join_product(s, product, s->operation == OP_add ? OP_multiply_add : OP_subtract_product,
                      first);
         return;
     }
     product = only_used_here(c, first, OP_multiply);
     if (product && first != second)
-        join_product(c, s, product, s->operation == OP_add ? OP_multiply_add : OP_multiply_subtract,
+        join_product(s, product, s->operation == OP_add ? OP_multiply_add : OP_multiply_subtract,
                      second);
 }
 

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from xpnet.compiler.c import structures
-from xpnet.compiler.c.lower_products import one_stride
 from xpnet.compiler.c.lowering import INDICES, LOWERINGS, Instruction, Lowering, Number, suffix
-from xpnet.compiler.c.memory import View
+from xpnet.compiler.c.memory import View, one_stride
 from xpnet.compiler.record import Operation, Value
 
 __all__: list[str] = []

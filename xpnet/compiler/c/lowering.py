@@ -19,7 +19,13 @@ from xpnet._typing import DType
 from xpnet.compiler.buffers import ALIGNMENT, aligned_empty, assign, bytes_of
 from xpnet.compiler.c.blas import Blas
 from xpnet.compiler.c.load import Library
-from xpnet.compiler.c.memory import Memory, View, batch_last_strides, contiguous_strides
+from xpnet.compiler.c.memory import (
+    Memory,
+    View,
+    batch_last_strides,
+    contiguous_strides,
+    merged_axes,
+)
 from xpnet.compiler.passes.rewriting import readers
 from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
 
@@ -257,9 +263,9 @@ class Lowering:
 
     def copy(self, to: View, source: View) -> None:
         """Append to[...] = source[...]."""
-        shape, strides, from_strides = _copy_loops(to, source)
-        sizes = [to.dtype.itemsize, len(shape), *shape, *strides, *from_strides]
-        self.emit(Instruction("copy", [to, source], sizes))
+        axes = merged_axes(to.shape, to.strides, source.strides) or [(1, 1, 1)]
+        loops = [x for column in zip(*axes, strict=True) for x in column]
+        self.emit(Instruction("copy", [to, source], [to.dtype.itemsize, len(axes), *loops]))
 
     def contiguous(self, x: View) -> View:
         """The array itself if it is row-major, else a copy that is."""
@@ -523,19 +529,3 @@ def _written_last(chain: Any, inputs: list[int], result: int) -> bool:
         if step.name == "multiply":
             reading.add(chain.first + n)
     return True
-
-
-def _copy_loops(to: View, source: View) -> tuple[list[int], list[int], list[int]]:
-    """The loops of a copy: shape, strides of both; axes that are one are merged."""
-    axes = [
-        (n, s, t) for n, s, t in zip(to.shape, to.strides, source.strides, strict=True) if n != 1
-    ]
-    merged: list[tuple[int, int, int]] = []
-    for n, s, t in axes:
-        if merged and merged[-1][1] == s * n and merged[-1][2] == t * n:
-            merged[-1] = (merged[-1][0] * n, s, t)
-        else:
-            merged.append((n, s, t))
-    if not merged:
-        merged = [(1, 1, 1)]
-    return [x[0] for x in merged], [x[1] for x in merged], [x[2] for x in merged]

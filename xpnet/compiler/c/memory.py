@@ -16,6 +16,8 @@ __all__ = [
     "aligned_empty",
     "batch_last_strides",
     "contiguous_strides",
+    "merged_axes",
+    "one_stride",
 ]
 
 Kind = Literal["arena", "state", "argument", "host", "constant", "output"]
@@ -123,6 +125,25 @@ def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
         strides.append(step)
         step *= max(n, 1)
     return tuple(reversed(strides))
+
+
+def merged_axes(shape: Sequence[int], *strides: Sequence[int]) -> list[tuple[int, ...]]:
+    """The length and the strides of each axis, of as few axes as some arrays can have together."""
+    merged: list[tuple[int, ...]] = []
+    for n, *steps in zip(shape, *strides, strict=True):
+        if n == 1:
+            continue
+        if merged and merged[-1][1:] == tuple(n * step for step in steps):
+            merged[-1] = (merged[-1][0] * n, *steps)
+        else:
+            merged.append((n, *steps))
+    return merged
+
+
+def one_stride(shape: Sequence[int], strides: Sequence[int]) -> int | None:
+    """The stride of some axes taken as one; None if they are not evenly spaced."""
+    axes = merged_axes(shape, strides) or [(1, 0)]
+    return axes[0][1] if len(axes) == 1 else None
 
 
 def batch_last_strides(shape: Sequence[int]) -> tuple[int, ...]:
