@@ -625,6 +625,8 @@ OF_NUMPY = {
     "x.squeeze": lambda x: x[:1].squeeze() * 2.0,
     "np.sum": lambda x: np.sum(x, axis=0),
     "np.mean": lambda x: np.mean(x),
+    "x.sum of truth values": lambda x: (x > 0.0).sum(axis=0),
+    "np.mean of truth values": lambda x: np.mean(x > 0.0),
     "np.where": lambda x: np.where(x > 0.0, x, 0.0),
     "np.clip": lambda x: np.clip(x, -0.5, 0.5),
     "np.concatenate": lambda x: np.concatenate([x, x[:1]], axis=0),

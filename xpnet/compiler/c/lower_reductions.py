@@ -99,24 +99,35 @@ def _structure(operation: Operation, x: View, y: View, axis: Any) -> structures.
     count = 1.0
     if operation.name == "mean":
         count = prod(x.shape[n] for n in axes)
-    name = NAMES[operation.name]
     return structures.reduction(
-        name, x.shape, axes, (x.dtype.name, x.strides), (y.dtype.name, strides), count
+        _name_in_c(operation),
+        x.shape,
+        axes,
+        (x.dtype.name, x.strides),
+        (y.dtype.name, strides),
+        count,
     )
+
+
+def _name_in_c(operation: Operation) -> str:
+    """What a reduction is called in C: the sum of truth values is their count."""
+    name = NAMES[operation.name]
+    return "count" if name == "sum" and operation.args[0].dtype == bool else name
 
 
 def _real(operation: Operation, x: Value, y: Value) -> DType | None:
     """The dtype in which C computes a reduction; None if it cannot."""
     given = np.dtype(x.dtype)
     result = np.dtype(y.dtype)
+    name = _name_in_c(operation)
     real: Any = given
-    if NAMES[operation.name] == "count":  # the sum of as many ones
+    if name == "count":  # the sum of as many ones
         real = np.dtype(np.float64)
-    elif given in EXACT and NAMES[operation.name] not in SUMS:
+    elif given in EXACT and name not in SUMS:
         real = np.dtype(np.float32)
     if suffix(real) is None or given not in TYPES or len(x.shape) > structures.DIMENSIONS:
         return None
-    if NAMES[operation.name] in (*SUMS, "max", "min"):
+    if name in (*SUMS, "max", "min"):
         return real if result == given else None
     return real if result in TYPES else None
 
@@ -131,6 +142,5 @@ def _axes(name: str, axis: Any, dimensions: int) -> list[int]:
     return sorted(n % dimensions for n in given)
 
 
-for _name in NAMES:
-    LOWERINGS[_name] = _lower_reduction
+LOWERINGS |= dict.fromkeys(NAMES, _lower_reduction)
 LOWERINGS["linalg.vector_norm"] = _lower_norm
