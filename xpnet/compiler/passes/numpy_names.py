@@ -1,7 +1,8 @@
 """NumPy's own functions and methods by the names of the standard: `np.sum(x)` and `x.sum()` are a "sum".
 
-The C library knows operations by the standard's names. An operation is renamed where its arguments are
-those that the function of the standard takes; its function stays as it was recorded.
+The C library knows operations by the standard's names, and SciPy's "special.erf" as "erf". An operation
+is renamed where its arguments are those that the function of the standard takes; its function stays as it
+was recorded.
 """
 
 from collections.abc import Callable
@@ -11,8 +12,8 @@ from xpnet.compiler.record import Operation, Program, Value
 
 __all__ = ["with_names_of_the_standard"]
 
-PREFIXES = ("linalg", "np", "x")
-"""What stands before the name of a function of NumPy's, and of a method."""
+PREFIXES = ("linalg", "np", "special", "x")
+"""What stands before the name of a function of NumPy's or SciPy's, and of a method."""
 
 
 def with_names_of_the_standard(program: Program) -> Program:
@@ -81,7 +82,7 @@ NAMES = {
 FORMS: dict[str, Callable[[Operation], bool]] = {
     **dict.fromkeys(("all", "amax", "amin", "any", "argmax", "argmin", "max", "mean"), _has_axis),
     **dict.fromkeys(("concatenate", "min", "prod", "stack", "sum"), _has_axis),
-    **dict.fromkeys(("copy", "flatten", "norm", "ravel", "round"), _takes_one),
+    **dict.fromkeys(("copy", "erf", "flatten", "norm", "ravel", "round"), _takes_one),
     **dict.fromkeys(("clip", "where"), _takes_three),
     **dict.fromkeys(("dot", "matmul"), _multiplies),
     "astype": _converts,
