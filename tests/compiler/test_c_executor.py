@@ -638,7 +638,7 @@ OF_NUMPY = {
     "np.expand_dims": lambda x: np.expand_dims(x, 0) + x,
     "np.linalg.norm": np.linalg.norm,
     "scipy.special.erf": lambda x: F.special.erf(2.0 * x) + 1.0,
-    "linalg.matmul": lambda x: array_namespace(x).linalg.matmul(x.T, x),
+    "linalg.matmul": lambda x: array_namespace(x).linalg.matmul(x.T[None, ...], x[None, ...]),
     "linalg.matrix_transpose": lambda x: array_namespace(x).linalg.matrix_transpose(x) * 2.0,
 }
 

@@ -22,15 +22,22 @@ def with_names_of_the_standard(program: Program) -> Program:
     for operation in program.operations:
         prefix, _, name = operation.name.partition(".")
         if prefix in PREFIXES and name in FORMS and FORMS[name](operation):
-            args, options = operation.args, operation.options
             renamed[operation] = Replacement(
-                NAMES.get(name, name), operation.function, args, options, operation.outputs
+                NAMES.get(name, name),
+                operation.function,
+                operation.args,
+                operation.options,
+                operation.outputs,
             )
     return with_replacements(program, renamed)
 
 
 def _takes_one(operation: Operation) -> bool:
     return len(operation.args) == 1 and not operation.options
+
+
+def _takes_two(operation: Operation) -> bool:
+    return len(operation.args) == 2 and not operation.options
 
 
 def _takes_three(operation: Operation) -> bool:
@@ -64,7 +71,7 @@ def _reshapes(operation: Operation) -> bool:
 def _multiplies(operation: Operation) -> bool:
     """The products of matrices and vectors: of other arrays, dot is another function."""
     axes = [len(x.shape) for x in operation.args if isinstance(x, Value)]
-    return len(axes) == len(operation.args) == 2 and {*axes} <= {1, 2} and not operation.options
+    return _takes_two(operation) and len(axes) == 2 and {*axes} <= {1, 2}
 
 
 NAMES = {
@@ -84,8 +91,9 @@ FORMS: dict[str, Callable[[Operation], bool]] = {
     **dict.fromkeys(("concatenate", "min", "prod", "stack", "sum"), _has_axis),
     **dict.fromkeys(("copy", "erf", "flatten", "norm", "ravel", "round"), _takes_one),
     **dict.fromkeys(("clip", "where"), _takes_three),
-    **dict.fromkeys(("dot", "matmul"), _multiplies),
     "astype": _converts,
+    "dot": _multiplies,
+    "matmul": _takes_two,
     "reshape": _reshapes,
     "take": _picks_rows,
 }
