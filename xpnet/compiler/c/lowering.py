@@ -49,10 +49,14 @@ INDICES = (np.dtype(np.int32), np.dtype(np.int64))
 VIEWS = frozenset(
     [
         *("T", "broadcast_to", "diagonal", "expand_dims", "flip", "getitem", "matrix_transpose"),
-        *("moveaxis", "permute_dims", "reshape", "squeeze", "swapaxes", "transpose", "unstack"),
+        *("moveaxis", "permute_dims", "reshape", "squeeze", "swapaxes", "transpose"),
     ]
 )
 """Functions and methods whose results may be views of their first argument."""
+
+
+SHARING = VIEWS | {"unstack"}
+"""Operations whose results may share the memory of their first argument."""
 
 OF_IMAGES = {
     "convolution": 1,
@@ -391,7 +395,7 @@ class Lowering:
         """Append what computes an operation."""
         if operation in self.done or all(0 in x.shape for x in operation.outputs):
             return
-        if _may_be_view(operation) and self._add_view(operation):
+        if _function(operation) in VIEWS and self._add_view(operation):
             return
         lowering = LOWERINGS.get(operation.name)
         before = len(self.steps)
@@ -415,9 +419,7 @@ class Lowering:
         """Place the result of an operation that shows its input in another way, if it does."""
         x = operation.args[0]
         others = [v for v in operation.inputs() if v is not x]
-        if not isinstance(x, Value) or x.dtype is None or others:
-            return False
-        if not isinstance(operation.result, Value):  # unstack
+        if not isinstance(x, Value) or x.dtype is None or others or len(operation.outputs) != 1:
             return False
         given = self.view(x)
         if given.memory not in self._contents:
@@ -499,11 +501,13 @@ def _contiguous(memory: Memory, x: Value) -> View:
 
 
 def _may_be_view(operation: Operation | None) -> bool:
-    """Whether results may be views of another value, and so cannot be placed at will.
+    """Whether results may be views of another value, and so cannot be placed at will."""
+    return operation is not None and _function(operation) in SHARING
 
-    "x.T" and "np.squeeze" are a method and a function of NumPy's.
-    """
-    return operation is not None and operation.name.rpartition(".")[2] in VIEWS
+
+def _function(operation: Operation) -> str:
+    """The name without what stands before it: "x.T" and "np.squeeze" are a method and a function of NumPy's."""
+    return operation.name.rpartition(".")[2]
 
 
 def _may_be_early(operation: Operation) -> bool:
