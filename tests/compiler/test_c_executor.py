@@ -1017,3 +1017,28 @@ def test_an_array_that_is_put_into_the_state_is_not_written_over(shift):
     for k in (1.0, 2.0):
         np.testing.assert_array_equal(compiled(np.ones(4)), np.full(4, 20.0 + 2.0 * k))
     np.testing.assert_array_equal(mine, np.full(4, 10.0))
+
+
+@pytest.mark.parametrize(
+    "key", [0, -1, (0,), (0, 2), (1, -1), (0, ..., 1), (..., 1, 0), (None, 0, 1)]
+)
+def test_the_gradient_of_one_number_of_an_array(key):
+    """NumPy returns a copy of one number, not a view, so that its address says nothing."""
+    shape = (2, 3) if isinstance(key, tuple) and len(key) > 1 else (3,)
+    gradient = xpnet.grad(lambda x: F.sum(F.tanh(x[key])) + F.sum(x * x))
+    compiled = compiled_in_c(gradient)
+    for i in range(1, 6):
+        x = np.linspace(-1.0, 1.0, int(np.prod(shape))).reshape(shape) * i
+        np.testing.assert_allclose(compiled(x), gradient(x), rtol=1e-12)
+
+
+@pytest.mark.parametrize("axis", [-1, 0, None])
+@pytest.mark.parametrize("function", [np.max, np.sum, np.argmax, np.prod, F.softmax])
+def test_a_reduction_of_one_number(function, axis):
+    def reduced(x):
+        return function(F.sum(x), axis=axis)
+
+    compiled = compiled_in_c(reduced)
+    for i in range(5):
+        x = np.ones(3) * i
+        np.testing.assert_array_equal(compiled(x), reduced(x))

@@ -103,6 +103,7 @@ def _lower_reshape(lowering: Lowering, operation: Operation) -> bool:
 def _lower_set_item(lowering: Lowering, operation: Operation) -> bool:
     """x, with other numbers at a key of integers and slices."""
     x, key, new = operation.args
+    key = _to_view(key)
     y = operation.outputs[0]
     fixed = all(type(k) in (int, type(None), type(...)) for k in leaves(key))
     if operation.options or not fixed or x.dtype != y.dtype:
@@ -111,7 +112,7 @@ def _lower_set_item(lowering: Lowering, operation: Operation) -> bool:
         return False
     target = lowering.start_from(y, x)
     contents = np.empty(max(target.memory.size, 1), np.uint8)
-    part = target.in_memory(contents)[key if isinstance(key, tuple) else (key,)]
+    part = target.in_memory(contents)[key]
     size = target.dtype.itemsize
     start = part.__array_interface__["data"][0] - contents.__array_interface__["data"][0]
     strides = tuple(s // size for s in part.strides)
@@ -119,6 +120,15 @@ def _lower_set_item(lowering: Lowering, operation: Operation) -> bool:
     source = lowering.view(new)
     lowering.copy(where, source.shown(part.shape, broadcast_strides(source, part.shape)))
     return True
+
+
+def _to_view(key: Any) -> tuple[Any, ...]:
+    """A key as a tuple, with which NumPy shows a part of an array, also if this is one number.
+
+    Without "...", x[0] of one axis is a number of its own, somewhere else in memory.
+    """
+    parts = key if isinstance(key, tuple) else (key,)
+    return parts if any(part is ... for part in parts) else (*parts, ...)
 
 
 def _axes_of(x: Value, key: Any) -> int:

@@ -136,7 +136,7 @@ def _axes(name: str, axis: Any, dimensions: int) -> list[int]:
     """The axes that are reduced, in order."""
     if name == "column_sums":
         return list(range(dimensions - 1))
-    if axis is None:
+    if axis is None or not dimensions:  # NumPy takes axis 0 and -1 of one number
         return list(range(dimensions))
     given = (axis,) if isinstance(axis, int) else axis
     return sorted(n % dimensions for n in given)
