@@ -105,6 +105,12 @@ def libraries() -> list[str]:
 
 # By default, the package with the library's name.
 BACKENDS = {name: INSTALLED.get(name, ("plots", [name.replace("_", "-")])) for name in libraries()}
+# Tests that have a session of their own, and do not run in that of their library as well.
+ELSEWHERE = {
+    "numpy": ("tests/examples", "tests/compiler/c"),  # `examples` and `c`, without the tracer
+    # `cuda_compiler`, on the emulated device; those on a GPU run here.
+    "cupy": ("tests/kernels", "tests/compiler/test_cupy_executor.py"),
+}
 COVERED = "numpy"  # tracing doubles the time; the tests on NumPy run all code but CuPy's kernels
 
 
@@ -130,8 +136,9 @@ def tests(session: nox.Session, backend: str) -> None:
         env |= hurried(session)
     # Slow tests run in the sessions `examples` and `mutants`; here they would run on every library.
     pytest = ["pytest", "-m", "not slow", *session.posargs]
-    if backend == "numpy":  # these have sessions of their own, without the tracer
-        pytest += ["--ignore=tests/examples", "--ignore=tests/compiler/c"]
+    on_a_gpu = "XPNET_REQUIRE_GPU" in env
+    if not session.posargs and not on_a_gpu:
+        pytest += [f"--ignore={path}" for path in ELSEWHERE.get(backend, ())]
     if backend == COVERED and not session.posargs:
         env["COVERAGE_FILE"] = f".coverage.{backend}"
         session.run("coverage", "erase", env=env)
@@ -343,7 +350,8 @@ def build(session: nox.Session) -> None:
     commands = folder / "clean" / ("Scripts" if os.name == "nt" else "bin")
     (wheel,) = (folder / "dist").glob("*.whl")
     pip = (str(commands / "python"), "-m", "pip")
-    session.run(*pip, "install", "--quiet", str(wheel), external=True)
+    # A user's pip compiles what it installs, to bytecode that is weighed as well; that of .ci/run does not.
+    session.run(*pip, "install", "--quiet", "--compile", str(wheel), external=True)
     session.log(f"Wheel: {wheel.stat().st_size / 1e6:.1f} MB.")
     weigh(session, folder / "clean")
 
@@ -438,7 +446,8 @@ def run_without_compiler(session: nox.Session, wheel: Path, folder: Path) -> Non
     session.run("python", "-m", "venv", str(folder / "clean"))
     commands = folder / "clean" / "bin"
     pip = (str(commands / "python"), "-m", "pip")
-    session.run(*pip, "install", "--quiet", str(wheel), external=True)
+    # A user's pip compiles what it installs, to bytecode that is weighed as well; that of .ci/run does not.
+    session.run(*pip, "install", "--quiet", "--compile", str(wheel), external=True)
     env = ENV | {"PYTHONPATH": "", "XPNET_BACKEND": "", "XPNET_EXECUTOR": "c"}
     env |= {"PATH": str(commands), "XDG_CACHE_HOME": str(folder / "cache")}  # no compiler, no cache
     with session.chdir(folder):
