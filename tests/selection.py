@@ -63,9 +63,9 @@ def outline(path: Path):
         begin = min([statement.lineno, *(x.lineno for x in decorators(statement))])
         text = "\n".join(lines[begin - 1 : statement.end_lineno])
         names = list(names_in(statement))
-        for name in defined_by(statement):
+        for name, alone in defined_by(statement).items():
             before, earlier = definitions.get(name, ("", []))
-            definitions[name] = (f"{before}\n{text}", earlier + names)
+            definitions[name] = (f"{before}\n{alone or text}", earlier + names)
             if name == "pytestmark" or ("importorskip" in text and not is_definition(statement)):
                 of_all.append(name)
     return definitions, of_all
@@ -81,20 +81,23 @@ def is_definition(node: ast.AST) -> bool:
     return isinstance(node, ast.FunctionDef | ast.ClassDef)
 
 
-def defined_by(statement: ast.stmt) -> Iterator[str]:
-    """The names that a statement of a file binds, if only within an `if`; a call on its own binds its line."""
+def defined_by(statement: ast.stmt) -> dict[str, str]:
+    """The names that a statement of a file binds; for an import, with what the name stands for.
+
+    A call on its own binds the name of its line.
+    """
     if is_definition(statement):
-        yield statement.name
-        return
-    if isinstance(statement, ast.Expr):
-        yield f"line {statement.lineno}"
+        return {statement.name: ""}
+    found = {f"line {statement.lineno}": ""} if isinstance(statement, ast.Expr) else {}
+    module = f"{getattr(statement, 'module', '')}."
     for node in ast.walk(statement):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
+            found[node.id] = ""
         elif isinstance(node, ast.alias):
-            yield (node.asname or node.name).partition(".")[0]
+            found[(node.asname or node.name).partition(".")[0]] = module + node.name
         elif is_definition(node):
-            yield node.name
+            found[node.name] = ""
+    return found
 
 
 def names_in(statement: ast.stmt) -> Iterator[str]:
