@@ -108,8 +108,8 @@ BACKENDS = {name: INSTALLED.get(name, ("plots", [name.replace("_", "-")])) for n
 # Tests that have a session of their own, and do not run in that of their library as well.
 ELSEWHERE = {
     "numpy": ("tests/examples", "tests/compiler/c"),  # `examples` and `c`, without the tracer
-    # `cuda_compiler`, on the emulated device; those on a GPU run here.
-    "cupy": ("tests/kernels", "tests/compiler/test_cupy_executor.py"),
+    # `cuda_compiler`, on the emulated device, and `cupy_names`; on a GPU all of them run here.
+    "cupy": ("tests/kernels", "tests/compiler/test_cupy_executor.py", "tests/test_cupy_names.py"),
 }
 COVERED = "numpy"  # tracing doubles the time; the tests on NumPy run all code but CuPy's kernels
 
@@ -350,8 +350,7 @@ def build(session: nox.Session) -> None:
     commands = folder / "clean" / ("Scripts" if os.name == "nt" else "bin")
     (wheel,) = (folder / "dist").glob("*.whl")
     pip = (str(commands / "python"), "-m", "pip")
-    # A user's pip compiles what it installs, to bytecode that is weighed as well; that of .ci/run does not.
-    session.run(*pip, "install", "--quiet", "--compile", str(wheel), external=True)
+    session.run(*pip, "install", "--quiet", str(wheel), external=True)
     session.log(f"Wheel: {wheel.stat().st_size / 1e6:.1f} MB.")
     weigh(session, folder / "clean")
 
@@ -446,8 +445,7 @@ def run_without_compiler(session: nox.Session, wheel: Path, folder: Path) -> Non
     session.run("python", "-m", "venv", str(folder / "clean"))
     commands = folder / "clean" / "bin"
     pip = (str(commands / "python"), "-m", "pip")
-    # A user's pip compiles what it installs, to bytecode that is weighed as well; that of .ci/run does not.
-    session.run(*pip, "install", "--quiet", "--compile", str(wheel), external=True)
+    session.run(*pip, "install", "--quiet", str(wheel), external=True)
     env = ENV | {"PYTHONPATH": "", "XPNET_BACKEND": "", "XPNET_EXECUTOR": "c"}
     env |= {"PATH": str(commands), "XDG_CACHE_HOME": str(folder / "cache")}  # no compiler, no cache
     with session.chdir(folder):

@@ -19,6 +19,7 @@ error, and refuses the emulation.
 
 import os
 import signal
+from zlib import crc32
 
 import pytest
 
@@ -147,6 +148,19 @@ def eager(request):
     name = "backend64" if "backend64" in request.fixturenames else "backend"
     if request.getfixturevalue(name).name.startswith("jax"):
         pytest.skip("JAX compiles each function for each shape; this is shown on other libraries")
+
+
+@pytest.fixture
+def sampled(request):
+    """For tests of many cases that hardly depend on the library: on JAX run every eighth of them.
+
+    JAX compiles each function for each shape. All cases run on the other libraries, and on JAX each
+    function runs in tests/functions: its values, and its derivatives of the first order.
+    """
+    case = request.node.callspec
+    name = case.params["backend64" if "backend64" in case.params else "backend"]
+    if name.startswith("jax") and crc32(case.id.encode()) % 8:
+        pytest.skip("JAX compiles each function for each shape; there, every eighth case is run")
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def test_without_a_gpu_the_tests_of_kernels_run_once(noxfile, monkeypatch):
     monkeypatch.delenv("XPNET_REQUIRE_GPU", raising=False)
     monkeypatch.setattr(noxfile, "emulated_device", lambda session: {"HOST_CUDA": "folder"})
     monkeypatch.setattr(noxfile, "cuda_of_driver", lambda: (0, "there is none"))
-    assert ignored(noxfile, "cupy") == real_compiler.TESTS
+    assert ignored(noxfile, "cupy") == [*real_compiler.TESTS, "tests/test_cupy_names.py"]
     assert ignored(noxfile, "cupy", ["-k", "relu"]) == []
     monkeypatch.setattr(noxfile, "cuda_of_driver", lambda: (13000, ""))
     assert ignored(noxfile, "cupy") == []
