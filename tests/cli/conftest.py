@@ -15,6 +15,7 @@ import safetensors.numpy
 from typer.testing import CliRunner
 
 from tests.processes import environment
+from xpnet import plots
 from xpnet.cli.commands import app
 from xpnet.compiler.c import build, load
 from xpnet.data import load_mnist
@@ -27,6 +28,21 @@ def c_library():
     """Compile the C library before any command runs, so that none of them reports that it waits."""
     if build.find_compilers():
         load.wait()
+
+
+@pytest.fixture
+def drawing():
+    """For tests of the curves: they are drawn."""
+
+
+@pytest.fixture(autouse=True)
+def without_drawing(request, monkeypatch):
+    """In this process, the curves of a run are an empty file: to draw them takes half of a short run.
+
+    They are drawn where a test asks for `drawing`, in each process that a test starts, and in tests/plots.
+    """
+    if "drawing" not in request.fixturenames:
+        monkeypatch.setattr(plots, "curves", lambda history, path: path.touch())
 
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte",
