@@ -237,6 +237,33 @@ def test_a_step_with_gelu_and_clipped_gradients_is_all_in_c():
     assert_equal_models(model, reference)
 
 
+def test_a_batch_of_one_is_all_in_c():
+    """The gradient of a weight is then a column times a row, for which NumPy has a function of its own."""
+
+    def learner():
+        model = xpnet.MLP(6, 5, 3, rng=0)
+        optimizer = xpnet.SGD(model.parameters(), lr=0.1)
+
+        def step(x, t):
+            loss = F.softmax_cross_entropy(model(x), t)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return step, model
+
+    step, model = learner()
+    eager, reference = learner()
+    compiled = Compiled(step, executor=in_c, rehearse=True)
+    x = np.random.default_rng(0).standard_normal((1, 6)).astype(np.float32)
+    for _ in range(4):
+        compiled(x, np.array([2]))
+        eager(x, np.array([2]))
+    assert calls_of(compiled) == []
+    assert_equal_models(model, reference)
+
+
 def test_another_learning_rate_needs_no_other_plan():
     step, model, optimizer = small_step()
     eager, reference, other = small_step()

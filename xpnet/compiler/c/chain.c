@@ -60,7 +60,8 @@ typedef void (*kernel)(real* r, const source* s, int64_t n);
         if (inputs == 1 || (s[0].advance && s[1].advance && (inputs == 2 || s[2].advance))) { \
             LOOP(name##_formula, inputs, LANES, LANES, LANES)                                 \
         } else {                                                                              \
-            LOOP(name##_formula, inputs, s[0].advance, s[1].advance, s[2].advance)            \
+            const int64_t first = s[0].advance, second = s[1].advance, third = s[2].advance;  \
+            LOOP(name##_formula, inputs, first, second, third)                                \
         }                                                                                     \
     }
 

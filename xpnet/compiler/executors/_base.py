@@ -106,6 +106,10 @@ class Executor:
         """
         return []
 
+    def notes(self) -> list[str]:
+        """Lines for `plan.explain()`: what could run faster, and why it does not."""
+        return []
+
     def describe(self) -> list[str]:
         """Lines for `print(plan)`: what runs where, and why."""
         return [f"executor: {self.name}"]

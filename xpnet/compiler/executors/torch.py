@@ -8,7 +8,8 @@ which for large parameters is the largest share of all.
 
 The new value of a state is written over the old one wherever it is computed number by number from it.
 
-On a GPU the operations are launched one by one: the step is not captured as a CUDA graph.
+On a GPU the operations are launched one by one: the step is not captured as a CUDA graph. A graph would
+hold the numbers of the host, which are tensors on the CPU here, as they were when it was captured.
 """
 
 import operator
@@ -99,7 +100,14 @@ class TorchExecutor(LibraryExecutor):
         """Lines for `print(plan)`."""
         functions = [x.function for x in self.program.operations]
         count = sum(x in _in_place_functions().values() for x in functions)
-        return [f"executor: torch ({len(functions)} operations, {count} of them in place)"]
+        line = f"executor: torch ({len(functions)} operations, {count} of them in place)"
+        return [line, *self.notes()]
+
+    def notes(self) -> list[str]:
+        """What PyTorch could do on a GPU, and is not used: see `Executor.notes`."""
+        if not _torch().cuda.is_available():
+            return []
+        return ["graph: on a GPU, operations are launched one by one; no CUDA graph is captured"]
 
 
 @cache
