@@ -109,7 +109,12 @@ BACKENDS = {name: INSTALLED.get(name, ("plots", [name.replace("_", "-")])) for n
 ELSEWHERE = {
     "numpy": ("tests/examples", "tests/compiler/c"),  # `examples` and `c`, without the tracer
     # `cuda_compiler`, on the emulated device, and `cupy_names`; on a GPU all of them run here.
-    "cupy": ("tests/kernels", "tests/compiler/test_cupy_executor.py", "tests/test_cupy_names.py"),
+    "cupy": (
+        "tests/kernels",
+        "tests/compiler/test_cupy_executor.py",
+        "tests/compiler/test_cupy_graph.py",
+        "tests/test_cupy_names.py",
+    ),
 }
 COVERED = "numpy"  # tracing doubles the time; the tests on NumPy run all code but CuPy's kernels
 
