@@ -10,6 +10,7 @@ import functools
 from collections.abc import Iterator
 from pathlib import Path
 
+EMULATION = "host_cuda"  # the folder of tests of the emulated device, on which CuPy runs
 NAMES_ARE_FLAGS = ("cli", "data", "examples")  # there, a library's name is a flag's value
 
 
@@ -25,6 +26,8 @@ def names_one_of(item, libraries):
     """Whether the code of a test, or an example in a docstring, names a library as a module or a package."""
     if item.path.parent.name in NAMES_ARE_FLAGS:
         return False
+    if item.path.parent.name == EMULATION:
+        return "cupy" in libraries
     words = {*libraries, *(name.replace("_", "-") for name in libraries)}
     doctest = getattr(item, "dtest", None)
     if doctest is not None:

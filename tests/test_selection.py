@@ -121,6 +121,13 @@ def test_a_test_of_what_only_cupy_has_runs_with_cupy(item):
     assert not is_for_chosen(test, ["numpy"])
 
 
+def test_a_test_of_the_emulated_device_runs_with_cupy(item):
+    """Most of them are skipped elsewhere, as whole files."""
+    test = item("test_directly", folder="host_cuda")
+    assert is_for_chosen(test, ["cupy"])
+    assert not is_for_chosen(test, ["abacus"])
+
+
 def test_what_the_whole_file_needs_is_named_by_each_test(item):
     """A fixture that runs without being asked for, too, and the package's name."""
     for needed in ('pytest.importorskip("slide-rule")', 'rule = pytest.importorskip("slide_rule")'):
