@@ -105,6 +105,17 @@ def libraries() -> list[str]:
 
 # By default, the package with the library's name.
 BACKENDS = {name: INSTALLED.get(name, ("plots", [name.replace("_", "-")])) for name in libraries()}
+# Tests that have a session of their own, and do not run in that of their library as well.
+ELSEWHERE = {
+    "numpy": ("tests/examples", "tests/compiler/c"),  # `examples` and `c`, without the tracer
+    # `cuda_compiler`, on the emulated device, and `cupy_names`; on a GPU all of them run here.
+    "cupy": (
+        "tests/kernels",
+        "tests/compiler/test_cupy_executor.py",
+        "tests/compiler/test_cupy_graph.py",
+        "tests/test_cupy_names.py",
+    ),
+}
 COVERED = "numpy"  # tracing doubles the time; the tests on NumPy run all code but CuPy's kernels
 
 
@@ -130,8 +141,9 @@ def tests(session: nox.Session, backend: str) -> None:
         env |= hurried(session)
     # Slow tests run in the sessions `examples` and `mutants`; here they would run on every library.
     pytest = ["pytest", "-m", "not slow", *session.posargs]
-    if backend == "numpy":  # these have sessions of their own, without the tracer
-        pytest += ["--ignore=tests/examples", "--ignore=tests/compiler/c"]
+    on_a_gpu = "XPNET_REQUIRE_GPU" in env
+    if not session.posargs and not on_a_gpu:
+        pytest += [f"--ignore={path}" for path in ELSEWHERE.get(backend, ())]
     if backend == COVERED and not session.posargs:
         env["COVERAGE_FILE"] = f".coverage.{backend}"
         session.run("coverage", "erase", env=env)

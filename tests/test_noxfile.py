@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.host_cuda import real_compiler
 from xpnet.compiler.c import build
 
 pytest.importorskip("nox", reason="nox runs the sessions: pip install nox")
@@ -25,17 +26,21 @@ class FailedError(Exception):
 
 
 class Session:
-    """What a session is given, of which nothing is carried out."""
+    """What a session is given, of which nothing is carried out, but noted."""
 
-    posargs = ()
-
-    def __init__(self, printed=""):
+    def __init__(self, printed="", posargs=()):
         self.printed = printed  # by each command
+        self.posargs = posargs
+        self.commands = []
 
     def install(self, *requirements):
         pass
 
+    def log(self, text):
+        pass
+
     def run(self, *command, **options):
+        self.commands.append(command)
         return self.printed
 
     def error(self, text):
@@ -85,6 +90,30 @@ def test_without_a_sanitizer_its_session_fails(noxfile, monkeypatch):
         noxfile.sanitized(
             Session("libasan.so\n")
         )  # gcc prints the name alone if it has no such file
+
+
+def ignored(noxfile, library, posargs=()):
+    """The tests that the session of a library leaves to other sessions."""
+    session = Session("(1,)", posargs)
+    noxfile.tests(session, library)
+    (command,) = [x for x in session.commands if "pytest" in x]
+    return [word.partition("=")[2] for word in command if word.startswith("--ignore=")]
+
+
+def test_without_a_gpu_the_tests_of_kernels_run_once(noxfile, monkeypatch):
+    """In the session that gives their sources to NVIDIA's compiler; with a GPU, and by name, here too."""
+    monkeypatch.delenv("XPNET_REQUIRE_GPU", raising=False)
+    monkeypatch.setattr(noxfile, "emulated_device", lambda session: {"HOST_CUDA": "folder"})
+    monkeypatch.setattr(noxfile, "cuda_of_driver", lambda: (0, "there is none"))
+    assert ignored(noxfile, "cupy") == [*real_compiler.TESTS, "tests/test_cupy_names.py"]
+    assert ignored(noxfile, "cupy", ["-k", "relu"]) == []
+    monkeypatch.setattr(noxfile, "cuda_of_driver", lambda: (13000, ""))
+    assert ignored(noxfile, "cupy") == []
+
+
+@pytest.mark.parametrize("library", ["torch", "jax", "array_api_strict"])
+def test_other_libraries_leave_nothing_out(noxfile, library):
+    assert ignored(noxfile, library) == []
 
 
 @pytest.mark.parametrize(

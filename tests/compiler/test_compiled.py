@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import xpnet
+from tests.compiler.replayed import rounding_of
 from xpnet import Variable, functions as F
 from xpnet._each_step import each_step
 from xpnet._libraries import library_of
@@ -110,11 +111,8 @@ def compile_it(request, monkeypatch):
     On NumPy that is its executor in Python, whose results are those of NumPy bit for bit.
     """
     if request.param == "chosen":
-        if "jax" in request.node.name:  # jax.jit fuses operations, and rounds otherwise
-            monkeypatch.setitem(ROUNDING, "rtol", 1e-5)
-            monkeypatch.setitem(ROUNDING, "atol", 1e-6)
-        if "cupy" in request.node.name:
-            pytest.skip("CuPy's executor adds up in another order: see test_cupy_executor.py")
+        for tolerance, number in rounding_of(request.node.name).items():
+            monkeypatch.setitem(ROUNDING, tolerance, number)
         monkeypatch.setenv("XPNET_EXECUTOR", "numpy")
         return Compiled
     return functools.partial(Compiled, executor=LibraryExecutor)
