@@ -36,9 +36,6 @@ class Session:
     def install(self, *requirements):
         pass
 
-    def log(self, text):
-        pass
-
     def run(self, *command, **options):
         self.commands.append(command)
         return self.printed
