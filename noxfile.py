@@ -106,6 +106,17 @@ def libraries() -> list[str]:
 
 # By default, the package with the library's name.
 BACKENDS = {name: INSTALLED.get(name, ("plots", [name.replace("_", "-")])) for name in libraries()}
+# Tests that have a session of their own, and do not run in that of their library as well.
+ELSEWHERE = {
+    "numpy": ("tests/examples", "tests/compiler/c"),  # `examples` and `c`, without the tracer
+    # `cuda_compiler`, on the emulated device, and `cupy_names`; on a GPU all of them run here.
+    "cupy": (
+        "tests/kernels",
+        "tests/compiler/test_cupy_executor.py",
+        "tests/compiler/test_cupy_graph.py",
+        "tests/test_cupy_names.py",
+    ),
+}
 COVERED = "numpy"  # tracing doubles the time; the tests on NumPy run all code but CuPy's kernels
 
 
@@ -131,8 +142,9 @@ def tests(session: nox.Session, backend: str) -> None:
         env |= hurried(session)
     # Slow tests run in the sessions `examples` and `mutants`; here they would run on every library.
     pytest = ["pytest", "-m", "not slow", *session.posargs]
-    if backend == "numpy":  # these have sessions of their own, without the tracer
-        pytest += ["--ignore=tests/examples", "--ignore=tests/compiler/c"]
+    on_a_gpu = "XPNET_REQUIRE_GPU" in env
+    if not session.posargs and not on_a_gpu:
+        pytest += [f"--ignore={path}" for path in ELSEWHERE.get(backend, ())]
     if backend == COVERED and not session.posargs:
         env["COVERAGE_FILE"] = f".coverage.{backend}"
         session.run("coverage", "erase", env=env)
@@ -401,18 +413,19 @@ def weigh(session: nox.Session, environment: Path) -> None:
         session.error("The C libraries are larger than 1.25 MB.")
 
 
-# The tag of the wheel for a system, by how the names of its libraries begin.
+# The tag of the wheel for a system, by how the names of its libraries begin. Every other system installs the wheel
+# without libraries: Linux with musl, Windows on ARM.
 WHEELS = {
     "xpnet-linux-x86-64": "manylinux_2_17_x86_64",
     "xpnet-linux-aarch64": "manylinux_2_17_aarch64",
     "xpnet-macos": "macosx_11_0_universal2",
-    "xpnet-windows": "win_amd64",
+    "xpnet-windows-x86-64": "win_amd64",
 }
 
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Wheels for Linux, Windows and macOS, with the compiled library in them.
+    """Wheels for Linux, Windows and macOS, with the compiled library in them, and one for all others, without.
 
     On Linux, that for this machine is installed: it trains without a compiler, and its size is checked. Plain nox
     does not run this session, because it takes zig, a compiler of 400 MB that makes the libraries of all
@@ -422,15 +435,15 @@ def wheels(session: nox.Session) -> None:
     if here is None:
         session.warn(
             f"The wheels are made, but none is run: none of those for Linux is for this machine "
-            f"({platform.system()}, {platform.machine()})."
+            f"({platform.system()}, {platform.machine()}, {platform.libc_ver()[0] or 'no glibc'})."
         )
     session.install("-e", ".", *tools("build", "wheel", "ziglang"))
     folder = Path(session.create_tmp()).resolve()
     shutil.rmtree(folder)
     binaries = folder / "binaries"
     session.run("python", "-m", "xpnet.compiler.c.build", "--zig", "--out", str(binaries))
-    session.run("python", "-m", "build", "--wheel", "--outdir", str(folder / "pure"))
-    (pure,) = (folder / "pure").glob("*.whl")
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(folder / "wheels"))
+    (pure,) = (folder / "wheels").glob("*.whl")
     for start, tag in WHEELS.items():
         with_binaries(session, pure, sorted(binaries.glob(f"{start}*")), tag)
 
@@ -440,8 +453,8 @@ def wheels(session: nox.Session) -> None:
 
 
 def tag_of_this_machine() -> str | None:
-    """The tag of the wheel that this machine can run: only those for Linux are run."""
-    if platform.system() != "Linux":
+    """The tag of the wheel that this machine can run: only those for Linux, with glibc, are run."""
+    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return None
     return WHEELS.get(f"xpnet-linux-{platform.machine().replace('_', '-')}")
 
@@ -453,32 +466,37 @@ def run_without_compiler(session: nox.Session, wheel: Path, folder: Path) -> Non
     pip = (str(commands / "python"), "-m", "pip")
     session.run(*pip, "install", "--quiet", str(wheel), external=True)
     env = ENV | {"PYTHONPATH": "", "XPNET_BACKEND": "", "XPNET_EXECUTOR": "c"}
-    env |= {"PATH": str(commands), "XDG_CACHE_HOME": str(folder / "cache")}  # no compiler, no cache
+    # No compiler, and an empty cache.
+    env |= {"PATH": str(commands), "CC": "", "XDG_CACHE_HOME": str(folder / "cache")}
     with session.chdir(folder):
         xpnet = str(commands / "xpnet")
-        session.run(xpnet, "doctor", env=env, external=True)
+        printed = session.run(xpnet, "doctor", env=env, external=True, silent=True)
+        if "C library for compiled steps: binary for" not in printed:
+            session.error(f"The C library of the wheel is not used:\n{printed}")
         train = ("train", "mnist", "--epochs", "1", "--out", "run")
         session.run(xpnet, *train, env=env, external=True)
     weigh(session, folder / "clean")
 
 
-def with_binaries(session: nox.Session, pure: Path, libraries: list[Path], platform: str) -> None:
-    """Write a copy of a wheel that has these libraries, and is for that platform."""
-    out = pure.parent.parent / "wheels"
-    out.mkdir(exist_ok=True)
-    unpacked = out / "unpacked"
+def with_binaries(session: nox.Session, pure: Path, libraries: list[Path], tag: str) -> None:
+    """Write a copy of a wheel that has these libraries, and is for the platform of that tag."""
+    unpacked = pure.parent / "unpacked"
     session.run("python", "-m", "wheel", "unpack", "--dest", str(unpacked), str(pure))
     (content,) = unpacked.iterdir()
     folder = content / "xpnet" / "compiler" / "c" / "binaries"
     folder.mkdir()
     for library in libraries:
         shutil.copy(library, folder)
-    session.run("python", "-m", "wheel", "pack", "--dest-dir", str(out), str(content))
+    (metadata,) = content.glob("*.dist-info/WHEEL")
+    text = metadata.read_text(encoding="utf-8")
+    for general, particular in (("Purelib: true", "Purelib: false"), ("none-any", f"none-{tag}")):
+        if text.count(general) != 1:
+            session.error(f"Expected {general!r} once in the wheel's metadata, but got:\n{text}")
+        text = text.replace(general, particular)
+    metadata.write_text(text, encoding="utf-8")
+    session.run("python", "-m", "wheel", "pack", "--dest-dir", str(pure.parent), str(content))
     shutil.rmtree(unpacked)
-    general = out / pure.name
-    tags = ("wheel", "tags", "--remove", "--platform-tag", platform, str(general))
-    session.run("python", "-m", *tags)
-    (wheel,) = out.glob(f"*{platform}.whl")
+    (wheel,) = pure.parent.glob(f"*{tag}.whl")
     session.log(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB.")
 
 

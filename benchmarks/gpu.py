@@ -14,6 +14,7 @@ Without the emulated device, nothing can be counted; the program reports this, a
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +25,8 @@ import numpy as np
 
 import xpnet
 from xpnet import functions as F, models
+from xpnet.compiler.executors.cuda.graph import SWITCH
+from xpnet.compiler.executors.cupy import FIRST
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.host_cuda.device import Counts, counting, empty_launches, emulated
@@ -94,6 +97,11 @@ HEAD = """
 | network | launches | before | copies to and from the device | waits | allocations | \
 Python, ms | in x + y | before |
 |---|---|---|---|---|---|---|---|---|"""
+COMPILED_HEAD = """
+| network | launches, compiled | of products | as one graph | copies to and from the device | \
+Python, ms | as one graph |
+|---|---|---|---|---|---|---|"""
+RECORDED = 3  # calls of a compiled step before the first replay
 
 
 def training(network: Network) -> Step:
@@ -105,11 +113,25 @@ def training(network: Network) -> Step:
     model = network.model()
     optimizer = network.optimizer(model.parameters())
 
-    def step() -> None:
+    def step() -> object:
+        loss = F.softmax_cross_entropy(model(x), t)
         optimizer.zero_grad()
-        F.softmax_cross_entropy(model(x), t).backward()
+        loss.backward()
         optimizer.step()
+        return loss
 
+    return step
+
+
+def compiled(network: Network, graph: bool) -> Step:
+    """The same step, compiled and replayed already: as one CUDA graph, or without one."""
+    os.environ[SWITCH] = str(int(graph))
+    try:
+        step = xpnet.compile(training(network))
+        for _ in range(RECORDED + FIRST):
+            step()
+    finally:
+        del os.environ[SWITCH]
     return step
 
 
@@ -119,6 +141,18 @@ def counted(step: Step) -> Counts:
         with counting() as counts:
             step()
     return counts
+
+
+def compiled_row(network: Network) -> str:
+    """A row of the table of compiled steps."""
+    alone = compiled(network, graph=False)
+    graph = compiled(network, graph=True)
+    before = counted(alone)
+    after = counted(graph)
+    cells = [network.name, f"{before.total}", f"{before.products}", f"{after.total}"]
+    cells += [f"{after.to_device}, {after.to_host}"]
+    cells += [f"{microseconds(step, 20) / 1000:.3f}" for step in (alone, graph)]
+    return f"| {' | '.join(cells)} |"
 
 
 def microseconds(step: Step, calls: int) -> float:
@@ -147,6 +181,7 @@ def main() -> None:
     unit = microseconds(lambda: x + x, 300)
     print(f"x + y: {unit:.1f} us of Python\n{HEAD}")
     exceeded = []
+    rows = []
     for network in NETWORKS:
         step = training(network)
         counts = counted(step)
@@ -157,9 +192,11 @@ def main() -> None:
         cells += [f"{counts.allocations}", f"{cost / 1000:.2f}"]
         cells += [f"{found.additions:.0f}", f"{network.before.additions:.0f}"]
         print(f"| {' | '.join(cells)} |", flush=True)
+        rows.append(compiled_row(network))
         for name, value, limit in zip(Figures._fields, found, network.limit, strict=True):
             if value > limit:
                 exceeded.append(f"{network.name}: {value:.0f} {name}, the limit is {limit:.0f}")
+    print("\n".join([COMPILED_HEAD, *rows]))
     if check and exceeded:
         sys.exit("\n".join(exceeded))
 

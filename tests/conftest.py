@@ -3,13 +3,14 @@
 `backend` runs a test once on each array library, with arrays created in float32 on
 
 * NumPy, whose arrays `array` makes read-only: writing into an input is an error;
-* array-api-strict, on simulated devices: mixing devices, a hidden transfer to the host, a call
-  that the standard does not have, or (on `no_float64`) an unexpected float64 is an error;
+* array-api-strict, on a simulated device: mixing devices, a hidden transfer to the host, a call
+  that the standard does not have, or an unexpected float64 is an error;
 * PyTorch and JAX on the CPU;
 * CuPy on a GPU if there is one, else on the emulated CUDA device of tests/host_cuda, in whose
   environment `nox -s "tests(cupy)"` starts pytest: then the tests are named `[cupy (emulated)]`.
 
-`backend64` is the same in float64, for comparisons with differences and formulas.
+`backend64` is the same in float64, for comparisons with differences and formulas, and for tests that
+need both widths.
 
 XPNET_TEST_BACKENDS=numpy,torch chooses libraries, which must then be installed. Without it, tests on
 a library that is missing are skipped, with the reason. XPNET_REQUIRE_GPU=1 makes a missing GPU an
@@ -18,25 +19,27 @@ error, and refuses the emulation.
 
 import os
 import signal
+from zlib import crc32
 
 import pytest
 
 import xpnet
 from tests.host_cuda import device as host_cuda
+from tests.selection import is_for_chosen
 from xpnet import backend as switch
 from xpnet._libraries import LIBRARIES
 
 collect_ignore = ["cupy_names.py"]  # a program that imports CuPy, without doctests
 
-SPECS = {name: [name] for name in LIBRARIES} | {
-    "array_api_strict": ["array_api_strict:device1", "array_api_strict:no_float64"],
+SPECS = {  # by dtype and library
+    dtype: {name: name for name in LIBRARIES} | {"array_api_strict": f"array_api_strict:{device}"}
+    for dtype, device in (("float32", "no_float64"), ("float64", "device1"))
 }
-NAMES_ARE_FLAGS = ("cli", "data")  # folders of tests in which a library's name is a flag's value
 ORDERS = dict.fromkeys(LIBRARIES, (1, 2)) | {"jax": (1,)}  # the orders of derivatives to check
 CHOSEN = [name for name in os.environ.get("XPNET_TEST_BACKENDS", "").split(",") if name]
-if unknown := set(CHOSEN) - set(SPECS):
+if unknown := set(CHOSEN) - set(LIBRARIES):
     raise pytest.UsageError(
-        f"XPNET_TEST_BACKENDS expected some of {list(SPECS)}, got {sorted(unknown)}"
+        f"XPNET_TEST_BACKENDS expected some of {list(LIBRARIES)}, got {sorted(unknown)}"
     )
 GPU_IS_REQUIRED = os.environ.get("XPNET_REQUIRE_GPU") == "1"
 if GPU_IS_REQUIRED and host_cuda.emulated():
@@ -60,7 +63,7 @@ def state_folder(tmp_path_factory):
 
 def pytest_report_header():
     """A line at the start of the run with the CUDA device that the tests on CuPy use."""
-    if "cupy" not in (CHOSEN or SPECS):
+    if "cupy" not in (CHOSEN or LIBRARIES):
         return None
     try:
         return f"CuPy: {switch.resolve('cupy').describe()}"
@@ -80,17 +83,15 @@ def _is_required(library):
 
 def _specs(dtype):
     """The specs to run on; those that cannot run here are marked as skipped, with the reason."""
-    for library in CHOSEN or SPECS:
-        for spec in SPECS[library]:
-            if dtype == "float64" and spec.endswith("no_float64"):
-                continue
-            marks = []
-            if not _is_required(library):
-                try:
-                    switch.resolve(spec)
-                except xpnet.BackendError as error:
-                    marks = [pytest.mark.skip(reason=str(error))]
-            yield pytest.param(spec, marks=marks, id=_named(spec))
+    for library in CHOSEN or LIBRARIES:
+        spec = SPECS[dtype][library]
+        marks = []
+        if not _is_required(library):
+            try:
+                switch.resolve(spec)
+            except xpnet.BackendError as error:
+                marks = [pytest.mark.skip(reason=str(error))]
+        yield pytest.param(spec, marks=marks, id=_named(spec))
 
 
 @pytest.fixture(params=_specs("float32"))
@@ -150,6 +151,19 @@ def eager(request):
 
 
 @pytest.fixture
+def sampled(request):
+    """For tests of many cases that hardly depend on the library: on JAX run every eighth of them.
+
+    JAX compiles each function for each shape. All cases run on the other libraries, and on JAX each
+    function runs in tests/functions: its values, and its derivatives of the first order.
+    """
+    case = request.node.callspec
+    name = case.params["backend64" if "backend64" in case.params else "backend"]
+    if name.startswith("jax") and crc32(case.id.encode()) % 8:
+        pytest.skip("JAX compiles each function for each shape; there, every eighth case is run")
+
+
+@pytest.fixture
 def traced(backend):
     """A function `(f, *arrays) -> f(*arrays)`, for tests of dtypes and of what stays on a device.
 
@@ -169,39 +183,13 @@ def order(request):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out tests that are not about the chosen libraries.
-
-    A test that does not depend on the library runs once, in the session of NumPy. The other sessions
-    run the tests that take a `backend`, and files that name the library because they test it or use
-    it as the oracle. Tests of features that only CuPy has run in CuPy's session.
-    """
+    """Leave out tests that are not about the chosen libraries."""
     if not CHOSEN:
         return
-    named = set() if "numpy" in CHOSEN else naming_a_chosen_library({item.path for item in items})
-    chosen = [item for item in items if is_for_chosen(item, named)]
-    others = [item for item in items if not is_for_chosen(item, named)]
+    chosen = [item for item in items if is_for_chosen(item, CHOSEN)]
+    others = [item for item in items if not is_for_chosen(item, CHOSEN)]
     config.hook.pytest_deselected(items=others)
     items[:] = chosen
-
-
-def naming_a_chosen_library(paths):
-    """The files that contain the name of a chosen library, as a module or as a package.
-
-    The tests of the command line and of the data are left out: there the name is a flag's value.
-    """
-    words = {*CHOSEN, *(name.replace("_", "-") for name in CHOSEN)}
-    sources = {
-        path: path.read_text("utf-8") for path in paths if path.parent.name not in NAMES_ARE_FLAGS
-    }
-    return {path for path, source in sources.items() if any(word in source for word in words)}
-
-
-def is_for_chosen(item, named):
-    """Whether a test is to run with the libraries that are chosen."""
-    fixtures = getattr(item, "fixturenames", ())
-    if "cupy_backend" in fixtures and "cupy" not in CHOSEN:
-        return False
-    return "numpy" in CHOSEN or "backend" in str(fixtures) or item.path in named
 
 
 @pytest.fixture(autouse=True, scope="session")

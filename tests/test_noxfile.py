@@ -1,12 +1,20 @@
 """noxfile.py: what a session needs is looked for before anything is built, and what is missing is no success."""
 
+import base64
 import contextlib
+import hashlib
 import importlib.util
 import platform
 import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests.host_cuda import real_compiler
+from xpnet.compiler.c import build
 
 pytest.importorskip("nox", reason="nox runs the sessions: pip install nox")
 
@@ -18,21 +26,43 @@ class FailedError(Exception):
 
 
 class Session:
-    """What a session is given, of which nothing is carried out."""
+    """What a session is given, of which nothing is carried out, but noted."""
 
-    posargs = ()
-
-    def __init__(self, printed=""):
+    def __init__(self, printed="", posargs=()):
         self.printed = printed  # by each command
+        self.posargs = posargs
+        self.commands = []
 
     def install(self, *requirements):
         pass
 
     def run(self, *command, **options):
+        self.commands.append(command)
         return self.printed
 
     def error(self, text):
         raise FailedError(text)
+
+    def log(self, text):
+        pass
+
+
+class Commands(Session):
+    """A session whose commands are carried out, by this Python."""
+
+    def run(self, *command, **options):
+        subprocess.run([sys.executable, *command[1:]], check=True, capture_output=True)
+
+
+def sha256(text):
+    """A digest as a wheel's list of files has it."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+METADATA = "xpnet-0.1.0.dist-info"
+WHEEL = "Wheel-Version: 1.0\nGenerator: hatchling\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+RECORD = f"{METADATA}/WHEEL,sha256={sha256(WHEEL)},\n{METADATA}/RECORD,,\n"
 
 
 @pytest.fixture(scope="module")  # nox warns if a session is defined twice
@@ -59,19 +89,96 @@ def test_without_a_sanitizer_its_session_fails(noxfile, monkeypatch):
         )  # gcc prints the name alone if it has no such file
 
 
+def ignored(noxfile, library, posargs=()):
+    """The tests that the session of a library leaves to other sessions."""
+    session = Session("(1,)", posargs)
+    noxfile.tests(session, library)
+    (command,) = [x for x in session.commands if "pytest" in x]
+    return [word.partition("=")[2] for word in command if word.startswith("--ignore=")]
+
+
+def test_without_a_gpu_the_tests_of_kernels_run_once(noxfile, monkeypatch):
+    """In the session that gives their sources to NVIDIA's compiler; with a GPU, and by name, here too."""
+    monkeypatch.delenv("XPNET_REQUIRE_GPU", raising=False)
+    monkeypatch.setattr(noxfile, "emulated_device", lambda session: {"HOST_CUDA": "folder"})
+    monkeypatch.setattr(noxfile, "cuda_of_driver", lambda: (0, "there is none"))
+    assert ignored(noxfile, "cupy") == [*real_compiler.TESTS, "tests/test_cupy_names.py"]
+    assert ignored(noxfile, "cupy", ["-k", "relu"]) == []
+    monkeypatch.setattr(noxfile, "cuda_of_driver", lambda: (13000, ""))
+    assert ignored(noxfile, "cupy") == []
+
+
+@pytest.mark.parametrize("library", ["torch", "jax", "array_api_strict"])
+def test_other_libraries_leave_nothing_out(noxfile, library):
+    assert ignored(noxfile, library) == []
+
+
 @pytest.mark.parametrize(
-    ("system", "machine", "tag"),
+    ("system", "machine", "libc", "tag"),
     [
-        ("Linux", "x86_64", "manylinux_2_17_x86_64"),
-        ("Linux", "aarch64", "manylinux_2_17_aarch64"),
-        ("Linux", "riscv64", None),
-        ("Darwin", "arm64", None),
-        ("Windows", "AMD64", None),
+        ("Linux", "x86_64", "glibc", "manylinux_2_17_x86_64"),
+        ("Linux", "aarch64", "glibc", "manylinux_2_17_aarch64"),
+        ("Linux", "x86_64", "", None),  # musl
+        ("Linux", "riscv64", "glibc", None),
+        ("Darwin", "arm64", "", None),
+        ("Windows", "AMD64", "", None),
     ],
 )
 def test_the_wheel_that_is_run_is_known_before_it_is_made(
-    noxfile, system, machine, tag, monkeypatch
+    noxfile, system, machine, libc, tag, monkeypatch
 ):
     monkeypatch.setattr(platform, "system", lambda: system)
     monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(platform, "libc_ver", lambda: (libc, ""))
     assert noxfile.tag_of_this_machine() == tag
+
+
+def test_every_compiled_library_is_in_exactly_one_wheel(noxfile):
+    names = [target.file_name for target in build.TARGETS]
+    found = [name for start in noxfile.WHEELS for name in names if name.startswith(start)]
+    assert sorted(found) == sorted(names)
+    assert all(any(name.startswith(start) for name in names) for start in noxfile.WHEELS)
+
+
+def test_a_wheel_whose_library_does_not_run_fails_its_session(noxfile, tmp_path, monkeypatch):
+    """Also where the user's CC would compile another one."""
+    environments = []
+
+    class Installed(Session):
+        def run(self, *command, env=None, **options):
+            environments.append(env or {})
+            return "C library for compiled steps: none: it cannot be loaded"
+
+        def chdir(self, folder):
+            return contextlib.nullcontext()
+
+    monkeypatch.setenv("CC", "/usr/bin/gcc")
+    with pytest.raises(
+        FailedError, match="is not used:\nC library for compiled steps: none: it cannot"
+    ):
+        noxfile.run_without_compiler(Installed(), tmp_path / "xpnet.whl", tmp_path)
+    assert environments[-1]["CC"] == ""
+
+
+def test_a_wheel_with_libraries_says_which_platform_it_is_for(noxfile, tmp_path):
+    pytest.importorskip("wheel", reason="wheel packs the wheels: pip install wheel")
+    pure = tmp_path / "xpnet-0.1.0-py3-none-any.whl"
+    library = tmp_path / "xpnet-linux-x86-64-v2.so"
+    library.write_bytes(b"library")
+    with zipfile.ZipFile(pure, "w") as archive:
+        archive.writestr("xpnet/compiler/c/", "")
+        archive.writestr(f"{METADATA}/WHEEL", WHEEL)
+        archive.writestr(f"{METADATA}/RECORD", RECORD)
+
+    noxfile.with_binaries(Commands(), pure, [library], "manylinux_2_17_x86_64")
+    made = tmp_path / "xpnet-0.1.0-py3-none-manylinux_2_17_x86_64.whl"
+    with zipfile.ZipFile(made) as archive:
+        assert archive.read(f"xpnet/compiler/c/binaries/{library.name}") == b"library"
+        metadata = archive.read(f"{METADATA}/WHEEL").decode()
+        assert (
+            "binaries/xpnet-linux-x86-64-v2.so,sha256="
+            in archive.read(f"{METADATA}/RECORD").decode()
+        )
+    assert "Root-Is-Purelib: false" in metadata
+    assert "Tag: py3-none-manylinux_2_17_x86_64" in metadata
+    assert sorted(tmp_path.glob("*.whl")) == [pure, made]

@@ -18,6 +18,7 @@ from tests.processes import environment
 from xpnet.cli.commands import app
 from xpnet.compiler.c import build, load
 from xpnet.data import load_mnist
+from xpnet.training import Run
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +28,26 @@ def c_library():
     """Compile the C library before any command runs, so that none of them reports that it waits."""
     if build.find_compilers():
         load.wait()
+
+
+@pytest.fixture
+def drawing():
+    """For tests of the curves: they are drawn."""
+
+
+@pytest.fixture(autouse=True)
+def without_drawing(request, monkeypatch):
+    """In this process, the curves of a run are an empty file: to draw them takes half of a short run.
+
+    They are drawn where a test asks for `drawing`, in each process that a test starts, and in tests/plots.
+    """
+
+    def touch(history, folder):
+        if len(history):
+            (folder / Run.CURVES).touch()
+
+    if "drawing" not in request.fixturenames:
+        monkeypatch.setattr("xpnet.cli.train._draw", touch)
 
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte",

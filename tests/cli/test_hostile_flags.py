@@ -115,7 +115,6 @@ def test_no_value_of_a_flag_leads_to_a_traceback(
         if entry.name != "run":
             (tmp_path / entry.name).symlink_to(entry)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("xpnet.cli.train._draw", lambda *_: None)  # it takes a second
     paths = VALUES[VALUES.index("\0") :]
     for value in paths if flag == "--report" else VALUES:
         answer = run_xpnet(*command(name, flag, value, trained))

@@ -96,7 +96,7 @@ def test_the_weights_are_read_by_safetensors_only(run_folder):
     }  # fmt: skip
 
 
-def test_a_run_has_six_files_and_the_curves_are_a_picture(train, tmp_path):
+def test_a_run_has_six_files_and_the_curves_are_a_picture(drawing, train, tmp_path):
     pytest.importorskip("matplotlib")
     assert train().code == 0
     run = tmp_path / "run"
@@ -108,7 +108,7 @@ def test_a_run_has_six_files_and_the_curves_are_a_picture(train, tmp_path):
     assert width > height > 300
 
 
-def test_the_curves_of_many_epochs_are_drawn_without_a_warning(train, tmp_path):
+def test_the_curves_of_many_epochs_are_drawn_without_a_warning(drawing, train, tmp_path):
     """Above 40 epochs a line has no points; a warning would be an error here."""
     answer = train("--epochs", 41, "--batch-size", 2000, "--hidden", 2)
     assert (answer.code, answer.err) == (0, "")
@@ -560,7 +560,9 @@ def test_a_learning_rate_that_is_too_high_is_an_error_with_advice(
     assert answer.out.startswith("The training was not finished: 0 of 5 epochs.\n")
 
 
-def test_without_matplotlib_the_curves_are_skipped_with_a_message(train, tmp_path, monkeypatch):
+def test_without_matplotlib_the_curves_are_skipped_with_a_message(
+    drawing, train, tmp_path, monkeypatch
+):
     class Hidden:
         def find_spec(self, name, *_):
             if name == "matplotlib":

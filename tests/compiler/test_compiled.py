@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import xpnet
+from tests.compiler.replayed import rounding_of
 from xpnet import Variable, functions as F
 from xpnet._each_step import each_step
 from xpnet._libraries import library_of
@@ -110,11 +111,8 @@ def compile_it(request, monkeypatch):
     On NumPy that is its executor in Python, whose results are those of NumPy bit for bit.
     """
     if request.param == "chosen":
-        if "jax" in request.node.name:  # jax.jit fuses operations, and rounds otherwise
-            monkeypatch.setitem(ROUNDING, "rtol", 1e-5)
-            monkeypatch.setitem(ROUNDING, "atol", 1e-6)
-        if "cupy" in request.node.name:
-            pytest.skip("CuPy's executor adds up in another order: see test_cupy_executor.py")
+        for tolerance, number in rounding_of(request.node.name).items():
+            monkeypatch.setitem(ROUNDING, tolerance, number)
         monkeypatch.setenv("XPNET_EXECUTOR", "numpy")
         return Compiled
     return functools.partial(Compiled, executor=LibraryExecutor)
@@ -1918,3 +1916,246 @@ def test_a_decorated_function_of_a_module_is_pickled_by_its_name():
     for twin in (copy.copy(doubled), copy.deepcopy(doubled)):
         assert twin is not doubled
         assert twin.function is doubled.function
+
+
+# --- what an action changes for the first time ------------------------------------------------------
+
+
+class Halving:
+    """A scale that an action halves in its sixth call, for the first time in a replay."""
+
+    def __init__(self):
+        self.calls = 0
+        self.scale = 8.0
+
+    def count(self):
+        self.calls += 1
+        if self.calls % 6 == 0:
+            self.scale /= 2.0
+
+    def before_and_after(self, x):
+        y = x * self.scale
+        each_step(self.count)
+        return y + x * self.scale
+
+    def branching(self, x):
+        each_step(self.count)
+        return x + 1.0 if self.scale > 5.0 else x - 1.0
+
+
+@pytest.mark.parametrize("method", ["before_and_after", "branching"])
+def test_a_number_that_an_action_changes_first_in_a_replay(compile_it, method):
+    eager = Halving()
+    halving = Halving()
+    compiled = compile_it(getattr(halving, method))
+    x = np.ones(2)
+    for _ in range(20):
+        assert np.array_equal(compiled(x), getattr(eager, method)(x))
+        assert (halving.calls, halving.scale) == (eager.calls, eager.scale)
+    assert max(replays(compiled)) > 1
+
+
+def test_a_number_that_an_action_changes_first_within_a_scan(compile_it):
+    eager = Halving()
+    halving = Halving()
+    x = np.ones((20, 2))
+    found = compile_it(halving.before_and_after).scan(x)
+    assert np.array_equal(found, [eager.before_and_after(row) for row in x])
+    assert (halving.calls, halving.scale) == (eager.calls, eager.scale)
+
+
+def test_an_action_of_xpnets_own_costs_no_comparison(compile_it):
+    """It is known to change its own counts only."""
+    _, _, step = learner(xpnet.Adam)
+    compiled = compile_it(step)
+    x, t = np.ones((4, 5), "float32"), np.zeros(4, int)
+    for _ in range(4):
+        compiled(x, t)
+    (replay,) = compiled.replays
+    assert not hasattr(replay, "_unchanged")
+
+
+# --- NumPy's floating-point errors ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("setting", ["raise", "call"])
+def test_errors_that_numpy_is_to_report_are_reported(compile_it, setting):
+    compiled = compile_it(lambda x: F.exp(x))
+    for _ in range(5):
+        compiled(np.ones(2))
+    assert replays(compiled) == [2]
+    found = []
+
+    def called(kind, flag):
+        found.append(kind)
+        raise FloatingPointError
+
+    with np.errstate(over=setting, call=called), pytest.raises(FloatingPointError):
+        compiled(np.full(2, 1e9))
+    assert found == ["overflow"] * (setting == "call")
+    with np.errstate(all="ignore"):
+        assert np.all(np.isinf(compiled(np.full(2, 1e9))))
+        assert np.all(np.isinf(compiled.scan(np.full((3, 2), 1e9))))
+    assert replays(compiled) == [6]
+
+
+def test_errors_of_numpy_do_not_matter_to_other_libraries(compile_it):
+    strict = pytest.importorskip("array_api_strict")
+    compiled = compile_it(lambda x: x + 1.0)
+    with np.errstate(all="raise"):
+        for _ in range(5):
+            compiled(strict.ones(2))
+    assert replays(compiled) == [2]
+
+
+# --- indices out of range ---------------------------------------------------------------------------
+
+
+def assert_same(x, y):
+    assert same([xpnet.to_numpy(x)], [xpnet.to_numpy(y)])
+
+
+@pytest.mark.parametrize("index", [-1, 5])
+@pytest.mark.parametrize("shape", [(2,), (1, 2)])
+def test_an_embedding_refuses_an_index_out_of_range_as_eager_code_does(
+    backend, compile_it, index, shape
+):
+    table = backend.asarray(np.arange(15.0).reshape(5, 3), backend.dtype)
+    compiled = compile_it(lambda i: F.embedding(i, table))
+    good = backend.asarray(np.array([1, 4]).reshape(shape))
+    bad = backend.asarray(np.array([1, index]).reshape(shape))
+    for _ in range(5):
+        assert_same(compiled(good), F.embedding(good, table))
+    assert replays(compiled) == [2]
+    if library_of(table).name == "jax" and compiled.replays[0].executor.name == "jax":
+        assert np.array_equal(
+            np.isnan(xpnet.to_numpy(compiled(bad))).reshape(2, 3)[:, 0], [False, True]
+        )
+        return
+    with pytest.raises(IndexError) as eager:
+        xpnet.to_numpy(F.embedding(bad, table))
+    with pytest.raises(IndexError) as replayed:
+        xpnet.to_numpy(compiled(bad))
+    assert str(replayed.value) == str(eager.value)
+    assert_same(compiled(good), F.embedding(good, table))
+
+
+@pytest.mark.parametrize("index", [-1, 5])
+def test_an_embedding_refuses_an_index_out_of_range_while_it_is_recorded(backend, index):
+    table = backend.asarray(np.arange(15.0).reshape(5, 3), backend.dtype)
+    with pytest.raises(IndexError, match=f"from 0 to 4, got {index}"):
+        xpnet.to_numpy(Compiled(lambda i: F.embedding(i, table))(backend.asarray([1, index])))
+
+
+@pytest.mark.parametrize(
+    "gather",
+    [
+        lambda x, i: F.take(x, i, axis=0),
+        lambda x, i: F.take(x, i, axis=1),
+        lambda x, i: x[:, 0][i],
+        lambda x, i: x[i, i],
+        lambda x, i: F.take_along_axis(x, i[:, None], axis=0),
+    ],
+)
+@pytest.mark.parametrize("index", [-6, 5])
+def test_gathers_refuse_an_index_out_of_range_as_eager_code_does(
+    backend, compile_it, gather, index
+):
+    x = backend.asarray(np.arange(25.0).reshape(5, 5), backend.dtype)
+    compiled = compile_it(lambda i: gather(x, i))
+    good = backend.asarray(np.array([1, -5]))
+    for _ in range(5):
+        assert_same(compiled(good), gather(x, good))
+    bad = backend.asarray(np.array([1, index]))
+    try:
+        expected = xpnet.to_numpy(gather(x, bad))
+    except (IndexError, RuntimeError) as error:  # the second is PyTorch's
+        with pytest.raises(type(error)):
+            xpnet.to_numpy(compiled(bad))
+    else:  # JAX's arrays, and PyTorch's take_along_dim
+        assert np.array_equal(xpnet.to_numpy(compiled(bad)), expected, equal_nan=True)
+
+
+# --- an interrupt between steps ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keep_grad", [False, True])
+@pytest.mark.parametrize("done", [0, 2])
+def test_an_interrupted_scan_leaves_the_state_of_the_steps_done(
+    backend, compile_it, keep_grad, done
+):
+    batches = [data(backend, seed=i) for i in range(10)]
+    model, opt, step = learner(xpnet.Adam)
+    twin, twin_opt, twin_step = learner(xpnet.Adam)
+    shown = {"mean": None}
+
+    def showing(x, t):
+        shown["mean"] = F.mean(x)
+        return twin_step(x, t)
+
+    compiled = compile_it(showing, keep_grad=keep_grad)
+    for batch in batches[:5]:
+        compiled(*batch)
+    x, t = (backend.xp.stack(column) for column in zip(*batches[5:], strict=True))
+    executor = compiled.replays[0].executor
+    name = "_scan" if hasattr(executor, "_scan") else "_step"
+    inner = getattr(executor, name)
+    calls = itertools.count()
+
+    def interrupted(*args, **options):
+        if name == "_scan" or next(calls) == done:
+            raise KeyboardInterrupt
+        return inner(*args, **options)
+
+    setattr(executor, name, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compiled.scan(x, t)
+    setattr(executor, name, inner)
+    if name == "_scan":  # all of its steps, or none
+        done = 0
+    for batch in batches[: 5 + done]:
+        step(*batch)
+    assert same(weights(model), weights(twin))
+    assert opt.state[0]["t"] == twin_opt.state[0]["t"] == 5 + done
+    assert float(shown["mean"]) == pytest.approx(float(F.mean(batches[4 + done][0])), rel=1e-5)
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        if keep_grad:
+            assert same([xpnet.to_numpy(p.raw_grad)], [xpnet.to_numpy(q.raw_grad)])
+        else:
+            assert q.raw_grad is None
+    for batch in batches[5 + done :]:
+        step(*batch)
+    compiled.scan(x[done:, ...], t[done:, ...])
+    assert same(weights(model), weights(twin))
+    assert len(compiled.replays) == 1
+
+
+@pytest.mark.parametrize("rng", [None, 7])
+def test_an_interrupted_scan_has_drawn_for_the_steps_done(compile_it, rng):
+    """Random numbers are drawn for several steps in advance."""
+
+    def made():
+        xpnet.manual_seed(5)
+        return xpnet.layers.Dropout(0.5, rng=None if rng is None else np.random.default_rng(rng))
+
+    x = np.ones((12, 30), "float32")
+    layer = made()
+    expected = [xpnet.to_numpy(layer(row)) for row in x]
+    layer = made()
+    compiled = compile_it(lambda x: layer(x), rehearse=True)
+    for row, y in zip(x[:3], expected[:3], strict=True):
+        assert np.array_equal(xpnet.to_numpy(compiled(row)), y)
+    executor = compiled.replays[0].executor
+    inner = executor._step
+    calls = itertools.count()
+
+    def interrupted(*args):
+        if next(calls) == 4:
+            raise KeyboardInterrupt
+        return inner(*args)
+
+    executor._step = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        compiled.scan(x[3:])
+    executor._step = inner
+    assert np.array_equal(xpnet.to_numpy(compiled.scan(x[7:])), expected[7:])

@@ -1,6 +1,7 @@
 """Two recordings agree, or the error says where they do not."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -109,3 +110,74 @@ def test_updates_of_other_states():
     b = recorded_call(change("b"), (x,))
     # the same states, in the same order, but another one changes
     assert difference(a.program, b.program, a.recorder, b.recorder, (None, None)) is not None
+
+
+# --- functions of one name ------------------------------------------------------------------------
+
+
+def scaling(scale):
+    """A new function in each call."""
+    return lambda: scale
+
+
+def test_functions_of_one_name_are_told_apart():
+    m = np.arange(9.0).reshape(1, 3, 3)
+    with_message = found(lambda x: np.trace(x), lambda x: np.linalg.trace(x), (m,))
+    assert with_message is not None
+    assert re.search(
+        r"test_guard\.py:\d+: np\.trace is numpy\.trace in one call, and numpy\.linalg\.trace in the next",
+        with_message,
+    )
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.add.reduce(x),
+        lambda x: x.real,
+        lambda x: x.reshape(3, 1),
+        lambda x: F.special.erf(x),
+        lambda x: F.getitem(x, [0, 2]),
+        lambda x: F.asarray([1.0, 2.0, 3.0]) * x,
+    ],
+)
+def test_functions_that_are_made_in_each_call_agree(f):
+    assert found(f) is None
+
+
+@pytest.mark.parametrize(
+    ("action", "agrees"),
+    [
+        (lambda: scaling(2.0), True),
+        (lambda: partial(float, "2.0"), True),
+        (lambda: partial(len, [0.0] * 3), True),
+        (lambda: partial(round, 2.0, ndigits=next(drawn)), False),
+        (lambda: scaling(0.0 * next(drawn)), True),
+        (lambda: scaling(float(next(drawn))), False),
+        (lambda: (lambda: 1.0, lambda: 1.0)[next(drawn) % 2], False),
+        (lambda: partial(scaling, next(drawn)), False),
+    ],
+)
+def test_an_action_that_holds_another_number_is_refused(action, agrees):
+    """A replay would call the one that was recorded."""
+
+    def f(x):
+        made = action()
+        each_step(lambda: made is None)
+        return x * 2.0
+
+    with_message = found(f)
+    if agrees:
+        assert with_message is None
+    else:
+        assert "each_step is given" in with_message
+
+
+def test_an_action_that_calls_itself():
+    def f(x):
+        def count(n=3):
+            return 1.0 if n == 0 else count(n - 1)
+
+        return x * each_step(count)
+
+    assert found(f) is None

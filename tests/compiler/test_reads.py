@@ -1,6 +1,8 @@
 """Numbers that a step itself reads, of those that an action reads anew in each step."""
 
 import copy
+import inspect
+import operator
 import pickle
 from functools import partial
 
@@ -63,6 +65,16 @@ def test_code_that_a_rate_selects_is_refused_with_the_line():
         (lambda o: o.groups[0]["lr"], lambda o: o.groups[0].update(lr=10.0)),
         (lambda o: o.defaults["betas"][0], lambda o: o.defaults.update(betas=(0.5, 0.9))),
         (lambda o: o.state[0]["t"], lambda o: o.state[0].update(t=7)),
+        (lambda o: vars(o)["factor"], lambda o: setattr(o, "factor", 10.0)),
+        (lambda o: vars(o)["defaults"]["lr"], lambda o: setattr(o, "lr", 10.0)),
+        (lambda o: o.__dict__["groups"][0]["lr"], lambda o: o.groups[0].update(lr=10.0)),
+        (lambda o: o.state_dict()["groups.0.lr"], lambda o: o.groups[0].update(lr=10.0)),
+        (lambda o: copy.copy(o).lr, lambda o: setattr(o, "lr", 10.0)),
+        (lambda o: copy.deepcopy(o).factor, lambda o: setattr(o, "factor", 10.0)),
+        (lambda o: o.__reduce_ex__(2)[2]["factor"], lambda o: setattr(o, "factor", 10.0)),
+        (lambda o: getattr(o, "lr"), lambda o: setattr(o, "lr", 10.0)),  # noqa: B009 - another route
+        (operator.attrgetter("lr"), lambda o: setattr(o, "lr", 10.0)),
+        (lambda o: dict(inspect.getmembers(o))["lr"], lambda o: setattr(o, "lr", 10.0)),
     ],
 )
 def test_what_is_read_of_the_options_is_compared(read, change):
@@ -86,6 +98,15 @@ def test_counts_that_the_step_also_changes_are_refused_with_the_line():
 
     with pytest.raises(CompileError, match=r"test_reads\.py:\d+: the step reads state of a Adam"):
         compile_it(step)(np.ones(1))
+
+
+def test_all_counts_that_vars_show_are_refused_if_the_step_changes_them():
+    p, o = adam()
+    move = moving(p, o)
+    with pytest.raises(
+        CompileError, match=r"test_reads\.py:\d+: the step reads __dict__ of a Adam"
+    ):
+        compile_it(lambda x: move(x) * vars(o)["factor"])(np.ones(1))
 
 
 def test_options_that_only_the_optimizer_reads_need_no_new_plan():

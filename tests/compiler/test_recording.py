@@ -71,6 +71,7 @@ def require_replay(f, batches):
         assert compiled.replays
 
 
+@pytest.mark.usefixtures("sampled")
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # a rule may compute what it does not use
 @pytest.mark.parametrize(
     ("name", "number"), [(name, i) for name in sorted(CASES) for i in range(len(CASES[name]))]

@@ -14,6 +14,7 @@ from tests.compiler.replayed import (
     optimizers,
     stepping,
 )
+from xpnet import functions as F
 from xpnet._each_step import each_step
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import to_numpy
@@ -398,6 +399,16 @@ def test_inside_and_outside_of_an_inference_mode():
             result = step(ones())
         np.testing.assert_array_equal(result, np.full((2, 3), 2 * expected, "float32"))
     assert step.replays
+
+
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_the_plan_says_that_a_gpu_is_given_one_operation_after_the_other(monkeypatch, has_gpu):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    step = compiled(lambda x: F.exp(x) * 2.0)
+    for _ in range(4):
+        step(torch.ones(3))
+    for text in (str(step), step.explain()):
+        assert ("no CUDA graph is captured" in " ".join(text.split())) == has_gpu
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for PyTorch here")

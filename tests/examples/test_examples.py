@@ -167,11 +167,9 @@ def accuracies(printed):
     return [(int(epoch), float(train), float(test)) for epoch, train, test in rows]
 
 
-def test_t5_agrees_with_differences_and_learns(run, backend):
+def test_t5_agrees_with_differences_and_learns(run, backend64):
     """Both gradients are one to 1e-7 in float64; an epoch of 300 batches learns most digits."""
-    if backend.name.endswith("no_float64"):
-        pytest.skip("numerical gradients are compared in float64, which this device lacks")
-    printed = run(T5, backend.name, "--iterations", 320)
+    printed = run(T5, backend64.name, "--iterations", 320)
     assert 0.0 < float(re.search(r"differ by at most (\S+)", printed)[1]) < 1e-7
     (first, train, test), (second, *_) = accuracies(printed)
     assert (first, second) == (1, 2)  # the last batches are shown too

@@ -57,6 +57,7 @@ def test_one_axis(backend64, array, name, norm):
             assert_close(getattr(fft, name)(given, **options), expected, 1e-12, 1e-13)
 
 
+@pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", ONE_AXIS)
 def test_derivatives_of_one_axis(backend64, array, name, norm):
@@ -69,6 +70,7 @@ def test_derivatives_of_one_axis(backend64, array, name, norm):
     check_gradients(lambda x: F.abs(getattr(fft, name)(x, n=5, axis=0)) ** 2, array(a, dtype))
 
 
+@pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", SEVERAL_AXES)
 def test_several_axes(backend64, array, name, norm):

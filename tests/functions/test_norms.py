@@ -19,6 +19,7 @@ def draw(shape, dtype="float64"):
     return x + 1j * rng.normal(size=shape) if dtype == "complex128" else x
 
 
+@pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("ord", [0, *ORDERS])
 def test_vector_norm(backend64, array, ord, dtype):
@@ -49,6 +50,7 @@ def test_norms_of_float16_do_not_overflow_or_underflow(backend, ord):
         assert_close(g, np.asarray([4 ** (1 / ord - 1)] * 4, "float16"), rtol=2e-3)
 
 
+@pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("ord", ORDERS)
 def test_derivatives_of_vector_norm(backend64, array, ord, dtype):
@@ -103,6 +105,7 @@ def test_vector_norm_along_an_axis_out_of_range_is_an_error(backend, array):
 MATRIX_ORDERS = ["fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf]
 
 
+@pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("ord", MATRIX_ORDERS)
 def test_matrix_norm(backend64, array, ord, dtype):

@@ -9,6 +9,7 @@ from xpnet.testing import assert_close, check_gradients
 X = [[[1.0, -2.0, 3.0], [0.5, 4.0, -1.5]], [[2.5, 0.25, -3.0], [6.0, -0.75, 1.25]]]  # (2, 2, 3)
 
 
+@pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize("keepdims", [False, True])
 @pytest.mark.parametrize("axis", [None, 0, -1, (0, 2), (-2,)], ids=str)
 @pytest.mark.parametrize("name", ["sum", "mean", "max", "min", "var", "std"])

@@ -36,12 +36,13 @@ class Counts:
     compilations: int = 0  #: kernels handed to NVRTC for the first time in the process
     records: int = 0  #: events recorded
     waits: int = 0  #: streams made to wait for an event
+    graphs: int = 0  #: graphs launched, each with all that was captured in it
     names: list[str] = field(default_factory=list)  #: with ``names=True``: each event, in order
 
     @property
     def total(self) -> int:
-        """The operations that the device was given: launches, products and memsets."""
-        return self.launches + self.products + self.memsets
+        """The operations that the device was given: launches, products, memsets and graphs."""
+        return self.launches + self.products + self.memsets + self.graphs
 
 
 COUNTED = [item.name for item in fields(Counts) if item.name != "names"]

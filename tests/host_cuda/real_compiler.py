@@ -22,7 +22,11 @@ import pytest
 
 from tests.host_cuda.steps import CUDA, pip, published
 
-TESTS = ["tests/kernels", "tests/compiler/test_cupy_executor.py"]
+TESTS = [
+    "tests/kernels",
+    "tests/compiler/test_cupy_executor.py",
+    "tests/compiler/test_cupy_graph.py",
+]
 GRAPHICS = "-arch=compute_90"  # a Hopper GPU
 Source = tuple[str, tuple[str, ...]]
 

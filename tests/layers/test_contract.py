@@ -237,6 +237,7 @@ def test_a_step_copies_nothing_to_the_host(backend, array, traced, no_way_to_the
     traced(step, *inputs(case, array))
 
 
+@pytest.mark.usefixtures("eager")
 @each_layer
 def test_evaluation_is_repeatable(backend, array, name):
     """The same twice, and no state changes; `train()` goes back."""
@@ -323,6 +324,8 @@ def test_an_input_that_is_not_an_array_is_an_error(backend, name):
 @pytest.mark.parametrize("name", WITH_STATE)
 def test_to_moves_all_state(backend, array, name, target):
     """Parameters and buffers; there it computes what it did here."""
+    if backend.name.startswith("jax") and target != "numpy":
+        pytest.skip("JAX compiles each function for each shape; there, one target is enough")
     case = LAYERS[name]
     layer = trained(case, array).eval()
     expected = as_tuple(layer(*inputs(case, array)))

@@ -68,6 +68,7 @@ def by_others(case, dtype):
     return by_torch(case, dtype) if isinstance(case.theirs, str) else by_paper(case, dtype)
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_in_float64(backend64, case):
     """With groups, weight decay, and rates that change."""

@@ -23,6 +23,8 @@ COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda x: pickle.loads(pickle.dum
 @pytest.mark.parametrize("fitted", [False, True])
 def test_a_copy_continues_as_the_trainer_does(backend, clusters, how, options, fitted):
     """Model, optimizer and average belong together; nothing is shared with the original."""
+    if backend.name.startswith("jax") and (options or not fitted):
+        pytest.skip("JAX compiles each function for each shape; this is shown without options")
     if how == "pickle" and backend.name.startswith("array_api_strict"):
         pytest.skip("array-api-strict's arrays are not pickled")
     model = L.Sequential(
@@ -46,11 +48,9 @@ def test_a_copy_continues_as_the_trainer_does(backend, clusters, how, options, f
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_backend_is_copied_by_name(backend, dtype):
+def test_a_backend_is_copied_by_name(backend64, dtype):
     """So what holds one, such as a loader of resident data, can be copied and pickled."""
-    if backend.name.endswith("no_float64") and dtype == "float64":
-        pytest.skip("this device has no float64, and refuses it")
-    there = xpnet.backend.resolve(backend.name, dtype)
+    there = xpnet.backend.resolve(backend64.name, dtype)
     for copied in COPIES.values():
         again = copied(there)
         assert again == there

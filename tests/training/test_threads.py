@@ -96,6 +96,8 @@ def in_threads(tasks):
 @pytest.mark.parametrize("mode", [True, False])
 def test_eight_threads_predict_while_a_ninth_trains_another_model(backend, clusters, average, mode):
     """Each prediction is, bit for bit, that of a single thread; the model is unchanged."""
+    if backend.name.startswith("jax") and not (average and mode):
+        pytest.skip("JAX compiles each function for each shape; there, the fullest case is enough")
     trainer = fitted(clusters, average=average)
     trainer.model.train(mode)
     trainer.model[1].training = not mode  # one layer apart

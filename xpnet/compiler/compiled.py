@@ -13,6 +13,7 @@ import numpy as np
 
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable, constant
+from xpnet.compiler import float_errors
 from xpnet.compiler.call import (
     Recording,
     array_key,
@@ -102,13 +103,22 @@ class Compiled:
 
     Some things are not looked into, and are compared in the recordings only: values that are read from a
     file, a clock, the environment, a context variable, a `threading.local` or a weak reference; the
-    generators of other packages; the variables of modules and classes of installed packages, apart from that of the function itself; generators,
-    and iterators such as `zip` and `map`, other than those of Python's containers; and a number that an
-    action of `each_step` changes for the first time in a replay, which takes effect in the next call.
+    generators of other packages; the variables of modules and classes of installed packages, apart from that
+    of the function itself; generators, and iterators such as `zip` and `map`, other than those of Python's
+    containers.
 
     The numbers of an optimizer, such as its learning rate, may change in each step without another plan.
     The function may compute with them, `x * optimizer.lr`. If it reads the dicts and lists that hold them
-    itself, as `optimizer.groups[0]["lr"]`, these are compared as other numbers are.
+    itself, as `optimizer.groups[0]["lr"]` or `vars(optimizer)`, these are compared as other numbers are. A
+    number that it reads past the object's attributes, as by `object.__getattribute__(optimizer, "factor")`
+    or `repr(optimizer)`, is not noticed, and is repeated.
+
+    A call in which an action of `each_step` changes a number that no action has changed before is not
+    replayed: it runs as it is, so that the code after the action reads the new number.
+
+    NumPy's warnings of overflow, division by zero and invalid values come from calls that run as they are,
+    not from replays. In a block of `np.errstate(over="raise")`, or where NumPy is to print, log or call
+    something instead, all calls run as they are.
 
     A number among the arguments belongs to the kind of a call: for each value there is a plan. Pass a
     number that changes, such as a learning rate, as an array: `np.asarray(0.1)`. The 64 plans that were
@@ -116,7 +126,10 @@ class Compiled:
     because a recording takes longer than a call.
 
     A plan may move the arrays that the function refers to into memory of its own: `p.data` is then
-    another array, with the same numbers. Arrays that share memory are therefore refused.
+    another array, with the same numbers. Arrays that share memory are therefore refused. Whoever keeps an
+    array of the state, or puts it into another model, finds what eager code would have left in it: the old
+    numbers if the step puts a new array into the place, the new ones if it changes the array in place, as
+    optimizers do. The latter holds for the executors of NumPy's arrays; the others may separate the two.
 
     Gradients of parameters that a step computes and uses itself are None after a replay, unless
     `keep_grad`. Others, such as those that are added up over several calls, are kept.
@@ -151,9 +164,11 @@ class Compiled:
         self._executor = executor
         self._keys: dict[Any, _Key] = {}
         self._written: set[tuple[int, Any]] = set()  # what actions change
+        self._drawn: dict[int, Any] = {}  # the generators that actions draw from
         self._read: set[tuple[int, Any]] = set()  # numbers of each step that steps read themselves
         self._varying: set[tuple[int, Any]] = set()  # NumPy's scalars that steps change
         self._changed: dict[tuple[int, Any], str] = {}  # what steps have changed otherwise
+        self._uses_numpy = False
         self._current: Replay | None = None
         self._by_use: dict[Replay, None] = {}
         self._recordings_left: float = MOST_RECORDINGS
@@ -235,11 +250,11 @@ class Compiled:
             raise Undone
         return self._as_it_is(args, options, done)
 
-    def _as_it_is(self, args: Any, options: Any, done: Any) -> Any:
-        """The result of the function itself, of which some actions ran already."""
+    def _as_it_is(self, args: Any, options: Any, done: Any, changes: Any = ()) -> Any:
+        """The result of the function itself, of which some actions ran already: see `Done`."""
         if not done:
             return self.function(*args, **options)
-        with Done(done):
+        with Done(done, changes):
             return self.function(*args, **options)
 
     def _by_survey(self, found: Survey, args: Any, options: Any, done: Any, tried: set[int]) -> Any:
@@ -259,7 +274,12 @@ class Compiled:
 
     def _replayed(self, replay: Replay, args: Any, options: Any, done: Any = ()) -> Any:
         """The result of a plan, which is from now on the one that is tried first."""
-        result = replay.run(args, options, done)
+        try:
+            result = replay.run(args, options, done)
+        except Mismatch as mismatch:
+            if mismatch.changes is None:
+                raise
+            return self._as_it_is(args, options, mismatch.done, mismatch.changes)
         if replay is not self._current:
             self._make_current(replay)
         if self._recordings_left < MOST_RECORDINGS:
@@ -280,16 +300,15 @@ class Compiled:
 
     def _record(self, args: Any, options: Any, done: Any) -> Any:
         """A call that runs as it is and is recorded; after three of a kind there is a plan."""
-        with exclusive():
-            if (
-                self._recordings_left < 1 and not done
-            ):  # which of a call's actions ran is in a recording
-                self._add_recordings(1 / CALLS_FOR_A_RECORDING)
-                return self.function(*args, **options)
-            if self.rehearse:
-                return self._rehearsed(args, options, done)
-            before = Before() if self.fallback else None
-            return self._recorded(args, options, done, before)[0]
+        if (
+            self._recordings_left < 1 and not done
+        ):  # which of a call's actions ran is in a recording
+            self._add_recordings(1 / CALLS_FOR_A_RECORDING)
+            return self.function(*args, **options)
+        if self.rehearse:
+            return self._rehearsed(args, options, done)
+        before = Before() if self.fallback else None
+        return self._recorded(args, options, done, before)[0]
 
     def _rehearsed(self, args: Any, options: Any, done: Any) -> Any:
         """A call that is recorded as often as a plan needs it, and then made by the plan."""
@@ -325,22 +344,21 @@ class Compiled:
         self, args: Any, options: Any, done: Any, before: Before | None
     ) -> tuple[Any, Recording | None]:
         """The result of a call that runs as it is, and its recording if it could be recorded."""
-        with exclusive():
-            try:
-                recording = recorded_call(self.function, args, options, done, self._varying, before)
-            except CompileError:
+        try:
+            recording = recorded_call(self.function, args, options, done, self._varying, before)
+        except CompileError:
+            raise
+        except Exception as error:
+            if before is None or not (self.fallback and before.can_undo_error):
                 raise
-            except Exception as error:
-                if before is None or not (self.fallback and before.can_undo_error):
-                    raise
-                problem = _described(error)
-            else:
-                return self._looked_at(recording, args, options), recording
-            before.undo_error()
-            ran = [*before.done, *done[len(before.done) :]]
-            result = self._as_it_is(args, options, ran)  # if it raises too, that is the error
-            self._give_up(problem)
-            return result, None
+            problem = _described(error)
+        else:
+            return self._looked_at(recording, args, options), recording
+        before.undo_error()
+        ran = [*before.done, *done[len(before.done) :]]
+        result = self._as_it_is(args, options, ran)  # if it raises too, that is the error
+        self._give_up(problem)
+        return result, None
 
     def _looked_at(self, recording: Recording, args: Any, options: Any) -> Any:
         """The result of a call that was recorded; a plan is made if it is the third of a kind."""
@@ -351,6 +369,8 @@ class Compiled:
         if recording.recorder.traced:  # by jax.jit, which compiles what the step does
             return result
         self._written |= recording.written
+        recording.drawn |= self._drawn
+        self._drawn = recording.drawn
         self._read |= recording.read
         signature = self._signature(recording.before, recording.cell_keys, args, options)
         key = self._keys.get(signature)
@@ -408,6 +428,7 @@ class Compiled:
             replay = Replay(recording, args, options, self._written, self.keep_grad, self._make)
         except CompileError as error:  # of the executor
             return str(error)
+        self._uses_numpy |= recording.library in ("numpy", "")
         key.replays.append(replay)
         key.last.clear()
         self.replays.append(replay)
@@ -470,16 +491,27 @@ class Compiled:
                 if self._runs_as_it_is() or current is None or not current.ready(args, {}):
                     results.append(_one_result(self(*args)))
                     continue
-                done = current.run_steps(stacked, i, count, results)
-                if done is not None:
+                mismatch = current.run_steps(stacked, i, count, results)
+                if mismatch is not None:
                     i = sum(part.calls for part in results)
                     args = replaced(stacked, partial(_at, i))
-                    results.append(_one_result(self._other(args, {}, done)))
+                    results.append(_one_result(self._after(mismatch, args)))
         return _joined(results)
 
+    def _after(self, mismatch: Mismatch, args: Any) -> Any:
+        """The result of a call in which an action of `each_step` has selected other code."""
+        if mismatch.changes is None:
+            return self._other(args, {}, mismatch.done)
+        return self._as_it_is(args, {}, mismatch.done, mismatch.changes)
+
     def _runs_as_it_is(self) -> bool:
-        """Whether calls are not recorded: it cannot be compiled, or is part of another recording."""
-        return self.reason is not None or is_recording()
+        """Whether calls are neither recorded nor replayed.
+
+        The function cannot be compiled, the call is part of another recording, or NumPy is to raise errors.
+        """
+        if self.reason is not None or is_recording():
+            return True
+        return self._uses_numpy and float_errors.are_reported()
 
     @property
     def plans(self) -> list[Plan]:
@@ -631,6 +663,11 @@ def compile(
     See Also
     --------
     Compiled : which calls share a plan, and what is compared.
+
+    Notes
+    -----
+    A replay gives none of NumPy's warnings of overflow, division by zero and invalid values. Where NumPy is
+    to raise errors instead, as in a block of `np.errstate(over="raise")`, calls run as they are.
 
     Examples
     --------

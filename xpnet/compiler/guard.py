@@ -4,6 +4,9 @@ What differs between two calls with the same key was computed outside of the rec
 counter, an array that was drawn. A replay would repeat it, so it is an error that names the line.
 """
 
+from collections.abc import Callable
+from functools import partial
+from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
 from xpnet.compiler.record import Operation, Program, Value, leaves
@@ -104,6 +107,75 @@ def _equal_scalars(x: Any, y: Any) -> bool:
     return False
 
 
+class _Sameness:
+    """Whether functions are one, or were made by the same code from what is the same.
+
+    Parameters
+    ----------
+    are_same : function of two objects that functions hold
+        The object of a method, the arguments of a partial, the variables of a closure.
+    """
+
+    def __init__(self, are_same: Callable[[Any, Any], bool]) -> None:
+        self._are_same = are_same
+        self._seen: set[int] = set()  # a function may be a variable of its own closure
+
+    def __call__(self, f: Any, g: Any) -> bool:
+        if f is g or id(f) in self._seen:
+            return True
+        if type(f) is not type(g) or isinstance(f, CodeType):
+            return False
+        if isinstance(f, FunctionType):
+            self._seen.add(id(f))
+        if isinstance(f, _MADE):
+            xs = _parts_of(f)
+            ys = _parts_of(g)
+            return len(xs) == len(ys) and all(map(self, xs, ys))
+        return self._are_same(f, g)
+
+
+def _have_same_numbers(x: Any, y: Any) -> bool:
+    """Whether two objects that actions hold are the same if they are numbers or text.
+
+    Others may be new ones in each call, such as the list of what an optimizer updates.
+    """
+    return type(x) not in (bool, int, float, complex, str, bytes) or _equal(x, y)
+
+
+_MADE = (partial, MethodType, FunctionType, tuple)
+
+
+def _parts_of(f: Any) -> tuple[Any, ...]:
+    """What a function is made of, such as its code and the variables of its closure; a tuple itself."""
+    if isinstance(f, partial):
+        return f.func, f.args, tuple(f.keywords.items())
+    if isinstance(f, MethodType):
+        return f.__func__, f.__self__
+    if isinstance(f, FunctionType):
+        defaults = f.__defaults__, tuple((f.__kwdefaults__ or {}).items())
+        return f.__code__, *defaults, *map(_content, f.__closure__ or ())
+    return tuple(f)
+
+
+def _content(cell: CellType) -> Any:
+    """What a variable of a closure holds; None if it is not assigned yet."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+def _named(f: Any) -> str:
+    """A function by its module and its name."""
+    while isinstance(f, partial):
+        f = f.func
+    name = getattr(f, "__qualname__", None) or getattr(f, "__name__", None)
+    if name is None:
+        return f"a {type(f).__name__}"
+    module = getattr(f, "__module__", None)
+    return f"{module}.{name}" if module else str(name)
+
+
 def _of_actions(a: Recorder, b: Recorder, same: _Correspondence) -> str | None:
     if len(a.actions) != len(b.actions):
         return (
@@ -121,6 +193,12 @@ def _of_actions(a: Recorder, b: Recorder, same: _Correspondence) -> str | None:
     for x, y in zip(a.recipes, b.recipes, strict=True):
         if x[0] != y[0] or x[1] != y[1] or not same.trees(x[2], y[2]):
             return "The step computes its numbers in two ways in two calls."
+    for f, g in zip(a.actions, b.actions, strict=True):
+        if not _Sameness(_have_same_numbers)(f, g):
+            return (
+                f"each_step is given {_named(f)} in one call, and {_named(g)} in the next, or a function "
+                "that holds another number: a replay would call the first. Read what differs in the action."
+            )
     return None
 
 
@@ -130,6 +208,11 @@ def _of_operations(a: Operation, b: Operation, same: _Correspondence) -> str | N
         return (
             f"{b.where}: the step computes {a.name!r} in one call, and {b.name!r} in the next, with "
             "the same arguments."
+        )
+    if not _Sameness(_equal)(a.function, b.function):
+        return (
+            f"{b.where}: {b.name} is {_named(a.function)} in one call, and {_named(b.function)} in the "
+            "next, with the same arguments, or one that holds something else."
         )
     xs = [*leaves((a.args, a.options))]
     ys = [*leaves((b.args, b.options))]

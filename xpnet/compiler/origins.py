@@ -8,17 +8,27 @@ from functools import cache, partial
 from os import sep
 from pathlib import Path
 from sysconfig import get_paths
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
-__all__ = ["is_librarys", "is_users_file", "is_users_function", "is_users_module", "owned_by"]
+__all__ = [
+    "is_librarys",
+    "is_users_code",
+    "is_users_file",
+    "is_users_function",
+    "is_users_module",
+    "is_xpnets_file",
+    "owned_by",
+]
 
 ARRAY_LIBRARIES = frozenset(
     ("numpy", "torch", "jax", "jaxlib", "cupy", "array_api_compat", "array_api_strict")
 )
 
+XPNET = str(Path(__file__).parent.parent) + sep
+
 LIBRARIES = (
-    str(Path(__file__).parent.parent) + sep,
+    XPNET,
     *(get_paths()[name] + sep for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     "<frozen ",
 )
@@ -71,6 +81,11 @@ def is_users_file(filename: str) -> bool:
     return not _is_in_library(filename) or filename.startswith(_own.get())
 
 
+def is_xpnets_file(filename: str) -> bool:
+    """Whether code of this file is xpnet's own."""
+    return filename.startswith(XPNET)
+
+
 def is_users_module(name: str | None) -> bool:
     """Whether code of this module is the user's: neither ours nor a library's.
 
@@ -95,6 +110,30 @@ def is_users_function(function: FunctionType) -> bool:
     if file.startswith("<"):  # code without a file: made by `exec`, typed
         return is_users_module(function.__module__)
     return is_users_file(file)
+
+
+def is_users_code(x: Any, seen: set[int] | None = None) -> bool:
+    """Whether a call of x may run code of the user's: its own, or that of what it holds.
+
+    What a method has as its object, a partial as its arguments, and a closure as its variables; not what
+    is in lists and dicts among them.
+    """
+    seen = set() if seen is None else seen
+    if id(x) in seen:  # a function may be a variable of its own closure
+        return False
+    seen.add(id(x))
+    held: list[Any] = []
+    if isinstance(x, partial):
+        held = [x.func, *x.args, *x.keywords.values()]
+    elif isinstance(x, MethodType):
+        held = [x.__func__, x.__self__]
+    elif isinstance(x, FunctionType):
+        if is_users_function(x):
+            return True
+        held = [cell.cell_contents for cell in x.__closure__ or ()]
+    elif is_users_module(type(x).__module__):
+        return True
+    return any(is_users_code(part, seen) for part in held)
 
 
 def is_librarys(module: str) -> bool:

@@ -64,14 +64,15 @@ class Plan:
         """What is not compiled, and where in the step: as text for a reader."""
         calls = self.executor.calls()
         if not calls:
-            return f"{self._runs_on()} computes all operations of {self.name} itself."
+            whole = f"{self._runs_on()} computes all operations of {self.name} itself."
+            return "\n".join([whole, *self.executor.notes()])
         segments = ", ".join(self._segments(set(calls)))
         lines = _cut(f"{self.name} runs as {segments}.", WIDTH)
         lines.append("The library's own functions compute, in new memory each time:")
         for operation in calls:
             shapes = ", ".join(_shape(x) for x in operation.outputs)
             lines.append(f"  {operation.name} -> {shapes}, at {_line(operation)}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.executor.notes()])
 
     # --- parts of the table -----------------------------------------------------------------------
 

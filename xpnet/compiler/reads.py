@@ -3,8 +3,13 @@
 The numbers of an optimizer may change between two replays without another recording, because actions of
 `each_step` read them: see `numbers_of_each_step`. If the step's own code reads one, `x * optimizer.lr`, it
 must not be repeated by a replay. So while a step is recorded, attributes of such objects are noted when
-the user's code reads them: a number is read by an action of its own, and what holds numbers, such as
-`optimizer.groups`, is compared from then on before each replay.
+code other than xpnet's reads them: a number is read by an action of its own, and what holds numbers, such
+as `optimizer.groups`, is compared from then on before each replay. So are all numbers of an object whose
+`vars`, `state_dict` or copy the step asks for.
+
+What does not look up an attribute of the object is not noticed: `object.__getattribute__(optimizer, name)`,
+the getter of a property that is called by itself, and `repr`. To notice these, too, each function of
+Python would have to be another one.
 """
 
 import sys
@@ -15,18 +20,22 @@ from types import FunctionType, new_class
 from typing import Any
 
 from xpnet import _each_step
-from xpnet.compiler.origins import is_users_file
+from xpnet.compiler.origins import is_users_file, is_xpnets_file
 
-__all__ = ["dicts_in", "noted", "numbers_in"]
+__all__ = ["dicts_in", "noted"]
 
-Note = Callable[[Any, str, Any], None]
+Note = Callable[[Any, str, Iterable[tuple[int, Any]]], None]
+
+WHOLE = frozenset(("__dict__", "__getstate__", "__reduce__", "__reduce_ex__", "state_dict"))
+"""Attributes by which all numbers of an object can be read."""
 
 
 @contextmanager
 def noted(objects: Iterable[Any], note: Note) -> Iterator[None]:
-    """A block in which note(x, name, value) is called where the user's code reads x.name.
+    """A block in which note(x, name, ids) is called where code other than xpnet's reads x.name.
 
-    `value` holds numbers that are read in each step; the block replaces the classes of the objects.
+    `ids` are those of the places of numbers that can be read there: see `Place.id`. The block replaces the
+    classes of the objects.
     """
     kinds: dict[type, type] = {}
     replaced = []
@@ -52,17 +61,24 @@ def _noting(kind: type, note: Note) -> type:
         if name == "__class__":
             return kind
         value = inherited(self, name)
-        if not _is_read_anew(kind, name) or _each_step.recorder.get() is None:
+        if name not in WHOLE and not _is_read_anew(kind, name):
             return value
-        if not is_users_file(sys._getframe(1).f_code.co_filename):  # noqa: SLF001 - the one way to a caller
+        if _each_step.recorder.get() is None or is_xpnets_file(
+            sys._getframe(1).f_code.co_filename  # noqa: SLF001 - the one way to a caller
+        ):
             return value
-        if isinstance(value, (int, float)):
+        if name in WHOLE:
+            note(self, name, _numbers_of(self, kind))
+        elif isinstance(value, (int, float)):
             return _each_step.each_step(partial(getattr, self, name))
-        note(self, name, value)
+        else:
+            note(self, name, _numbers_in(value))
         return value
 
     def reduce(self: Any, protocol: Any) -> Any:
         """Copies, which another thread may make meanwhile, are of the class itself."""
+        if _each_step.recorder.get() is not None:
+            note(self, "a copy", _numbers_of(self, kind))
         made, args, *rest = reduced(self, protocol)
         return made, tuple(kind if x is type(self) else x for x in args), *rest
 
@@ -82,8 +98,16 @@ def _is_read_anew(kind: type, name: str) -> bool:
     return isinstance(getter, FunctionType) and not is_users_file(getter.__code__.co_filename)
 
 
-def numbers_in(x: Any) -> Iterator[tuple[int, Any]]:
-    """The ids of the places of numbers in dicts, lists and tuples: see `Place.id`."""
+def _numbers_of(x: Any, kind: type) -> Iterator[tuple[int, Any]]:
+    """The ids of the places of all numbers of an object that are read anew in each step."""
+    names: tuple[str, ...] = getattr(kind, "numbers_of_each_step", ())
+    for name in names:
+        yield id(x), name
+        yield from _numbers_in(getattr(x, name, None))
+
+
+def _numbers_in(x: Any) -> Iterator[tuple[int, Any]]:
+    """The ids of the places of numbers in dicts, lists and tuples."""
     for container in _containers_in(x, set()):
         items = container.items() if isinstance(container, dict) else enumerate(container)
         for key, part in items:

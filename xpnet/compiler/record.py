@@ -48,6 +48,9 @@ class Value:
         What computes it.
     fixed : bool
         Whether it is a state whose array stays where it is, because it is in a tuple.
+    rebound : bool
+        Whether it is a state in whose places the step puts another array. The old one keeps its numbers, for
+        those who hold it; they see the new numbers of one that the step changes in place.
     """
 
     shape: tuple[int, ...]
@@ -58,6 +61,7 @@ class Value:
     name: str = ""
     operation: "Operation | None" = field(default=None, repr=False)  # a repr of all before it
     fixed: bool = False
+    rebound: bool = False
 
 
 @dataclass(eq=False, slots=True)

@@ -218,7 +218,7 @@ class RecordedArray(Recorded):
             raise MissingAttributeError(f"{type(self).__name__} has no {name!r}.")
         found = getattr(self.array, name)
         if name in ("real", "imag"):
-            return called(name, operator.attrgetter(name), (self,), {})
+            return called(name, _part, (self, name), {})
         if name in ("itemsize", "nbytes", "strides"):
             return found
         if callable(found):
@@ -278,6 +278,11 @@ def name_of(ufunc: Any, method: str) -> str:
 
 def _transposed(x: Array) -> Array:
     return x.T
+
+
+def _part(x: Array, name: str) -> Array:
+    """The real or the imaginary part of an array."""
+    return getattr(x, name)
 
 
 def _matrix_transposed(x: Array) -> Array:

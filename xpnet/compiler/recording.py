@@ -14,6 +14,7 @@ from xpnet._libraries import library_of
 from xpnet._typing import Array, DType
 from xpnet.compiler.calls import is_fact, unwrapped
 from xpnet.compiler.failures import ADVICE, READ, Failure, where
+from xpnet.compiler.origins import is_users_code
 from xpnet.compiler.record import Operation, Value, alike, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray, recorded_type
 from xpnet.compiler.recorded_library import RecordedLibrary, recording_backend
@@ -46,6 +47,8 @@ class Recorder:
         ("derived", function, args) is computed from other hosts, which are Values in args.
     actions : list of functions
         See `each_step`.
+    of_user : list of bool
+        Whether they may run code of the user's, which may change a number that it did not change before.
     results : list
         Their results, with Values for what became a host.
     failures : list of Failure
@@ -69,6 +72,7 @@ class Recorder:
         self.hosts: list[Value] = []
         self.recipes: list[tuple[Any, ...]] = []
         self.actions: list[Callable[[], Any]] = []
+        self.of_user: list[bool] = []
         self.results: list[Any] = []
         self.returned: list[Any] = []  # what the actions returned, as they are
         self.failures: list[Failure] = []
@@ -124,7 +128,7 @@ class Recorder:
                 return x  # nothing was computed, such as by astype(x, x.dtype, copy=False)
         done = self._new(name, function, args, options)
         wrapped = replaced(result, lambda x: self._output(x, done))
-        done.result = replaced(wrapped, lambda x: getattr(x, "value", x))
+        done.result = replaced(wrapped, value_or_self)
         self.operations.append(done)
         return wrapped
 
@@ -299,6 +303,7 @@ class Recorder:
         """Call `action` now, and at each replay: see `each_step`."""
         number = len(self.actions)
         self.actions.append(action)
+        self.of_user.append(is_users_code(action))
         if number < len(self._done):
             result = self._done[number]
         else:
@@ -368,10 +373,13 @@ class Done:
     ----------
     results : sequence
         What these actions returned.
+    changes : sequence of (Place, value)
+        What the last one of them has changed: it is put into its place when that action would be called.
     """
 
-    def __init__(self, results: Sequence[Any]) -> None:
+    def __init__(self, results: Sequence[Any], changes: Sequence[tuple[Any, Any]] = ()) -> None:
         self._results = list(results)
+        self._changes = changes
         self._tokens: list[Any] = []
 
     def __enter__(self) -> None:
@@ -383,7 +391,11 @@ class Done:
     def each_step(self, action: Callable[[], Any]) -> Any:
         """What the action returned, or returns now."""
         if self._results:
-            return self._results.pop(0)
+            result = self._results.pop(0)
+            if not self._results:
+                for place, x in self._changes:
+                    place.set(x)
+            return result
         token = _each_step.recorder.set(None)
         try:
             return action()

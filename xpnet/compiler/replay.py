@@ -10,8 +10,12 @@ They are generated, because a loop over all that they check would take longer th
 """
 
 import math
-from collections.abc import Callable, Sequence
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import array_api_compat as compat
 import numpy as np
@@ -24,8 +28,9 @@ from xpnet.autodiff.namespace import array_namespace, as_array
 from xpnet.autodiff.variable import Variable, variable_of
 from xpnet.compiler.arrangement import Arrangement
 from xpnet.compiler.call import Constant, Recording, is_argument
-from xpnet.compiler.calls import unwrapped
+from xpnet.compiler.calls import copied, unwrapped
 from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.generators import set_state_of, state_of
 from xpnet.compiler.origins import is_users_module
 from xpnet.compiler.reads import dicts_in
 from xpnet.compiler.record import Program, Value, alike, leaves, replaced
@@ -71,17 +76,21 @@ MOST_NUMBERS = 2**24  # in the arrays that steps put into places, such as gradie
 
 
 class Mismatch(Exception):  # noqa: N818 - it is caught where it is raised: the call is recorded
-    """An action of `each_step` returned something that selects other code.
+    """An action of `each_step` returned something that selects other code, or changed it.
 
     Attributes
     ----------
     done : list
         The results of the actions that ran already.
+    changes : list of (Place, value), or None
+        What the last one of them has changed, if it was not known to change anything. The places hold again
+        what they held: code before the action reads that.
     """
 
-    def __init__(self, done: list[Any]) -> None:
+    def __init__(self, done: list[Any], changes: Sequence[tuple[Place, Any]] | None = None) -> None:
         super().__init__()
         self.done = done
+        self.changes = changes
 
 
 class Results(NamedTuple):
@@ -100,6 +109,14 @@ class Results(NamedTuple):
     last: Any
     calls: int
     columns: list[Any]
+
+
+_plans: "WeakSet[Replay]" = WeakSet()  # all that there are
+_lock = threading.Lock()  # of this set
+
+_one = [object()]
+_LISTED = sys.getrefcount(_one[0])
+"""The references to an object that is in one list, and that is read from it to count them."""
 
 
 class Code:
@@ -148,6 +165,8 @@ class Replay:
     ----------
     program : Program
     executor : Executor
+    inner : list of int
+        How often the executor refers to each array of the state.
     """
 
     def __init__(
@@ -170,12 +189,21 @@ class Replay:
         self.arrangement = Arrangement(recording, keep_grad)
         self.program = self.arrangement.program
         self.executor = make(self.program, recording.library)
-        self._numbers, self._saved = _numbers(recording, self.program.hosts, self._written_places())
+        self._lent: list[int] = []  # the states that are written over, although the step does not
+        if self.executor.in_place:
+            states = self.program.states
+            self._lent = [i for i in self.program.updates if states[i].rebound]
+        self.inner: list[int] = []
+        self._references: list[int] = []  # to those that are lent, when they were bound
+        places = self._written_places()
+        self._numbers, self._saved = _numbers(recording, self.program.hosts, places, self._changes)
         self._finish = self._finishing()
         self._columns = self._collecting()
         self._most_steps = self._count_of_steps()
         self._arguments = self._reading()
         self._bound = self._binding()
+        with _lock:
+            _plans.add(self)
         if not self.renew(recording.before):
             if self.unmovable:
                 raise CompileError(
@@ -206,10 +234,38 @@ class Replay:
             return False
         self.found = found
         self._guard = _guarding(self, found)
+        if any(self.recording.recorder.of_user):
+            self._unchanged = _unchanging(self, found)
         return True
+
+    def _changes(self) -> list[tuple[Place, Any]] | None:
+        """What an action of the user's has changed although none did in the recordings; it is put back.
+
+        The step may read it, so this call is not replayed. What is in a container stays changed. None if
+        all is as it was.
+        """
+        if self._unchanged():
+            return None
+        changed = []
+        for entry in self.found.entries:
+            place = entry.place
+            if entry.kind == "keys" or not _is_compared(entry, self):
+                continue
+            now = place.get()
+            if now is not entry.value:
+                changed.append((place, now))
+                place.set(entry.value)
+        return changed
 
     def bind(self) -> bool:
         """Give the executor the arrays that are in the cells; False if it cannot take them."""
+        is_bound = self._bind()
+        states = self.executor.states
+        self._references[:] = [sys.getrefcount(states[i]) for i in self._lent if is_bound]
+        return is_bound
+
+    def _bind(self) -> bool:
+        """`bind`, without the count of references, among which those of this call would be."""
         try:
             given = [
                 places[0].get() if places else held
@@ -226,7 +282,20 @@ class Replay:
             return False
         if len({id(x) for x in given}) < len(given) or self._share_memory(given):
             return False
-        return self._taken(given)
+        others = [i for i in self._lent if self._is_held_elsewhere(given, i)]
+        return self._taken(given, others)
+
+    def _is_held_elsewhere(self, given: Sequence[Any], i: int) -> bool:
+        """Whether something refers to the array of a state, apart from its places and executors of plans."""
+        with _lock:
+            plans = list(_plans)
+        known = len(self.arrangement.places[i]) + sum(
+            inner
+            for plan in plans
+            for x, inner in zip(plan.executor.states, plan.inner, strict=False)
+            if x is given[i]
+        )
+        return sys.getrefcount(given[i]) > _LISTED + known
 
     def _are_like(self, given: Sequence[Any]) -> bool:
         """Whether these are arrays like those that the first plan was made for, of the same library."""
@@ -242,9 +311,20 @@ class Replay:
             self._likes = likes
         return likes == self._likes
 
-    def _taken(self, given: Sequence[Array]) -> bool:
-        """Whether the executor takes over these arrays; where it has moved one, the new one takes its place."""
-        taken = self.executor.bind([as_array(x) for x in given])  # no NumPy scalars
+    def _taken(self, given: Sequence[Array], others: Sequence[int]) -> bool:
+        """Whether the executor takes over these arrays; where it has moved one, the new one takes its place.
+
+        Of `others` it is given copies: somebody keeps the old ones.
+        """
+        before = [sys.getrefcount(given[i]) for i in range(len(given))]
+        taken = self.executor.bind(
+            [copied(x) if i in others else as_array(x) for i, x in enumerate(given)]
+        )  # no NumPy scalars
+        if not self.inner:
+            self.inner = [
+                sys.getrefcount(taken[i]) - (before[i] if taken[i] is given[i] else 1)
+                for i in range(len(given))
+            ]
         moved = [i for i, x in enumerate(given) if taken[i] is not x]
         states = self.program.states
         self.unmovable = [states[i].name for i in moved if states[i].fixed]
@@ -278,6 +358,10 @@ class Replay:
             for i, places in enumerate(self.arrangement.places)
             for place in places
         ]
+        counted = code.name(sys.getrefcount)
+        now = ", ".join(f"{counted}(states[{i}])" for i in self._lent)
+        if self._lent:  # nobody else has got one of these arrays, which the executor writes over
+            tests.append(f"[{now}] == {code.name(self._references)}")
         _add_tests(code, tests)
         return code.function("bound")
 
@@ -303,7 +387,11 @@ class Replay:
         try:
             hosts = self._numbers(done, len(done))
             given = self._arguments(args, options)
-            outputs = self.executor.run(given, hosts)
+            try:
+                outputs = self.executor.run(given, hosts)
+            except BaseException:
+                self._finish_last(given, hosts)
+                raise
         except Mismatch:
             raise
         except BaseException:
@@ -313,7 +401,7 @@ class Replay:
 
     def run_steps(
         self, stacked: Any, first: int, count: int, results: list["Results"]
-    ) -> list[Any] | None:
+    ) -> Mismatch | None:
         """Several calls, from number `first` on; their results are added to `results`.
 
         Parameters
@@ -326,30 +414,37 @@ class Replay:
 
         Returns
         -------
-        list or None
-            None: `ready` was True for all calls that were made, at most `count`. A list: an action
-            of `each_step` selects other code for the next call; the results of its actions so far.
+        Mismatch or None
+            None: `ready` was True for all calls that were made, at most `count`. Otherwise an action of
+            `each_step` selects other code for the next call.
         """
         stop = min(count, first + self._most_steps)
         saved: list[tuple[Any, ...]] = []  # before each step
+        positions: list[list[Any]] = []  # of the generators, likewise
         hosts: list[list[Any]] = []
-        done = None
+        found = None
         self.executor.done = 0
         try:
-            while done is None and first + len(hosts) < stop:
+            while found is None and first + len(hosts) < stop:
                 saved.append(self._saved())
+                positions.append([state_of(x) for x in self.recording.drawn.values()])
                 try:
                     hosts.append(self._numbers((), 0))
                 except Mismatch as mismatch:
-                    done = mismatch.done
+                    found = mismatch
             made = slice(first, first + len(hosts))
             given: list[Array] = []
             outputs: list[Any] = []
             if hosts:
                 given = [x[made, ...] for x in self._arguments(stacked, {})]
-                outputs = self.executor.run_steps(given, hosts)
+                try:
+                    outputs = self.executor.run_steps(given, hosts)
+                except BaseException:
+                    n = self.executor.done - 1
+                    self._finish_last([x[n, ...] for x in given], hosts[n])
+                    raise
         except BaseException:
-            self._restore(saved)
+            self._restore(saved, positions)
             raise
         if hosts:
             last = self._finish(
@@ -359,7 +454,7 @@ class Replay:
                 hosts[-1],
             )
             results.append(Results(last, len(hosts), self._columns(outputs, given, hosts)))
-        return done
+        return found
 
     def _count_of_steps(self) -> int:
         """How many steps are run in one call, such that their inputs and outputs need little memory."""
@@ -368,14 +463,26 @@ class Replay:
         numbers = sum(math.prod(value.shape) for _, value in self.arrangement.writes)
         return max(1, min(MANY, MOST_NUMBERS // max(numbers, 1)))
 
-    def _restore(self, saved: Sequence[Sequence[Any]]) -> None:
-        """Set the numbers that actions have changed to what they were before the first step not done.
+    def _restore(
+        self, saved: Sequence[Sequence[Any]], positions: Sequence[Sequence[Any]] = ()
+    ) -> None:
+        """Set what actions have changed to what it was before the first step not done.
 
-        `saved` has the numbers before each step. Of an executor that is not `in_place`, none is done.
+        `saved` has the numbers before each step, `positions` the states of the generators.
         """
         for numbers in saved[self.executor.done :][:1]:
             for place, x in zip(self._written_places(), numbers, strict=True):
                 place.set(x)
+        for states in positions[self.executor.done :][:1]:
+            for rng, state in zip(self.recording.drawn.values(), states, strict=True):
+                set_state_of(rng, state)
+
+    def _finish_last(self, given: Sequence[Array], hosts: Sequence[Any]) -> None:
+        """Store what the last step that was done has computed: the following one ended in an error."""
+        outputs = self.executor.last
+        self.executor.last = None
+        if self.executor.done and outputs is not None:
+            self._finish(outputs, self.executor.states, given, hosts)
 
     def _finishing(self) -> Callable[..., Any]:
         """The function that stores new arrays, and returns the result."""
@@ -401,14 +508,13 @@ class Replay:
             if value.shape == ():
                 array = f"{code.name(as_array)}({array})"
             code.add(_assignment(code, place, array))
-        number: list[int] = []
-        code.add(f"return {_result(code, self.recording.tree, number)}")
+        code.add(f"return {_result(code, self.recording.tree, count())}")
         return code.function("finish")
 
     def _collecting(self) -> Callable[..., list[Any]]:
         """The function that returns the results of several calls: for each leaf, those of all calls."""
         code = Code("def columns(outputs, given, hosts):")
-        number: list[int] = []
+        number = count()
         columns = [_column(code, x, number) for x in leaves(self.recording.tree)]
         code.add(f"return [{', '.join(columns)}]")
         return code.function("columns")
@@ -464,7 +570,7 @@ def _read(code: Code, place: Place) -> str:
     return _access(code, place)
 
 
-def _result(code: Code, tree: Any, number: list[int]) -> str:
+def _result(code: Code, tree: Any, number: Iterator[int]) -> str:
     """An expression that builds the result."""
     if isinstance(tree, Constant):
         made = code.name(variable_of)
@@ -484,7 +590,7 @@ def _result(code: Code, tree: Any, number: list[int]) -> str:
     return f"{code.name(type(tree))}({parts})" if named else f"({parts})"
 
 
-def _column(code: Code, x: Any, number: list[int]) -> str:
+def _column(code: Code, x: Any, number: Iterator[int]) -> str:
     """An expression for a leaf of the result: what it is in each of `len(hosts)` calls."""
     if not isinstance(x, Value):
         return f"[{code.name(x)}] * len(hosts)"
@@ -500,15 +606,14 @@ def _own_last(x: Array) -> Array:
     return array_namespace(x).asarray(x[-1, ...], copy=True)
 
 
-def _result_array(code: Code, value: Value, number: list[int]) -> str:
+def _result_array(code: Code, value: Value, number: Iterator[int]) -> str:
     if value.source == "argument":
         return f"given[{value.index}]"
     if value.source == "host":
         return f"hosts[{value.index}]"
     if value.source == "constant":
         return code.name(value.array)
-    number.append(0)
-    return f"outputs[{len(number) - 1}]"
+    return f"outputs[{next(number)}]"
 
 
 # --- whether a plan applies -------------------------------------------------------------------
@@ -525,8 +630,7 @@ def _guarding(replay: Replay, found: Survey) -> Callable[..., bool]:
     for variable, value in replay._context:  # noqa: SLF001
         tests.append(f"{code.name(variable.get)}() is {code.name(value)}")
     tests.append(f"{code.name(backend)}._run is {code.name(replay._run_backend)}")  # noqa: SLF001
-    tests += [_entry_test(code, entry, replay) for entry in found.entries]
-    tests.append(_order_test(code, replay, found))
+    tests += _state_tests(code, replay, found)
     used = {place.id for places in replay.arrangement.places for place in places}
     for place in found.cells:
         if place.id not in used and place.is_settable:  # only its shape may have been used
@@ -537,6 +641,19 @@ def _guarding(replay: Replay, found: Survey) -> Callable[..., bool]:
             tests.append(f"{_read(code, place)} {test} None")
     _add_tests(code, tests)
     return code.function("guard")
+
+
+def _unchanging(replay: Replay, found: Survey) -> Callable[[], bool]:
+    """The function `unchanged()`: whether all numbers and objects are as they were."""
+    code = Code("def unchanged():")
+    _add_tests(code, _state_tests(code, replay, found))
+    return code.function("unchanged")
+
+
+def _state_tests(code: Code, replay: Replay, found: Survey) -> list[str]:
+    """Tests that numbers and objects that the step can reach are as they were."""
+    tests = [_entry_test(code, entry, replay) for entry in found.entries]
+    return [*tests, _order_test(code, replay, found)]
 
 
 def _add_tests(code: Code, tests: list[str]) -> None:
@@ -602,9 +719,8 @@ def _equality(code: Code, path: str, x: Any) -> str:
 
 def _entry_test(code: Code, entry: Entry, replay: Replay) -> str:
     """A test that a place holds what it held; "" if that need not be tested here."""
-    place, kind, value, free = entry
-    free = free and place.id not in replay.read
-    if free or place.id in replay.written or not (place.is_settable or kind == "keys"):
+    place, kind, value, _ = entry
+    if not _is_compared(entry, replay):
         return ""
     path = _read(code, place)
     if kind == "scalar":
@@ -612,6 +728,15 @@ def _entry_test(code: Code, entry: Entry, replay: Replay) -> str:
     if kind == "object":
         return f"{path} is {code.name(value)}"
     return _contents_test(code, place, value, path)
+
+
+def _is_compared(entry: Entry, replay: Replay) -> bool:
+    """Whether a place has to hold what it held."""
+    place = entry.place
+    free = entry.free and place.id not in replay.read
+    if free or place.id in replay.written:
+        return False
+    return place.is_settable or entry.kind == "keys"
 
 
 def _contents_test(code: Code, place: Place, value: Any, path: str) -> str:
@@ -661,8 +786,13 @@ def _has_an_order(place: Place) -> bool:
 # --- numbers of the host ----------------------------------------------------------------------
 
 
-def _numbers(recording: Recording, used: list[Value], written: list[Place]) -> Any:
-    """The function `numbers()`, and one that returns the numbers that actions change."""
+def _numbers(
+    recording: Recording, used: list[Value], written: list[Place], changes: Callable[[], Any]
+) -> Any:
+    """The function `numbers()`, and one that returns the numbers that actions change.
+
+    `changes` returns what an action of the user's has changed otherwise.
+    """
     recorder = recording.recorder
     code = Code("def numbers(done, count):")
     code.names["Mismatch"] = Mismatch
@@ -674,6 +804,9 @@ def _numbers(recording: Recording, used: list[Value], written: list[Place]) -> A
         if tests:
             rest = f"[{done}, *done[{i + 1}:]]"
             code.add(f"if not ({' and '.join(tests)}): raise Mismatch({rest})")
+        if recorder.of_user[i]:
+            code.add(f"found = {code.name(changes)}() if count <= {i} else None")
+            code.add(f"if found is not None: raise Mismatch([{done}], found)")
     needed = _needed(recorder, used)
     names: dict[int, str] = {}
     for j, (value, recipe) in enumerate(zip(recorder.hosts, recorder.recipes, strict=True)):

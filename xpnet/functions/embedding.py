@@ -9,20 +9,20 @@ from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from xpnet.functions.indexing import ScatterAdd
-from xpnet.kernels.bounds import require_within, require_within_on_host
+from xpnet.kernels.bounds import checked_on_host, require_within, require_within_on_host
 
 
 class Embedding(Function):
     """Rows of W. The gradient of a row is the sum over its places, and zero for the padding.
 
-    `embedding` has checked the indices, except on CuPy, where the result of the check is read later,
-    and while JAX traces a program. There an index that is out of range picks NaN, and adds to no
-    gradient.
+    Where the indices are not checked, an index that is out of range picks NaN, and adds to no gradient:
+    on CuPy, where the result of the check is read later, and while JAX traces a program.
     """
 
-    def __init__(self, indices: Array, padding_idx: int | None) -> None:
+    def __init__(self, indices: Array, padding_idx: int | None, are_checked: bool) -> None:
         self.indices = indices
         self.padding_idx = padding_idx
+        self.are_checked = are_checked
 
     def forward(self, W: Array) -> Array:
         xp = array_namespace(self.indices, W)
@@ -30,28 +30,40 @@ class Embedding(Function):
         if xp.iinfo(i.dtype).bits < 32:  # some libraries refuse these, and 8 bits count few rows
             i = xp.astype(i, xp.int32)
         self.rows = W.shape[0]
-        in_range = (i >= 0) & (i < self.rows)
-        self.places = xp.reshape(xp.where(in_range, i, 0), (-1,))
+        in_range = None
+        chosen = i
+        if not self.are_checked:
+            in_range = (i >= 0) & (i < self.rows)
+            chosen = xp.where(in_range, i, 0)
+        self.places = xp.reshape(chosen, (-1,))
         self.has_gradient = in_range
         if self.padding_idx is not None:
-            self.has_gradient = in_range & (i != self.padding_idx)
+            is_trained = i != self.padding_idx
+            self.has_gradient = is_trained if in_range is None else in_range & is_trained
         y = xp.reshape(xp.take(W, self.places, axis=0), (*i.shape, W.shape[1]))
-        return xp.where(in_range[..., None], y, xp.nan)
+        return y if in_range is None else xp.where(in_range[..., None], y, xp.nan)
 
     def backward(self, gy: Array) -> Array:
         xp = array_namespace(gy)
-        gy = xp.where(self.has_gradient[..., None], gy, 0.0)
+        if self.has_gradient is not None:
+            gy = xp.where(self.has_gradient[..., None], gy, 0.0)
         rows = xp.reshape(gy, (self.places.shape[0], gy.shape[-1]))
         return ScatterAdd(self.places, self.rows)(rows)
 
 
-def _require_rows(x: Array, rows: int) -> None:
-    """Raise IndexError unless all numbers of x are from 0 to rows - 1."""
+def _require_rows(x: Array, rows: int) -> bool:
+    """Raise IndexError unless all numbers of x are from 0 to rows - 1; returns whether they are known to be."""
     library = library_of(x)
     if library.wraps_indices:
         require_within("embedding", x, 0, rows - 1)
-    elif library.has_values(x):
-        require_within_on_host("embedding", x, 0, rows - 1)
+        return False
+    if hasattr(x, "recorded_check"):  # a recording array: each replay checks it too
+        x.recorded_check(checked_on_host, "embedding", 0, rows - 1)
+        return library.mutable  # replays on JAX's arrays are traced
+    if not library.has_values(x):
+        return False
+    require_within_on_host("embedding", x, 0, rows - 1)
+    return True
 
 
 @named
@@ -104,5 +116,5 @@ def embedding(x: Array, weight: Array, padding_idx: int | None = None) -> Array:
     if padding_idx is not None:
         padding_idx %= rows
     indices = data_of(x)
-    _require_rows(indices, rows)
-    return Embedding(indices, padding_idx)(weight)
+    are_checked = _require_rows(indices, rows)
+    return Embedding(indices, padding_idx, are_checked)(weight)

@@ -15,6 +15,7 @@ import threading
 from functools import cache
 from typing import Any, NamedTuple
 
+from xpnet._libraries import library_of
 from xpnet._libraries.devices import arrivals, call_on_their_device
 from xpnet._typing import Array
 from xpnet.backend import to_numpy
@@ -49,7 +50,7 @@ class _Notes(threading.local):
 
     def __init__(self) -> None:
         self.of: dict[int, Array] = {}  # by the number of the device
-        self.open: dict[int, Array] = {}  # likewise
+        self.open: dict[int, Array] = {}  # by their addresses
         with _lock:
             _threads.append((threading.current_thread(), self.open))
 
@@ -96,21 +97,38 @@ def require_within(name: str, indices: Array, least: int, most: int) -> None:
     if hasattr(indices, "recorded_check"):  # a recording array: each replay checks it too
         indices.recorded_check(checked, name, least, most)
         return
-    device = indices.data.device_id
-    note = _notes.of.get(device)
-    if note is None:
-        note = _notes.of[device] = cupy().zeros(3, "uint64")
+    note = note_on(indices.data.device_id)
     _kernel()(indices, least, most, _number(Call(name, least, most)), note)
-    _notes.open[device] = note
+    reopen(note)
     if DEBUG:
         read()
     elif read not in arrivals:
         arrivals.append(read)
 
 
+def note_on(device: int) -> Array:
+    """The note of this thread on a device, which is the current one."""
+    note = _notes.of.get(device)
+    if note is None:
+        note = _notes.of[device] = cupy().zeros(3, "uint64")
+    return note
+
+
+def reopen(note: Array) -> None:
+    """Read a note when numbers next come to this thread: a launch of a graph may write to it."""
+    _notes.open[note.data.ptr] = note
+
+
 def checked(indices: Array, name: str, least: int, most: int) -> Array:
     """`require_within`, as a function that returns the indices: an operation of a compiled step."""
     require_within(name, indices, least, most)
+    return indices
+
+
+def checked_on_host(indices: Array, name: str, least: int, most: int) -> Array:
+    """`require_within_on_host`, likewise; while JAX traces a program there are no numbers to check."""
+    if library_of(indices).has_values(indices):
+        require_within_on_host(name, indices, least, most)
     return indices
 
 

@@ -41,6 +41,7 @@ from xpnet.kernels.cuda_source import (
     on_its_device,
 )
 from xpnet.kernels.lookup import Kernel
+from xpnet.kernels.products import product
 from xpnet.kernels.window import Window
 
 COLUMNS = 1 << 28  # bytes of columns at a time: enough to keep a GPU busy, and little of its memory
@@ -57,8 +58,8 @@ def correlate(x: Array, W: Array, b: Array | None, window: Window, groups: int) 
     flat = _stacked(W.reshape(outputs, -1), groups)
     for images, places in _parts(x.shape[1] * window.numbers, window, x.dtype, x, y):
         columns = _stacked(_gathered(images, None, window), groups)
-        product = _product(flat, columns)
-        _launch("outward", x.dtype, window, (product, b, places), images.shape[0], outputs)
+        rows = _product(flat, columns)
+        _launch("outward", x.dtype, window, (rows, b, places), images.shape[0], outputs)
     return y
 
 
@@ -93,12 +94,12 @@ def weigh(x: Array, gy: Array, window: Window, groups: int) -> Array:
         columns = _stacked(both[:above], groups)
         rows = _stacked(both[above:], groups)
         if groups == 1:
-            product = _product(rows, columns.T)
+            part = _product(rows, columns.T)
         else:  # CuPy copies a transposed stack, so transpose the smaller of the two
-            product = _product(columns, rows.swapaxes(1, 2)).swapaxes(1, 2)
-        if len(parts) > 1 and product.dtype == "float16":
-            product = product.astype("float32")
-        W = product if W is None else W + product
+            part = _product(columns, rows.swapaxes(1, 2)).swapaxes(1, 2)
+        if len(parts) > 1 and part.dtype == "float16":
+            part = part.astype("float32")
+        W = part if W is None else W + part
     W = W.reshape(outputs, x.shape[1] // groups, *window.kernel)
     return W.astype(x.dtype, copy=False)
 
@@ -199,11 +200,9 @@ def _product(a: Array, b: Array) -> Array:
     except if the result is one number, which it sums in float16. Its product of stacks copies and
     widens them first.
     """
-    if a.ndim == 3:
-        return cupy().matmul(a, b)
-    if a.shape[0] == b.shape[1] == 1 and a.dtype == "float16":
+    if a.ndim == 2 and a.shape[0] == b.shape[1] == 1 and a.dtype == "float16":
         return cupy().matmul(a[None], b[None])[0]
-    return a.dot(b)
+    return product(a, b)
 
 
 def _launch(

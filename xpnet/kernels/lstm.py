@@ -7,6 +7,7 @@ from xpnet._typing import Array
 from xpnet.kernels.cuda import Raw, floating, on_one_device
 from xpnet.kernels.cuda_source import cupy, one_thread_each
 from xpnet.kernels.lookup import Kernel
+from xpnet.kernels.products import product
 
 _step = Raw("lstm.cu", "lstm_step")
 _step_back = Raw("lstm.cu", "lstm_step_back")
@@ -41,8 +42,8 @@ def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None) -> tuple[Ar
     U = W.T
     state = h
     for t in range(steps):
-        product = state.dot(U)
-        step(*grid, (z, product, h, c, mask, states, cells, gates, t, rows, units))
+        recurrent = product(state, U)
+        step(*grid, (z, recurrent, h, c, mask, states, cells, gates, t, rows, units))
         state = states[t]
     return states, cells, gates
 
@@ -76,13 +77,13 @@ def lstm_gradients(
         kept = cupy().ndarray(c.shape, c.dtype)
     step = _step_back.of(gates.dtype)
     grid = one_thread_each(c.size)
-    product = None
+    recurrent = None
     given = (gh, g_cells, g_gates if of_gates else None)
     for t in reversed(range(steps)):
-        arrays = (*given, product, kept, gc, c, cells, gates, mask, gz)
+        arrays = (*given, recurrent, kept, gc, c, cells, gates, mask, gz)
         step(*grid, (*arrays, t, steps, rows, units))
-        product = gz[t].dot(W)
-    gh = product if kept is None else product + kept
+        recurrent = product(gz[t], W)
+    gh = recurrent if kept is None else recurrent + kept
     return gz, gh, gc
 
 

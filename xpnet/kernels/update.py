@@ -24,6 +24,8 @@ from xpnet.kernels.lookup import Kernel
 FLOAT32 = np.dtype("float32")
 WORDS = 511  # 8-byte words that a launch may take as its argument: CUDA's limit is 4 kB
 SHARE = 2048  # numbers of a parameter that a block of threads computes
+BY_VALUE = ""
+IN_MEMORY = "*(const double*)__double_as_longlong"  # the word is an address
 
 Move = tuple[Array, Array, list[Array]]  # a parameter's array, its gradient, and its state
 
@@ -33,6 +35,7 @@ class _Built(NamedTuple):
 
     run: Any
     room: int  # how many parameters one launch can take
+    kinds: str  # of the coefficients, for `struct`: "d" for a number, "q" for its address
 
 
 def _takes(p: Array) -> bool:
@@ -41,7 +44,11 @@ def _takes(p: Array) -> bool:
 
 
 def update(
-    formula: str, numbers: Mapping[str, float], slots: tuple[str, ...], moves: list[Move]
+    formula: str,
+    numbers: Mapping[str, float],
+    slots: tuple[str, ...],
+    moves: list[Move],
+    in_memory: tuple[str, ...] = (),
 ) -> list[int]:
     """Change parameters and their state in place.
 
@@ -54,6 +61,9 @@ def update(
     slots : tuple of str
         The names of the state's arrays.
     moves : list of (array, gradient, list of the slots' arrays)
+    in_memory : tuple of str
+        The coefficients that the kernel reads from the device's memory: `numbers` has their addresses.
+        In a CUDA graph, the numbers themselves would be those of the capture in each launch.
 
     Returns
     -------
@@ -70,14 +80,14 @@ def update(
         else:
             left.append(i)
     for (dtype, device), alike in fitting.items():
-        built = _built(formula, (*numbers,), slots, dtype)
+        built = _built(formula, (*numbers,), slots, dtype, in_memory)
         for first in range(0, len(alike), built.room):
             part = alike[first : first + built.room]
             if device == current_device()():
-                _launch(built.run, numbers, part)
+                _launch(built, numbers, part)
             else:
                 with cupy().cuda.Device(device):
-                    _launch(built.run, numbers, part)
+                    _launch(built, numbers, part)
     return left
 
 
@@ -114,12 +124,12 @@ class _Arguments(threading.local):
 
 
 @cache
-def _arguments() -> _Arguments:
+def launch_arguments() -> _Arguments:
     """The one object with each thread's memory; created when there is a CuPy array."""
     return _Arguments()
 
 
-def _launch(run: Any, numbers: Mapping[str, float], moves: list[Move]) -> None:
+def _launch(built: _Built, numbers: Mapping[str, float], moves: list[Move]) -> None:
     """One launch for moves of one dtype, on the current device."""
     words: list[int] = []
     blocks = 0
@@ -132,24 +142,33 @@ def _launch(run: Any, numbers: Mapping[str, float], moves: list[Move]) -> None:
         blocks += -(-size // SHARE)
         words += [p.data.ptr, g.data.ptr, *[x.data.ptr for x in state], size, blocks]
     if blocks:
-        given = _arguments()
-        layout = _layout(len(numbers), len(words))
+        given = launch_arguments()
+        layout = _layout(built.kinds, len(words))
         layout.pack_into(given.memory, 0, len(moves), *numbers.values(), *words)
-        run((blocks,), (THREADS,), (given.pointer,))
+        built.run((blocks,), (THREADS,), (given.pointer,))
 
 
 @cache
-def _layout(numbers: int, words: int) -> Struct:
+def _layout(kinds: str, words: int) -> Struct:
     """The layout of `struct Moved` in update.cu: the count of parameters, the coefficients, the words."""
-    return Struct(f"q{numbers}d{words}q")
+    return Struct(f"q{kinds}{words}q")
 
 
 @cache
-def _built(formula: str, numbers: tuple[str, ...], slots: tuple[str, ...], dtype: DType) -> _Built:
+def _built(
+    formula: str,
+    numbers: tuple[str, ...],
+    slots: tuple[str, ...],
+    dtype: DType,
+    in_memory: tuple[str, ...],
+) -> _Built:
     """The kernel for a formula, and the number of parameters that one launch can take."""
     width = len(slots) + 4  # words of a parameter: p, g, the slots, its length, its last block + 1
     room = (WORDS - 1 - len(numbers)) // width
-    named = [f"const A {name} = (A)all.numbers[{i}];" for i, name in enumerate(numbers)]
+    named = [
+        f"const A {name} = (A){IN_MEMORY if name in in_memory else BY_VALUE}(all.numbers[{i}]);"
+        for i, name in enumerate(numbers)
+    ]
     places = {slot: f"((A*)WORD({i}))[i]" for i, slot in enumerate(slots, 2)}
     definitions = {
         "COUNT": max(len(numbers), 1),
@@ -165,7 +184,8 @@ def _built(formula: str, numbers: tuple[str, ...], slots: tuple[str, ...], dtype
     head += [f"#define {name} {value}" for name, value in definitions.items()]
     source = (resources.files("xpnet.kernels") / "update.cu").read_text("utf-8")
     code = "\n".join([*head, source])
-    return _Built(cupy().RawKernel(code, "xpnet_update", ("--fmad=false",)), room)
+    kinds = "".join("q" if name in in_memory else "d" for name in numbers)
+    return _Built(cupy().RawKernel(code, "xpnet_update", ("--fmad=false",)), room, kinds)
 
 
 KERNELS = {"update": Kernel(update, _takes)}

@@ -2,7 +2,6 @@
 
 import re
 import warnings
-from zlib import crc32
 
 import numpy as np
 import pytest
@@ -53,16 +52,11 @@ def skip_what_a_library_lacks(backend, case):
             pytest.skip(reason)
 
 
-def skip_most_on_jax(backend, case):
-    if backend.name.startswith("jax") and crc32(case.encode()) % 8:
-        pytest.skip("JAX compiles each function for each shape; there, every eighth case is run")
-
-
+@pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize(("call", "arrays"), DIFFERENTIABLE)
 def test_values_and_derivatives_are_right(backend64, array, request, call, arrays):
     name = request.node.callspec.id
     skip_what_a_library_lacks(backend64, name)
-    skip_most_on_jax(backend64, name)
     expected = numpys_own(call, arrays)
     inputs = [array(x) for x in arrays]
     y = call(*map(Variable, inputs))
@@ -74,10 +68,10 @@ def test_values_and_derivatives_are_right(backend64, array, request, call, array
     check_gradients(call, *inputs, order=1)
 
 
+@pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize(("call", "arrays"), CONSTANT)
 def test_values_of_functions_without_derivative_are_right(backend64, array, request, call, arrays):
     skip_what_a_library_lacks(backend64, request.node.callspec.id)
-    skip_most_on_jax(backend64, request.node.callspec.id)
     expected = numpys_own(call, arrays)
     y = call(*(Variable(array(x)) for x in arrays))
     if isinstance(expected, (bool, int, tuple)):

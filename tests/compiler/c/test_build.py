@@ -6,6 +6,7 @@ import stat
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -300,7 +301,7 @@ def test_a_library_is_compiled_although_the_script_ends_meanwhile(tmp_path, monk
         assert time.monotonic() < deadline
         time.sleep(0.1)
     made = calls(tmp_path / "bin", "cc")
-    assert build.cached_apart(variant()).read_text() == "library\n"
+    assert build.cached_apart(variant(), print).read_text() == "library\n"
     assert calls(tmp_path / "bin", "cc") == made + 1  # the version
 
 
@@ -311,18 +312,18 @@ def test_a_process_that_compiles_apart_reports_the_compiler(tmp_path, monkeypatc
     monkeypatch.setattr(build, "NAMES", ())
     monkeypatch.setenv("PATH", "")
     with pytest.raises(CompileError, match="unknown builtin"):
-        build.cached_apart(variant())
+        build.cached_apart(variant(), print)
 
 
 def test_without_an_interpreter_to_start_the_library_is_compiled_here(cache, monkeypatch):
     monkeypatch.setattr(build.sys, "executable", "")
-    assert build.cached_apart(variant()) == build.in_cache(variant())
+    assert build.cached_apart(variant(), print) == build.in_cache(variant())
 
 
 def test_a_process_that_compiles_apart_and_fails_is_reported(cache, monkeypatch):
-    monkeypatch.setattr(build, "_run_apart", lambda: "No module named xpnet")
+    monkeypatch.setattr(build, "_run_apart", lambda when_started: "No module named xpnet")
     with pytest.raises(CompileError, match="has made no library: No module named xpnet"):
-        build.cached_apart(variant())
+        build.cached_apart(variant(), print)
 
 
 def test_the_child_of_a_fork_searches_itself():
@@ -354,7 +355,7 @@ print(os.waitstatus_to_exitcode(os.wait()[1]))
 
 
 def test_a_search_that_fails_says_why(monkeypatch):
-    def broken(variant):
+    def broken(variant, when_started):
         raise RuntimeError("a fault of our own")
 
     monkeypatch.setattr(build, "cached_apart", broken)
@@ -362,6 +363,57 @@ def test_a_search_that_fails_says_why(monkeypatch):
     monkeypatch.setattr(load, "_search", load._Search())
     with pytest.raises(CompileError, match="a fault of our own"):
         load.wait()
+
+
+@pytest.fixture
+def search(tmp_path, monkeypatch):
+    """The search of a process that begins now, with an empty folder for the binaries of the wheel."""
+    new = load._Search()
+    monkeypatch.setattr(load, "_search", new)
+    monkeypatch.setattr(load, "BINARIES", tmp_path)
+    monkeypatch.setenv("XPNET_EXECUTOR", "")
+    return new
+
+
+@pytest.mark.parametrize("origin", ["binary", "compiled"])
+def test_a_library_that_is_there_is_waited_for_on_a_busy_machine(
+    origin, search, tmp_path, monkeypatch
+):
+    """Else the same script would compute now in C, and now with NumPy, which rounds otherwise."""
+
+    def loaded(path, origin, variant):
+        time.sleep(1)
+        return SimpleNamespace(path=path, origin=origin, variant=variant)
+
+    monkeypatch.setattr(load, "Library", loaded)
+    monkeypatch.setattr(build, "system_and_machine", lambda: ("linux", "x86-64"))
+    monkeypatch.setattr(build, "in_cache", lambda variant: tmp_path / "library.so")
+    if origin == "binary":
+        (tmp_path / f"xpnet-linux-{variant()}.so").touch()
+    assert load.find().origin == origin
+
+
+def test_a_compiler_is_waited_for_only_by_those_who_want_to(search, monkeypatch):
+    compiled_now = threading.Event()
+    library = SimpleNamespace(origin="compiled", variant=variant(), path=Path("library.so"))
+
+    def compiled(variant, when_started):
+        when_started()
+        compiled_now.wait(timeout=60)
+        return library.path
+
+    monkeypatch.setattr(load, "Library", lambda path, origin, variant: library)
+    monkeypatch.setattr(build, "cached_apart", compiled)
+    started = time.monotonic()
+    assert load.find() is None
+    assert time.monotonic() - started < load.SECONDS_TO_LOAD / 2
+    compiled_now.set()
+    assert load.wait() is library
+
+    another = load._Search()
+    monkeypatch.setattr(load, "_search", another)
+    compiled_now.clear()
+    assert load.find(waiting=compiled_now.set) is library
 
 
 class Vanishing(type(Path())):
@@ -455,10 +507,12 @@ def test_the_library_compiles_for_other_processors_without_a_warning(
 
 
 @pytest.mark.slow
-def test_the_library_for_macos_needs_no_newer_one_than_its_wheel_says(tmp_path):
+def test_the_library_for_macos_is_for_all_that_its_wheel_is_for(tmp_path):
     pytest.importorskip("ziglang", reason="zig (pip install ziglang) compiles for macOS")
     [file] = build.build_all(tmp_path, [build.Target("macos", "aarch64", "aarch64")])
-    assert oldest_macos(file.read_bytes()) == (11, 0)  # WHEELS in noxfile.py: macosx_11_0
+    library = file.read_bytes()
+    assert oldest_macos(library) == (11, 0)  # WHEELS in noxfile.py: macosx_11_0
+    assert str(tmp_path).encode() not in library  # its own name is no path of this machine
 
 
 def oldest_macos(library):
@@ -482,6 +536,73 @@ def test_the_variants_of_a_processor_begin_with_the_best(monkeypatch):
     assert load.variants() == ["aarch64"]
     monkeypatch.setattr(build, "system_and_machine", lambda: ("linux", "riscv64"))
     assert load.variants() == []
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "platform", "bits", "found"),
+    [
+        ("linux", "x86_64", "linux-x86_64", 64, ("linux", "x86-64")),
+        ("linux", "x86_64", "linux-x86_64", 32, ("linux", "32-bit x86-64")),
+        ("linux", "aarch64", "linux-aarch64", 32, ("linux", "32-bit aarch64")),  # Raspberry Pi OS
+        ("darwin", "arm64", "macosx-11.0-universal2", 64, ("macos", "aarch64")),
+        ("win32", "AMD64", "win-amd64", 64, ("windows", "x86-64")),
+        ("win32", "ARM64", "win-amd64", 64, ("windows", "x86-64")),  # emulated
+        ("win32", "ARM64", "win-arm64", 64, ("windows", "aarch64")),
+    ],
+)
+def test_a_library_is_for_the_processor_that_python_is_made_for(
+    system, machine, platform, bits, found, monkeypatch
+):
+    monkeypatch.setattr(build.sys, "platform", system)
+    monkeypatch.setattr(build.sys, "maxsize", 2 ** (bits - 1) - 1)
+    monkeypatch.setattr(build.platform, "machine", lambda: machine)
+    monkeypatch.setattr(build.sysconfig, "get_platform", lambda: platform)
+    answer = build.system_and_machine()
+    monkeypatch.undo()
+    assert answer == found
+
+
+def test_the_command_says_why_there_is_no_library(monkeypatch, capsys):
+    monkeypatch.setattr(build, "system_and_machine", lambda: ("linux", "riscv64"))
+    with pytest.raises(SystemExit, match="1"):
+        build.main([])
+    assert capsys.readouterr().err == "There is no C library for riscv64 processors (linux).\n"
+
+
+def test_a_name_that_no_library_has_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        build.main(["--zig", "--out", str(tmp_path), "--only", "v5"])
+    assert "--only v5 is part of none of the names: xpnet-linux" in capsys.readouterr().err
+
+
+INNER = """
+#define EXPORT __attribute__((visibility("default")))
+EXPORT int inner(void) {{ return {}; }}
+"""
+OUTER = "EXPORT int outer(void) { return inner(); }\n"
+
+
+def test_a_library_calls_its_own_functions(cache, tmp_path):
+    """Also where another one, whose functions all libraries see, has some of the same names."""
+    (build.SOURCES / "short.c").write_text(INNER.format(1) + OUTER)
+    ours = build.cached(variant())
+    (tmp_path / "other.c").write_text(INNER.format(2))
+    other = tmp_path / "other.so"
+    compile = [build.find_compilers()[0], "-shared", "-fPIC", tmp_path / "other.c", "-o", other]
+    subprocess.run(compile, check=True)
+    script = (
+        "import ctypes, sys\n"
+        "ctypes.CDLL(sys.argv[1], mode=ctypes.RTLD_GLOBAL); print(ctypes.CDLL(sys.argv[2]).outer())"
+    )
+    command = [sys.executable, "-c", script, other, ours]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed == "1\n"
+
+
+def test_the_folder_of_the_sources_has_nothing_else_in_it():
+    """What a compiler leaves there by mistake, such as a.out, would be in the wheel."""
+    others = {x.name for x in build.SOURCES.iterdir() if x.suffix not in (".c", ".h", ".py")}
+    assert others <= {"README.md", ".clang-format", "__pycache__", "binaries"}
 
 
 def test_a_library_of_other_sources_is_not_used(cache):

@@ -18,7 +18,7 @@ INDEX_KINDS = st.sampled_from(["int32", "int64"])
 @pytest.fixture(scope="session")
 def gather_library(library):
     loaded = library("convert", "gather")
-    for name in ("gather_rows_f32", "gather_rows_f64", "take_rows"):
+    for name in ("gather_rows_f32", "gather_rows_f64", "take_rows", "first_outside"):
         getattr(loaded, name).restype = ctypes.c_int64
     for name in ("scatter_add_f32", "scatter_add_f64"):
         getattr(loaded, name).restype = ctypes.c_int64
@@ -124,6 +124,19 @@ def test_an_index_out_of_range_is_found_before_anything_is_written(
     assert scatter_add(gather_library, suffix, table, indices, result + 1) == 3
     np.testing.assert_array_equal(result, 0)
     np.testing.assert_array_equal(table, 1)
+
+
+@pytest.mark.parametrize("index", [7, -1, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize("kind", ["int32", "int64"])
+def test_the_first_index_that_does_not_count_from_the_beginning(gather_library, index, kind):
+    def first_outside(numbers):
+        indices = np.array(numbers, kind)
+        given = pointer(indices), structures.TYPES[kind], *map(ctypes.c_int64, (len(indices), 7))
+        return gather_library.first_outside(*given)
+
+    assert first_outside([0, 6, 3]) == -1
+    assert first_outside([]) == -1
+    assert first_outside([0, 6, index, 3, index]) == 2
 
 
 def take(library, table, indices, result):

@@ -121,6 +121,11 @@ cudaError_t copy_rows(const Copy& copy, cudaMemcpyKind kind, cudaStream_t stream
     }
     bool pageable_source = !ends.from_device && !is_pinned(copy.from, copy.from_extent());
     bool pageable_target = !ends.to_device && !is_pinned(copy.to, copy.to_extent());
+    if (pageable_source || pageable_target) {
+        if (std::shared_ptr<Capture> capture = capture_of(stream)) {
+            return report(capture->invalidate(cudaErrorStreamCaptureUnsupported));
+        }
+    }
     std::function<void()> work = [copy] { copy.run(); };
     if (pageable_source && shuffling()) {
         work = captured(copy);
@@ -167,6 +172,9 @@ cudaError_t set_bytes(void* p, int value, std::size_t bytes, cudaStream_t stream
 using namespace host_cuda;
 
 API cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+    if (cudaError_t error = unsafe_call()) {
+        return report(error);
+    }
     return copy_rows(one_row(to, from, bytes), kind, nullptr, true);
 }
 

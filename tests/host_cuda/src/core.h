@@ -4,8 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "host_cuda.h"
@@ -110,5 +112,37 @@ bool shuffling();
 
 // The device of a stream; no value if there is no such stream.
 std::optional<int> device_of(cudaStream_t stream);
+
+// --- graphs.cpp ----------------------------------------------------------------------------------
+
+// The work that is captured on a stream, in order.
+struct Capture {
+    int device = 0;
+    bool blocking = false;  // whether the stream is one that the legacy default stream waits for
+    cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
+    std::thread::id thread;  // the host thread that has begun it
+    bool valid = true;
+    std::vector<std::function<void()>> work;
+
+    cudaError_t add(std::function<void()> next);
+
+    // A call has made it invalid; returns the error of that call.
+    cudaError_t invalidate(cudaError_t error);
+};
+
+// To be called before what the mode of a capture may forbid: cudaMalloc, and calls that wait
+// without naming a stream. Invalidates such captures, and returns the error; or cudaSuccess.
+cudaError_t unsafe_call();
+
+// The same before the host waits for a whole device, which no mode allows.
+cudaError_t wait_for_device(int device);
+
+// The same before the legacy default stream is used: no blocking stream may be captured.
+cudaError_t use_legacy_stream(int device);
+
+// In streams.cpp: the capture of a stream, null if there is none; and its begin and end.
+std::shared_ptr<Capture> capture_of(cudaStream_t stream);
+cudaError_t begin_capture(cudaStream_t stream, std::shared_ptr<Capture> capture);
+void end_capture(cudaStream_t stream);
 
 }  // namespace host_cuda

@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::size_t kinds = static_cast<std::size_t>(Event::number_of_events);
 constexpr std::array<const char*, kinds> labels = {
-    "launch",      "product",  "to_device", "to_host", "on_device", "memset",
-    "synchronize", "allocate", "free",      "compile", "record",    "wait",
+    "launch",   "product", "to_device", "to_host", "on_device", "memset", "synchronize",
+    "allocate", "free",    "compile",   "record",  "wait",      "graph",
 };
 
 std::array<std::atomic<long long>, kinds> counted{};

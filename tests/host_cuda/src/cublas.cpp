@@ -5,6 +5,7 @@
 #include <library_types.h>
 
 #include <algorithm>
+#include <cstring>
 #include <type_traits>
 #include <vector>
 
@@ -168,6 +169,12 @@ struct Product {
     int count;
 };
 
+// Uses a workspace as cuBLAS does: what lies there afterwards is not what lay there before.
+void scribble(void* workspace, std::size_t bytes) {
+    require_memory(workspace, bytes, "the workspace of cuBLAS");
+    std::memset(workspace, 0xA5, std::min<std::size_t>(bytes, 4096));
+}
+
 // Computes with A and B of type In, C of type Out, and alpha and beta of type T.
 template <class T, class In = T, class Out = T>
 void submit_product(const char* function, const Handle& h, const Product& p) {
@@ -178,7 +185,10 @@ void submit_product(const char* function, const Handle& h, const Product& p) {
     const auto b = shape.b(static_cast<const In*>(p.b.data));
     const auto c = shape.c(static_cast<Out*>(p.c.data));
     require_count(p.count, "the batch");
+    const auto workspace = h.workspace;
+    const auto bytes = h.workspace_bytes;
     product(function, h.stream, [=] {
+        scribble(workspace, bytes);
         for (long long i = 0; i < p.count; i++) {
             const In* from_a = a.at(i * p.a.stride);
             const In* from_b = b.at(i * p.b.stride);
@@ -276,7 +286,21 @@ API int cublasGetVersion_v2(void* handle, int* version) {
 }
 
 API int cublasSetStream_v2(void* handle, cudaStream_t stream) {
-    return with_handle("cublasSetStream", handle, [&](Handle& h) { h.stream = stream; });
+    return with_handle("cublasSetStream", handle, [&](Handle& h) {
+        h.stream = stream;
+        h.workspace = nullptr;
+        h.workspace_bytes = 0;
+    });
+}
+
+// The emulation needs no workspace; it checks the one that it is given, with each product.
+API int cublasSetWorkspace_v2(void* handle, void* workspace, size_t bytes) {
+    return with_handle("cublasSetWorkspace", handle, [&](Handle& h) {
+        require_value(reinterpret_cast<std::uintptr_t>(workspace) % 256 == 0,
+                      "expected a workspace at a multiple of 256 bytes");
+        h.workspace = workspace;
+        h.workspace_bytes = bytes;
+    });
 }
 
 API int cublasGetStream_v2(void* handle, cudaStream_t* stream) {

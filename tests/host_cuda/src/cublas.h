@@ -19,6 +19,8 @@ struct Handle {
     cudaStream_t stream = nullptr;
     int pointer_mode = HOST_POINTERS;
     int math_mode = 0;
+    void* workspace = nullptr;  // null: the library's own
+    std::size_t workspace_bytes = 0;
 };
 
 inline Handles<Handle> handles;

@@ -59,7 +59,8 @@ bool valid(dim3 grid, dim3 block, unsigned shared) {
     return grid_fits && threads_fit && shared <= host_cuda_kernel::most_dynamic;
 }
 
-// A launch that may run after the call: it keeps its own copy of the arguments.
+// A launch that may run after the call, once or several times: it keeps its own copy of the
+// arguments.
 class LateLaunch {
   public:
     LateLaunch(Launch launch, void** arguments) : launch_(std::move(launch)) {
@@ -85,7 +86,8 @@ class LateLaunch {
 CUresult launch_kernel(const Function& function, dim3 grid, dim3 block, cudaStream_t stream,
                        void** arguments) {
     Launch launch{function.kernel, function.name, grid, block};
-    if (!shuffling()) {
+    bool late_or_often = shuffling() || capture_of(stream);
+    if (!late_or_often) {
         return result_of(submit(stream, [&] { run_kernel(launch, arguments); }));
     }
     auto late = std::make_shared<LateLaunch>(launch, arguments);

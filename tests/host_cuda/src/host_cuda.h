@@ -46,6 +46,7 @@ enum class Event {
     compile,  // a kernel is handed to NVRTC (or found in the cache of compiled kernels)
     record,   // an event is recorded
     wait,     // a stream waits for an event
+    graph,    // a graph is launched: all its kernels, products and copies at once
     number_of_events
 };
 

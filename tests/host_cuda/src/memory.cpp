@@ -278,6 +278,9 @@ cudaError_t allocate_counted(void** p, std::size_t size, Kind kind, const char* 
     if (cudaError_t error = use_device()) {
         return report(error);
     }
+    if (cudaError_t error = unsafe_call()) {
+        return report(error);
+    }
     return report(memory().allocate(p, size, current_device(), kind));
 }
 
@@ -291,7 +294,11 @@ API cudaError_t cudaMallocManaged(void** p, size_t size, unsigned) {
     return allocate_counted(p, size, Kind::managed, "cudaMallocManaged");
 }
 
-API cudaError_t cudaMallocAsync(void** p, size_t size, cudaStream_t) {
+API cudaError_t cudaMallocAsync(void** p, size_t size, cudaStream_t stream) {
+    if (std::shared_ptr<Capture> capture = capture_of(stream)) {
+        complain("cudaMallocAsync: memory of graphs is not emulated");
+        return report(capture->invalidate(cudaErrorStreamCaptureUnsupported));
+    }
     return allocate_counted(p, size, Kind::device, "cudaMallocAsync");
 }
 
@@ -300,6 +307,9 @@ API cudaError_t cudaFree(void* p) {
     count(Event::free, "cudaFree");
     if (!p) {
         return cudaSuccess;
+    }
+    if (cudaError_t error = unsafe_call()) {
+        return report(error);
     }
     std::optional<Allocation> block = find_allocation(p);
     if (!block) {

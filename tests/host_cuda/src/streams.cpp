@@ -40,6 +40,7 @@ struct Stream {
     int priority;
     bool legacy;  // the default stream, which blocking streams wait for and which waits for them
     TaskPointer last;
+    std::shared_ptr<Capture> capture;  // null unless it is captured
 };
 
 // One recording of an event; the event may be recorded anew while a stream still waits for this
@@ -48,6 +49,7 @@ struct Recording {
     int device;
     TaskPointer task;  // null where it was recorded at once
     Clock::time_point when;
+    std::shared_ptr<Capture> capture;  // null unless it is part of one
 };
 
 // An event; host threads may share it.
@@ -139,7 +141,7 @@ Scheduler& scheduler() {
 }
 
 Stream* Scheduler::create(unsigned flags, int priority) {
-    Stream* stream = new Stream{current_device(), flags, priority, false, nullptr};
+    Stream* stream = new Stream{current_device(), flags, priority, false, nullptr, nullptr};
     std::lock_guard<std::mutex> lock(mutex_);
     streams_.insert(stream);
     return stream;
@@ -158,7 +160,7 @@ cudaError_t Scheduler::destroy(Stream* stream) {
 Stream* Scheduler::default_stream(int device) {
     Stream*& stream = defaults_[device];
     if (!stream) {
-        stream = new Stream{device, cudaStreamDefault, 0, true, nullptr};
+        stream = new Stream{device, cudaStreamDefault, 0, true, nullptr, nullptr};
     }
     return stream;
 }
@@ -168,7 +170,7 @@ Stream* Scheduler::thread_stream(int device) {
     thread_local std::map<int, Stream*> own;
     Stream*& stream = own[device];
     if (!stream) {
-        stream = new Stream{device, cudaStreamDefault, 0, false, nullptr};
+        stream = new Stream{device, cudaStreamDefault, 0, false, nullptr, nullptr};
         streams_.insert(stream);
     }
     return stream;
@@ -343,6 +345,20 @@ cudaError_t after_waiting(int device) {
     return report(take_error(device));
 }
 
+// One of a stream and an event is captured, and the other is not, or elsewhere. CUDA would let a
+// second stream take part in a capture.
+cudaError_t refuse_to_cross(Stream& stream, Recording& recording) {
+    for (const std::shared_ptr<Capture>& capture : {stream.capture, recording.capture}) {
+        if (capture) {
+            capture->invalidate(cudaErrorStreamCaptureIsolation);
+        }
+    }
+    if (recording.capture) {
+        complain("cudaStreamWaitEvent: captures of several streams are not emulated");
+    }
+    return cudaErrorStreamCaptureIsolation;
+}
+
 }  // namespace
 
 bool shuffling() {
@@ -356,6 +372,14 @@ cudaError_t enqueue(cudaStream_t handle, std::function<void()> work) {
     Stream* stream = scheduler().find(handle);
     if (!stream) {
         return cudaErrorInvalidResourceHandle;
+    }
+    if (stream->capture) {
+        return stream->capture->add(std::move(work));
+    }
+    if (stream->legacy) {
+        if (cudaError_t error = use_legacy_stream(stream->device)) {
+            return error;
+        }
     }
     if (!shuffling()) {
         return run(work, stream->device);
@@ -374,6 +398,9 @@ cudaError_t synchronize(cudaStream_t handle) {
     if (!stream) {
         return cudaErrorInvalidResourceHandle;
     }
+    if (stream->capture) {
+        return stream->capture->invalidate(cudaErrorStreamCaptureUnsupported);
+    }
     scheduler().finish_stream(stream);
     return take_error(stream->device);
 }
@@ -388,6 +415,32 @@ std::optional<int> device_of(cudaStream_t handle) {
     return stream ? std::optional<int>(stream->device) : std::nullopt;
 }
 
+std::shared_ptr<Capture> capture_of(cudaStream_t handle) {
+    Stream* stream = scheduler().find(handle);
+    return stream ? stream->capture : nullptr;
+}
+
+cudaError_t begin_capture(cudaStream_t handle, std::shared_ptr<Capture> capture) {
+    Stream* stream = scheduler().find(handle);
+    if (!stream) {
+        return cudaErrorInvalidResourceHandle;
+    }
+    if (stream->legacy) {
+        return cudaErrorStreamCaptureUnsupported;
+    }
+    if (stream->capture) {
+        return cudaErrorIllegalState;
+    }
+    capture->device = stream->device;
+    capture->blocking = !(stream->flags & cudaStreamNonBlocking);
+    stream->capture = std::move(capture);
+    return cudaSuccess;
+}
+
+void end_capture(cudaStream_t handle) {
+    scheduler().find(handle)->capture = nullptr;
+}
+
 }  // namespace host_cuda
 
 using namespace host_cuda;
@@ -399,6 +452,9 @@ API int host_cuda_shuffle(int on, unsigned long long seed) {
 
 API cudaError_t cudaDeviceSynchronize() {
     count(Event::synchronize, "device");
+    if (cudaError_t error = wait_for_device(current_device())) {
+        return report(error);
+    }
     return report(synchronize_device(current_device()));
 }
 
@@ -448,6 +504,9 @@ API cudaError_t cudaStreamQuery(cudaStream_t handle) {
     if (!stream) {
         return report(cudaErrorInvalidResourceHandle);
     }
+    if (stream->capture) {
+        return report(stream->capture->invalidate(cudaErrorStreamCaptureUnsupported));
+    }
     if (scheduler().stream_is_done(stream)) {
         return after_waiting(stream->device);
     }
@@ -462,7 +521,13 @@ API cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsi
         return report(cudaErrorInvalidResourceHandle);
     }
     std::shared_ptr<Recording> recording = event_of(event)->recording();
-    if (recording && recording->task) {
+    if (!recording) {
+        return cudaSuccess;
+    }
+    if (recording->capture != stream->capture) {
+        return report(refuse_to_cross(*stream, *recording));
+    }
+    if (recording->task) {
         scheduler().add(stream, [] {}, recording->task);
     }
     return cudaSuccess;
@@ -475,11 +540,6 @@ API cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t 
 
 API cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data) {
     return report(enqueue(stream, [=] { function(data); }));
-}
-
-API cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* status) {
-    *status = cudaStreamCaptureStatusNone;
-    return cudaSuccess;
 }
 
 API cudaError_t cudaEventCreate(cudaEvent_t* event) {
@@ -504,6 +564,11 @@ API cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t stream_handle) 
     }
     auto recording = std::make_shared<Recording>();
     recording->device = stream->device;
+    if (stream->capture) {
+        recording->capture = stream->capture;
+        event->record(recording);
+        return report(stream->capture->add([] {}));
+    }
     auto note_time = [recording] { recording->when = Clock::now(); };
     if (shuffling()) {
         recording->task = scheduler().add(stream, note_time, nullptr);
@@ -522,12 +587,18 @@ API cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     if (!recording) {
         return cudaSuccess;
     }
+    if (recording->capture) {
+        return report(recording->capture->invalidate(cudaErrorCapturedEvent));
+    }
     scheduler().finish(recording->task);
     return after_waiting(recording->device);
 }
 
 API cudaError_t cudaEventQuery(cudaEvent_t event) {
     std::shared_ptr<Recording> recording = event_of(event)->recording();
+    if (recording && recording->capture) {
+        return report(recording->capture->invalidate(cudaErrorCapturedEvent));
+    }
     if (!recording || scheduler().is_done(recording->task)) {
         return cudaSuccess;
     }
@@ -540,7 +611,7 @@ API cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t first, cud
     for (int i = 0; i < 2; i++) {
         RecordedEvent* event = event_of(i == 0 ? first : second);
         recordings[i] = event && event->has_time() ? event->recording() : nullptr;
-        if (!recordings[i]) {
+        if (!recordings[i] || recordings[i]->capture) {
             return report(cudaErrorInvalidResourceHandle);
         }
         if (!scheduler().is_done(recordings[i]->task)) {

@@ -20,6 +20,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -137,7 +138,7 @@ def _compile(
     flags: Sequence[str],
     digest: str,
     target: Path,
-    libraries: Sequence[str] = ("-lm",),
+    link_flags: Sequence[str],
 ) -> None:
     """Compile all sources, and link them to the library `target`."""
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as folder:
@@ -154,7 +155,7 @@ def _compile(
         with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
             list(pool.map(_call, commands))
         linked = f"{folder}/{target.name}"
-        _call([*compiler, *flags, "-s", "-shared", *objects, "-o", linked, *libraries])
+        _call([*compiler, *flags, "-s", "-shared", *objects, "-o", linked, *link_flags])
         Path(linked).replace(target)
 
 
@@ -321,8 +322,10 @@ class _Entry:
         self._folder = folder
         self._compiler = compiler
         self._flags = _native_flags(variant)
+        self._link_flags = _link_flags(system_and_machine()[0])
         self._digest = digest
-        key = "\n".join([digest, *self._flags, *LOOPS, compiler, _version(compiler)])
+        flags = [*self._flags, *self._link_flags]
+        key = "\n".join([digest, *flags, *LOOPS, compiler, _version(compiler)])
         self._name = f"xpnet-{variant}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
         self._note = self._folder / f"{self._name}.failed"
 
@@ -367,10 +370,9 @@ class _Entry:
             damaged.unlink(missing_ok=True)
         _remove_remains(self._folder)
         suffix = ".dll" if sys.platform == "win32" else ".so"
-        libraries = () if sys.platform == "win32" else ("-lm",)
         temporary = self._folder / f"{self._name}.new"
         try:
-            _compile([self._compiler], self._flags, self._digest, temporary, libraries)
+            _compile([self._compiler], self._flags, self._digest, temporary, self._link_flags)
         except CompileError as error:
             self._note.write_text(str(error), encoding="utf-8")
             raise
@@ -451,10 +453,17 @@ def in_cache(variant: str) -> Path | None:
     return library
 
 
-def cached_apart(variant: str) -> Path:
+def cached_apart(variant: str, when_started: Callable[[], None]) -> Path:
     """The library that `cached` returns, compiled by another process, which outlives this one.
 
     A script may end before it is compiled. In a thread, it would be compiled in vain, by each script.
+
+    Parameters
+    ----------
+    variant : str
+        As in `Target`.
+    when_started : function
+        It is called as soon as the other process runs; not if the library is in the cache already.
 
     Raises
     ------
@@ -465,15 +474,16 @@ def cached_apart(variant: str) -> Path:
     if library is not None:
         return library
     if not sys.executable or getattr(sys, "frozen", False):  # there is no Python to start
+        when_started()
         return cached(variant)
-    said = _run_apart()
+    said = _run_apart(when_started)
     library = in_cache(variant)
     if library is None:
         raise CompileError(f"{sys.executable} -m {__name__} has made no library: {said}")
     return library
 
 
-def _run_apart() -> str:
+def _run_apart(when_started: Callable[[], None]) -> str:
     """Run this module as a process of its own, and wait for it; what it has said about an error."""
     options: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
@@ -482,7 +492,7 @@ def _run_apart() -> str:
         }
     environment = {**os.environ, "CC": find_compilers()[0]}  # which may be relative to this folder
     environment["PYTHONPATH"] = os.pathsep.join(str(Path(x).absolute()) for x in sys.path)
-    finished = subprocess.run(  # noqa: S603 - Python itself
+    process = subprocess.Popen(  # noqa: S603 - Python itself
         [sys.executable, "-m", __name__],
         cwd=Path(__file__).parents[3],  # of which Python imports first
         env=environment,
@@ -490,11 +500,11 @@ def _run_apart() -> str:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        check=False,
         **options,
     )
-    said: str = finished.stderr.strip()
-    return said[-500:]
+    when_started()
+    _, said = process.communicate()
+    return str(said).strip()[-500:]
 
 
 def _remove_remains(folder: Path) -> None:
@@ -511,6 +521,17 @@ def _native_flags(variant: str) -> list[str]:
     if sys.platform == "win32":  # Clang refuses it there, where all code can be moved
         flags = [x for x in FLAGS if x != "-fPIC"]
     return flags if variant == "aarch64" else [*flags, f"-march={variant}"]
+
+
+def _link_flags(system: str) -> list[str]:
+    """The flags with which a library for a system is linked, in the words of `Target`."""
+    if system == "windows":
+        return []
+    if system == "macos":
+        # Else the library would call itself by the path at which it is linked, on this machine.
+        return ["-lm", "-Wl,-install_name,@rpath/xpnet.dylib"]
+    # Its functions call each other, even if another library of the process has some of the same names.
+    return ["-lm", "-Wl,-Bsymbolic"]
 
 
 def _version(compiler: str) -> str:
@@ -541,7 +562,8 @@ def build_all(out: Path, targets: Iterable[Target] = TARGETS) -> list[Path]:
     made: list[Path] = []
     for target in targets:
         file = out / target.file_name
-        _compile(compiler, [*FLAGS, *_zig_flags(target)], digest, file)
+        flags = [*FLAGS, *_zig_flags(target)]
+        _compile(compiler, flags, digest, file, _link_flags(target.system))
         made.append(file)
     return made
 
@@ -567,23 +589,60 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="the folder for the libraries of --zig")
     parser.add_argument("--only", help="part of the names of the libraries to make: linux, v3")
     given = parser.parse_args(arguments)
-    if not given.zig:
-        from xpnet.compiler.c.load import variants
-
-        sys.stdout.write(f"{cached(variants()[0])}\n")
-        return
-    if given.out is None:
+    if given.zig and given.out is None:
         parser.error("--zig needs --out")
     chosen = [x for x in TARGETS if given.only is None or given.only in x.file_name]
-    for file in build_all(given.out, chosen):
-        sys.stdout.write(f"{file}  {file.stat().st_size / 1000:.0f} kB\n")
+    if not chosen:
+        names = ", ".join(x.file_name for x in TARGETS)
+        parser.error(f"--only {given.only} is part of none of the names: {names}")
+    try:
+        if given.zig:
+            _build_and_print(given.out, chosen)
+        else:
+            sys.stdout.write(f"{_cached_for_this_processor()}\n")
+    except CompileError as error:
+        parser.exit(1, f"{error}\n")
+
+
+def _build_and_print(out: Path, targets: Iterable[Target]) -> None:
+    """Compile for each target by zig, and print what was made as soon as it is there."""
+    for target in targets:
+        start = time.monotonic()
+        [file] = build_all(out, [target])
+        seconds = time.monotonic() - start
+        sys.stdout.write(f"{file}  {file.stat().st_size / 1000:.0f} kB, {seconds:.0f} s\n")
+        sys.stdout.flush()
+
+
+def _cached_for_this_processor() -> Path:
+    """What `cached` returns for the best variant that this processor can run."""
+    from xpnet.compiler.c.load import variants
+
+    possible = variants()
+    if not possible:
+        raise CompileError(no_library())
+    return cached(possible[0])
+
+
+def no_library() -> str:
+    """The reason why there is no library for this processor, whatever compilers there are."""
+    system, machine = system_and_machine()
+    return f"There is no C library for {machine} processors ({system})."
 
 
 def system_and_machine() -> tuple[str, str]:
-    """The system and the processor of this machine, in the words of `Target`."""
+    """The system and the processor that this Python is made for, in the words of `Target`.
+
+    The processor of the machine may be another one: a 64-bit one may run a 32-bit Python, and one of ARM
+    may emulate x86-64 for Python on Windows.
+    """
     system = {"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
     machine = platform.machine().lower()
+    if sysconfig.get_platform() == "win-amd64":
+        machine = "amd64"
     machine = {"amd64": "x86-64", "x86_64": "x86-64", "arm64": "aarch64"}.get(machine, machine)
+    if sys.maxsize < 2**32:
+        machine = f"32-bit {machine}"
     return system, machine
 
 

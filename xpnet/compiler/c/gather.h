@@ -40,6 +40,9 @@ EXPORT int64_t take_rows(int64_t row_bytes, int64_t table_stride_bytes, int64_t 
                          const void* table, int32_t index_type, const void* indices, int64_t count,
                          void* result, int64_t result_stride_bytes);
 
+// The first index that is not from 0 to rows - 1: here a negative one does not count from the end.
+EXPORT int64_t first_outside(const void* indices, int32_t index_type, int64_t count, int64_t rows);
+
 // table[indices[i]] += factor * rows[i], in the order of i.
 EXPORT int64_t scatter_add_f32(float* table, int64_t table_rows, int64_t table_stride,
                                int32_t index_type, const void* indices, int64_t count,

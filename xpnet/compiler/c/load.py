@@ -24,7 +24,7 @@ from xpnet.errors import ArgumentError, CompileError
 __all__ = ["Library", "find", "forced", "status", "variants", "wait"]
 
 BINARIES = Path(__file__).parent / "binaries"
-SECONDS_TO_LOAD = 0.5
+SECONDS_TO_LOAD = 10.0  # milliseconds, unless the machine is busy
 SECONDS_TO_COMPILE = 180.0
 
 # What each variant needs, in NumPy's names of what a processor can do.
@@ -139,6 +139,8 @@ class _Search:
         What it has decided for; None: NumPy.
     ended : bool
         Whether the thread has found the library, or the reasons.
+    looked : threading.Event
+        Set as soon as it has ended, or another process compiles the library.
     """
 
     def __init__(self) -> None:
@@ -149,6 +151,7 @@ class _Search:
         self.decided = False
         self.chosen: Library | None = None
         self.ended = False
+        self.looked = threading.Event()
 
     def started(self) -> threading.Thread:
         """The thread that searches; the first call starts it."""
@@ -172,6 +175,7 @@ class _Search:
         if not self.ended:
             self.thread = None
             self.reasons = []
+            self.looked = threading.Event()
 
     def _search(self) -> None:
         """Set `library`, or give the reasons why there is none."""
@@ -180,12 +184,12 @@ class _Search:
         except Exception as error:  # noqa: BLE001 - a thread has nobody to raise it to
             self.reasons.append(f"The C library cannot be looked for: {error!r}")
         self.ended = True
+        self.looked.set()
 
     def _find(self) -> None:
         possible = variants()
         if not possible:
-            system, machine = build.system_and_machine()
-            self.reasons.append(f"There is no C library for {machine} processors ({system}).")
+            self.reasons.append(build.no_library())
             return
         system, machine = build.system_and_machine()
         for variant in possible:
@@ -195,7 +199,7 @@ class _Search:
             if path.exists() and self._load(path, "binary", variant):
                 return
         try:
-            path = build.cached_apart(possible[0])
+            path = build.cached_apart(possible[0], when_started=self.looked.set)
         except CompileError as error:
             self.reasons.append(str(error))
             return
@@ -230,8 +234,8 @@ def find(waiting: Callable[[], None] | None = None) -> Library | None:
         return None
     if not _search.decided:
         thread = _search.started()
-        thread.join(timeout=SECONDS_TO_LOAD)
-        if waiting is not None and thread.is_alive():
+        _search.looked.wait(timeout=SECONDS_TO_LOAD)
+        if waiting is not None and not _search.ended:
             waiting()
             thread.join(timeout=SECONDS_TO_COMPILE)
     return _search.decide()
@@ -262,4 +266,4 @@ def status() -> str:
         return "being compiled, for processes that start later"
     if _search.library is not None:
         return "compiled after this process had begun with NumPy"
-    return f"none: {' '.join(_search.reasons)}"
+    return f"none, so NumPy computes: {' '.join(_search.reasons)}"

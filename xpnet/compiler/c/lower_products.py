@@ -2,18 +2,17 @@
 
 import ctypes
 import os
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
-import numpy as np
-
+from xpnet.compiler.c.lower_chains import broadcast_strides
 from xpnet.compiler.c.lowering import LOWERINGS, Instruction, Lowering, Number, suffix
-from xpnet.compiler.c.memory import View
+from xpnet.compiler.c.memory import View, merged_axes, one_stride
 from xpnet.compiler.record import Operation, Value
 from xpnet.errors import ArgumentError
 
-__all__ = ["Matrices", "forced_products", "one_stride"]
+__all__ = ["Matrices", "forced_products"]
 
 
 def forced_products() -> str | None:
@@ -66,17 +65,6 @@ def _matrix(view: View, shape: tuple[int, int], strides: tuple[int, int]) -> Mat
     return Matrix(view, rows, columns, row, column)
 
 
-def one_stride(shape: tuple[int, ...], strides: tuple[int, ...]) -> int | None:
-    """The stride of some axes taken as one; None if they are not evenly spaced."""
-    axes = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
-    if not axes:
-        return 0
-    for (_, outer), (n, inner) in pairwise(axes):
-        if outer != inner * n:
-            return None
-    return axes[-1][1]
-
-
 def _rows_of(lowering: Lowering, x: View) -> Matrix:
     """An array of any number of axes as a matrix: all axes but the last are its rows."""
     if not x.shape[:-1]:
@@ -85,35 +73,23 @@ def _rows_of(lowering: Lowering, x: View) -> Matrix:
     if stride is None:
         x = lowering.contiguous(x)
         stride = x.shape[-1]
-    rows = int(np.prod(x.shape[:-1], dtype=np.int64))
+    rows = prod(x.shape[:-1])
     return _matrix(x, (rows, x.shape[-1]), (stride, x.strides[-1]))
 
 
 def _stacks_of(views: list[View], axes: tuple[int, ...]) -> list[Matrix] | None:
     """Stacks of matrices, broadcast to `axes`; None if these are more than two to loop over."""
-    spread: list[tuple[int, ...]] = []
-    for x in views:
-        missing = len(axes) + 2 - len(x.shape)
-        shape = (1,) * missing + x.shape[:-2]
-        strides = (0,) * missing + x.strides[:-2]
-        spread.append(tuple(0 if n == 1 else s for n, s in zip(shape, strides, strict=True)))
-    merged: list[tuple[int, list[int]]] = []
-    for n, *steps in zip(axes, *spread, strict=True):
-        if n == 1:
-            continue
-        if merged and merged[-1][1] == [n * step for step in steps]:
-            merged[-1] = (merged[-1][0] * n, steps)
-        else:
-            merged.append((n, steps))
-    if len(merged) > 2:
+    outer = [x.shown(x.shape[:-2], x.strides[:-2]) for x in views]
+    loops = merged_axes(axes, *(broadcast_strides(x, axes) for x in outer))
+    if len(loops) > 2:
         return None
-    merged = [(1, [0] * len(views))] * (2 - len(merged)) + merged
+    loops = [(1, *[0] * len(views))] * (2 - len(loops)) + loops
     found = []
     for i, x in enumerate(views):
         one = _matrix(x, (x.shape[-2], x.shape[-1]), (x.strides[-2], x.strides[-1]))
-        counts = (merged[0][0], merged[1][0])
-        distances = (merged[0][1][i], merged[1][1][i])
-        found.append(Matrix(x, one.rows, one.columns, one.row, one.column, counts, distances))
+        counts = (loops[0][0], loops[1][0])
+        steps = (loops[0][1 + i], loops[1][1 + i])
+        found.append(replace(one, counts=counts, steps=steps))
     return found
 
 
@@ -230,6 +206,31 @@ def _lower_matmul(lowering: Lowering, operation: Operation) -> bool:
     return True
 
 
+def _lower_vecdot(lowering: Lowering, operation: Operation) -> bool:
+    """Append the sums of a * b over the last axis: each is the product of a row and a column."""
+    a, b = operation.args
+    y = lowering.view(operation.outputs[0])
+    if operation.options.get("axis", -1) not in (-1, len(b.shape) - 1) or a.shape != b.shape:
+        return False
+    if not _suits(operation, a, b) or not set(operation.options) <= {"axis"}:
+        return False
+    rows = lowering.view(a)
+    columns = lowering.view(b)
+    n = a.shape[-1]
+    stacks = _stacks_of(
+        [
+            rows.shown((*y.shape, 1, n), (*rows.strides[:-1], 0, rows.strides[-1])),
+            columns.shown((*y.shape, n, 1), (*columns.strides, 0)),
+            y.shown((*y.shape, 1, 1), (*y.strides, 0, 0)),
+        ],
+        y.shape,
+    )
+    if stacks is None:
+        return False
+    _emit(lowering, Matrices(*stacks), ONE, ZERO, _Ending())
+    return True
+
+
 def _lower_product(lowering: Lowering, operation: Operation) -> bool:
     """Append a @ b with what follows it: see `fused_products`."""
     a, b, bias, mask = operation.args
@@ -280,3 +281,4 @@ def _number(x: Any) -> Number:
 LOWERINGS["matmul"] = _lower_matmul
 LOWERINGS["product"] = _lower_product
 LOWERINGS["product_update"] = _lower_update
+LOWERINGS["vecdot"] = _lower_vecdot

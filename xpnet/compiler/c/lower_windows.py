@@ -1,6 +1,7 @@
 """Convolution and pooling for the C library: images with the batch innermost in memory."""
 
 import ctypes
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -127,7 +128,7 @@ def _lower_weighing(lowering: Lowering, operation: Operation) -> bool:
     target = lowering.view(operation.outputs[0])
     gW = target if target.is_contiguous else lowering.temporary(target.shape, target.dtype)
     operands = [lowering.batch_last(x), lowering.batch_last(gy), gW, sums]
-    size = int(np.prod(gW.shape, dtype=np.int64))
+    size = prod(gW.shape)
     wanted = _scratch(lowering, "weigh", x.dtype, shape)
     wanted += lowering.for_each_thread((size + gy.shape[1]) * np.dtype(x.dtype).itemsize)
     _emit(lowering, "weigh", operands, detail=shape, scratch=wanted)
@@ -151,18 +152,6 @@ def _lower_spread(lowering: Lowering, operation: Operation) -> bool:
     return True
 
 
-def _lower_maxima(lowering: Lowering, operation: Operation) -> bool:
-    """The maxima of a window with more numbers than an index can tell apart."""
-    x, window = operation.args
-    if operation.options or not suits(window, x):
-        return False
-    y = _Images(lowering, operation.outputs[0])
-    shape = window_structure(window, *x.shape[:2])
-    _emit(lowering, "maxima", [lowering.batch_last(x), y.view, None], detail=shape)
-    y.finish()
-    return True
-
-
 def _lower_place(lowering: Lowering, operation: Operation) -> bool:
     """The gradient of such maxima."""
     gy, x, y, window = operation.args
@@ -177,14 +166,16 @@ def _lower_place(lowering: Lowering, operation: Operation) -> bool:
     return True
 
 
-def _lower_sums(lowering: Lowering, operation: Operation) -> bool:
-    """The sums under a window, or (`shares`) their transpose."""
+def _lower_under(lowering: Lowering, operation: Operation) -> bool:
+    """The sums under a window, their transpose (`shares`), or its maxima without an index."""
     x, window = operation.args
     if operation.options or not suits(window, x):
         return False
     y = _Images(lowering, operation.outputs[0])
-    shape = window_structure(window, *x.shape[:2])
-    _emit(lowering, operation.name, [lowering.batch_last(x), y.view], detail=shape)
+    operands: list[View | None] = [lowering.batch_last(x), y.view]
+    if operation.name == "maxima":
+        operands.append(None)
+    _emit(lowering, operation.name, operands, detail=window_structure(window, *x.shape[:2]))
     y.finish()
     return True
 
@@ -194,7 +185,7 @@ LOWERINGS["pooling"] = _lower_pooling
 LOWERINGS["unpooling"] = _lower_unpooling
 LOWERINGS["weighing"] = _lower_weighing
 LOWERINGS["spread"] = _lower_spread
-LOWERINGS["maxima"] = _lower_maxima
+LOWERINGS["maxima"] = _lower_under
 LOWERINGS["place"] = _lower_place
-LOWERINGS["sums"] = _lower_sums
-LOWERINGS["shares"] = _lower_sums
+LOWERINGS["sums"] = _lower_under
+LOWERINGS["shares"] = _lower_under

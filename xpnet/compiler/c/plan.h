@@ -76,6 +76,7 @@ enum { BAD_INDEX = 1 };
     ONE(copy)                 \
     ONE(count)                \
     ONE(take)                 \
+    ONE(within)               \
     BOTH(product)             \
     BOTH(blas_product)        \
     BOTH(epilogue)            \

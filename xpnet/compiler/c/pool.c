@@ -283,67 +283,49 @@ void NAME(place_by_values)(const window* w, const real* gy, const real* x, const
 
 // ---- sums ---------------------------------------------------------------------------------------
 
-// The sum of the x under the window, in each lane.
-INLINE vreal sum_under(const int PARTLY, const visible* inside, const distances* by, const real* x,
-                       int64_t first) {
-    vreal sum = splat(0);
+// One vector of a place: the sum of the numbers of the image under the window; or, SHARED, what is
+// there for each of them.
+INLINE void under_window(const int SHARED, const int HOW, const int PARTLY, const visible* inside,
+                         const distances* by, real* image, real* place, int64_t first) {
+    vreal v = SHARED ? load_some(PARTLY, place, first) : splat(0);
     for (int64_t r = 0; r < inside->to[ROWS] - inside->from[ROWS]; r++) {
         for (int64_t k = 0; k < inside->to[COLUMNS] - inside->from[COLUMNS]; k++) {
-            sum += load_some(PARTLY, x + r * by->row + k * by->column, first);
+            real* number = image + r * by->row + k * by->column;
+            if (SHARED && HOW == STORE) {
+                store_some(PARTLY, number, v, first);
+            } else if (SHARED) {
+                store_some(PARTLY, number, v + load_some(PARTLY, number, first), first);
+            } else {
+                v += load_some(PARTLY, number, first);
+            }
         }
     }
-    return sum;
+    if (!SHARED) store_some(PARTLY, place, v, first);
+}
+
+INLINE void under_windows(const int SHARED, const int HOW, const window* w, real* image,
+                          real* place) {
+    const distances by = distances_of(w);
+    const int64_t row = w->size[COLUMNS] * w->batch;
+    for (int64_t c = 0; c < w->channels; c++, image += w->size[ROWS] * row) {
+        for (int64_t p = 0; p < w->places[ROWS] * w->places[COLUMNS]; p++, place += w->batch) {
+            visible inside;
+            find_visible(w, ROWS, p / w->places[COLUMNS], &inside);
+            find_visible(w, COLUMNS, p % w->places[COLUMNS], &inside);
+            real* at = image + inside.start[ROWS] * row + inside.start[COLUMNS] * w->batch;
+            int64_t n = 0;
+            for (; n + LANES <= w->batch; n += LANES) {
+                under_window(SHARED, HOW, 0, &inside, &by, at + n, place + n, 0);
+            }
+            const int64_t rest = w->batch - n;
+            if (rest) under_window(SHARED, HOW, 1, &inside, &by, at + n, place + n, rest);
+        }
+    }
 }
 
 // y[c, p, n] = the sum of x[c, p under k, n] over k.
 void NAME(sums)(const window* w, const real* x, real* y) {
-    const distances by = distances_of(w);
-    const int64_t row = w->size[COLUMNS] * w->batch;
-    for (int64_t c = 0; c < w->channels; c++, x += w->size[ROWS] * row) {
-        for (int64_t p = 0; p < w->places[ROWS] * w->places[COLUMNS]; p++, y += w->batch) {
-            visible inside;
-            find_visible(w, ROWS, p / w->places[COLUMNS], &inside);
-            find_visible(w, COLUMNS, p % w->places[COLUMNS], &inside);
-            const real* from = x + inside.start[ROWS] * row + inside.start[COLUMNS] * w->batch;
-            int64_t n = 0;
-            for (; n + LANES <= w->batch; n += LANES) {
-                store(y + n, sum_under(0, &inside, &by, from + n, 0));
-            }
-            const int64_t rest = w->batch - n;
-            if (rest) store_first(y + n, sum_under(1, &inside, &by, from + n, rest), rest);
-        }
-    }
-}
-
-// gx[k] (+)= gy for all numbers k of the window inside the image.
-INLINE void share(const int PARTLY, const int HOW, const visible* inside, const distances* by,
-                  vreal gy, real* gx, int64_t first) {
-    for (int64_t r = 0; r < inside->to[ROWS] - inside->from[ROWS]; r++) {
-        for (int64_t k = 0; k < inside->to[COLUMNS] - inside->from[COLUMNS]; k++) {
-            real* to = gx + r * by->row + k * by->column;
-            const vreal g = HOW == ADD ? gy + load_some(PARTLY, to, first) : gy;
-            store_some(PARTLY, to, g, first);
-        }
-    }
-}
-
-INLINE void share_everywhere(const int HOW, const window* w, const real* gy, real* gx) {
-    const distances by = distances_of(w);
-    const int64_t row = w->size[COLUMNS] * w->batch;
-    for (int64_t c = 0; c < w->channels; c++, gx += w->size[ROWS] * row) {
-        for (int64_t p = 0; p < w->places[ROWS] * w->places[COLUMNS]; p++, gy += w->batch) {
-            visible inside;
-            find_visible(w, ROWS, p / w->places[COLUMNS], &inside);
-            find_visible(w, COLUMNS, p % w->places[COLUMNS], &inside);
-            real* to = gx + inside.start[ROWS] * row + inside.start[COLUMNS] * w->batch;
-            int64_t n = 0;
-            for (; n + LANES <= w->batch; n += LANES) {
-                share(0, HOW, &inside, &by, load(gy + n), to + n, 0);
-            }
-            const int64_t rest = w->batch - n;
-            if (rest) share(1, HOW, &inside, &by, load_first(gy + n, rest), to + n, rest);
-        }
-    }
+    under_windows(0, STORE, w, (real*)x, y);  // which only reads x
 }
 
 // gx[c, p under k, n] += gy[c, p, n], beginning with 0: `sums` transposed.
@@ -351,8 +333,8 @@ void NAME(shares)(const window* w, const real* gy, real* gx) {
     const int64_t numbers = w->channels * w->size[ROWS] * w->size[COLUMNS] * w->batch;
     if (!covers(w)) memset(gx, 0, (size_t)numbers * sizeof(real));
     if (no_overlap(w)) {
-        share_everywhere(STORE, w, gy, gx);
+        under_windows(1, STORE, w, gx, (real*)gy);  // which only reads gy
     } else {
-        share_everywhere(ADD, w, gy, gx);
+        under_windows(1, ADD, w, gx, (real*)gy);
     }
 }

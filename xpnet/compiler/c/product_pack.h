@@ -40,7 +40,7 @@ typedef struct {
 } packing;
 
 // across = 1: rows are copied.
-static void pack_rows(const packing* k) {
+static inline void pack_rows(const packing* k) {
     const int64_t whole = k->count / LANES * LANES;
     const int64_t rest = k->count - whole;
     for (int64_t p = 0; p < k->length; p++) {
@@ -81,7 +81,7 @@ INLINE void pack_block(const packing* k, int64_t p, int64_t j, int64_t rows, int
 }
 
 // down = 1: the numbers of a column lie side by side.
-static void pack_columns(const packing* k) {
+static inline void pack_columns(const packing* k) {
     for (int64_t p = 0; p < k->length; p += LANES) {
         const int64_t rows = k->length - p < LANES ? k->length - p : LANES;
         for (int64_t j = 0; j < k->count; j += LANES) {
@@ -96,7 +96,7 @@ static void pack_columns(const packing* k) {
 }
 
 // Any strides.
-static void pack_numbers(const packing* k) {
+static inline void pack_numbers(const packing* k) {
     for (int64_t p = 0; p < k->length; p++) {
         const real* from = k->from + p * k->down;
         real* out = k->out + p * k->width;
@@ -105,7 +105,7 @@ static void pack_numbers(const packing* k) {
     }
 }
 
-static void pack(const packing* k) {
+static inline void pack(const packing* k) {
     if (k->across == 1) {
         pack_rows(k);
     } else if (k->down == 1) {

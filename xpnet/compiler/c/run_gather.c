@@ -92,4 +92,12 @@ int run_take(const context* c, const instruction* x) {
                                     indices, s[4], address(c, x->operands[0]), s[5]);
     return report(c, wrong, (int32_t)s[3], indices);
 }
+
+// Whether all indices are from 0 to below a bound. operands: indices. sizes: the bound, type and
+// count of the indices.
+int run_within(const context* c, const instruction* x) {
+    const int64_t* s = x->sizes;
+    const void* indices = address(c, x->operands[0]);
+    return report(c, first_outside(indices, (int32_t)s[1], s[2], s[0]), (int32_t)s[1], indices);
+}
 #endif

@@ -57,7 +57,6 @@ typedef integer vint_in_memory
 INLINE vreal load(const real* p) { return *(const vreal_in_memory*)p; }
 INLINE void store(real* p, vreal v) { *(vreal_in_memory*)p = v; }
 INLINE vint load_integers(const integer* p) { return *(const vint_in_memory*)p; }
-INLINE void store_integers(integer* p, vint v) { *(vint_in_memory*)p = v; }
 
 // x in every lane. (Zero is subtracted, not added: -0 + 0 is +0.)
 INLINE vreal splat(real x) { return x - (vreal){0}; }

@@ -10,7 +10,7 @@
 //
 // By outputs: a vector holds outputs o. Part of a row of gy is transposed for it, so that each
 // number of x is multiplied by a vector of outputs. It is for large kernels.
-#include "transpose.h"
+#include "product_pack.h"
 #include "window_axes.h"
 
 // Tiles that stay in registers, and the parts of a row that stay in the first-level cache.
@@ -321,22 +321,6 @@ typedef struct {
     int64_t batch[2];
 } part;
 
-// LANES outputs (or fewer), transposed: to[i][o] = gy[o][i] for n numbers i; 0 for missing outputs.
-INLINE void transpose_outputs(const real* gy, int64_t plane, int64_t outputs, int64_t n, real* to,
-                              int64_t width) {
-    for (int64_t i = 0; i < n; i += LANES) {
-        const int64_t count = least(LANES, n - i);
-        vreal block[LANES];
-        for (int64_t o = 0; o < LANES; o++) {
-            block[o] = splat(0);
-            if (o < outputs && count == LANES) block[o] = load(gy + o * plane + i);
-            if (o < outputs && count < LANES) block[o] = load_first(gy + o * plane + i, count);
-        }
-        transpose_block(block);
-        for (int64_t j = 0; j < count; j++) store(to + (i + j) * width, block[j]);
-    }
-}
-
 // Some vectors of outputs, transposed: to[column][n][o].
 static void transpose_part(const tables* t, const real* gy, const part* p, int64_t outputs,
                            int64_t width, real* to) {
@@ -345,9 +329,16 @@ static void transpose_part(const tables* t, const real* gy, const part* p, int64
     const int64_t n = flat ? (p->columns[1] - p->columns[0]) * length : length;
     for (int64_t q = p->columns[0]; q < p->columns[1]; q += flat ? p->columns[1] : 1) {
         const real* from = gy + q * t->w->batch + p->batch[0];
-        for (int64_t o = 0; o < width; o += LANES) {
-            transpose_outputs(from + o * t->y_plane, t->y_plane, outputs - o, n, to + o, width);
-        }
+        const packing all = {
+            .from = from,
+            .down = 1,
+            .across = t->y_plane,
+            .length = n,
+            .count = outputs,
+            .width = width,
+            .out = to,
+        };
+        pack_columns(&all);
         to += n * width;
     }
 }

@@ -31,8 +31,10 @@ class Executor:
     reason : str
         Why it was chosen, for `print(plan)`.
     done : int
-        If `in_place`: how many steps have changed the state, in all runs since the caller set it to 0.
-        It is right also after a run that ended in an error.
+        How many steps were completed in a run that ended in an error: `states` is the state after them.
+        The caller has set it to 0 before. Executors that are `in_place` count in other runs, too.
+    last : list of arrays or None
+        The outputs of the last one of these steps.
     """
 
     name: ClassVar[str] = ""
@@ -43,6 +45,7 @@ class Executor:
         self.states: list[Array] = []
         self.reason = ""
         self.done = 0
+        self.last: list[Array] | None = None
 
     def bind(self, states: Sequence[Array]) -> list[Array]:
         """Take over the state.
@@ -96,7 +99,15 @@ class Executor:
         list of arrays
             (steps, ...): each output, likewise.
         """
-        steps = [self.run([x[i, ...] for x in arguments], host) for i, host in enumerate(hosts)]
+        steps: list[list[Array]] = []
+        try:
+            for i, host in enumerate(hosts):
+                steps.append(self.run([x[i, ...] for x in arguments], host))
+        except BaseException:
+            if self.done <= len(steps):
+                self.done = len(steps)
+                self.last = steps[-1] if steps else None
+            raise
         return stacked(steps)
 
     def calls(self) -> list[Operation]:
@@ -104,6 +115,10 @@ class Executor:
 
         They are what `plan.explain()` names. An executor that does nothing else has none.
         """
+        return []
+
+    def notes(self) -> list[str]:
+        """Lines for `plan.explain()`: what could run faster, and why it does not."""
         return []
 
     def describe(self) -> list[str]:

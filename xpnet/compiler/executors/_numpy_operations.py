@@ -169,6 +169,21 @@ def _getitem(source: Source, operation: Operation) -> bool:
     return isinstance(operation.args[1], Value) and _take(source, operation)
 
 
+def _checked(source: Source, operation: Operation) -> bool:
+    """Indices, after a check that they are in range: the function raises the error if they are not."""
+    x, _, least, most = operation.args
+    if 0 in x.shape:
+        return False
+    indices = source.name(x)
+    too_small = f"np.minimum.reduce({indices}, axis=None) < {least}"
+    too_large = f"np.maximum.reduce({indices}, axis=None) > {most}"
+    source.lines += [
+        f"if {too_small} or {too_large}: {source.call(operation)}",
+        f"np.copyto({source.name(operation.outputs[0])}, {indices})",
+    ]
+    return True
+
+
 def index_of_valid(t: Array, index: Array, classes: int) -> Array:
     """The entries of an index that belong to class numbers from 0 to classes - 1."""
     return index[(t >= 0) & (t < classes)]
@@ -276,6 +291,7 @@ WRITERS: dict[str, Callable[[Source, Operation], bool]] = {
     "concat": _joined("np.concatenate"),
     "stack": _joined("np.stack"),
     "reshape": _reshape,
+    "checked": _checked,
     "set_item": _set_item,
     "take": _take,
     "getitem": _getitem,

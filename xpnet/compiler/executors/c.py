@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from xpnet._typing import Array
+from xpnet.compiler.buffers import ALIGNMENT, aligned_empty, bytes_of
 from xpnet.compiler.c import (
     lower_chains,  # noqa: F401 - each adds to what C has
     lower_gathers,  # noqa: F401
@@ -25,12 +26,7 @@ from xpnet.compiler.c.blas import find_blas, usable_threads
 from xpnet.compiler.c.encode import Encoded, Failure, chosen
 from xpnet.compiler.c.load import Library, wait
 from xpnet.compiler.c.lowering import Call, Instruction, Number, lower
-from xpnet.compiler.c.memory import (
-    ALIGNMENT,
-    View,
-    aligned_empty,
-    contiguous_strides,
-)
+from xpnet.compiler.c.memory import View, contiguous_strides
 from xpnet.compiler.executors._base import Executor, another_shape
 from xpnet.compiler.executors._overlap import Changed, StateMemory, is_own
 from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
@@ -82,6 +78,7 @@ class CExecutor(Executor):
         self._constants = lowered.constants
         self._place_inputs()
         self._segments: list[Encoded | _BoundCall] = []
+        self._last_segment: Encoded | _BoundCall | None = None
         self._changed = Changed()
         self._lock = threading.Lock()
 
@@ -120,7 +117,7 @@ class CExecutor(Executor):
         self._copied: list[tuple[str, int, Array]] = []
         self._pointed: list[tuple[str, int]] = []
         for x in inputs:
-            size = int(np.dtype(x.dtype).itemsize * np.prod(x.shape, dtype=np.int64))
+            size = bytes_of(x)
             if size > MOST_COPIED:
                 self._pointed.append((x.source, x.index))
                 continue
@@ -156,6 +153,7 @@ class CExecutor(Executor):
             self._fill("state", i, x)
         if not self._segments:
             self._segments = self._encode()
+            self._last_segment = self._segments[-1] if self._segments else None
         for segment in self._segments:
             if isinstance(segment, _BoundCall):
                 segment.bind(self)
@@ -216,6 +214,7 @@ class CExecutor(Executor):
         for i in self._number_hosts:
             numbers[i] = hosts[i]
         self._failure.step = 0
+        segment: Encoded | _BoundCall | None = None
         try:
             for segment in self._segments:
                 if isinstance(segment, _BoundCall):
@@ -223,10 +222,14 @@ class CExecutor(Executor):
                     segment.run(hosts, kept)
                     self._failure.step = 1
                 elif self.library.c.xpnet_run(segment.address, *self._run_with):
-                    raise self._error(segment)
-        finally:  # an interrupt may come after the step
-            self.done += self._failure.step
-        return [x.copy() for x in self._results]
+                    raise self._error(segment)  # noqa: TRY301 - one call less in each step
+            return [x.copy() for x in self._results]
+        except BaseException:  # an interrupt may come after the step
+            self.last = [x.copy() for x in self._results]
+            raise
+        finally:
+            if segment is self._last_segment:  # of another one the step has more to do
+                self.done += self._failure.step
 
     def run_steps(
         self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
@@ -267,8 +270,12 @@ class CExecutor(Executor):
         self._failure.step = 0
         try:
             if self.library.c.xpnet_run(segment.address, *pointers, steps, failure):
-                raise self._error(segment, steps)
-        finally:  # an interrupt may come after the steps
+                raise self._error(segment, steps)  # noqa: TRY301 - as in `_run`
+        except BaseException:  # an interrupt may come after the steps
+            if self._failure.step:
+                self.last = [x[self._failure.step - 1, ...].copy() for x in results]
+            raise
+        finally:
             self.done += self._failure.step
         return results
 
@@ -384,7 +391,8 @@ def _is_suitable(x: Array, changed: bool) -> bool:
 
 def _aligned_copy(x: Array) -> Array:
     """The same numbers, row-major, in memory of their own."""
-    memory = aligned_empty(x.nbytes).view(StateMemory)
+    whole = aligned_empty(x.nbytes).view(StateMemory)
+    memory = whole[:]  # whose base is of its class: NumPy would pass by it otherwise
     size = x.dtype.itemsize
     strides = tuple(size * s for s in contiguous_strides(x.shape))
     made = np.ndarray(x.shape, x.dtype, memory, 0, strides)

@@ -8,7 +8,8 @@ which for large parameters is the largest share of all.
 
 The new value of a state is written over the old one wherever it is computed number by number from it.
 
-On a GPU the operations are launched one by one: the step is not captured as a CUDA graph.
+On a GPU the operations are launched one by one: the step is not captured as a CUDA graph. A graph would
+hold the numbers of the host, which are tensors on the CPU here, as they were when it was captured.
 """
 
 import operator
@@ -99,7 +100,14 @@ class TorchExecutor(LibraryExecutor):
         """Lines for `print(plan)`."""
         functions = [x.function for x in self.program.operations]
         count = sum(x in _in_place_functions().values() for x in functions)
-        return [f"executor: torch ({len(functions)} operations, {count} of them in place)"]
+        line = f"executor: torch ({len(functions)} operations, {count} of them in place)"
+        return [line, *self.notes()]
+
+    def notes(self) -> list[str]:
+        """What PyTorch could do on a GPU, and is not used: see `Executor.notes`."""
+        if not _torch().cuda.is_available():
+            return []
+        return ["graph: on a GPU, operations are launched one by one; no CUDA graph is captured"]
 
 
 @cache
@@ -285,10 +293,15 @@ def _free(program: Program) -> set[Value]:
 
 
 def _written_over(program: Program, last: dict[Value, int]) -> set[Value]:
-    """The states whose new values are written over them, and the values in between."""
+    """The states whose new values are written over them, and the values in between.
+
+    Not those in whose places the step puts new arrays: somebody may hold the old ones.
+    """
     held = _held(program)
     found: set[Value] = set()
     for i, new in program.updates.items():
+        if program.states[i].rebound:
+            continue
         path = _path(program, program.states[i], new, last)
         if path[-1] is new and held.isdisjoint(path):
             found.update(path[:-1])

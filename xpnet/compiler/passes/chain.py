@@ -51,7 +51,9 @@ ELEMENTWISE: dict[str, int] = {
     **dict.fromkeys(
         ("abs", "acos", "acosh", "asin", "asinh", "astype", "atan", "atanh", "bitwise_invert"), 1
     ),
-    **dict.fromkeys(("ceil", "cos", "cosh", "exp", "expm1", "floor", "isfinite", "isinf"), 1),
+    **dict.fromkeys(
+        ("ceil", "cos", "cosh", "erf", "exp", "expm1", "floor", "isfinite", "isinf"), 1
+    ),
     **dict.fromkeys(("isnan", "log", "log10", "log1p", "log2", "logical_not", "negative"), 1),
     **dict.fromkeys(("reciprocal", "round", "sign", "signbit", "sin", "sinh", "sqrt"), 1),
     **dict.fromkeys(("square", "tan", "tanh", "trunc"), 1),

@@ -32,7 +32,7 @@ from xpnet.compiler.record import Operation, Program, Value, leaves
 from xpnet.errors import CompileError
 from xpnet.kernels.update import Move, update
 
-__all__ = ["fused", "updated_states"]
+__all__ = ["fused", "updated_in_place", "updated_states"]
 
 MOST_ROWS = 1024  # of a chain whose columns are added up: few blocks compute it
 
@@ -309,7 +309,7 @@ def _with_functions(program: Program) -> Program:
                 and program.updates.get(x.index) is new
                 for x, new in pairs
             ):
-                operation = replace(operation, function=_updated_in_place)
+                operation = replace(operation, function=updated_in_place)
         operations.append(operation)
     return replace(program, operations=operations)
 
@@ -324,16 +324,22 @@ def updated_states(program: Program) -> list[int]:
     return [
         x.index
         for operation in program.operations
-        if operation.function is _updated_in_place
+        if operation.function is updated_in_place
         for x in _changed_by(operation)
     ]
 
 
-def _updated_in_place(
-    formula: str, numbers: Mapping[str, float], slots: tuple[str, ...], moves: list[Move]
+def updated_in_place(
+    formula: str, numbers: Mapping[str, Any], slots: tuple[str, ...], moves: list[Move]
 ) -> list[tuple[Array, list[Array]]]:
-    """The kernel `update` on the arrays of the state: they are the new state too."""
-    left = update(formula, numbers, slots, moves)
+    """The kernel `update` on the arrays of the state: they are the new state too.
+
+    A coefficient that is an array of no axes is read from the device's memory.
+    """
+    in_memory = tuple([name for name, x in numbers.items() if hasattr(x, "dtype")])
+    if in_memory:
+        numbers = {n: x.data.ptr if n in in_memory else x for n, x in numbers.items()}
+    left = update(formula, numbers, slots, moves, in_memory)
     if left:
         raise CompileError(
             "Expected arrays in the state like the ones of the recording: contiguous, of the same dtype "

@@ -2,7 +2,8 @@
 // cross entropy with class numbers, its gradient by the scores, and the sums of the gradient's columns.
 //
 // The code before this file defines PARAMETERS, LOAD and CHAIN as for columns.cu; SCORE, the chain's
-// result; CLASSES; and Target, the type of a class number. The gradient of the loss is `factor`.
+// result; CLASSES; Target, the type of a class number; and FACTOR, the gradient of the loss, which is
+// `factor` or what it points to.
 //
 // A thread computes a row, and `lanes` rows of threads add up the columns. The order of a sum depends
 // only on the sizes: the results are bit for bit those of cross_entropy.cu and column_sums.cu.
@@ -22,11 +23,11 @@ __device__ A of_block(A x) {  // the sum over a block, in its first thread
 }
 
 extern "C" __global__ void xpnet_head(
-    PARAMETERS const Target* t, const double factor, T* loss, T* gx, T* columns,
+    PARAMETERS const Target* t, const Factor factor, T* loss, T* gx, T* columns,
     const long long rows, const long long lanes
 ) {
   __shared__ A shared[1024];
-  const A infinity = (A)__int_as_float(0x7f800000), share = A(factor) / A(rows);
+  const A infinity = (A)__int_as_float(0x7f800000), share = A(FACTOR) / A(rows);
   A loss_here = 0, unknown = 0;
   for (long long row = threadIdx.x; row < rows; row += blockDim.x) {
     A scores[CLASSES];

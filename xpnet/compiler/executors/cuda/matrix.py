@@ -11,10 +11,11 @@ Sizes of the matrix are arguments of the kernels, so batches of different sizes 
 """
 
 from collections.abc import Sequence
+from copy import copy
 from functools import cache
 from importlib import resources
 from math import prod
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from xpnet._typing import Array, DType
 from xpnet.compiler.executors.cuda.chain import OPTIONS, TYPES, lines_of
@@ -30,9 +31,10 @@ MOST_SCORES = 1 << 16  # of a head, which has one block
 MOST_TERMS = 32  # of a product within a kernel
 THREADS = 1024  # per block, at most
 
-Kind = Literal["all", "row", "column", "one", "number", "product"]
+Kind = Literal["all", "row", "column", "one", "number", "cell", "product"]
 """How an input lies along the matrix: a number for each place, for each column, for each row, one for
-all, or a number of the host; "product": the product of two matrices, (rows, terms) and (columns, terms)."""
+all, or a number of the host, by value or in a cell of the device's memory; "product": the product of two
+matrices, (rows, terms) and (columns, terms)."""
 
 
 class Input(NamedTuple):
@@ -76,6 +78,9 @@ def _code(chain: Chain, inputs: Sequence[Input]) -> _Code:
         if kind == "number":
             parameters.append(f"const double x{n}")
             load.append(f"const double r{n} = x{n};")
+        elif kind == "cell":
+            parameters.append(f"const double* x{n}")
+            load.append(f"const double r{n} = *x{n};")
         elif kind == "product":
             parameters += [f"const T* x{n}", f"const T* w{n}", f"const long long terms{n}"]
             load.append(
@@ -130,6 +135,16 @@ class _OverMatrix:
         self.rows = prod(chain.shape[:-1])
         self._run: Any = None
 
+    def from_memory(self) -> Self:
+        """The same, with the numbers of the host as arrays of no axes: a CUDA graph reads them anew."""
+        other = copy(self)
+        other.inputs = tuple(
+            Input("cell", "") if kind == "number" else Input(kind, dtype)
+            for kind, dtype in self.inputs
+        )
+        other._run = None  # noqa: SLF001 - of this class
+        return other
+
     def _arguments(self, args: Sequence[Any]) -> list[Any]:
         """The inputs as arguments of a launch: contiguous, and a product as two arrays and a number."""
         contiguous = cupy().ascontiguousarray
@@ -139,6 +154,9 @@ class _OverMatrix:
             x = next(remaining)
             if kind == "number":
                 arguments.append(float(x))
+                continue
+            if kind == "cell":
+                arguments.append(x)
                 continue
             arguments.append(contiguous(x))
             if kind == "product":
@@ -229,6 +247,13 @@ class Head(_OverMatrix):
         super().__init__(chain, inputs, dtype)
         self.target = target
         self.with_sums = with_sums
+        self.factor_in_memory = False
+
+    def from_memory(self, factor: bool = False) -> Self:
+        """The same, with the numbers of the host as arrays: also `factor`, if that is one of them."""
+        other = super().from_memory()
+        other.factor_in_memory = factor
+        return other
 
     def __call__(self, t: Array, factor: float, *args: Any) -> tuple[Array, ...]:
         """The loss, the gradient by the scores, and the sums if they are wanted.
@@ -236,7 +261,7 @@ class Head(_OverMatrix):
         Parameters
         ----------
         t : array of integers, shape (rows,)
-        factor : float
+        factor : float, or an array of no axes if it is in the device's memory
             The gradient of what is minimized by the loss.
         *args : arrays and numbers
             The inputs of the chain.
@@ -249,7 +274,9 @@ class Head(_OverMatrix):
         for_rows = min(-(-max(self.rows, 1) // 32) * 32, THREADS)
         _, (for_columns,), tile = geometry(self.rows, self.columns)
         block = (max(for_rows, for_columns),)
-        rest = given, float(factor), loss, gradient, sums, self.rows, for_columns // tile
+        if not self.factor_in_memory:
+            factor = float(factor)
+        rest = given, factor, loss, gradient, sums, self.rows, for_columns // tile
         self._kernel()((1,), block, (*self._arguments(args), *rest))
         return (loss, gradient) if sums is None else (loss, gradient, sums)
 
@@ -263,6 +290,8 @@ class Head(_OverMatrix):
                 "SCORE": f"r{self.chain.results[0]}",
                 "CLASSES": f"{self.columns}",
                 "Target": TYPES[self.target],
+                "Factor": "double*" if self.factor_in_memory else "double",
+                "FACTOR": "*factor" if self.factor_in_memory else "factor",
             }
             self._run = _function(self.dtype, definitions, "head.cu", "xpnet_head")
         return self._run
