@@ -411,6 +411,7 @@ def test_invalid_arguments_are_refused(make, error, match):
 def test_repr_shows_samples_and_blocks():
     assert repr(stored()) == "StoredSamples(101 samples in 15 blocks, buffer=2640)"
 
+
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_share_the_batches_of_stored_samples(ranks, shuffle):

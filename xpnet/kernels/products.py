@@ -17,6 +17,7 @@ from math import prod
 from typing import Any, Self
 
 from xpnet._typing import Array, DType
+from xpnet.errors import CompileError
 from xpnet.kernels.cuda_source import cupy
 
 __all__ = ["Products", "product", "product_or"]
@@ -169,7 +170,7 @@ def _library(binding: str) -> ctypes.CDLL:
 
 def _require(status: int) -> None:
     if status != 0:
-        raise RuntimeError(f"cuBLAS returned the status {status}.")
+        raise CompileError(f"cuBLAS returned the status {status}.")
 
 
 def _by_columns(x: Array, transpose: int) -> tuple[Array, int, int]:
