@@ -5,6 +5,7 @@ exact; a chain with other integers, or with both sizes of floating-point numbers
 """
 
 import ctypes
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -233,7 +234,7 @@ def _lower_count(lowering: Lowering, operation: Operation, chain: Chain) -> bool
     y = lowering.view(operation.outputs[0])
     if x.shape != y.shape or not (x.is_contiguous and y.is_contiguous):
         return False
-    count = int(np.prod(chain.shape, dtype=np.int64))
+    count = prod(chain.shape)
     lowering.emit(Instruction("count", [y, x], [count, sign * number]))
     return True
 

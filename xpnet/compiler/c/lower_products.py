@@ -4,9 +4,8 @@ import ctypes
 import os
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from typing import Any
-
-import numpy as np
 
 from xpnet.compiler.c.lowering import LOWERINGS, Instruction, Lowering, Number, suffix
 from xpnet.compiler.c.memory import View
@@ -85,7 +84,7 @@ def _rows_of(lowering: Lowering, x: View) -> Matrix:
     if stride is None:
         x = lowering.contiguous(x)
         stride = x.shape[-1]
-    rows = int(np.prod(x.shape[:-1], dtype=np.int64))
+    rows = prod(x.shape[:-1])
     return _matrix(x, (rows, x.shape[-1]), (stride, x.strides[-1]))
 
 

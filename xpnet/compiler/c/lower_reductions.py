@@ -1,6 +1,7 @@
 """Reductions for the C library: sums, means, largest numbers and their places."""
 
 import ctypes
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,7 @@ def _structure(operation: Operation, x: View, y: View, axis: Any) -> structures.
         strides = tuple(y.strides[n] for n in range(len(x.shape)) if n not in axes)
     count = 1.0
     if operation.name == "mean":
-        count = float(np.prod([x.shape[n] for n in axes], dtype=np.int64))
+        count = prod(x.shape[n] for n in axes)
     name = NAMES[operation.name]
     return structures.reduction(
         name, x.shape, axes, (x.dtype.name, x.strides), (y.dtype.name, strides), count

@@ -10,22 +10,16 @@ ends with a copy.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from xpnet._typing import DType
+from xpnet.compiler.buffers import ALIGNMENT, aligned_empty, assign, bytes_of
 from xpnet.compiler.c.blas import Blas
 from xpnet.compiler.c.load import Library
-from xpnet.compiler.c.memory import (
-    ALIGNMENT,
-    Memory,
-    View,
-    aligned_empty,
-    assign,
-    batch_last_strides,
-    contiguous_strides,
-)
+from xpnet.compiler.c.memory import Memory, View, batch_last_strides, contiguous_strides
 from xpnet.compiler.passes.rewriting import readers
 from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
 
@@ -205,7 +199,7 @@ class Lowering:
 
     def _add_inputs(self, kind: Any, values: Sequence[Value]) -> None:
         for x in values:
-            memory = Memory(kind, _size(x), x.index)
+            memory = Memory(kind, bytes_of(x), x.index)
             self._views[x] = _contiguous(memory, x)
 
     # ---- what the lowerings use ------------------------------------------------------------------
@@ -222,7 +216,7 @@ class Lowering:
     def temporary(self, shape: Sequence[int], dtype: Any, batch_last: bool = False) -> View:
         """New memory in the arena: row-major, or with the first axis innermost."""
         dtype = np.dtype(dtype)
-        size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        size = dtype.itemsize * prod(shape)
         memory = Memory("arena", size)
         strides = batch_last_strides(shape) if batch_last else contiguous_strides(shape)
         return View(memory, 0, tuple(shape), strides, dtype)
@@ -296,7 +290,7 @@ class Lowering:
             self.copy(to, source)
             return
         rows = source.shape[0]
-        columns = int(np.prod(source.shape[1:], dtype=np.int64))
+        columns = prod(source.shape[1:])
         self.emit(Instruction(f"transpose{end}", [to, source], [rows, columns, columns, rows]))
 
     # ---- the program -----------------------------------------------------------------------------
@@ -306,7 +300,7 @@ class Lowering:
         self._find_batch_last()
         self._place_states()
         for i, x in enumerate(self.program.outputs):
-            memory = Memory("output", _size(x), i)
+            memory = Memory("output", bytes_of(x), i)
             self._outputs.append(_contiguous(memory, x))
             if x.source == "operation":
                 if x not in self._views and not _may_be_view(x):
@@ -492,10 +486,6 @@ def views_of(step: Instruction | Call) -> list[View]:
         return [x for x in step.operands if x is not None]
     found = [x for x in leaves((step.args, step.options)) if isinstance(x, View)]
     return found + step.targets
-
-
-def _size(x: Value) -> int:
-    return int(np.dtype(x.dtype).itemsize * np.prod(x.shape, dtype=np.int64))
 
 
 def _contiguous(memory: Memory, x: Value) -> View:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from xpnet.compiler.passes.chain import ELEMENTWISE, Chain, Step, run_chain
-from xpnet.compiler.passes.rewriting import Rewriting, readers
+from xpnet.compiler.passes.rewriting import Replacement, Rewriting, readers
 from xpnet.compiler.record import Operation, Program, Value
 
 __all__ = ["with_chains"]
@@ -201,13 +201,8 @@ def _append_chain(rewriting: Rewriting, members: list[Operation], results: list[
         steps=tuple(steps),
         results=tuple(register[x] for x in results),
     )
-    args = tuple(rewriting.value(x) for x in inputs)
-    new = Operation("chain", run_chain, args, {"chain": chain}, where=members[-1].where)
-    new.outputs = [rewriting.output(old, new, n) for n, old in enumerate(results)]
-    new.result = tuple(new.outputs)
-    if len(results) == 1:
-        new.result = new.outputs[0]
-    rewriting.operations.append(new)
+    made = Replacement("chain", run_chain, tuple(inputs), {"chain": chain}, results)
+    rewriting.append_replacement(made, members[-1].where)
 
 
 def _inputs(members: list[Operation]) -> tuple[list[Value], dict[Any, Number]]:
