@@ -194,6 +194,7 @@ def test_what_the_step_makes_of_numbers_is_computed_once_and_an_array_from_elsew
         ("add", operator.add, (0.0,), False),  # -0 + 0 = +0
         ("astype", lambda x, dtype: x.astype(dtype), (np.dtype("f"),), True),
         ("astype", lambda x, dtype: x.astype(dtype), (np.dtype("d"),), False),
+        ("conj", np.conj, (), True),
         ("reshape", np.reshape, ((4, 3),), True),
         ("reshape", np.reshape, ((3, 4),), False),
         ("getitem", operator.getitem, ((slice(None), ...),), True),

@@ -134,6 +134,8 @@ def test_any_and_all(reduce_library, given, suffix, operation, kind, level):
     axes = given[1]
     result = reduce(reduce_library, suffix, operation, x, axes, dtype=bool)
     np.testing.assert_array_equal(result, getattr(x, operation)(axis=axes))
+    count = reduce(reduce_library, suffix, "count", x, axes, dtype="int64")
+    np.testing.assert_array_equal(count, np.count_nonzero(x, axis=axes))
 
 
 @hypothesis.given(

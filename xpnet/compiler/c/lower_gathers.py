@@ -25,9 +25,7 @@ def _lower_take(lowering: Lowering, operation: Operation) -> bool:
     if not isinstance(table, Value) or indices is None or not table.shape:
         return False
     given = lowering.view(table)
-    rows_are_whole = View(
-        given.memory, given.offset, given.shape[1:], given.strides[1:], given.dtype
-    ).is_contiguous
+    rows_are_whole = given.shown(given.shape[1:], given.strides[1:]).is_contiguous
     if not rows_are_whole or np.dtype(indices.dtype) not in INDICES:
         return False
     if 0 in table.shape or 0 in indices.shape:

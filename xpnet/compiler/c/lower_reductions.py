@@ -8,7 +8,7 @@ import numpy as np
 
 from xpnet._typing import DType
 from xpnet.compiler.c import structures
-from xpnet.compiler.c.lower_chains import EXACT
+from xpnet.compiler.c.lower_chains import EXACT, TYPES
 from xpnet.compiler.c.lowering import LOWERINGS, Instruction, Lowering, suffix
 from xpnet.compiler.c.memory import View
 from xpnet.compiler.record import Operation, Value
@@ -21,6 +21,7 @@ NAMES = {
     "argmax": "argmax",
     "argmin": "argmin",
     "column_sums": "sum",
+    "count_nonzero": "count",
     "linalg.vector_norm": "sum_of_squares",
     "max": "max",
     "mean": "sum",
@@ -30,8 +31,6 @@ NAMES = {
 }
 """What each operation is called in C."""
 SUMS = ("sum", "sum_of_squares", "prod")
-SCRATCH = 8192  # REDUCE_SCRATCH of reduce.h
-TYPES = tuple(np.dtype(name) for name in structures.TYPES)
 
 
 def _lower_reduction(lowering: Lowering, operation: Operation) -> bool:
@@ -49,7 +48,9 @@ def _lower_reduction(lowering: Lowering, operation: Operation) -> bool:
     if getattr(lowering.library.c, f"reduce_prepare{end}")(ctypes.byref(made)) != 0:
         return False
     operands: list[View | None] = [lowering.view(x), lowering.view(y)]
-    lowering.emit(Instruction(f"reduce{end}", operands, detail=made, scratch=SCRATCH))
+    lowering.emit(
+        Instruction(f"reduce{end}", operands, detail=made, scratch=structures.REDUCE_SCRATCH)
+    )
     return True
 
 
@@ -108,9 +109,12 @@ def _real(operation: Operation, x: Value, y: Value) -> DType | None:
     """The dtype in which C computes a reduction; None if it cannot."""
     given = np.dtype(x.dtype)
     result = np.dtype(y.dtype)
-    exact = given in EXACT and NAMES[operation.name] not in SUMS
-    real = np.dtype(np.float32) if exact else given
-    if suffix(real) is None or len(x.shape) > structures.DIMENSIONS:
+    real: Any = given
+    if NAMES[operation.name] == "count":  # the sum of as many ones
+        real = np.dtype(np.float64)
+    elif given in EXACT and NAMES[operation.name] not in SUMS:
+        real = np.dtype(np.float32)
+    if suffix(real) is None or given not in TYPES or len(x.shape) > structures.DIMENSIONS:
         return None
     if NAMES[operation.name] in (*SUMS, "max", "min"):
         return real if result == given else None

@@ -42,15 +42,11 @@ INDICES = (np.dtype(np.int32), np.dtype(np.int64))
 
 VIEWS = frozenset(
     [
-        *("broadcast_to", "expand_dims", "flip", "getitem", "matrix_transpose", "moveaxis"),
-        *("permute_dims", "positive", "reshape", "squeeze", "swapaxes", "transpose"),
+        *("T", "broadcast_to", "diagonal", "expand_dims", "flip", "getitem", "matrix_transpose"),
+        *("moveaxis", "permute_dims", "reshape", "squeeze", "swapaxes", "transpose", "unstack"),
     ]
 )
-"""Operations whose results may be views of their first argument."""
-
-
-SHARING = VIEWS | {"unstack"}
-"""Operations whose results may share the memory of their first argument."""
+"""Functions and methods whose results may be views of their first argument."""
 
 OF_IMAGES = {
     "convolution": 1,
@@ -252,7 +248,7 @@ class Lowering:
         """Whether the memory of x is its own, and the operation at hand is the only one to read it."""
         return (
             x.source == "operation"
-            and not _may_be_view(x)
+            and not _may_be_view(x.operation)
             and x not in self.needed
             and x not in self._turned
             and len(self.readers[x]) == 1
@@ -303,7 +299,7 @@ class Lowering:
             memory = Memory("output", bytes_of(x), i)
             self._outputs.append(_contiguous(memory, x))
             if x.source == "operation":
-                if x not in self._views and not _may_be_view(x):
+                if x not in self._views and not _may_be_view(x.operation):
                     self._views[x] = self._outputs[i]
             else:
                 self.copy(self._outputs[i], self.view(x))
@@ -336,7 +332,7 @@ class Lowering:
         for i, x in self.program.updates.items():
             state = self.program.states[i]
             alike = x.shape == state.shape and x.dtype == state.dtype
-            if x.operation is None or x in self._views or not alike or _may_be_view(x):
+            if x.operation is None or x in self._views or not alike or _may_be_view(x.operation):
                 continue
             if _may_be_early(x.operation):
                 continue
@@ -355,7 +351,7 @@ class Lowering:
             for x in operation.inputs():
                 last[self._root(x)] = n
             first = operation.args[0] if operation.args else None
-            if operation.name in SHARING and isinstance(first, Value):
+            if _may_be_view(operation) and isinstance(first, Value):
                 for x in operation.outputs:
                     self._roots[x] = self._root(first)
         for x in self.program.outputs:
@@ -387,7 +383,9 @@ class Lowering:
 
     def add(self, operation: Operation) -> None:
         """Append what computes an operation."""
-        if operation in self.done or (operation.name in VIEWS and self._add_view(operation)):
+        if operation in self.done or all(0 in x.shape for x in operation.outputs):
+            return
+        if _may_be_view(operation) and self._add_view(operation):
             return
         lowering = LOWERINGS.get(operation.name)
         before = len(self.steps)
@@ -411,7 +409,9 @@ class Lowering:
         """Place the result of an operation that shows its input in another way, if it does."""
         x = operation.args[0]
         others = [v for v in operation.inputs() if v is not x]
-        if not isinstance(x, Value) or x.dtype is None or others or len(operation.outputs) != 1:
+        if not isinstance(x, Value) or x.dtype is None or others:
+            return False
+        if not isinstance(operation.result, Value):  # unstack
             return False
         given = self.view(x)
         if given.memory not in self._contents:
@@ -492,9 +492,12 @@ def _contiguous(memory: Memory, x: Value) -> View:
     return View(memory, 0, x.shape, contiguous_strides(x.shape), np.dtype(x.dtype))
 
 
-def _may_be_view(x: Value) -> bool:
-    """Whether a result may be a view of another value, and so cannot be placed at will."""
-    return x.operation is not None and x.operation.name in SHARING
+def _may_be_view(operation: Operation | None) -> bool:
+    """Whether results may be views of another value, and so cannot be placed at will.
+
+    "x.T" and "np.squeeze" are a method and a function of NumPy's.
+    """
+    return operation is not None and operation.name.rpartition(".")[2] in VIEWS
 
 
 def _may_be_early(operation: Operation) -> bool:

@@ -91,6 +91,11 @@ class View:
         axes = zip(self.shape, self.strides, strides, strict=True)
         return all(n == 1 or given == expected for n, given, expected in axes)
 
+    def shown(self, shape: Sequence[int], strides: Sequence[int], skipped: int = 0) -> "View":
+        """The same memory with another shape and other strides, after so many elements."""
+        offset = self.offset + skipped * self.dtype.itemsize
+        return View(self.memory, offset, tuple(shape), tuple(strides), self.dtype)
+
     def in_memory(self, memory: Array) -> Array:
         """The NumPy array, given the bytes of its memory."""
         size = self.dtype.itemsize

@@ -19,6 +19,7 @@ INLINE vreal term(int operation, vreal x) {
             return x * x;
         case REDUCE_ANY:
         case REDUCE_ALL:
+        case REDUCE_COUNT:
             return zero_unless(x != splat(0), splat(1));
         default:
             return x;
