@@ -192,5 +192,5 @@ def test_the_largest_of_no_numbers_is_refused(reduce_library, suffix, dtype):
 
 def test_an_unknown_operation_is_refused(reduce_library, suffix):
     made = structures.reduction("sum", (3,), (0,), ("float32", (1,)), ("float32", ()))
-    made.operation = 9
+    made.operation = len(structures.REDUCTIONS)
     assert getattr(reduce_library, f"reduce_prepare_{suffix}")(ctypes.byref(made)) == 1
