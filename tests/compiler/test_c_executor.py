@@ -237,6 +237,33 @@ def test_a_step_with_gelu_and_clipped_gradients_is_all_in_c():
     assert_equal_models(model, reference)
 
 
+def test_a_batch_of_one_is_all_in_c():
+    """The gradient of a weight is then a column times a row, for which NumPy has a function of its own."""
+
+    def learner():
+        model = xpnet.MLP(6, 5, 3, rng=0)
+        optimizer = xpnet.SGD(model.parameters(), lr=0.1)
+
+        def step(x, t):
+            loss = F.softmax_cross_entropy(model(x), t)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return step, model
+
+    step, model = learner()
+    eager, reference = learner()
+    compiled = Compiled(step, executor=in_c, rehearse=True)
+    x = np.random.default_rng(0).standard_normal((1, 6)).astype(np.float32)
+    for _ in range(4):
+        compiled(x, np.array([2]))
+        eager(x, np.array([2]))
+    assert calls_of(compiled) == []
+    assert_equal_models(model, reference)
+
+
 def test_another_learning_rate_needs_no_other_plan():
     step, model, optimizer = small_step()
     eager, reference, other = small_step()
@@ -574,6 +601,170 @@ def test_rows_times_a_complex_number(dtype):
     factor = np.complex64(1 + 2j)
     compiled = compiled_in_c(lambda rows: table[rows] * factor)
     np.testing.assert_allclose(compiled(np.asarray([3, 1])), table[[3, 1]] * (1 + 2j))
+
+
+NUMPY = np.random.default_rng(3).standard_normal((4, 3))
+TWO_ROWS = np.asarray([2, 0])
+OF_NUMPY = {
+    "x.sum": lambda x: x.sum(),
+    "x.sum, axis": lambda x: x.sum(0),
+    "x.mean, keepdims": lambda x: x.mean(axis=1, keepdims=True),
+    "x.max": lambda x: x.max(axis=-1),
+    "x.argmin": lambda x: x.argmin(axis=0),
+    "x.T of two axes": lambda x: x.T * 1.5,
+    "x.T of three axes": lambda x: np.stack([x, -x]).T,
+    "x.transpose": lambda x: x.transpose(1, 0) * 1.5,
+    "x.swapaxes": lambda x: x.swapaxes(0, 1) * 1.5,
+    "x.reshape": lambda x: x.reshape(2, -1).sum(axis=0),
+    "x.ravel": lambda x: x.T.ravel(),
+    "x.flatten": lambda x: x.T.flatten(),
+    "x.copy": lambda x: x.copy(),
+    "x.clip": lambda x: x.clip(-0.5, 0.5),
+    "x.astype": lambda x: (x * 10.0).astype(np.int64),
+    "x.dot": lambda x: x.dot(x[0]),
+    "x.squeeze": lambda x: x[:1].squeeze() * 2.0,
+    "np.sum": lambda x: np.sum(x, axis=0),
+    "np.mean": lambda x: np.mean(x),
+    "np.where": lambda x: np.where(x > 0.0, x, 0.0),
+    "np.clip": lambda x: np.clip(x, -0.5, 0.5),
+    "np.concatenate": lambda x: np.concatenate([x, x[:1]], axis=0),
+    "np.stack": lambda x: np.stack((x, 2.0 * x), axis=1),
+    "np.dot": lambda x: np.dot(x.T, x),
+    "np.round": lambda x: np.round(3.0 * x),
+    "np.reshape": lambda x: np.reshape(x, (3, 4)) * 2.0,
+    "np.take": lambda x: np.take(x, TWO_ROWS, axis=0),
+    "np.expand_dims": lambda x: np.expand_dims(x, 0) + x,
+    "np.linalg.norm": np.linalg.norm,
+    "linalg.matmul": lambda x: array_namespace(x).linalg.matmul(x.T, x),
+    "linalg.matrix_transpose": lambda x: array_namespace(x).linalg.matrix_transpose(x) * 2.0,
+}
+
+
+@pytest.mark.parametrize("name", OF_NUMPY)
+def test_functions_and_methods_of_numpy_are_computed_in_c(name):
+    function = OF_NUMPY[name]
+    compiled = compiled_in_c(function)
+    np.testing.assert_allclose(compiled(NUMPY), function(NUMPY), rtol=1e-14)
+    assert calls_of(compiled) == []
+
+
+OTHERWISE = {
+    "order": lambda x: x.reshape((3, 4), order="F"),
+    "an order of ravel": lambda x: x.ravel("F"),
+    "another dtype": lambda x: x.astype(np.float32).sum(dtype=np.float64),
+    "a start": lambda x: x.sum(initial=2.0),
+    "decimals": lambda x: x.round(1),
+    "one bound": lambda x: x.clip(None, 0.5),
+    "the flat array": lambda x: np.take(x, TWO_ROWS),
+    "another norm": lambda x: np.linalg.norm(x, 1),
+    "a product of more axes": lambda x: np.dot(np.stack([x, x]), x.T),
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_arguments_that_the_standard_lacks_are_left_to_numpy(name):
+    function = OTHERWISE[name]
+    compiled = compiled_in_c(function)
+    np.testing.assert_allclose(compiled(NUMPY), function(NUMPY), rtol=1e-14)
+    assert calls_of(compiled) != []
+
+
+MOVES = {
+    "roll": lambda x: F.roll(x, 1),
+    "roll back": lambda x: F.roll(x, -2, axis=0),
+    "roll all around": lambda x: F.roll(x, 3, axis=1),
+    "roll two axes": lambda x: F.roll(x, (1, -1), axis=(0, 1)),
+    "roll a transpose": lambda x: F.roll(F.matrix_transpose(x), 5),
+    "tile": lambda x: F.tile(x, (2, 3)),
+    "tile along new axes": lambda x: F.tile(x, (2, 1, 1)),
+    "tile along the last axis": lambda x: F.tile(x, (2,)),
+    "repeat": lambda x: F.repeat(x, 2, axis=0),
+    "repeat along the last axis": lambda x: F.repeat(x, 3, axis=-1),
+    "repeat all numbers": lambda x: F.repeat(x[0], 3),
+    "repeat a transpose": lambda x: F.repeat(F.matrix_transpose(x), 2, axis=1),
+    "nothing": lambda x: F.concat([x[:0], x[:0, :]]),
+    "rows of nothing": lambda x: x[:0] * 2.0,
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, bool])
+def test_numbers_that_are_only_moved(name, dtype):
+    x = (3.0 * NUMPY).astype(dtype)
+    compiled = compiled_in_c(MOVES[name])
+    found = compiled(x)
+    assert found.dtype == MOVES[name](x).dtype
+    np.testing.assert_array_equal(found, MOVES[name](x))
+    assert calls_of(compiled) == []
+
+
+@pytest.mark.parametrize("shape", [(6,), (4, 6), (2, 3, 6)])
+def test_products_of_vectors(shape):
+    a = drawn(*shape)
+    b = drawn(*shape, seed=1)
+    compiled = compiled_in_c(lambda a, b: F.vecdot(a, b))
+    np.testing.assert_allclose(compiled(a, b), (a * b).sum(axis=-1), rtol=1e-5, atol=1e-6)
+    assert calls_of(compiled) == []
+
+
+BIG = 2**53
+INTEGERS = np.asarray([0, 1, -1, 7, BIG - 1, BIG, BIG + 1, -BIG - 1, 2**63 - 1, -(2**63)])
+EXACT = {
+    "compared with numbers": lambda x: ((x >= 0) & (x < BIG - 1)) | (x == -1),
+    "compared with a constant": lambda x: x[:, None] == array_namespace(x).arange(8),
+    "chosen where bounded": lambda x: F.where((x >= 0) & (x < 7), x, 3),
+    "computed where bounded": lambda x: -F.where((x <= 7) & (x > -9), x, -9) * 2 + 1,
+    "divided": lambda x: x / 3,
+    "counted": lambda x: F.astype(F.count_nonzero(x > 0, axis=0), F.float32) / 4.0,
+    "converted to float64": lambda x: F.astype(x, F.float64) * 0.5,
+    "converted to float32": lambda x: F.astype(x, F.float32) * 0.5,
+    "increased by one": lambda x: F.astype(x + 1, F.float32) * 0.5,
+    "rounded to integers and back": lambda x: F.astype(F.astype(x / -3, F.int32), F.float64) + 0.5,
+    "truth values": lambda x: F.astype(x > 3, F.int64) + F.astype(x < 9, F.int64),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_integers_that_float64_holds_are_computed_in_c(name):
+    x = INTEGERS if name != "rounded to integers and back" else INTEGERS[:4]
+    compiled = compiled_in_c(EXACT[name])
+    expected = EXACT[name](x)
+    found = compiled(x)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+    assert calls_of(compiled) == []
+
+
+INEXACT = {
+    "chosen without bounds": lambda x: F.where(x > 0, x, 3),
+    "chosen where another is bounded": lambda x: F.where((x < 9) & (x[::-1] > -9), x, 3),
+    "compared with each other": lambda x: x == x[::-1] + 1,
+    "multiplied": lambda x: x * 3,
+    "of a product that wraps around": lambda x: F.astype(x, F.int32) * 3,
+}
+
+
+@pytest.mark.parametrize("name", INEXACT)
+def test_integers_that_float64_may_round_are_left_to_numpy(name):
+    compiled = compiled_in_c(INEXACT[name])
+    with np.errstate(over="ignore"):
+        expected = INEXACT[name](INTEGERS)
+        np.testing.assert_array_equal(compiled(INTEGERS), expected)
+    assert calls_of(compiled) != []
+
+
+def test_dtypes_that_are_mixed_are_computed_in_a_chain_each():
+    x = drawn(5)
+
+    def f(x):
+        wide = F.exp(F.astype(x * 3.0, F.float64)) + 1.0
+        return F.astype(F.sqrt(wide), F.float32) * x, wide
+
+    compiled = compiled_in_c(f)
+    for found, expected in zip(compiled(x), f(x), strict=True):
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found, expected, rtol=4 * np.finfo(expected.dtype).eps)
+    assert calls_of(compiled) == []
 
 
 class Interrupted:

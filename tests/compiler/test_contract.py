@@ -5,6 +5,7 @@ compiled, for so many steps that most of them are replayed. On the executors who
 of the recording, the results agree bit for bit; the C executor sums in another order.
 """
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,6 +26,7 @@ from xpnet import (
 )
 from xpnet.autodiff import grad, gradient_checkpoint, tree
 from xpnet.compiler.c import load
+from xpnet.compiler.executors import choose
 from xpnet.training import Callback, MixedPrecision, ReduceOnPlateau, Statistics, Trainer
 
 EXECUTORS = ("numpy", "c")
@@ -69,8 +71,21 @@ def agree(executor, found, expected):
         np.testing.assert_allclose(a, b, rtol=close.rtol, atol=close.atol)
 
 
-def twice(executor, make, batches, between=None):
+LEFT_TO_NUMPY = {
+    "GlobalMaxPool2d": {"take_along_axis"},  # an index for each row: so far in this layer alone
+}
+"""The operations of layers that the C executor leaves to NumPy, with the reasons."""
+
+
+def left_to_numpy(compiled):
+    """The operations between those that an executor has itself."""
+    return {x.name for replay in compiled.replays for x in replay.executor.calls()}
+
+
+def twice(executor, make, batches, between=None, left=frozenset()):
     """Run `make()`, a function with its state, as it is and compiled; all results must agree.
+
+    The C executor must have all operations but those that are `left`.
 
     Parameters
     ----------
@@ -92,6 +107,8 @@ def twice(executor, make, batches, between=None):
         agree(executor, found, expected)
         agree(executor, state(), plain_state())
     assert {replay.executor.name for replay in compiled.replays} == {executor}
+    if executor == "c":
+        assert left_to_numpy(compiled) == left
 
 
 # --- layers -----------------------------------------------------------------------------------------
@@ -133,7 +150,8 @@ def test_layers(executor, name):
             step.layer.train()
 
     batches = [tuple(case.hosts(seed)) for seed in range(STEPS + 7)]
-    twice(executor, lambda: step_of(case.layer(), inputs), batches, between)
+    left = LEFT_TO_NUMPY.get(name, set())
+    twice(executor, lambda: step_of(case.layer(), inputs), batches, between, left)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -147,7 +165,25 @@ def test_layers_in_c_in_float32(name, monkeypatch):
         arrays = [np.asarray(x) for x in case.hosts(seed)]
         batches.append(tuple(x.astype("f") if x.dtype == "float64" else x for x in arrays))
     with xpnet.using("numpy"):
-        twice("c", lambda: step_of(case.layer(), case.inputs(case.at())), batches)
+        left = LEFT_TO_NUMPY.get(name, set())
+        twice("c", lambda: step_of(case.layer(), case.inputs(case.at())), batches, left=left)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, case in LAYERS.items() if case.sizes.get("n", (0,))[0] == 1]
+)
+def test_a_batch_of_one_is_computed_in_c(name):
+    """Products, views and reductions of one sample are recorded by other names than those of several."""
+    require_c()
+    case = LAYERS[name]
+    sizes = case.at(n=1)
+    with xpnet.using("numpy"):
+        step, _ = step_of(case.build(sizes), case.inputs(sizes))
+        in_c = partial(choose, library="numpy", forced="c")
+        compiled = xpnet.compiler.Compiled(step, executor=in_c, rehearse=True)
+        arrays = [np.asarray(x) for x in case.hosts(n=1)]
+        compiled(*[x.astype("f") if x.dtype == "float64" else x for x in arrays])
+    assert left_to_numpy(compiled) == LEFT_TO_NUMPY.get(name, set())
 
 
 # --- losses -----------------------------------------------------------------------------------------

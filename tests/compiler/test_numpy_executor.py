@@ -22,8 +22,8 @@ from tests.compiler.programs import (
     recorded_step,
 )
 from xpnet import functions as F
+from xpnet.compiler.buffers import aligned_empty
 from xpnet.compiler.compiled import Compiled
-from xpnet.compiler.executors._numpy_memory import aligned
 from xpnet.compiler.executors.numpy import NumPyExecutor
 from xpnet.compiler.passes import cleaned
 from xpnet.compiler.recorded_array import name_of
@@ -673,7 +673,7 @@ def test_an_aligned_array_that_is_put_into_the_state_is_not_written_over():
     x = np.ones((4, 16), "f")
     for _ in range(4):
         compiled(x)
-    mine = aligned(4 * 16 * 4).view("f").reshape(4, 16)
+    mine = aligned_empty(4 * 16 * 4).view("f").reshape(4, 16)
     mine[...] = 10.0
     state["p"] = mine
     for k in (1, 2):

@@ -28,10 +28,11 @@ from xpnet.compiler.passes.dead import without_dead_operations
 from xpnet.compiler.passes.fused_products import with_fused_products
 from xpnet.compiler.passes.fused_windows import with_fused_windows
 from xpnet.compiler.passes.identities import without_identities
-from xpnet.compiler.passes.products import with_product_updates
+from xpnet.compiler.passes.products import with_outer_products_as_matmul, with_product_updates
 from xpnet.compiler.passes.rewriting import Rewriting
 from xpnet.compiler.record import Value
 from xpnet.functions import _windows as portable
+from xpnet.kernels.elementary import outer_product
 from xpnet.kernels.window import Window
 
 PASSES = (
@@ -193,6 +194,7 @@ def test_what_the_step_makes_of_numbers_is_computed_once_and_an_array_from_elsew
         ("add", operator.add, (0.0,), False),  # -0 + 0 = +0
         ("astype", lambda x, dtype: x.astype(dtype), (np.dtype("f"),), True),
         ("astype", lambda x, dtype: x.astype(dtype), (np.dtype("d"),), False),
+        ("conj", np.conj, (), True),
         ("reshape", np.reshape, ((4, 3),), True),
         ("reshape", np.reshape, ((3, 4),), False),
         ("getitem", operator.getitem, ((slice(None), ...),), True),
@@ -323,6 +325,22 @@ def test_a_product_that_is_only_added_is_one_operation(change):
     arrays = [builder.given(kind) for kind in ("argument", "state")]
     _, (expected,) = interpreted(builder.program, *arrays)
     _, (found,) = interpreted(changed, *arrays)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("stack", [(), (2,), (3, 2)])
+def test_a_column_times_a_row_is_a_matrix_product_with_the_same_numbers(stack):
+    numbers = rng()
+    builder = Builder()
+    column = builder.input("argument", numbers.standard_normal((*stack, 5, 1)).astype("f"))
+    row = builder.input("argument", numbers.standard_normal((*stack, 1, 3)).astype("f"))
+    builder.program.outputs = [builder.apply("outer_product", outer_product, column, row)]
+    changed = with_outer_products_as_matmul(builder.program)
+    check(changed)
+    assert [o.name for o in changed.operations] == ["matmul"]
+    arguments = builder.given("argument")
+    (expected,), _ = interpreted(builder.program, arguments, [])
+    (found,), _ = interpreted(changed, arguments, [])
     np.testing.assert_array_equal(found, expected)
 
 

@@ -20,7 +20,11 @@ import math
 from bisect import insort
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
+import numpy as np
+
+from xpnet._typing import Array
 from xpnet.compiler.passes.chain import ELEMENTWISE
 from xpnet.compiler.record import Operation, Program, Value
 from xpnet.errors import ArgumentTypeError
@@ -28,6 +32,7 @@ from xpnet.errors import ArgumentTypeError
 __all__ = [
     "ALIGNMENT",
     "Block",
+    "aligned_empty",
     "assign",
     "blocks_of",
     "bytes_of",
@@ -291,7 +296,23 @@ def _overwritten(
     return None
 
 
-def largest_live_set(blocks: Iterable[Block]) -> int:
+def aligned_empty(size: int) -> Array:
+    """Bytes of NumPy's memory that begin on a multiple of `ALIGNMENT`."""
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size]
+
+
+class Piece(Protocol):
+    """What is placed in an arena: its bytes, and the first and the last time that it is needed."""
+
+    size: int
+    first: int
+    last: int
+    offset: int
+
+
+def largest_live_set(blocks: Iterable[Piece]) -> int:
     """The bytes of the largest set of blocks that are needed at once."""
     change: dict[int, int] = {}
     for block in blocks:
@@ -304,7 +325,7 @@ def largest_live_set(blocks: Iterable[Block]) -> int:
     return most
 
 
-def assign(blocks: Iterable[Block]) -> int:
+def assign(blocks: Iterable[Piece]) -> int:
     """Give each block an offset; returns the size of the arena in bytes.
 
     Blocks that are needed at the same time do not overlap.
@@ -330,9 +351,9 @@ def assign(blocks: Iterable[Block]) -> int:
     return int(smallest) if blocks else 0
 
 
-def _place(blocks: Iterable[Block]) -> int:
+def _place(blocks: Iterable[Piece]) -> int:
     """Place blocks in this order, each into the smallest gap that it fits into."""
-    placed: list[Block] = []  # by offset
+    placed: list[Piece] = []  # by offset
     end = 0
     for block in blocks:
         size = _rounded(block.size)
@@ -353,7 +374,7 @@ def _place(blocks: Iterable[Block]) -> int:
     return end
 
 
-def _offset(block: Block) -> int:
+def _offset(block: Piece) -> int:
     return block.offset
 
 

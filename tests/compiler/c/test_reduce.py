@@ -134,6 +134,8 @@ def test_any_and_all(reduce_library, given, suffix, operation, kind, level):
     axes = given[1]
     result = reduce(reduce_library, suffix, operation, x, axes, dtype=bool)
     np.testing.assert_array_equal(result, getattr(x, operation)(axis=axes))
+    count = reduce(reduce_library, suffix, "count", x, axes, dtype="int64")
+    np.testing.assert_array_equal(count, np.count_nonzero(x, axis=axes))
 
 
 @hypothesis.given(
@@ -190,5 +192,5 @@ def test_the_largest_of_no_numbers_is_refused(reduce_library, suffix, dtype):
 
 def test_an_unknown_operation_is_refused(reduce_library, suffix):
     made = structures.reduction("sum", (3,), (0,), ("float32", (1,)), ("float32", ()))
-    made.operation = 9
+    made.operation = len(structures.REDUCTIONS)
     assert getattr(reduce_library, f"reduce_prepare_{suffix}")(ctypes.byref(made)) == 1

@@ -1,6 +1,7 @@
 // Runs a chain, block by block. See chain.h.
 #include "chain.h"
 
+#include "axes.h"
 #include "convert.h"
 #include "vector.h"
 #include "vector_math.h"
@@ -60,7 +61,8 @@ typedef void (*kernel)(real* r, const source* s, int64_t n);
         if (inputs == 1 || (s[0].advance && s[1].advance && (inputs == 2 || s[2].advance))) { \
             LOOP(name##_formula, inputs, LANES, LANES, LANES)                                 \
         } else {                                                                              \
-            LOOP(name##_formula, inputs, s[0].advance, s[1].advance, s[2].advance)            \
+            const int64_t first = s[0].advance, second = s[1].advance, third = s[2].advance;  \
+            LOOP(name##_formula, inputs, first, second, third)                                \
         }                                                                                     \
     }
 
@@ -95,23 +97,6 @@ static const kernel_entry KERNELS[] = {
 
 // ---- reading and writing blocks -----------------------------------------------------------------
 
-// A place in an array: the indices of the axes, and the elements from the first one to it.
-typedef struct {
-    int64_t offset;
-    int64_t index[CHAIN_DIMENSIONS];
-} position;
-
-// Moves a position to the next index of the axes first to last.
-static void next_position(const chain* c, const int64_t* strides, int first, int last,
-                          position* p) {
-    for (int axis = last; axis >= first; axis--) {
-        p->offset += strides[axis];
-        if (++p->index[axis] < c->shape[axis] || axis == first) return;
-        p->offset -= strides[axis] * c->shape[axis];
-        p->index[axis] = 0;
-    }
-}
-
 // Copies `size` numbers at the start of a buffer over and over, until it holds n of them.
 static void repeat(real* buffer, int64_t size, int64_t n) {
     for (int64_t done = size; done < n; done *= 2) {
@@ -127,10 +112,10 @@ static void read_block(const chain* c, const chain_operand* o, const void* array
     const int repeats = o->strides[c->split] == 0 && c->split < last;
     const int64_t wanted = repeats ? c->slice_size : n;
     const int64_t length = c->split < last ? c->shape[last] : n;
-    position p = {offset, {0}};
+    int64_t index[CHAIN_DIMENSIONS] = {0};
     for (int64_t done = 0; done < wanted; done += length) {
-        NAME(read_row)(to + done, array, o->type, p.offset, o->strides[last], length);
-        next_position(c, o->strides, c->split, last - 1, &p);
+        NAME(read_row)(to + done, array, o->type, offset, o->strides[last], length);
+        offset += next_index(last - c->split, c->shape + c->split, o->strides + c->split, index);
     }
     if (repeats) repeat(to, wanted, n);
 }
@@ -139,10 +124,10 @@ static void write_block(const chain* c, const chain_operand* o, void* array, int
                         const real* from, int64_t n) {
     const int last = c->dimensions - 1;
     const int64_t length = c->split < last ? c->shape[last] : n;
-    position p = {offset, {0}};
+    int64_t index[CHAIN_DIMENSIONS] = {0};
     for (int64_t done = 0; done < n; done += length) {
-        NAME(write_row)(array, from + done, o->type, p.offset, o->strides[last], length);
-        next_position(c, o->strides, c->split, last - 1, &p);
+        NAME(write_row)(array, from + done, o->type, offset, o->strides[last], length);
+        offset += next_index(last - c->split, c->shape + c->split, o->strides + c->split, index);
     }
 }
 

@@ -1,4 +1,5 @@
 // Completes the description of a chain, once, so that its runs find all choices made. See chain.h.
+#include "axes.h"
 #include "chain.h"
 #include "convert.h"
 #include "real.h"
@@ -86,57 +87,13 @@ static int32_t check_operands(const chain* c) {
 
 // ---- axes ---------------------------------------------------------------------------------------
 
-static void remove_axis(chain* c, int axis) {
-    for (int next = axis + 1; next < c->dimensions; next++) {
-        c->shape[next - 1] = c->shape[next];
-        for (int i = 0; i < c->inputs + c->results; i++)
-            c->operands[i].strides[next - 1] = c->operands[i].strides[next];
-    }
-    c->dimensions--;
-}
-
-static void exchange(int64_t* a, int64_t* b) {
-    const int64_t kept = *a;
-    *a = *b;
-    *b = kept;
-}
-
-// Orders the axes such that the strides of the first result decrease.
-static void sort_axes(chain* c) {
-    if (c->results == 0) return;
-    int64_t* strides = c->operands[c->inputs].strides;
-    for (int done = 1; done < c->dimensions; done++)
-        for (int axis = done; axis > 0 && strides[axis - 1] < strides[axis]; axis--) {
-            exchange(&c->shape[axis - 1], &c->shape[axis]);
-            for (int i = 0; i < c->inputs + c->results; i++)
-                exchange(&c->operands[i].strides[axis - 1], &c->operands[i].strides[axis]);
-        }
-}
-
-// Whether an axis and the next one are one axis for every operand.
-static int are_mergeable(const chain* c, int axis) {
-    for (int i = 0; i < c->inputs + c->results; i++) {
-        const int64_t* strides = c->operands[i].strides;
-        if (strides[axis] != strides[axis + 1] * c->shape[axis + 1]) return 0;
-    }
-    return 1;
-}
-
-// Leaves as few axes as possible, and one at least.
-static void merge_axes(chain* c) {
-    for (int axis = c->dimensions - 1; axis >= 0; axis--)
-        if (c->shape[axis] == 1) remove_axis(c, axis);
-    sort_axes(c);
-    for (int axis = c->dimensions - 2; axis >= 0; axis--)
-        if (are_mergeable(c, axis)) {
-            c->shape[axis + 1] *= c->shape[axis];
-            remove_axis(c, axis);
-        }
-    if (c->dimensions == 0) {
-        c->dimensions = 1;
-        c->shape[0] = 1;
-        for (int i = 0; i < c->inputs + c->results; i++) c->operands[i].strides[0] = 0;
-    }
+// Leaves as few axes as possible, in the order in which the first result lies in memory.
+static void simplify_axes(chain* c) {
+    int64_t* strides[CHAIN_OPERANDS];
+    const int operands = c->inputs + c->results;
+    for (int i = 0; i < operands; i++) strides[i] = c->operands[(c->inputs + i) % operands].strides;
+    const axes all = {&c->dimensions, c->shape, strides, operands};
+    merge_axes(&all, operands == 0, 0);
 }
 
 // ---- steps --------------------------------------------------------------------------------------
@@ -312,7 +269,7 @@ int32_t NAME(chain_prepare)(chain* c) {
     if (problem == CHAIN_READY) problem = check_steps(c);
     if (problem == CHAIN_READY) problem = check_operands(c);
     if (problem != CHAIN_READY) return problem;
-    merge_axes(c);
+    simplify_axes(c);
     choose_blocks(c);
     choose_access(c);
     join_steps(c);

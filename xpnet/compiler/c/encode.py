@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from xpnet.compiler.buffers import ALIGNMENT, aligned_empty
 from xpnet.compiler.c.choices import is_first_chosen
 from xpnet.compiler.c.load import Library
 from xpnet.compiler.c.lowering import Instruction
-from xpnet.compiler.c.memory import ALIGNMENT, Memory, View, aligned_empty
+from xpnet.compiler.c.memory import Memory, View
 
 __all__ = ["Encoded", "Failure", "chosen"]
 

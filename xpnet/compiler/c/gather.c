@@ -1,6 +1,7 @@
 // Rows by their numbers, and sums of rows. See gather.h.
 #include "gather.h"
 
+#include "axes.h"
 #include "convert.h"
 #include "fetch.h"
 #include "transpose.h"
@@ -52,15 +53,6 @@ typedef struct {
     int64_t offset;
 } position;
 
-static void next_number(const gather* g, position* p) {
-    for (int axis = GATHER_DIMENSIONS - 1; axis >= 0; axis--) {
-        p->offset += g->strides[axis];
-        if (++p->index[axis] < g->shape[axis]) return;
-        p->offset -= g->strides[axis] * g->shape[axis];
-        p->index[axis] = 0;
-    }
-}
-
 // Writes number j < n <= TILE of each of `rows` <= LANES rows to its place: tile[i * TILE + j] to
 // result[offset of j + i].
 static void write_transposed(const gather* g, const real* tile, int64_t rows, int64_t n,
@@ -75,7 +67,7 @@ static void write_transposed(const gather* g, const real* tile, int64_t rows, in
                 store(result + p->offset, block[k]);
             else
                 store_first(result + p->offset, block[k], rows);
-            next_number(g, p);
+            p->offset += next_index(GATHER_DIMENSIONS, g->shape, g->strides, p->index);
         }
     }
 }

@@ -1,16 +1,19 @@
 """Chains of elementwise operations for the C library.
 
 C computes a chain in float32 or in float64 throughout. Truth values are 1 and 0 there, and bytes are
-exact; a chain with other integers, or with both sizes of floating-point numbers, is left to NumPy.
+exact. Integers are computed in float64 where it holds them exactly, as it does most indices; a chain with
+others, or with both sizes of floating-point numbers, is left to NumPy.
 """
 
 import ctypes
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from xpnet._typing import DType
 from xpnet.compiler.c import structures
+from xpnet.compiler.c.integers import dtypes_of, holds_integers
 from xpnet.compiler.c.lowering import LOWERINGS, Instruction, Lowering, Number, suffix
 from xpnet.compiler.c.memory import View
 from xpnet.compiler.passes.chain import Chain, Step
@@ -19,10 +22,13 @@ from xpnet.compiler.record import Operation, Value
 __all__ = ["broadcast_strides"]
 
 BOOL = np.dtype(bool)
-EXACT = (
-    BOOL,
-    np.dtype(np.uint8),
-)  # whose numbers both sizes of floating-point numbers can represent
+BYTE = np.dtype(np.uint8)
+SINGLE = np.dtype(np.float32)
+DOUBLE = np.dtype(np.float64)
+EXACT = (BOOL, BYTE)
+"""Dtypes whose numbers both sizes of floating-point numbers can represent."""
+TYPES = tuple(np.dtype(name) for name in structures.TYPES)
+"""The dtypes that C reads and writes."""
 OF_TRUTH = {  # steps on truth values that have another name in C
     "add": "logical_or",
     "bitwise_and": "logical_and",
@@ -52,6 +58,7 @@ class _Builder:
     def __init__(self, library: Any, chain: Chain, args: tuple[Value, ...]) -> None:
         self._library = library
         self._chain = chain
+        self._dtypes = dtypes_of(chain)
         self.arrays = [x for x in args if x.dtype is not None]
         self.numbers = [Number(x.index, 1.0) for x in args if x.dtype is None]
         self.numbers += [Number(-1, float(x)) for x in chain.numbers]
@@ -100,7 +107,8 @@ class _Builder:
                 raise _Unknown
             name = OF_TRUTH[name]
         elif name == "astype":
-            name = "copy"
+            is_real = self._dtypes[step.registers[0]].kind == "f"
+            name = "trunc" if is_real and np.dtype(step.dtype).kind == "i" else "copy"
         elif name == "maximum" and self._is_number(step.registers[1], 0.0):
             return "relu", 1
         elif name == "pow" and self._is_number(step.registers[1], 2.0):
@@ -145,15 +153,30 @@ def broadcast_strides(x: View, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*[0] * missing, *spread)
 
 
-def _real(chain: Chain) -> DType | None:
-    """The dtype in which C computes a chain; None if it cannot."""
-    dtypes = [np.dtype(x) for x in chain.inputs if x is not None]
-    results = [np.dtype(step.dtype) for step in chain.steps]
-    reals = {x for x in (*dtypes, *results) if x not in EXACT}
-    if len(reals) > 1 or np.dtype(np.uint8) in results:
+def _real(operation: Operation, chain: Chain) -> DType | None:
+    """The dtype in which C computes a chain; None if it cannot.
+
+    Numbers of another dtype are converted where C reads or writes them: that is all that the chain may
+    do with them.
+    """
+    dtypes = dtypes_of(chain)
+    computed: set[int] = set()
+    for n, step in enumerate(chain.steps, chain.first):
+        if step.name != "astype":
+            computed.update((n, *step.registers))
+        elif dtypes[n].kind != "i":
+            computed.add(n)
+        elif dtypes[step.registers[0]].kind != "f":
+            computed.update((n, *step.registers))
+    results = {dtypes[register] for register in computed if register >= chain.first} - {*EXACT}
+    found = {dtypes[register] for register in computed} - {*EXACT}
+    if not {*dtypes} <= {*TYPES} or BYTE in dtypes[chain.first :]:
         return None
-    real = reals.pop() if reals else np.dtype(np.float32)
-    return real if suffix(real) is not None else None
+    if DOUBLE in found:  # to which NumPy converts whatever it is combined with
+        return DOUBLE if results <= {DOUBLE} else None
+    if found <= {SINGLE}:
+        return SINGLE
+    return DOUBLE if SINGLE not in found and holds_integers(chain, operation.args) else None
 
 
 def _lower_chain(lowering: Lowering, operation: Operation) -> bool:
@@ -168,7 +191,7 @@ def _lower_chain(lowering: Lowering, operation: Operation) -> bool:
     _place_results(lowering, operation, inputs)
     results = [lowering.view(x) for x in operation.outputs]
     made = _structure(chain, builder, inputs, results)
-    end = suffix(_real(chain))
+    end = suffix(_real(operation, chain))
     if getattr(lowering.library.c, f"chain_prepare{end}")(ctypes.byref(made)) != 0:
         return False
     instruction = Instruction(f"chain{end}", [*inputs, *results], numbers=builder.numbers)
@@ -180,8 +203,7 @@ def _lower_chain(lowering: Lowering, operation: Operation) -> bool:
 
 def _built(lowering: Lowering, operation: Operation, chain: Chain) -> _Builder | None:
     """The steps of a chain in C's words; None if C cannot compute it."""
-    real = _real(chain)
-    if real is None or any(np.dtype(x.dtype) not in (real, *EXACT) for x in operation.outputs):
+    if _real(operation, chain) is None:
         return None
     builder = _Builder(lowering.library, chain, operation.args)
     try:
@@ -233,7 +255,7 @@ def _lower_count(lowering: Lowering, operation: Operation, chain: Chain) -> bool
     y = lowering.view(operation.outputs[0])
     if x.shape != y.shape or not (x.is_contiguous and y.is_contiguous):
         return False
-    count = int(np.prod(chain.shape, dtype=np.int64))
+    count = prod(chain.shape)
     lowering.emit(Instruction("count", [y, x], [count, sign * number]))
     return True
 

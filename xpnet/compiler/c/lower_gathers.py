@@ -1,18 +1,12 @@
 """Rows of tables for the C library: batches of a data set, embeddings and their gradients."""
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from xpnet.compiler.c import structures
-from xpnet.compiler.c.lowering import (
-    INDICES,
-    LOWERINGS,
-    Instruction,
-    Lowering,
-    Number,
-    suffix,
-)
+from xpnet.compiler.c.lowering import INDICES, LOWERINGS, Instruction, Lowering, Number, suffix
 from xpnet.compiler.c.memory import View, contiguous_strides
 from xpnet.compiler.passes.chain import Chain
 from xpnet.compiler.record import Operation, Value
@@ -31,9 +25,7 @@ def _lower_take(lowering: Lowering, operation: Operation) -> bool:
     if not isinstance(table, Value) or indices is None or not table.shape:
         return False
     given = lowering.view(table)
-    rows_are_whole = View(
-        given.memory, given.offset, given.shape[1:], given.strides[1:], given.dtype
-    ).is_contiguous
+    rows_are_whole = given.shown(given.shape[1:], given.strides[1:]).is_contiguous
     if not rows_are_whole or np.dtype(indices.dtype) not in INDICES:
         return False
     if 0 in table.shape or 0 in indices.shape:
@@ -138,7 +130,7 @@ def _gather(
     result = lowering.view(y)
     made = structures.Gather()
     if result.is_contiguous:
-        size = int(np.prod(table.shape[1:], dtype=np.int64))
+        size = prod(table.shape[1:])
         shape = [1, 1, size]
         strides = [0, 0, 1]
         made.row_stride = size
@@ -151,7 +143,7 @@ def _gather(
         return False
     made.table_type = structures.TYPES[table.dtype.name]
     made.index_type = structures.TYPES[indices.dtype.name]
-    made.count = int(np.prod(indices.shape, dtype=np.int64))
+    made.count = prod(indices.shape)
     made.table_rows = table.shape[0]
     made.table_stride = table.strides[0]
     made.shape[:] = shape
@@ -168,8 +160,8 @@ def _take(lowering: Lowering, table: View, indices: View, y: Value) -> bool:
     if not result.is_contiguous:
         return False
     size = table.dtype.itemsize
-    row = size * int(np.prod(table.shape[1:], dtype=np.int64))
-    count = int(np.prod(indices.shape, dtype=np.int64))
+    row = size * prod(table.shape[1:])
+    count = prod(indices.shape)
     kind = structures.TYPES[indices.dtype.name]
     sizes = [row, size * table.strides[0], table.shape[0], kind, count, row]
     lowering.emit(Instruction("take", [result, table, indices], sizes))
@@ -189,8 +181,8 @@ def _lower_scatter_add(lowering: Lowering, operation: Operation) -> bool:
         return False
     numbers = lowering.contiguous(lowering.view(indices))
     given = lowering.contiguous(lowering.view(rows))
-    row = int(np.prod(x.shape[1:], dtype=np.int64))
-    count = int(np.prod(indices.shape, dtype=np.int64))
+    row = prod(x.shape[1:])
+    count = prod(indices.shape)
     kind = structures.TYPES[numbers.dtype.name]
     sizes = [x.shape[0], contiguous_strides(x.shape)[0], kind, count, row, row]
     lowering.emit(

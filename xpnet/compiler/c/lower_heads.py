@@ -1,20 +1,14 @@
 """The softmax cross entropy for the C library: the loss and its gradient at once."""
 
 import ctypes
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from xpnet.compiler.c import structures
 from xpnet.compiler.c.lower_products import one_stride
-from xpnet.compiler.c.lowering import (
-    INDICES,
-    LOWERINGS,
-    Instruction,
-    Lowering,
-    Number,
-    suffix,
-)
+from xpnet.compiler.c.lowering import INDICES, LOWERINGS, Instruction, Lowering, Number, suffix
 from xpnet.compiler.c.memory import View
 from xpnet.compiler.record import Operation, Value
 
@@ -57,7 +51,7 @@ def _emit(
         gradient = lowering.temporary(target.shape, target.dtype)
     end = suffix(x.dtype)
     layout = structures.CrossEntropy()
-    layout.rows = int(np.prod(x.shape[:-1], dtype=np.int64))
+    layout.rows = prod(x.shape[:-1])
     scale = Number(factor.index, factor.constant / layout.rows)
     layout.classes = x.shape[-1]
     layout.row_stride = _row_stride(scores)

@@ -4,9 +4,8 @@ import ctypes
 import os
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from typing import Any
-
-import numpy as np
 
 from xpnet.compiler.c.lowering import LOWERINGS, Instruction, Lowering, Number, suffix
 from xpnet.compiler.c.memory import View
@@ -85,7 +84,7 @@ def _rows_of(lowering: Lowering, x: View) -> Matrix:
     if stride is None:
         x = lowering.contiguous(x)
         stride = x.shape[-1]
-    rows = int(np.prod(x.shape[:-1], dtype=np.int64))
+    rows = prod(x.shape[:-1])
     return _matrix(x, (rows, x.shape[-1]), (stride, x.strides[-1]))
 
 
@@ -230,6 +229,31 @@ def _lower_matmul(lowering: Lowering, operation: Operation) -> bool:
     return True
 
 
+def _lower_vecdot(lowering: Lowering, operation: Operation) -> bool:
+    """Append the sums of a * b over the last axis: each is the product of a row and a column."""
+    a, b = operation.args
+    y = lowering.view(operation.outputs[0])
+    if operation.options.get("axis", -1) not in (-1, len(b.shape) - 1) or a.shape != b.shape:
+        return False
+    if not _suits(operation, a, b) or not set(operation.options) <= {"axis"}:
+        return False
+    rows = lowering.view(a)
+    columns = lowering.view(b)
+    n = a.shape[-1]
+    stacks = _stacks_of(
+        [
+            rows.shown((*y.shape, 1, n), (*rows.strides[:-1], 0, rows.strides[-1])),
+            columns.shown((*y.shape, n, 1), (*columns.strides, 0)),
+            y.shown((*y.shape, 1, 1), (*y.strides, 0, 0)),
+        ],
+        y.shape,
+    )
+    if stacks is None:
+        return False
+    _emit(lowering, Matrices(*stacks), ONE, ZERO, _Ending())
+    return True
+
+
 def _lower_product(lowering: Lowering, operation: Operation) -> bool:
     """Append a @ b with what follows it: see `fused_products`."""
     a, b, bias, mask = operation.args
@@ -280,3 +304,4 @@ def _number(x: Any) -> Number:
 LOWERINGS["matmul"] = _lower_matmul
 LOWERINGS["product"] = _lower_product
 LOWERINGS["product_update"] = _lower_update
+LOWERINGS["vecdot"] = _lower_vecdot

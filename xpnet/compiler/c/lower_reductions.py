@@ -1,13 +1,14 @@
 """Reductions for the C library: sums, means, largest numbers and their places."""
 
 import ctypes
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from xpnet._typing import DType
 from xpnet.compiler.c import structures
-from xpnet.compiler.c.lower_chains import EXACT
+from xpnet.compiler.c.lower_chains import EXACT, TYPES
 from xpnet.compiler.c.lowering import LOWERINGS, Instruction, Lowering, suffix
 from xpnet.compiler.c.memory import View
 from xpnet.compiler.record import Operation, Value
@@ -20,6 +21,7 @@ NAMES = {
     "argmax": "argmax",
     "argmin": "argmin",
     "column_sums": "sum",
+    "count_nonzero": "count",
     "linalg.vector_norm": "sum_of_squares",
     "max": "max",
     "mean": "sum",
@@ -29,8 +31,6 @@ NAMES = {
 }
 """What each operation is called in C."""
 SUMS = ("sum", "sum_of_squares", "prod")
-SCRATCH = 8192  # REDUCE_SCRATCH of reduce.h
-TYPES = tuple(np.dtype(name) for name in structures.TYPES)
 
 
 def _lower_reduction(lowering: Lowering, operation: Operation) -> bool:
@@ -48,7 +48,9 @@ def _lower_reduction(lowering: Lowering, operation: Operation) -> bool:
     if getattr(lowering.library.c, f"reduce_prepare{end}")(ctypes.byref(made)) != 0:
         return False
     operands: list[View | None] = [lowering.view(x), lowering.view(y)]
-    lowering.emit(Instruction(f"reduce{end}", operands, detail=made, scratch=SCRATCH))
+    lowering.emit(
+        Instruction(f"reduce{end}", operands, detail=made, scratch=structures.REDUCE_SCRATCH)
+    )
     return True
 
 
@@ -96,7 +98,7 @@ def _structure(operation: Operation, x: View, y: View, axis: Any) -> structures.
         strides = tuple(y.strides[n] for n in range(len(x.shape)) if n not in axes)
     count = 1.0
     if operation.name == "mean":
-        count = float(np.prod([x.shape[n] for n in axes], dtype=np.int64))
+        count = prod(x.shape[n] for n in axes)
     name = NAMES[operation.name]
     return structures.reduction(
         name, x.shape, axes, (x.dtype.name, x.strides), (y.dtype.name, strides), count
@@ -107,9 +109,12 @@ def _real(operation: Operation, x: Value, y: Value) -> DType | None:
     """The dtype in which C computes a reduction; None if it cannot."""
     given = np.dtype(x.dtype)
     result = np.dtype(y.dtype)
-    exact = given in EXACT and NAMES[operation.name] not in SUMS
-    real = np.dtype(np.float32) if exact else given
-    if suffix(real) is None or len(x.shape) > structures.DIMENSIONS:
+    real: Any = given
+    if NAMES[operation.name] == "count":  # the sum of as many ones
+        real = np.dtype(np.float64)
+    elif given in EXACT and NAMES[operation.name] not in SUMS:
+        real = np.dtype(np.float32)
+    if suffix(real) is None or given not in TYPES or len(x.shape) > structures.DIMENSIONS:
         return None
     if NAMES[operation.name] in (*SUMS, "max", "min"):
         return real if result == given else None

@@ -1,6 +1,7 @@
 """Convolution and pooling for the C library: images with the batch innermost in memory."""
 
 import ctypes
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -127,7 +128,7 @@ def _lower_weighing(lowering: Lowering, operation: Operation) -> bool:
     target = lowering.view(operation.outputs[0])
     gW = target if target.is_contiguous else lowering.temporary(target.shape, target.dtype)
     operands = [lowering.batch_last(x), lowering.batch_last(gy), gW, sums]
-    size = int(np.prod(gW.shape, dtype=np.int64))
+    size = prod(gW.shape)
     wanted = _scratch(lowering, "weigh", x.dtype, shape)
     wanted += lowering.for_each_thread((size + gy.shape[1]) * np.dtype(x.dtype).itemsize)
     _emit(lowering, "weigh", operands, detail=shape, scratch=wanted)

@@ -10,22 +10,16 @@ ends with a copy.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from xpnet._typing import DType
+from xpnet.compiler.buffers import ALIGNMENT, aligned_empty, assign, bytes_of
 from xpnet.compiler.c.blas import Blas
 from xpnet.compiler.c.load import Library
-from xpnet.compiler.c.memory import (
-    ALIGNMENT,
-    Memory,
-    View,
-    aligned_empty,
-    assign,
-    batch_last_strides,
-    contiguous_strides,
-)
+from xpnet.compiler.c.memory import Memory, View, batch_last_strides, contiguous_strides
 from xpnet.compiler.passes.rewriting import readers
 from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
 
@@ -48,14 +42,13 @@ INDICES = (np.dtype(np.int32), np.dtype(np.int64))
 
 VIEWS = frozenset(
     [
-        *("broadcast_to", "expand_dims", "flip", "getitem", "matrix_transpose", "moveaxis"),
-        *("permute_dims", "positive", "reshape", "squeeze", "swapaxes", "transpose"),
+        *("T", "broadcast_to", "diagonal", "expand_dims", "flip", "getitem", "matrix_transpose"),
+        *("moveaxis", "permute_dims", "reshape", "squeeze", "swapaxes", "transpose", "unstack"),
     ]
 )
-"""Operations whose results may be views of their first argument."""
+"""Functions and methods whose results may be views of their first argument."""
 
-
-SHARING = VIEWS | {"checked", "unstack"}
+SHARING = VIEWS | {"checked"}
 """Operations whose results may share the memory of their first argument."""
 
 OF_IMAGES = {
@@ -205,7 +198,7 @@ class Lowering:
 
     def _add_inputs(self, kind: Any, values: Sequence[Value]) -> None:
         for x in values:
-            memory = Memory(kind, _size(x), x.index)
+            memory = Memory(kind, bytes_of(x), x.index)
             self._views[x] = _contiguous(memory, x)
 
     # ---- what the lowerings use ------------------------------------------------------------------
@@ -222,7 +215,7 @@ class Lowering:
     def temporary(self, shape: Sequence[int], dtype: Any, batch_last: bool = False) -> View:
         """New memory in the arena: row-major, or with the first axis innermost."""
         dtype = np.dtype(dtype)
-        size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        size = dtype.itemsize * prod(shape)
         memory = Memory("arena", size)
         strides = batch_last_strides(shape) if batch_last else contiguous_strides(shape)
         return View(memory, 0, tuple(shape), strides, dtype)
@@ -258,7 +251,7 @@ class Lowering:
         """Whether the memory of x is its own, and the operation at hand is the only one to read it."""
         return (
             x.source == "operation"
-            and not _may_be_view(x)
+            and not _may_be_view(x.operation)
             and x not in self.needed
             and x not in self._turned
             and len(self.readers[x]) == 1
@@ -296,7 +289,7 @@ class Lowering:
             self.copy(to, source)
             return
         rows = source.shape[0]
-        columns = int(np.prod(source.shape[1:], dtype=np.int64))
+        columns = prod(source.shape[1:])
         self.emit(Instruction(f"transpose{end}", [to, source], [rows, columns, columns, rows]))
 
     # ---- the program -----------------------------------------------------------------------------
@@ -306,10 +299,10 @@ class Lowering:
         self._find_batch_last()
         self._place_states()
         for i, x in enumerate(self.program.outputs):
-            memory = Memory("output", _size(x), i)
+            memory = Memory("output", bytes_of(x), i)
             self._outputs.append(_contiguous(memory, x))
             if x.source == "operation":
-                if x not in self._views and not _may_be_view(x):
+                if x not in self._views and not _may_be_view(x.operation):
                     self._views[x] = self._outputs[i]
             else:
                 self.copy(self._outputs[i], self.view(x))
@@ -342,7 +335,7 @@ class Lowering:
         for i, x in self.program.updates.items():
             state = self.program.states[i]
             alike = x.shape == state.shape and x.dtype == state.dtype
-            if x.operation is None or x in self._views or not alike or _may_be_view(x):
+            if x.operation is None or x in self._views or not alike or _may_be_view(x.operation):
                 continue
             if _may_be_early(x.operation):
                 continue
@@ -361,7 +354,7 @@ class Lowering:
             for x in operation.inputs():
                 last[self._root(x)] = n
             first = operation.args[0] if operation.args else None
-            if operation.name in SHARING and isinstance(first, Value):
+            if _may_be_view(operation) and isinstance(first, Value):
                 for x in operation.outputs:
                     self._roots[x] = self._root(first)
         for x in self.program.outputs:
@@ -393,7 +386,9 @@ class Lowering:
 
     def add(self, operation: Operation) -> None:
         """Append what computes an operation."""
-        if operation in self.done or (operation.name in VIEWS and self._add_view(operation)):
+        if operation in self.done or all(0 in x.shape for x in operation.outputs):
+            return
+        if _may_be_view(operation) and self._add_view(operation):
             return
         lowering = LOWERINGS.get(operation.name)
         before = len(self.steps)
@@ -417,7 +412,9 @@ class Lowering:
         """Place the result of an operation that shows its input in another way, if it does."""
         x = operation.args[0]
         others = [v for v in operation.inputs() if v is not x]
-        if not isinstance(x, Value) or x.dtype is None or others or len(operation.outputs) != 1:
+        if not isinstance(x, Value) or x.dtype is None or others:
+            return False
+        if not isinstance(operation.result, Value):  # unstack
             return False
         given = self.view(x)
         if given.memory not in self._contents:
@@ -494,17 +491,16 @@ def views_of(step: Instruction | Call) -> list[View]:
     return found + step.targets
 
 
-def _size(x: Value) -> int:
-    return int(np.dtype(x.dtype).itemsize * np.prod(x.shape, dtype=np.int64))
-
-
 def _contiguous(memory: Memory, x: Value) -> View:
     return View(memory, 0, x.shape, contiguous_strides(x.shape), np.dtype(x.dtype))
 
 
-def _may_be_view(x: Value) -> bool:
-    """Whether a result may be a view of another value, and so cannot be placed at will."""
-    return x.operation is not None and x.operation.name in SHARING
+def _may_be_view(operation: Operation | None) -> bool:
+    """Whether results may be views of another value, and so cannot be placed at will.
+
+    "x.T" and "np.squeeze" are a method and a function of NumPy's.
+    """
+    return operation is not None and operation.name.rpartition(".")[2] in SHARING
 
 
 def _may_be_early(operation: Operation) -> bool:

@@ -1,24 +1,23 @@
-"""Where the values of a program lie: views of pieces of memory, and the arena that holds most of them."""
+"""Where the values of a program lie: views of pieces of memory, most of them in one arena."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from xpnet._typing import Array, DType
+from xpnet.compiler.buffers import ALIGNMENT, aligned_empty
 
 __all__ = [
     "ALIGNMENT",
     "Memory",
     "View",
     "aligned_empty",
-    "assign",
     "batch_last_strides",
     "contiguous_strides",
 ]
 
-ALIGNMENT = 64
 Kind = Literal["arena", "state", "argument", "host", "constant", "output"]
 
 
@@ -92,6 +91,11 @@ class View:
         axes = zip(self.shape, self.strides, strides, strict=True)
         return all(n == 1 or given == expected for n, given, expected in axes)
 
+    def shown(self, shape: Sequence[int], strides: Sequence[int], skipped: int = 0) -> "View":
+        """The same memory with another shape and other strides, after so many elements."""
+        offset = self.offset + skipped * self.dtype.itemsize
+        return View(self.memory, offset, tuple(shape), tuple(strides), self.dtype)
+
     def in_memory(self, memory: Array) -> Array:
         """The NumPy array, given the bytes of its memory."""
         size = self.dtype.itemsize
@@ -126,38 +130,3 @@ def batch_last_strides(shape: Sequence[int]) -> tuple[int, ...]:
     if not shape:
         return ()
     return (1, *contiguous_strides((*shape[1:], shape[0]))[:-1])
-
-
-def aligned_empty(size: int) -> Array:
-    """Bytes, of which the first has an address that is a multiple of 64."""
-    whole = np.empty(size + ALIGNMENT, np.uint8)
-    start = -int(whole.ctypes.data) % ALIGNMENT
-    return whole[start : start + size]
-
-
-def assign(pieces: Iterable[Memory]) -> int:
-    """Give each piece of the arena a place; returns the bytes of the arena.
-
-    Pieces that are used at the same time do not overlap. The largest are placed first, each as low as
-    possible.
-    """
-    placed: list[Memory] = []
-    total = 0
-    for piece in sorted(pieces, key=lambda x: -x.size):
-        size = _rounded(piece.size)
-        offset = 0
-        for other in placed:  # by offset
-            if other.first > piece.last or piece.first > other.last:
-                continue
-            if other.offset >= offset + size:
-                break
-            offset = max(offset, other.offset + _rounded(other.size))
-        piece.offset = offset
-        total = max(total, offset + size)
-        placed.append(piece)
-        placed.sort(key=lambda x: x.offset)
-    return total
-
-
-def _rounded(size: int) -> int:
-    return max(-(-size // ALIGNMENT), 1) * ALIGNMENT

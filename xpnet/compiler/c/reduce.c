@@ -1,6 +1,7 @@
 // Reductions of strided arrays. See reduce.h.
 #include "reduce.h"
 
+#include "axes.h"
 #include "convert.h"
 #include "vector.h"
 
@@ -18,6 +19,7 @@ INLINE vreal term(int operation, vreal x) {
             return x * x;
         case REDUCE_ANY:
         case REDUCE_ALL:
+        case REDUCE_COUNT:
             return zero_unless(x != splat(0), splat(1));
         default:
             return x;
@@ -154,25 +156,6 @@ static void find_best(best* b, int operation, const real* x, int64_t n, int64_t 
             b->number = x[i];
             b->place = first_place + i;
         }
-}
-
-static int64_t count_of(int32_t dimensions, const int64_t* shape) {
-    int64_t count = 1;
-    for (int axis = 0; axis < dimensions; axis++) count *= shape[axis];
-    return count;
-}
-
-// Moves an index to the next one, and returns how far an array's offset moves by it.
-static int64_t next_index(int32_t dimensions, const int64_t* shape, const int64_t* strides,
-                          int64_t* index) {
-    int64_t moved = 0;
-    for (int axis = dimensions - 1; axis >= 0; axis--) {
-        moved += strides[axis];
-        if (++index[axis] < shape[axis]) return moved;
-        moved -= strides[axis] * shape[axis];
-        index[axis] = 0;
-    }
-    return moved;
 }
 
 // Reduces all numbers that belong to one number of the result, in pieces of one row.
@@ -338,68 +321,6 @@ void NAME(reduce_run)(const reduction* r, const void* input, void* result, void*
 
 // ---- preparation --------------------------------------------------------------------------------
 
-// A group of axes with the strides of one array, or of two.
-typedef struct {
-    int32_t* dimensions;
-    int64_t* shape;
-    int64_t* strides[2];  // the second may be NULL
-} axes;
-
-static void remove_axis(axes* a, int axis) {
-    for (int next = axis + 1; next < *a->dimensions; next++) {
-        a->shape[next - 1] = a->shape[next];
-        for (int k = 0; k < 2; k++)
-            if (a->strides[k]) a->strides[k][next - 1] = a->strides[k][next];
-    }
-    --*a->dimensions;
-}
-
-static void exchange(int64_t* numbers, int i) {
-    const int64_t kept = numbers[i];
-    numbers[i] = numbers[i - 1];
-    numbers[i - 1] = kept;
-}
-
-// Orders the axes such that the first strides decrease.
-static void sort_axes(axes* a) {
-    for (int done = 1; done < *a->dimensions; done++)
-        for (int axis = done; axis > 0; axis--) {
-            if (a->strides[0][axis - 1] >= a->strides[0][axis]) break;
-            exchange(a->shape, axis);
-            exchange(a->strides[0], axis);
-            if (a->strides[1]) exchange(a->strides[1], axis);
-        }
-}
-
-static int are_mergeable(const axes* a, int axis) {
-    for (int k = 0; k < 2; k++) {
-        const int64_t* strides = a->strides[k];
-        if (strides && strides[axis] != strides[axis + 1] * a->shape[axis + 1]) return 0;
-    }
-    return 1;
-}
-
-static void merge_axes(axes* a) {
-    for (int axis = *a->dimensions - 2; axis >= 0; axis--)
-        if (are_mergeable(a, axis)) {
-            a->shape[axis + 1] *= a->shape[axis];
-            remove_axis(a, axis);
-        }
-}
-
-static void simplify(axes* a, int keep_order) {
-    for (int axis = *a->dimensions - 1; axis >= 0; axis--)
-        if (a->shape[axis] == 1) remove_axis(a, axis);
-    if (!keep_order) sort_axes(a);
-    merge_axes(a);
-    if (*a->dimensions == 0) {
-        *a->dimensions = 1;
-        a->shape[0] = 1;
-        for (int k = 0; k < 2; k++)
-            if (a->strides[k]) a->strides[k][0] = 1;
-    }
-}
-
 static int is_valid(const reduction* r) {
     return r->operation >= 0 && r->operation < REDUCE_OPERATIONS && r->input_type >= 0 &&
            r->input_type < TYPES && r->result_type >= 0 && r->result_type < TYPES && r->kept >= 0 &&
@@ -411,10 +332,12 @@ int32_t NAME(reduce_prepare)(reduction* r) {
     const int is_search = r->operation >= REDUCE_ARGMAX;
     const int needs_numbers = is_search || r->operation == REDUCE_MAX || r->operation == REDUCE_MIN;
     if (needs_numbers && count_of(r->reduced, r->reduced_shape) == 0) return REDUCE_EMPTY;
-    axes kept = {&r->kept, r->kept_shape, {r->kept_strides, r->result_strides}};
-    axes reduced = {&r->reduced, r->reduced_shape, {r->reduced_strides, NULL}};
-    simplify(&kept, 0);
-    simplify(&reduced, is_search);
+    int64_t* strides_of_kept[] = {r->kept_strides, r->result_strides};
+    int64_t* strides_of_reduced[] = {r->reduced_strides};
+    const axes kept = {&r->kept, r->kept_shape, strides_of_kept, 2};
+    const axes reduced = {&r->reduced, r->reduced_shape, strides_of_reduced, 1};
+    merge_axes(&kept, 0, 1);
+    merge_axes(&reduced, is_search, 1);
     const int has_columns = r->kept_strides[r->kept - 1] == 1 && r->kept_shape[r->kept - 1] > 1;
     r->by_columns = !is_search && r->input_type == REAL_TYPE && has_columns &&
                     r->reduced_strides[r->reduced - 1] != 1;

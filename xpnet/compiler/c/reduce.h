@@ -4,6 +4,7 @@
 //   sum_of_squares   the same, of x^2
 //   prod, max, min   max and min are NaN where one number is NaN
 //   any, all         1 or 0; every number but 0 is true
+//   count            how many numbers are true
 //   argmax, argmin   the first place, in the order of the reduced axes, of the largest or smallest
 //                    number; of the first NaN if there is one
 #ifndef XPNET_REDUCE_H
@@ -24,6 +25,7 @@ enum {
     REDUCE_MIN,
     REDUCE_ANY,
     REDUCE_ALL,
+    REDUCE_COUNT,
     REDUCE_ARGMAX,
     REDUCE_ARGMIN,
     REDUCE_OPERATIONS

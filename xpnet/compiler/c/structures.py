@@ -23,7 +23,9 @@ __all__ = [
 
 TYPES = {"float32": 0, "float64": 1, "bool": 2, "uint8": 3, "int32": 4, "int64": 5}
 FLOATS = {"f32": "float32", "f64": "float64"}  # by the end of a function's name
-REDUCTIONS = ["sum", "sum_of_squares", "prod", "max", "min", "any", "all", "argmax", "argmin"]
+REDUCTIONS = [
+    *("sum", "sum_of_squares", "prod", "max", "min", "any", "all", "count", "argmax", "argmin"),
+]
 REDUCE_SCRATCH = 8192  # bytes
 DIMENSIONS = 8
 CHAIN_OPERANDS = 48

@@ -5,7 +5,7 @@ their arrays can lie one behind the other: then one call updates all of them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,10 @@ from xpnet.compiler.buffers import (
     updated_in_place,
 )
 from xpnet.compiler.passes.chain import Chain
+from xpnet.compiler.passes.rewriting import readers
 from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
 
-__all__ = ["Batch", "Memory", "aligned", "batched", "flat", "heads"]
+__all__ = ["Batch", "Memory", "batched", "flat", "heads"]
 
 FRESH = frozenset(
     [
@@ -64,13 +65,6 @@ class Batch:
         return [rows[i][j] for i in self.order]
 
 
-def aligned(size: int) -> Array:
-    """Bytes of memory that begin on a multiple of `ALIGNMENT`."""
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size]
-
-
 def flat(x: Array) -> Array:
     """The numbers of an array in the order of memory, as a view."""
     axes = sorted(range(x.ndim), key=lambda i: -x.strides[i])
@@ -86,16 +80,15 @@ def batched(program: Program) -> tuple[Program, list[Batch]]:
         key = _batch_key(operation)
         if key is not None:
             candidates.setdefault(key, []).append(operation)
-    readers: dict[Value, list[int]] = {}
-    for n, operation in enumerate(program.operations):
-        for x in operation.inputs():
-            readers.setdefault(x, []).append(n)
+    used_in = readers(program)
     batches = []
     moved: dict[Operation, Batch] = {}
     for operations in candidates.values():
         last = place[operations[-1]]
         members = [
-            o for o in operations if all(n > last for x in o.outputs for n in readers.get(x, ()))
+            operation
+            for operation in operations
+            if all(place[y] > last for x in operation.outputs for y in used_in.get(x, ()))
         ]
         if len(members) > 1:
             batch = Batch(members, _in_memory(members))
@@ -108,15 +101,7 @@ def batched(program: Program) -> tuple[Program, list[Batch]]:
             ordered.append(operation)
         elif operation is batch_of_it.members[-1]:
             ordered += batch_of_it.members
-    new = Program(
-        program.arguments,
-        program.states,
-        program.hosts,
-        ordered,
-        program.outputs,
-        program.updates,
-    )
-    return new, batches
+    return replace(program, operations=ordered), batches
 
 
 def heads(program: Program) -> set[Operation]:
@@ -124,17 +109,14 @@ def heads(program: Program) -> set[Operation]:
 
     What the cross entropy keeps, only its gradient may read.
     """
-    readers: dict[Value, set[Operation]] = {}
-    for operation in program.operations:
-        for x in operation.inputs():
-            readers.setdefault(x, set()).add(operation)
+    used_in = readers(program)
     needed = {*program.outputs, *program.updates.values()}
     found: set[Operation] = set()
     for operation in program.operations:
         if operation.name != "cross_entropy" or not _is_head(*operation.args):
             continue
         kept = operation.outputs[1:]
-        gradients = {o for x in kept for o in readers.get(x, ())}
+        gradients = {o for x in kept for o in used_in.get(x, ())}
         if needed.isdisjoint(kept) and all(_is_gradient(o, operation) for o in gradients):
             found |= {operation, *gradients}
     return found

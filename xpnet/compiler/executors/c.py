@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from xpnet._typing import Array
+from xpnet.compiler.buffers import ALIGNMENT, aligned_empty, bytes_of
 from xpnet.compiler.c import (
     lower_chains,  # noqa: F401 - each adds to what C has
     lower_gathers,  # noqa: F401
@@ -25,12 +26,7 @@ from xpnet.compiler.c.blas import find_blas, usable_threads
 from xpnet.compiler.c.encode import Encoded, Failure, chosen
 from xpnet.compiler.c.load import Library, wait
 from xpnet.compiler.c.lowering import Call, Instruction, Number, lower
-from xpnet.compiler.c.memory import (
-    ALIGNMENT,
-    View,
-    aligned_empty,
-    contiguous_strides,
-)
+from xpnet.compiler.c.memory import View, contiguous_strides
 from xpnet.compiler.executors._base import Executor, another_shape
 from xpnet.compiler.executors._overlap import Changed, StateMemory, is_own
 from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
@@ -121,7 +117,7 @@ class CExecutor(Executor):
         self._copied: list[tuple[str, int, Array]] = []
         self._pointed: list[tuple[str, int]] = []
         for x in inputs:
-            size = int(np.dtype(x.dtype).itemsize * np.prod(x.shape, dtype=np.int64))
+            size = bytes_of(x)
             if size > MOST_COPIED:
                 self._pointed.append((x.source, x.index))
                 continue

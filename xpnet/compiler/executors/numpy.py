@@ -25,9 +25,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from xpnet._typing import Array
-from xpnet.compiler.buffers import ALIGNMENT
+from xpnet.compiler.buffers import ALIGNMENT, aligned_empty
 from xpnet.compiler.executors._base import Executor, stacked
-from xpnet.compiler.executors._numpy_memory import Memory, aligned, flat
+from xpnet.compiler.executors._numpy_memory import Memory, flat
 from xpnet.compiler.executors._numpy_source import Bound, Flat, Pieces
 from xpnet.compiler.executors._numpy_step import source_of
 from xpnet.compiler.executors._overlap import Changed, StateMemory, is_own
@@ -154,7 +154,7 @@ class NumPyExecutor(Executor):
         if all(_is_placed(given, group) for group in groups):
             return list(states)
         sizes = [sum(given[x].nbytes for x in group) for group in groups]
-        whole = aligned(sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes))
+        whole = aligned_empty(sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes))
         memory = whole.view(StateMemory)
         start = 0
         moved: dict[Value, Array] = {}
@@ -209,7 +209,7 @@ class _Arrays:
 
     def __init__(self, memory: Memory, states: Sequence[Array]) -> None:
         self._memory = memory
-        self._arena = aligned(memory.arena_size)
+        self._arena = aligned_empty(memory.arena_size)
         self._found: dict[Value, Array] = dict(zip(memory.program.states, states, strict=True))
 
     def found(self, bound: Bound) -> Any:

@@ -10,6 +10,7 @@ from xpnet.compiler.passes.dead import without_dead_operations
 from xpnet.compiler.passes.fused_products import with_fused_products
 from xpnet.compiler.passes.fused_windows import with_fused_windows
 from xpnet.compiler.passes.identities import without_identities
+from xpnet.compiler.passes.numpy_names import with_names_of_the_standard
 from xpnet.compiler.passes.products import with_outer_products_as_matmul, with_product_updates
 from xpnet.compiler.record import Program
 
@@ -43,10 +44,11 @@ def cleaned(program: Program, executor_kind: str) -> Program:
     program = without_repetitions(program)
     program = without_dead_operations(program)
     if executor_kind in WITH_PRODUCT_UPDATES:
+        program = with_names_of_the_standard(program)
         program = with_outer_products_as_matmul(program)
         program = with_product_updates(program)
         program = with_fused_products(program)
         program = with_fused_windows(program)
     if executor_kind in WITH_CHAINS:
-        program = with_chains(program)
+        program = with_chains(program, of_one_dtype=executor_kind == "c")
     return program

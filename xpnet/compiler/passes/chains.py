@@ -10,8 +10,11 @@ import heapq
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
+from xpnet._typing import DType
 from xpnet.compiler.passes.chain import ELEMENTWISE, Chain, Step, run_chain
-from xpnet.compiler.passes.rewriting import Rewriting, readers
+from xpnet.compiler.passes.rewriting import Replacement, Rewriting, readers
 from xpnet.compiler.record import Operation, Program, Value
 
 __all__ = ["with_chains"]
@@ -23,9 +26,16 @@ IGNORED = frozenset(("copy", "device"))
 Number = bool | int | float
 
 
-def with_chains(program: Program) -> Program:
-    """The program with each elementwise operation in a chain, as few of them as possible."""
-    groups = _Groups()
+def with_chains(program: Program, of_one_dtype: bool = False) -> Program:
+    """The program with each elementwise operation in a chain, as few of them as possible.
+
+    Parameters
+    ----------
+    program : Program
+    of_one_dtype : bool
+        Whether the arrays are NumPy's, and the steps of a chain compute in one dtype: see `_computes_in`.
+    """
+    groups = _Groups(of_one_dtype)
     for operation in program.operations:
         groups.add(operation)
     used_in = readers(program)
@@ -76,6 +86,20 @@ def _operands(operation: Operation) -> list[Value | Number]:
     return [x for x in args if isinstance(x, Value) or type(x) in (bool, int, float)]
 
 
+def _computes_in(operation: Operation) -> DType | None:
+    """The dtype in which an operation on NumPy's arrays computes; None for truth values and bytes.
+
+    A conversion to integers computes in the dtype that is given, any other one in that of the result.
+    """
+    given: list[Any] = [x.dtype for x in operation.inputs() if x.dtype is not None]
+    result: Any = operation.outputs[0].dtype
+    is_rounded = _step_name(operation) == "astype" and given[0].kind == "f" and result.kind != "f"
+    if result.kind != "b" and not is_rounded:
+        return result
+    wide = [x for x in given if x.str[1:] not in ("b1", "u1")]
+    return np.result_type(*wide) if wide else None
+
+
 class _Groups:
     """Operations in groups, of which each group depends only on whole groups.
 
@@ -83,7 +107,9 @@ class _Groups:
     compared in the time that one look into a Python set takes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, of_one_dtype: bool) -> None:
+        self._of_one_dtype = of_one_dtype
+        self._dtypes: dict[int, DType | None] = {}  # in which the members compute
         self._members: dict[int, list[Operation]] = {}
         self._parents: dict[int, int] = {}  # for each group, those whose results it reads
         self._ancestors: dict[
@@ -105,6 +131,8 @@ class _Groups:
             self._ancestors[i] |= self._ancestors[parent]
         if not _is_elementwise(operation):
             return
+        if self._of_one_dtype:
+            self._dtypes[i] = _computes_in(operation)
         for parent in parents:
             if self._may_join(parent, i):
                 i = self._merge(parent, i)
@@ -113,6 +141,8 @@ class _Groups:
         one = self._members[first][0]
         other = self._members[second][0]
         if not _is_elementwise(one) or one.outputs[0].shape != other.outputs[0].shape:
+            return False
+        if len({self._dtypes.get(i) for i in (first, second)} - {None}) > 1:
             return False
         return not self._is_between(first, second) and not self._is_between(second, first)
 
@@ -130,6 +160,8 @@ class _Groups:
         """Make two groups one; returns its number. The second has the operation that was added last."""
         members = self._members.pop(second)
         self._members[first] += members
+        if self._dtypes.get(first) is None:
+            self._dtypes[first] = self._dtypes.get(second)
         self._group.update(dict.fromkeys(members, first))
         both = 1 << first | 1 << second
         before = self._ancestors[first]
@@ -201,13 +233,8 @@ def _append_chain(rewriting: Rewriting, members: list[Operation], results: list[
         steps=tuple(steps),
         results=tuple(register[x] for x in results),
     )
-    args = tuple(rewriting.value(x) for x in inputs)
-    new = Operation("chain", run_chain, args, {"chain": chain}, where=members[-1].where)
-    new.outputs = [rewriting.output(old, new, n) for n, old in enumerate(results)]
-    new.result = tuple(new.outputs)
-    if len(results) == 1:
-        new.result = new.outputs[0]
-    rewriting.operations.append(new)
+    made = Replacement("chain", run_chain, tuple(inputs), {"chain": chain}, results)
+    rewriting.append_replacement(made, members[-1].where)
 
 
 def _inputs(members: list[Operation]) -> tuple[list[Value], dict[Any, Number]]:

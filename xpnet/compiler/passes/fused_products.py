@@ -13,7 +13,7 @@ from typing import Any
 
 from xpnet._typing import Array
 from xpnet.compiler.passes.identities import is_number
-from xpnet.compiler.passes.rewriting import Rewriting, readers
+from xpnet.compiler.passes.rewriting import Replacement, readers, with_replacements
 from xpnet.compiler.record import Operation, Program, Value
 
 __all__ = ["fused_product", "with_fused_products"]
@@ -28,16 +28,8 @@ def with_fused_products(program: Program) -> Program:
     for operation in program.operations:
         if operation.name == "matmul" and not operation.options:
             fusions.add(operation)
-    rewriting = Rewriting(program)
-    for operation in program.operations:
-        if operation in fusions.absorbed:
-            continue
-        found = fusions.last.get(operation)
-        if found is None:
-            rewriting.keep(operation)
-        else:
-            found.append_to(rewriting, operation)
-    return rewriting.program()
+    made = {last: fusion.replacement() for last, fusion in fusions.last.items()}
+    return with_replacements(program, made, fusions.absorbed)
 
 
 class _Fusion:
@@ -49,15 +41,11 @@ class _Fusion:
         self.y = product.outputs[0]
         self.sums: Value | None = None
 
-    def append_to(self, rewriting: Rewriting, last: Operation) -> None:
-        """Append the fused operation in the place of the last one that it replaces."""
-        args = tuple(rewriting.value(x) for x in self.args)
+    def replacement(self) -> Replacement:
+        """The fused operation, which takes the place of the last one that it replaces."""
         options = {"relu": self.relu, "sums": self.sums is not None}
-        new = Operation("product", fused_product, args, options, where=last.where)
         outputs = [self.y] if self.sums is None else [self.y, self.sums]
-        new.outputs = [rewriting.output(old, new, n) for n, old in enumerate(outputs)]
-        new.result = tuple(new.outputs) if self.sums is not None else new.outputs[0]
-        rewriting.operations.append(new)
+        return Replacement("product", fused_product, tuple(self.args), options, outputs)
 
 
 class _Fusions:

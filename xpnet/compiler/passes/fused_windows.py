@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from xpnet.compiler.passes.identities import is_number
-from xpnet.compiler.passes.rewriting import Rewriting, readers
+from xpnet.compiler.passes.rewriting import Replacement, readers, with_replacements
 from xpnet.compiler.record import Operation, Program, Value
 from xpnet.errors import CompileError
 from xpnet.kernels.window import Window
@@ -51,6 +51,12 @@ def with_fused_windows(program: Program) -> Program:
     return _Fusions(program).program()
 
 
+def _in_c(
+    name: str, args: tuple[Any, ...], options: dict[str, Any], outputs: list[Value]
+) -> Replacement:
+    return Replacement(name, _only_in_c, args, options, outputs)
+
+
 def _only_in_c(*args: Any, **options: Any) -> Any:
     raise CompileError("This operation is one of the C executor; no other one has it.")
 
@@ -64,7 +70,7 @@ class _Fusions:
         self._readers = readers(program)
         self._kept = {*program.outputs, *program.updates.values()}
         self._absorbed: set[Operation] = set()
-        self._new: dict[Operation, tuple[str, list[Any], dict[str, Any], list[Value]]] = {}
+        self._new: dict[Operation, Replacement] = {}
 
     def program(self) -> Program:
         """The new program."""
@@ -76,23 +82,7 @@ class _Fusions:
                 self._add_correlate(operation)
             if operation.name == "weigh":
                 self._add_weigh(operation)
-        rewriting = Rewriting(self._program)
-        for operation in self._program.operations:
-            if operation in self._absorbed:
-                continue
-            if operation in self._new:
-                self._append(rewriting, operation)
-            else:
-                rewriting.keep(operation)
-        return rewriting.program()
-
-    def _append(self, rewriting: Rewriting, operation: Operation) -> None:
-        name, args, options, outputs = self._new[operation]
-        given = tuple(rewriting.value(x) for x in args)
-        new = Operation(name, _only_in_c, given, options, where=operation.where)
-        new.outputs = [rewriting.output(old, new, n) for n, old in enumerate(outputs)]
-        new.result = tuple(new.outputs) if len(outputs) > 1 else new.outputs[0]
-        rewriting.operations.append(new)
+        return with_replacements(self._program, self._new, self._absorbed)
 
     def _only_reader(self, x: Value) -> Operation | None:
         found = self._readers.get(x, [])
@@ -119,7 +109,7 @@ class _Fusions:
         if relu is not None or self._is_alone(x, {operation, *places}):
             self._add_pooled(source.operation, operation, relu is not None, index)
             return
-        self._new[operation] = ("pooling", [source], {"window": window}, [y, index])
+        self._new[operation] = _in_c("pooling", (source,), {"window": window}, [y, index])
 
     def _is_alone(self, y: Value, members: set[Operation]) -> bool:
         """Whether y is computed by a convolution for these operations alone."""
@@ -136,7 +126,7 @@ class _Fusions:
         pool = maxima.args[1]
         options = {"window": window, "groups": groups, "relu": relu, "pool": pool}
         self._absorbed.add(correlation)
-        self._new[maxima] = ("convolution", [x, W, b], options, [maxima.outputs[0], index])
+        self._new[maxima] = _in_c("convolution", (x, W, b), options, [maxima.outputs[0], index])
 
     def _relu_before(self, maxima: Operation, places: list[Operation]) -> Operation | None:
         """The ReLU whose result nothing else needs than the maxima and their gradients."""
@@ -166,7 +156,7 @@ class _Fusions:
         total = self._channel_sums(gx, last)
         options = {"window": place.args[3], "sums": total is not None}
         outputs = [gx] if total is None else [gx, total]
-        self._new[last] = ("unpooling", [place.args[0], index], options, outputs)
+        self._new[last] = _in_c("unpooling", (place.args[0], index), options, outputs)
 
     def _channel_sums(self, gx: Value, computed_by: Operation) -> Value | None:
         """The sums of an array over all axes but the channels, if the program needs them.
@@ -203,14 +193,10 @@ class _Fusions:
         relu = self._only_reader(y)
         if relu is not None and _is_relu(relu) and relu not in self._absorbed:
             self._absorbed.add(operation)
-            self._new[relu] = (
-                "convolution",
-                [x, W, b],
-                {**options, "relu": True},
-                [relu.outputs[0]],
-            )
+            options["relu"] = True
+            self._new[relu] = _in_c("convolution", (x, W, b), options, relu.outputs)
             return
-        self._new[operation] = ("convolution", [x, W, b], options, [y])
+        self._new[operation] = _in_c("convolution", (x, W, b), options, [y])
 
     def _add_weigh(self, operation: Operation) -> None:
         x, gy, window, groups = operation.args
@@ -219,7 +205,7 @@ class _Fusions:
         total = self._channel_sums(gy, operation)
         options = {"window": window, "groups": groups, "sums": total is not None}
         outputs = [operation.outputs[0]] if total is None else [operation.outputs[0], total]
-        self._new[operation] = ("weighing", [x, gy], options, outputs)
+        self._new[operation] = _in_c("weighing", (x, gy), options, outputs)
 
 
 def _is_relu(operation: Operation | None) -> bool:

@@ -119,6 +119,11 @@ def _of_positive(operation: Operation) -> Value | None:
     return None if operation.options else _first(operation)
 
 
+def _of_conjugate(operation: Operation) -> Value | None:
+    """`conj(x)`, for real numbers."""
+    return None if "complex" in str(operation.outputs[0].dtype) else _first(operation)
+
+
 def _of_item(operation: Operation) -> Value | None:
     """`x[...]` and `x[:, :]`."""
     key = operation.args[1]
@@ -162,6 +167,7 @@ def _of_comparison(operation: Operation) -> Value | None:
 
 
 IDENTITIES: dict[str, Callable[[Operation], Value | None]] = {
+    "conj": _of_conjugate,
     "positive": _of_positive,
     "matrix_transpose": _of_transposition,
     "permute_dims": _of_permutation,

@@ -21,8 +21,8 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnet._typing import Array
-from xpnet.compiler.passes.rewriting import Rewriting, readers
-from xpnet.compiler.record import Operation, Program, Value, replaced
+from xpnet.compiler.passes.rewriting import Replacement, readers, with_replacements
+from xpnet.compiler.record import Operation, Program, Value
 from xpnet.kernels.elementary import outer_product
 
 __all__ = ["product_update", "with_outer_products_as_matmul", "with_product_updates"]
@@ -35,21 +35,19 @@ def with_outer_products_as_matmul(program: Program) -> Program:
 
     The results are the same bit for bit: each number is one product, rounded once.
     """
-    rewriting = Rewriting(program)
-    for operation in program.operations:
-        if operation.name == "outer_product":
-            args = replaced(operation.args, rewriting.value)
-            rewriting.append("matmul", outer_product, args, {}, like=operation)
-        else:
-            rewriting.keep(operation)
-    return rewriting.program()
+    products = {
+        operation: Replacement("matmul", outer_product, operation.args, {}, operation.outputs)
+        for operation in program.operations
+        if operation.name == "outer_product"
+    }
+    return with_replacements(program, products)
 
 
 def with_product_updates(program: Program) -> Program:
     """The program with one operation for each product that is only added to an array."""
     used_in = readers(program)
     kept = {*program.outputs, *program.updates.values()}
-    fused: dict[Operation, tuple[Any, ...]] = {}
+    fused: dict[Operation, Replacement] = {}
     absorbed: set[Operation] = set()
 
     def alone(x: Any, name: str) -> Operation | None:
@@ -66,19 +64,12 @@ def with_product_updates(program: Program) -> Program:
         found = _parts(operation, alone)
         if found is not None:
             args, others = found
-            fused[operation] = args
+            options = {"sign": {"add": 1, "subtract": -1}[operation.name]}
+            fused[operation] = Replacement(
+                "product_update", product_update, args, options, operation.outputs
+            )
             absorbed.update(others)
-    rewriting = Rewriting(program)
-    for operation in program.operations:
-        if operation in absorbed:
-            continue
-        if operation not in fused:
-            rewriting.keep(operation)
-            continue
-        args = tuple(rewriting.value(x) for x in fused[operation])
-        options = {"sign": {"add": 1, "subtract": -1}[operation.name]}
-        rewriting.append("product_update", product_update, args, options, operation)
-    return rewriting.program()
+    return with_replacements(program, fused, absorbed)
 
 
 def _parts(operation: Operation, alone: Finder) -> tuple[tuple[Any, ...], list[Operation]] | None:

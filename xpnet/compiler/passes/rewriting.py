@@ -4,12 +4,34 @@ A pass changes no Program that it is given: inputs, constants, and operations on
 in both are shared; other operations and the values that they compute are copied.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from xpnet.compiler.record import Operation, Program, Value, replaced
 
-__all__ = ["Rewriting", "readers"]
+__all__ = ["Replacement", "Rewriting", "readers", "with_replacements"]
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """An operation that computes Values of the given Program in another way.
+
+    Attributes
+    ----------
+    name, function : str and callable
+        As of an `Operation`.
+    args, options : tuple and dict
+        Likewise, with Values of the given Program.
+    outputs : list of Value
+        What it computes.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    options: dict[str, Any]
+    outputs: list[Value]
 
 
 class Rewriting:
@@ -75,6 +97,16 @@ class Rewriting:
         self.operations.append(new)
         return new
 
+    def append_replacement(self, given: Replacement, where: str) -> None:
+        """Append a new operation, of which each output stands for a Value of the given Program."""
+        args, options = replaced((given.args, given.options), self.value)
+        new = Operation(given.name, given.function, args, options, where=where)
+        new.outputs = [self.output(old, new, n) for n, old in enumerate(given.outputs)]
+        new.result = tuple(new.outputs)
+        if len(new.outputs) == 1:
+            new.result = new.outputs[0]
+        self.operations.append(new)
+
     def output(self, old: Value, operation: Operation, index: int) -> Value:
         """A Value that stands for `old` from now on, computed by an operation of the new Program."""
         value = Value(old.shape, old.dtype, "operation", index, name=old.name, operation=operation)
@@ -92,6 +124,23 @@ class Rewriting:
             outputs=[self.value(x) for x in old.outputs],
             updates={i: self.value(x) for i, x in old.updates.items()},
         )
+
+
+def with_replacements(
+    program: Program,
+    replacements: Mapping[Operation, Replacement],
+    absorbed: Collection[Operation] = (),
+) -> Program:
+    """The program with other operations in the places of some, and without those that are absorbed."""
+    rewriting = Rewriting(program)
+    for operation in program.operations:
+        if operation in absorbed:
+            continue
+        if operation in replacements:
+            rewriting.append_replacement(replacements[operation], operation.where)
+        else:
+            rewriting.keep(operation)
+    return rewriting.program()
 
 
 def readers(program: Program) -> dict[Value, list[Operation]]:
