@@ -388,7 +388,7 @@ class Lowering:
         """Append what computes an operation."""
         if operation in self.done or all(0 in x.shape for x in operation.outputs):
             return
-        if _may_be_view(operation) and self._add_view(operation):
+        if operation.name != "checked" and _may_be_view(operation) and self._add_view(operation):
             return
         lowering = LOWERINGS.get(operation.name)
         before = len(self.steps)
