@@ -941,7 +941,7 @@ def test_an_embedding_refuses_an_index_out_of_range(index, dtype, shape):
         np.testing.assert_array_equal(compiled(good), table[good])
     with pytest.raises(IndexError, match=str(index)):
         compiled(np.asarray([1, index], dtype).reshape(shape))
-    assert calls_of(compiled) == ([] if np.dtype(dtype).kind == "i" else ["checked", "chain"])
+    assert calls_of(compiled) == ([] if np.dtype(dtype).kind == "i" else ["checked"])
     with pytest.raises(IndexError, match=str(index)):
         compiled.scan(np.asarray([[1, 4], [1, index]], dtype).reshape(2, *shape))
     np.testing.assert_array_equal(compiled(good), table[good])
