@@ -1,10 +1,12 @@
 """Recording: what is computed is recorded, on every library, by every function."""
 
 import copy
+import functools
 import operator
 import pickle
 import threading
 from functools import partial
+from numbers import Number
 from types import SimpleNamespace
 
 import array_api_compat as compat
@@ -253,11 +255,61 @@ def test_a_method_that_changes_its_array_is_refused_and_done():
     assert "calls x.sort() of an array" in str(recording.recorder.failures[0])
 
 
+@functools.singledispatch
+def kind_of(x):
+    return "another object"
+
+
+@kind_of.register
+def _(x: np.ndarray):
+    return "an array"
+
+
+def matched(x):
+    match x:
+        case np.ndarray():
+            return "an array"
+        case _:
+            return "another object"
+
+
+def test_a_type_test_of_an_array_has_the_result_that_it_has_in_eager_code(backend64):
+    def step(x):
+        number = backend64.xp.sum(x)
+        kinds = [isinstance(x, kind) for kind in (type(array), np.ndarray, np.generic, float)]
+        kinds += [isinstance(number, kind) for kind in (type(array), np.generic, float, Number)]
+        return x * 2.0, [*kinds, kind_of(x), matched(x), bool(np.isscalar(number))]
+
+    array = backend64.asarray([1.0, 2.0])
+    expected = step(array)[1]
+    compiled = xpnet.compile(step)
+    for _ in range(5):
+        assert compiled(array)[1] == expected
+    assert compiled.replays
+
+
+@pytest.mark.parametrize("name", ["flags", "base", "data", "__array_interface__", "__array_struct__"])
+def test_an_attribute_of_the_memory_of_an_array_is_refused(name):
+    step = xpnet.compile(lambda x: x * 2.0 if hasattr(x, name) else x * 3.0)
+    with pytest.raises(CompileError, match=r"test_recording\.py:\d+: the step reads "):
+        step(np.ones(2))
+
+
+def test_one_of_numpys_numbers_in_the_state_is_put_back():
+    held = SimpleNamespace(total=np.zeros(()))
+
+    def step(x):
+        held.total = np.sum(x)
+
+    recorded_call(step, (np.ones(3),))
+    assert type(held.total) is np.ndarray
+    assert held.total == 3.0
+
+
 def test_what_is_looked_up_in_arrays_to_recognize_others_is_no_attribute():
     def step(x):
         assert not hasattr(x, "backward")
         assert not hasattr(x, "_xp")
-        assert not hasattr(x, "flags")
         with pytest.raises(AttributeError, match="ndarray.*no attribute 'sums'"):
             x.sums()
         return x * 1.0

@@ -19,7 +19,7 @@ from xpnet._typing import Array
 from xpnet.autodiff.namespace import as_array
 from xpnet.autodiff.variable import Variable, constant, variable_of
 from xpnet.compiler.calls import unwrapped
-from xpnet.compiler.failures import Failure, where
+from xpnet.compiler.failures import STALE, Failure, where
 from xpnet.compiler.generators import Draws
 from xpnet.compiler.origins import owned_by
 from xpnet.compiler.reads import noted
@@ -319,13 +319,13 @@ class _Call:
         x = _held(place)
         if isinstance(x, Variable):  # the gradient of `backward(create_graph=True)`
             if isinstance(x.data, RecordedArray):
+                self.require_current(x.data, place.name)
                 found[place.id] = (place, x.data.value)
                 x.data = as_array(x.data.array)
             return
         if not isinstance(x, RecordedArray):
             return
-        if x.stale and x.recorder is self.recorder:
-            self.recorder.failures.append(_stale(place, x.stale))
+        self.require_current(x, place.name)
         if not place.is_settable:
             return
         place.set(as_array(x.array))  # a state remains an array where NumPy returns a scalar
@@ -334,6 +334,11 @@ class _Call:
             i = self.of_place.get(place.id)
             if i is not None and x is not self.states[i]:
                 self.initial[i].rebound = True
+
+    def require_current(self, x: RecordedArray, name: str) -> None:
+        """Note that the record does not have the numbers that are in the memory of x."""
+        if x.stale and x.recorder is self.recorder:
+            self.recorder.failures.append(_stale(x, name))
 
     def _note_other(self, place: Place, found: Found) -> None:
         """Note what is in a cell now if the step has put something else there."""
@@ -442,9 +447,8 @@ def _kept_number(place: Place) -> Failure:
     return Failure("", what, "Assign it in the action itself.")
 
 
-def _stale(place: Place, line: str) -> Failure:
-    what = f"changes the memory of {place.name} through another array"
-    return Failure(line, what, "Assign to the array itself.")
+def _stale(x: RecordedArray, name: str) -> Failure:
+    return Failure(x.stale, f"the step changes {name} through another array", STALE)
 
 
 def recorded_call(
@@ -643,6 +647,18 @@ def _names_of(function: Callable[..., Any], count: int) -> list[str]:
     return names
 
 
+def _require_results(call: _Call, result: Any) -> None:
+    """Note what a replay cannot return."""
+    for x in leaves(result):
+        if not (isinstance(x, (Variable, type, *SCALARS)) or is_array(x) or is_dtype(x)):
+            what = f"the step returns a {type(x).__name__}"
+            advice = "Return arrays, Variables, numbers, or tuples, lists and dicts of these."
+            call.recorder.failures.append(Failure("", what, advice))
+        array = x.data if isinstance(x, Variable) else x
+        if isinstance(array, RecordedArray):
+            call.require_current(array, "an array that it returns")
+
+
 def _finished(
     call: _Call,
     arguments: list[Value],
@@ -651,11 +667,7 @@ def _finished(
 ) -> Recording:
     """The recording of a call that has returned."""
     recorder = call.recorder
-    for x in leaves(result):
-        if not (isinstance(x, (Variable, type, *SCALARS)) or is_array(x) or is_dtype(x)):
-            what = f"the step returns a {type(x).__name__}"
-            advice = "Return arrays, Variables, numbers, or tuples, lists and dicts of these."
-            recorder.failures.append(Failure("", what, advice))
+    _require_results(call, result)
     call.require_unwritten()
     used = {id(x) for operation in recorder.operations for x in operation.inputs()}
     _require_memory_of_their_own(call, used)

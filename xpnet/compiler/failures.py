@@ -16,6 +16,7 @@ __all__ = [
     "OUTSIDE",
     "READ",
     "SHAPE",
+    "STALE",
     "Failure",
     "line_of",
     "where",
@@ -27,7 +28,10 @@ INDEX = "Index with the array itself, by F.take, or pass the number as an argume
 OUTSIDE = "Write into an array that the function can reach by its attributes, or return a new one."
 NUMBER = "Compute with the number, or use it in an action of xpnet.compiler.each_step."
 METHOD = "Use a function of the array API standard or of xpnet.functions, which change no array."
-SHAPE = "Keep all places, and set those that do not count to 0 with F.where."
+STALE = (
+    "Both are parts of the same memory: copy one of them, or change the array itself by x[key] = y."
+)
+SHAPE = "Keep all elements, and set those that do not count to 0 with F.where."
 DRAW = "Draw them in an action of xpnet.compiler.each_step, or by a layer of xpnet such as Dropout."
 ADVICE = {"bool": BRANCH, "int": INDEX, "index": INDEX}
 

@@ -1,7 +1,7 @@
 """The recorder: what is recorded while a step runs."""
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import enumerate as all_threads, get_ident
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Self
@@ -13,10 +13,10 @@ from xpnet import _each_step, _libraries
 from xpnet._libraries import library_of
 from xpnet._typing import Array, DType
 from xpnet.compiler.calls import is_fact, unwrapped
-from xpnet.compiler.failures import ADVICE, READ, Failure, where
+from xpnet.compiler.failures import ADVICE, READ, STALE, Failure, where
 from xpnet.compiler.origins import is_users_code
 from xpnet.compiler.record import Operation, Value, alike, leaves, replaced
-from xpnet.compiler.recorded_array import RecordedArray, recorded_type
+from xpnet.compiler.recorded_array import RecordedArray, recorded_type, with_item
 from xpnet.compiler.recorded_library import RecordedLibrary, recording_backend
 from xpnet.compiler.recorded_number import RecordedNumber, value_or_self
 from xpnet.compiler.sharing import memory_of, overlap
@@ -143,8 +143,8 @@ class Recorder:
         done = Operation(name, function, (), {}, where=where())
         for x in leaves((args, options)):
             if isinstance(x, RecordedArray) and x.stale and x.recorder is self:
-                what = f"reads memory that was changed through another array in {x.stale}"
-                self.failures.append(Failure(done.where, what, "Copy the array before the change."))
+                what = f"the step reads an array that was changed through another one in {x.stale}"
+                self.failures.append(Failure(done.where, what, STALE))
         done.args = replaced(args, self._value_of)
         done.options = replaced(options, self._value_of)
         return done
@@ -181,10 +181,8 @@ class Recorder:
         if x.recorder is not self or not self._is_of_this_thread():
             return x
         done = self._new(name, function, args, dict(options))
-        if x.value.source == "argument":
-            what = f"the step changes the argument {x.value.name} in place"
-            self.failures.append(Failure(done.where, what, "Return the new array."))
         self._mark_stale(x, done.where)
+        self._require_no_argument(x, done)
         dtype = x.dtype
         if computed is None:
             computed = _result_dtype(name, args) or dtype
@@ -198,7 +196,24 @@ class Recorder:
             cast.result = value
             self.operations.append(cast)
         x.value = value
+        self._change_whole(x)
         return x
+
+    def _require_no_argument(self, x: RecordedArray, change: Operation) -> None:
+        """Note that the caller would find an argument that the step has changed in place."""
+        if x.value.source == "argument":
+            what = f"the step changes the argument {x.value.name} in place"
+            self.failures.append(Failure(change.where, what, "Return the new array."))
+
+    def _change_whole(self, x: RecordedArray) -> None:
+        """Record that the array y, of which x is the part y[key], has changed with it."""
+        while x.part_of is not None:
+            y, key = x.part_of
+            done = self._new("set_item", with_item, (y, key, x), {})
+            self._require_no_argument(y, done)
+            done.result = y.value = self._add_output(done, y.array, y.dtype)
+            self.operations.append(done)
+            x = y
 
     def _is_of_this_thread(self) -> bool:
         """Whether what this code changes is recorded; a change by a thread of the step would be lost."""
@@ -243,12 +258,15 @@ class Recorder:
         return value
 
     def _mark_stale(self, x: RecordedArray, line: str) -> None:
-        """Mark the arrays that share memory with x, whose memory has changed."""
+        """Mark the arrays that share memory with x, whose memory has changed, apart from its wholes."""
+        wholes = list(_wholes(x))
         memory = memory_of(x.array)
         keys = [*self._live] if memory is None else [memory, None]
         for key in keys:
             for other in self._alive(key):
-                if other is not x and not other.stale and overlap(other.array, x.array):
+                if other is x or other.stale or any(other is y for y in wholes):
+                    continue
+                if overlap(other.array, x.array):
                     other.stale = line
 
     def _alive(self, memory: int | None) -> list[RecordedArray]:
@@ -362,6 +380,13 @@ def _result_dtype(name: str, args: tuple[Any, ...]) -> Any:
         return None
     xp = compat.array_namespace(x.array)
     return x.dtype if y.dtype == x.dtype else xp.result_type(x.array, y.array)
+
+
+def _wholes(x: RecordedArray) -> Iterator[RecordedArray]:
+    """The arrays that x is a part of."""
+    while x.part_of is not None:
+        x = x.part_of[0]
+        yield x
 
 
 class Done:

@@ -33,6 +33,7 @@ from xpnet.autodiff.variable import Parameter, Variable
 from xpnet.backend import Backend
 from xpnet.compiler.generators import generator_of
 from xpnet.compiler.origins import is_librarys, is_users_function, is_users_module, owned_by
+from xpnet.compiler.recorded_array import RecordedArray
 from xpnet.errors import CompileError
 from xpnet.layers._contents import Buffer
 
@@ -316,7 +317,7 @@ def _note(
         found.entries.append(Entry(place, "keys", keys_of(child), False))
         return False
     is_scalar = isinstance(child, (*SCALARS, np.generic)) or is_dtype(child)
-    if isinstance(child, np.generic) and place.id in varying:
+    if isinstance(child, np.generic) and (place.id in varying or isinstance(child, RecordedArray)):
         is_scalar = False
     if is_scalar:
         may_differ = isinstance(child, NUMBERS) and not isinstance(child, bool)
