@@ -5,6 +5,7 @@ import functools
 import operator
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from numbers import Number
 from types import SimpleNamespace
@@ -288,7 +289,9 @@ def test_a_type_test_of_an_array_has_the_result_that_it_has_in_eager_code(backen
     assert compiled.replays
 
 
-@pytest.mark.parametrize("name", ["flags", "base", "data", "__array_interface__", "__array_struct__"])
+@pytest.mark.parametrize(
+    "name", ["flags", "base", "data", "__array_interface__", "__array_struct__"]
+)
 def test_an_attribute_of_the_memory_of_an_array_is_refused(name):
     step = xpnet.compile(lambda x: x * 2.0 if hasattr(x, name) else x * 3.0)
     with pytest.raises(CompileError, match=r"test_recording\.py:\d+: the step reads "):
@@ -441,20 +444,74 @@ def test_copies_and_pickles_are_the_librarys():
     assert np.array_equal(np.asarray(x), [2.0, 4.0])
 
 
-def test_another_thread_adds_nothing_to_a_record():
-    found = []
+USES = {
+    "float": lambda x: float(x[0]),
+    "a function of NumPy": np.sum,
+    "an operator": lambda x: x * 2.0,
+    "a function of xpnet": F.exp,
+    "np.asarray": np.asarray,
+    "a change": lambda x: operator.iadd(x, 1.0),
+}
 
-    def f(x):
-        thread = threading.Thread(target=lambda: found.append(F.exp(x) + float(x[0])))
-        thread.start()
-        thread.join()
-        return x * 2.0
 
-    recording = recorded_call(f, (np.ones(2),))
-    assert [o.name for o in recording.program.operations] == ["multiply"]
-    assert not recording.recorder.failures
-    assert type(found[0]) is np.ndarray
-    assert np.array_equal(found[0], np.exp(np.ones(2)) + 1.0)
+@pytest.mark.parametrize("use", USES)
+def test_what_the_step_computes_in_another_thread_is_refused(use):
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()  # its thread is older than the recording
+
+        def step(x):
+            y = x * 1.0
+            return y * float(np.ravel(pool.submit(USES[use], y).result())[0])
+
+        with pytest.raises(
+            CompileError, match=r"test_recording\.py:\d+: the step (calls|reads|changes) "
+        ):
+            Compiled(step)(np.ones(2))
+
+
+def test_another_thread_may_compute_with_the_state():
+    w = SimpleNamespace(array=np.ones(2), other=np.ones(2))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()
+
+        def step(x):
+            w.other = w.array * x
+            monitor = pool.submit(lambda: float(np.sum(w.array)) + float(np.sum(w.other)))
+            assert monitor.result() == 4.0
+            return w.array * x
+
+        assert not recorded_call(step, (np.ones(2),)).recorder.failures
+
+
+def test_a_pickle_in_a_step_is_refused():
+    def step(x):
+        return x * float(pickle.loads(pickle.dumps(x)).sum())
+
+    with pytest.raises(
+        CompileError, match=r"test_recording\.py:\d+: the step reads a value: pickle"
+    ):
+        Compiled(step)(np.ones(2))
+
+
+def test_an_array_of_objects_is_refused():
+    double = np.frompyfunc(lambda x: x * 2.0, 1, 1)
+    for step in (lambda x: double(x).astype(float), lambda x: x.astype(object).astype(float)):
+        with pytest.raises(CompileError, match=r"test_recording\.py:\d+: .*Python's objects"):
+            Compiled(step)(np.ones(2))
+
+
+def test_errors_of_floats_within_the_step_are_refused():
+    def step(x):
+        with np.errstate(divide="raise"):
+            try:
+                return 1.0 / x
+            except FloatingPointError:
+                return x
+
+    with pytest.raises(CompileError, match=r"test_recording\.py:\d+: .*np\.errstate"):
+        Compiled(step)(np.ones(2))
+    with np.errstate(divide="raise"):
+        assert Compiled(lambda x: 1.0 / x)(np.ones(2)).tolist() == [1.0, 1.0]
 
 
 # --- what NumPy's functions change ----------------------------------------------------------------

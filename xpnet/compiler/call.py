@@ -45,6 +45,7 @@ from xpnet.optimizers import averaging
 __all__ = [
     "Constant",
     "Recording",
+    "Scalar",
     "exclusive",
     "is_recording",
     "objects_in",
@@ -80,6 +81,12 @@ def is_recording() -> bool:
 
 class Constant(NamedTuple):
     """In the tree of a result: a Variable without history, of the array with this Value."""
+
+    value: Value
+
+
+class Scalar(NamedTuple):
+    """In the tree of a result: one of NumPy's numbers, `np.float64(2.0)`; a replay computes a 0-d array."""
 
     value: Value
 
@@ -235,6 +242,7 @@ class _Call:
         self.presence = tuple(place.get() is not None for place in self.before.gradients)
         self.cell_keys = cell_keys(self.before)
         self.recorder.watch = self.watch
+        self.recorder.is_in_place = self.is_in_place
 
     def watch(self) -> None:
         """Note what changes within an action. It is called before and after each of them."""
@@ -246,6 +254,12 @@ class _Call:
             self.draws.pause()
         self.snapshot = self.before.snapshot()
         self.in_action = not self.in_action
+
+    def is_in_place(self, x: Any) -> bool:
+        """Whether x is, or was at first, in a place where code of other threads may find it, too."""
+        held = map(_held, [*self.before.cells, *self.before.gradients])
+        arrays = [y.data if isinstance(y, Variable) else y for y in held]
+        return any(x is y for y in [*self.states, *arrays])
 
     def replace_states(self) -> None:
         """Put a RecordedArray into each cell."""
@@ -777,6 +791,8 @@ def value_of(x: Any) -> Any:
     """The Value of a recorded array or number, or of the array in a Variable."""
     if isinstance(x, Variable):
         return Constant(x.data.value) if isinstance(x.data, RecordedArray) else x
+    if isinstance(x, RecordedArray) and isinstance(x.array, np.generic):
+        return Scalar(x.value)
     return x.value if isinstance(x, RecordedArray) or type(x) is RecordedNumber else x
 
 

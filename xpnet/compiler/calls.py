@@ -174,6 +174,9 @@ def recorded(
     """The result of a call as recording arrays, and the call in the active record."""
     active: Any = _each_step.recorder.get()
     if not hasattr(active, "operation"):  # the recording is over, or another thread's
+        for x in leaves((args, options)):
+            if isinstance(x, Recorded) and not is_fact(name):
+                x.recorder.computed_elsewhere(name, x)
         return result
     if options.get("out") is not None:
         return _written_out(active, name, function, args, options, result)

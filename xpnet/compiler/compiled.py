@@ -243,7 +243,13 @@ class Compiled:
         except CompileError as error:  # of an argument, or because there is too much to look at
             problem = str(error)
         else:
-            return self._by_survey(found, args, options, done, tried)
+            iterator = found.unknown_iterator() if self.rehearse else None
+            if iterator is None:
+                return self._by_survey(found, args, options, done, tried)
+            problem = (
+                f"The step can reach {iterator.place.name}, a {type(iterator.value).__name__}: what it takes "
+                "from it while it is recorded could not be put back. Take it outside of the step."
+            )
         self._give_up(problem)
         if self.undo and not done:
             raise Undone

@@ -10,6 +10,7 @@ from xpnet.compiler.origins import is_users_file
 __all__ = [
     "ADVICE",
     "DRAW",
+    "ERRORS",
     "INDEX",
     "METHOD",
     "NUMBER",
@@ -17,6 +18,7 @@ __all__ = [
     "READ",
     "SHAPE",
     "STALE",
+    "THREAD",
     "Failure",
     "line_of",
     "where",
@@ -28,6 +30,10 @@ INDEX = "Index with the array itself, by F.take, or pass the number as an argume
 OUTSIDE = "Write into an array that the function can reach by its attributes, or return a new one."
 NUMBER = "Compute with the number, or use it in an action of xpnet.compiler.each_step."
 METHOD = "Use a function of the array API standard or of xpnet.functions, which change no array."
+ERRORS = (
+    "Call the compiled function within np.errstate, or look for NaN and infinity with F.isfinite."
+)
+THREAD = "Compute in the thread of the step."
 STALE = (
     "Both are parts of the same memory: copy one of them, or change the array itself by x[key] = y."
 )
@@ -57,9 +63,13 @@ class Failure(NamedTuple):
         return f"{self.where}: {self.what}. {self.advice}".removeprefix(": ")
 
 
-def where() -> str:
-    """The innermost call that is the user's, as "file:line"."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the one way to a caller
+def where(thread: int | None = None) -> str:
+    """The innermost call that is the user's, as "file:line"; of another thread if it has none."""
+    return _line(sys._getframe(1)) or _line(sys._current_frames().get(thread or 0))  # noqa: SLF001
+
+
+def _line(frame: FrameType | None) -> str:
+    """The first line of the user's among a frame and its callers."""
     while frame is not None and not is_users_file(frame.f_code.co_filename):
         frame = frame.f_back
     if frame is None:

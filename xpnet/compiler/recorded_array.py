@@ -223,7 +223,7 @@ class RecordedArray(Recorded):
         return called("asarray", copied, (self,), {})
 
     def __reduce__(self) -> Any:
-        return copy.copy, (self.array,)
+        return copy.copy, (self.recorder.read("pickle", self),)
 
     def __repr__(self) -> str:
         return repr(self.recorder.read("repr", self))

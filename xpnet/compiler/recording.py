@@ -12,8 +12,9 @@ import numpy as np
 from xpnet import _each_step, _libraries
 from xpnet._libraries import library_of
 from xpnet._typing import Array, DType
-from xpnet.compiler.calls import is_fact, unwrapped
-from xpnet.compiler.failures import ADVICE, READ, STALE, Failure, where
+from xpnet.compiler import float_errors
+from xpnet.compiler.calls import Recorded, is_fact, unwrapped
+from xpnet.compiler.failures import ADVICE, ERRORS, METHOD, READ, STALE, THREAD, Failure, where
 from xpnet.compiler.origins import is_users_code
 from xpnet.compiler.record import Operation, Value, alike, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray, recorded_type, with_item
@@ -61,6 +62,8 @@ class Recorder:
         Arrays that are in places which cannot be assigned to, such as tuples, by their ids.
     watch : function or None
         Called before and after each action.
+    is_in_place : function
+        Whether a recorded array is in a place, where other threads may find it.
     before : Before or None
         It keeps copies of the arrays that are changed in place.
     traced : bool
@@ -80,11 +83,14 @@ class Recorder:
         self.libraries: dict[Value, str] = {}
         self.known: dict[int, Value] = {}
         self.watch: Callable[[], None] | None = None
+        self.is_in_place: Callable[[Recorded], bool] = lambda _: False
         self.before: Before | None = None
         self.traced = False
         self._done = list(done)
         self._live: dict[int | None, list[weakref.ref[RecordedArray]]] = {}  # by their memory
         self._tokens: list[Any] = []
+        self._thread: int | None = None
+        self._reports = False  # whether NumPy raised errors of floats when the recording began
         self._threads: set[int | None] = set()  # those that ran when the recording began
         self._backend: Any = None
 
@@ -92,6 +98,8 @@ class Recorder:
         self._backend = recording_backend()
         self._backend.__enter__()
         self._tokens.append(_each_step.recorder.set(self))
+        self._thread = get_ident()
+        self._reports = float_errors.are_reported()
         self._threads = {thread.ident for thread in all_threads()}
         return self
 
@@ -126,6 +134,8 @@ class Recorder:
         for x in leaves((args, options)):
             if isinstance(x, RecordedArray) and x.array is result:
                 return x  # nothing was computed, such as by astype(x, x.dtype, copy=False)
+        if float_errors.are_reported() and not self._reports:
+            self.fail("computes where np.errstate raises or prints", ERRORS)
         done = self._new(name, function, args, options)
         wrapped = replaced(result, lambda x: self._output(x, done))
         done.result = replaced(wrapped, lambda x: getattr(x, "value", x))
@@ -178,7 +188,7 @@ class Recorder:
 
         `function` computes the new array, with the dtype `computed`: by default that of `x op y`.
         """
-        if x.recorder is not self or not self._is_of_this_thread():
+        if x.recorder is not self or not self._is_of_this_thread(x):
             return x
         done = self._new(name, function, args, dict(options))
         self._mark_stale(x, done.where)
@@ -215,13 +225,11 @@ class Recorder:
             self.operations.append(done)
             x = y
 
-    def _is_of_this_thread(self) -> bool:
-        """Whether what this code changes is recorded; a change by a thread of the step would be lost."""
+    def _is_of_this_thread(self, x: RecordedArray) -> bool:
+        """Whether a change of x is recorded; one by another thread of the step would be lost."""
         if _each_step.recorder.get() is self:
             return True
-        if self._tokens and get_ident() not in self._threads:
-            what = "the step changes an array in another thread"
-            self.failures.append(Failure(where(), what, "Change it in the thread of the step."))
+        self.fail("changes an array in another thread", THREAD, x)
         return False
 
     def checked(self, x: RecordedArray, check: Callable[..., Array], args: tuple[Any, ...]) -> None:
@@ -280,6 +288,11 @@ class Recorder:
     def _output(self, x: Any, operation: Operation) -> Any:
         if not compat.is_array_api_obj(x):
             return x
+        if getattr(
+            x.dtype, "hasobject", False
+        ):  # its memory holds references, which a replay has not
+            self.fail("computes an array of Python's objects", METHOD)
+            return x
         return self.wrap(x, self._add_output(operation, x, x.dtype))
 
     def _value_of(self, x: Any) -> Any:
@@ -301,19 +314,35 @@ class Recorder:
 
     # --- what cannot be replayed --------------------------------------------------------------
 
-    def fail(self, what: str, advice: str) -> None:
-        """Note that the step does something that cannot be replayed."""
-        if _each_step.recorder.get() is self:
-            self.failures.append(Failure(where(), f"the step {what}", advice))
+    def fail(self, what: str, advice: str, x: Recorded | None = None) -> None:
+        """Note that the step does something that cannot be replayed, with x perhaps in another thread."""
+        if _each_step.recorder.get() is self or (x is not None and self.is_used_by_step(x)):
+            self.failures.append(Failure(where(self._thread), f"the step {what}", advice))
 
     def read(self, kind: str, x: RecordedArray) -> Array:
         """Note that the step reads a value, and return the array."""
         if kind in ("np.asarray", "dlpack"):  # it may be written to, too
             self.about_to_change(x.array)
-        self.fail(
-            f"reads a value: {kind}(x) of an array of shape {x.shape}", ADVICE.get(kind, READ)
-        )
+        what = f"reads a value: {kind}(x) of an array of shape {x.shape}"
+        self.fail(what, ADVICE.get(kind, READ), x)
         return x.array
+
+    def is_used_by_step(self, x: Recorded) -> bool:
+        """Whether it is the step that uses x here, in its own thread or in another one.
+
+        Code in an action is not recorded, nor is any after the recording. What is in a place may be used by
+        any thread that ran before.
+        """
+        if _each_step.recorder.get() is self:
+            return True
+        thread = get_ident()
+        if not self._tokens or thread == self._thread:
+            return False
+        return thread not in self._threads or not self.is_in_place(x)
+
+    def computed_elsewhere(self, name: str, x: Recorded) -> None:
+        """Note a call of a function of x that is not recorded, if it is the step that makes it."""
+        self.fail(f"calls {name} in another thread", THREAD, x)
 
     # --- numbers of the host ------------------------------------------------------------------
 
