@@ -184,7 +184,9 @@ def recorded(
         active.fail(f"calls {name}, which changes an array", METHOD)
     if has_shape_from_values(name, args, options):
         active.fail(f"calls {name}, whose result has a shape that depends on values", SHAPE)
-    if name in DRAWING or name.startswith("random."):  # a pass would compute it once, for all steps
+    if name.removeprefix("torch.") in DRAWING or name.startswith(
+        "random."
+    ):  # a pass would compute it once, for all steps
         active.fail(f"calls {name}, which draws random numbers", DRAW)
     return active.operation(name, function, args, options, result)
 

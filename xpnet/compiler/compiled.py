@@ -1,6 +1,7 @@
 """Compiled: a function whose calls are recorded, and then replayed."""
 
 import copy
+import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -98,7 +99,7 @@ class Compiled:
     and dicts. If one of them changes, the function is recorded anew. The second recording and the third
     must agree; what differs, such as a number that a file contains, is an error that names the line. What
     a function computes in Python apart from arrays (printing, counting, drawing) is not repeated: it
-    belongs into an action of `each_step`. A function that draws elsewhere, from a generator that it can
+    belongs in an action of `each_step`. A function that draws elsewhere, from a generator that it can
     reach or by functions of `random` or `numpy.random` that it names, is not compiled.
 
     Some things are not looked into, and are compared in the recordings only: values that are read from a
@@ -357,7 +358,11 @@ class Compiled:
                 raise
             except Exception as error:
                 if before is None or not (self.fallback and before.can_undo_error):
-                    raise
+                    if "Recorded" not in str(error):
+                        raise
+                    raise CompileError(
+                        f"{self._name} cannot be compiled: {_described(error)}"
+                    ) from error
                 problem = _described(error)
             else:
                 return self._looked_at(recording, args, options), recording
@@ -563,9 +568,15 @@ class Compiled:
         return "\n\n".join(map(str, self.plans))
 
 
+_OF_RECORDING = re.compile(
+    r"'?(<class ')?[\w.]*Recorded(Array|Number)(\[[\w.]*\])?('>)?'?( object)?"
+)
+
+
 def _described(error: Exception) -> str:
     """Why a function cannot be compiled that raises this error only when it is recorded."""
-    found = f"the step raises {type(error).__name__} when it is recorded ({error})"
+    text = _OF_RECORDING.sub("an array that is recorded", str(error)).rstrip(".")
+    found = f"the step raises {type(error).__name__} when it is recorded ({text})"
     return f"{line_of(error)}: {found}. {METHOD}".removeprefix(": ")
 
 

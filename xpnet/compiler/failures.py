@@ -9,6 +9,7 @@ from xpnet.compiler.origins import is_users_file
 
 __all__ = [
     "ADVICE",
+    "DETACH",
     "DRAW",
     "ERRORS",
     "INDEX",
@@ -30,6 +31,7 @@ INDEX = "Index with the array itself, by F.take, or pass the number as an argume
 OUTSIDE = "Write into an array that the function can reach by its attributes, or return a new one."
 NUMBER = "Compute with the number, or use it in an action of xpnet.compiler.each_step."
 METHOD = "Use a function of the array API standard or of xpnet.functions, which change no array."
+DETACH = "Pass x.detach(), or make it an xpnet.Parameter: PyTorch's own gradients are not recorded."
 ERRORS = (
     "Call the compiled function within np.errstate, or look for NaN and infinity with F.isfinite."
 )

@@ -79,7 +79,7 @@ class RecordedArray(Recorded):
     shape: Any = property(lambda x: tuple(x.array.shape))
     dtype: Any = property(lambda x: x.array.dtype)
     ndim: Any = property(lambda x: x.array.ndim)
-    size: Any = property(lambda x: compat.size(x.array))
+    size: Any = property(lambda x: x.array.size)  # a method of PyTorch's arrays
     device: Any = property(lambda x: compat.device(x.array))
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Namespace:
@@ -176,6 +176,24 @@ class RecordedArray(Recorded):
             return self._changed_first(name, function, args, options)
         return called(name, function, args, options)
 
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, args: Any = (), options: Any = None
+    ) -> Any:
+        """PyTorch's own function of its arrays: `torch.cat([x, y])`."""
+        return called(f"torch.{function.__name__}", function, args, options or {})
+
+    def __round__(self, *digits: int) -> Any:
+        if not digits:  # an int
+            return round(self.recorder.read("round", self))
+        return called("x.round", _by_name("round"), (self, *digits), {})
+
+    def __divmod__(self, y: Array) -> Any:
+        return called("divmod", divmod, (self, y), {})
+
+    def __rdivmod__(self, y: Array) -> Any:
+        return called("divmod", divmod, (y, self), {})
+
     def __len__(self) -> int:
         return len(self.array)
 
@@ -234,6 +252,14 @@ class RecordedArray(Recorded):
     def __format__(self, spec: str) -> str:
         return format(self.recorder.read("format", self), spec)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in RecordedArray.__slots__:
+            object.__setattr__(self, name, value)
+            return
+        self.recorder.fail(f"assigns to x.{name} of an array", METHOD)
+        self.recorder.about_to_change(self.array)
+        setattr(self.array, name, unwrapped(value))
+
     def __getattr__(self, name: str) -> Any:
         """What arrays of the library have beyond the standard: `x.sum()`, `x.real`."""
         if name in MEMORY and hasattr(self.array, name):
@@ -243,7 +269,7 @@ class RecordedArray(Recorded):
         found = getattr(self.array, name)
         if name in ("real", "imag"):
             return called(name, _part, (self, name), {})
-        if name in ("itemsize", "nbytes", "strides"):
+        if name in SHAPES:
             return found
         if callable(found) and name not in OWN:
             return partial(_called_method, self, name)
@@ -268,6 +294,14 @@ def _is_asked_by_xpnet() -> bool:
     """Whether an attribute of a recording array is asked for by code of xpnet."""
     return is_xpnets_file(sys._getframe(2).f_code.co_filename)  # noqa: SLF001 - the one way to a caller
 
+
+SHAPES = frozenset(
+    [
+        *("itemsize", "nbytes", "strides"),
+        *("dim", "element_size", "is_complex", "is_cuda", "is_floating_point", "numel"),
+    ]
+)
+"""Attributes and methods of NumPy's and PyTorch's arrays that depend on their shape and dtype only."""
 
 METHODS = frozenset(
     [

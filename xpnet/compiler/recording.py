@@ -14,7 +14,17 @@ from xpnet._libraries import library_of
 from xpnet._typing import Array, DType
 from xpnet.compiler import float_errors
 from xpnet.compiler.calls import Recorded, is_fact, unwrapped
-from xpnet.compiler.failures import ADVICE, ERRORS, METHOD, READ, STALE, THREAD, Failure, where
+from xpnet.compiler.failures import (
+    ADVICE,
+    DETACH,
+    ERRORS,
+    METHOD,
+    READ,
+    STALE,
+    THREAD,
+    Failure,
+    where,
+)
 from xpnet.compiler.origins import is_users_code
 from xpnet.compiler.record import Operation, Value, alike, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray, recorded_type, with_item
@@ -308,6 +318,8 @@ class Recorder:
         value = self.known.get(id(x))
         if value is None:
             value = Value(tuple(x.shape), x.dtype, "constant", array=x, name=where())
+            if getattr(x, "requires_grad", False):  # in a block of torch.no_grad it would not be
+                self.fail("computes with a tensor of PyTorch's that requires a gradient", DETACH)
             self.known[id(x)] = value  # which keeps x alive, so that its id remains its own
             self.foreign.append(value)
         return value
