@@ -31,7 +31,7 @@ from xpnet.compiler.executors.library import LibraryExecutor
 from xpnet.compiler.executors.numpy import NumPyExecutor
 from xpnet.compiler.passes import cleaned
 from xpnet.compiler.replay import Replay
-from xpnet.errors import ArgumentTypeError, CompileError
+from xpnet.errors import ArgumentTypeError, CompileError, GradientError
 
 
 def data(backend, n=4, seed=0):
@@ -2188,3 +2188,43 @@ def test_gradients_are_accumulated_as_in_pytorch():
         assert (g is None) == (h is None)
         if g is not None:
             np.testing.assert_allclose(h, g, rtol=1e-4, atol=1e-6)
+
+
+# --- tuples that the step makes, and errors that it catches -------------------------------------------
+
+
+def test_a_tuple_that_the_step_makes_is_refused_and_holds_the_librarys_arrays(compile_it):
+    held = SimpleNamespace(last=(np.zeros(2), 0), history=[])
+
+    def step(x):
+        held.last = (x * 2.0, 1)
+        held.history.append((x * 3.0, (x * 4.0,)))
+        return x * 1.0
+
+    compiled = compile_it(step)
+    compiled(np.ones(2))  # it may create something when it is called first
+    with pytest.raises(CompileError, match=r"the step changes held\.last"):
+        compiled(np.ones(2))
+    assert held.last[0].tolist() == [2.0, 2.0]
+    kinds = {type(x) for x, (y,) in held.history for x in (x, y)}
+    assert kinds == {np.ndarray}
+
+
+def test_an_error_that_the_step_catches_is_refused(compile_it):
+    def step(x):
+        try:
+            return np.linalg.inv(x)
+        except np.linalg.LinAlgError:
+            return np.linalg.pinv(x)
+
+    with pytest.raises(CompileError, match=SOURCE_LINE + "the step catches an error of .*inv"):
+        compile_it(step)(np.ones((2, 2)))
+    with pytest.raises(np.linalg.LinAlgError):
+        compile_it(np.linalg.inv)(np.ones((2, 2)))
+
+
+def test_backward_of_the_result_of_a_compiled_function_names_it():
+    model = xpnet.MLP(2, [3], 1, rng=0)
+    loss = xpnet.compile(lambda x: F.sum(model(x)))(np.ones((1, 2), "f"))
+    with pytest.raises(GradientError, match=r"xpnet\.compile\. Call backward within"):
+        loss.backward()

@@ -19,7 +19,7 @@ from xpnet._typing import Array
 from xpnet.autodiff.namespace import as_array
 from xpnet.autodiff.variable import Variable, constant, variable_of
 from xpnet.compiler.calls import unwrapped
-from xpnet.compiler.failures import STALE, Failure, where
+from xpnet.compiler.failures import STALE, TUPLE, Failure, where
 from xpnet.compiler.generators import Draws
 from xpnet.compiler.origins import owned_by
 from xpnet.compiler.reads import noted
@@ -237,7 +237,7 @@ class _Call:
         self.read: dict[tuple[int, Any], Failure] = {}
         self.initial: list[Value] = []
         self.of_place: dict[tuple[int, Any], int] = {}
-        self.tuples: list[tuple[Place, Any]] = []
+        self.tuples: list[tuple[Place, Any, Any]] = []  # what was there, and what took its place
         self.in_place_of: Callable[[Any], Any] = unwrapped
         self.presence = tuple(place.get() is not None for place in self.before.gradients)
         self.cell_keys = cell_keys(self.before)
@@ -284,9 +284,10 @@ class _Call:
             for place in places:
                 place.set(x)
         for place in self.before.tuples:
-            tuple_of_arrays = place.get()
-            self.tuples.append((place, tuple_of_arrays))
-            place.set(_replaced_in_tuple(tuple_of_arrays, self.in_place_of))
+            given = place.get()
+            made = _replaced_in_tuple(given, self.in_place_of)
+            self.tuples.append((place, given, made))
+            place.set(made)
 
     def note_read(self, owner: Any, name: str, places: Iterable[tuple[int, Any]]) -> None:
         """Note that the step reads what holds numbers of each step, such as `optimizer.groups`."""
@@ -312,8 +313,9 @@ class _Call:
     def restore(self) -> Found:
         """Put the libraries' arrays back; returns the places that hold recorded arrays at the end."""
         found: Found = {}
-        for place, tuple_of_arrays in self.tuples:
-            place.set(tuple_of_arrays)
+        for place, given, made in self.tuples:
+            if _held(place) is made:
+                place.set(given)
         for places in self.cells:
             for place in places:
                 self._restore(place, found)
@@ -321,6 +323,10 @@ class _Call:
         after = self.survey()
         for place in [*after.cells, *after.gradients]:
             self._restore(place, found)
+        for place in after.tuples:  # those that the step has made
+            given = place.get()
+            if any(isinstance(x, RecordedArray) for x in leaves(given)):
+                place.set(_replaced_in_tuple(given, unwrapped))
         for place, _, value, _ in after.entries:
             if type(value) is RecordedNumber:
                 if place.is_settable:
@@ -390,7 +396,7 @@ class _Call:
         """What the step has changed outside of actions, apart from arrays."""
         self.draws.pause()
         found = {}
-        tuples = {place.id for place, _ in self.tuples}  # of recording arrays, in that snapshot
+        tuples = {place.id for place, _, _ in self.tuples}  # of recording arrays, in that snapshot
         for entry, _, now in self.before.changed_since(self.snapshot):
             if entry.place.id not in tuples:
                 found[entry.place.id] = now
@@ -719,7 +725,7 @@ def _updates(call: _Call, found: Found) -> tuple[dict[int, Value], list[tuple[Pl
         changed = _changed(places, initial, found)
         if initial.fixed and (changed or call.states[i].value is not initial):
             what = f"the step changes {initial.name}, which is in a tuple"
-            call.recorder.failures.append(Failure("", what, "Keep it in a list."))
+            call.recorder.failures.append(Failure("", what, TUPLE))
         if not changed:
             continue
         value = changed[0][1]

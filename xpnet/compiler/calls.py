@@ -9,7 +9,7 @@ import array_api_compat as compat
 
 from xpnet import _each_step
 from xpnet._typing import Array
-from xpnet.compiler.failures import DRAW, METHOD, OUTSIDE, SHAPE
+from xpnet.compiler.failures import CAUGHT, DRAW, METHOD, OUTSIDE, SHAPE
 from xpnet.compiler.record import Value, leaves, replaced
 
 __all__ = [
@@ -160,7 +160,12 @@ def called(
     active: Any = _each_step.recorder.get()
     if hasattr(active, "operation"):
         active.about_to_write(options.get("out"))
-    result = function(*replaced(args, unwrapped), **replaced(options, unwrapped))
+    try:
+        result = function(*replaced(args, unwrapped), **replaced(options, unwrapped))
+    except Exception:  # if the step catches it, then other code follows
+        if hasattr(active, "operation"):
+            active.fail(f"catches an error of {name}", CAUGHT)
+        raise
     return recorded(name, function, args, options, result)
 
 

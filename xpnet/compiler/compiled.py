@@ -76,7 +76,7 @@ class Compiled:
         What runs a plan. By default it is chosen by the library.
     rehearse : bool
         Whether a call is recorded and undone three times, and then made by the plan, so that all calls
-        are: see `xpnet.compiler.rehearsal`. By default the first three calls run as they are.
+        are: see `xpnet.compiler.rehearsal`. By default the first three calls are made by the function itself.
     undo : bool
         Whether a call is undone if its rehearsal fails: it raises `xpnet.compiler.undo.Undone`, and the
         caller makes it in another way. By default it is the call that ran as it is.
@@ -93,10 +93,11 @@ class Compiled:
 
     Notes
     -----
-    The first three calls of a kind run as they are, and are recorded. A kind is: the shapes, dtypes and
-    devices of arrays; the values of other arguments; the blocks around the call, such as `no_grad`; and
-    all numbers, strings and objects that the function can reach in closures, globals, attributes, lists
-    and dicts. If one of them changes, the function is recorded anew. The second recording and the third
+    The first three calls of a kind are made by the function itself, with recording arrays in the places of
+    arrays. A kind is: the shapes, dtypes and devices of arrays; the values of other arguments; the blocks
+    around the call, such as `no_grad`; and the numbers, strings and objects that the function can reach in
+    closures, in globals that its code names, in attributes, lists and dicts. If one of them changes, the
+    function is recorded anew. The second recording and the third
     must agree; what differs, such as a number that a file contains, is an error that names the line. What
     a function computes in Python apart from arrays (printing, counting, drawing) is not repeated: it
     belongs in an action of `each_step`. A function that draws elsewhere, from a generator that it can
@@ -105,8 +106,10 @@ class Compiled:
     Some things are not looked into, and are compared in the recordings only: values that are read from a
     file, a clock, the environment, a context variable, a `threading.local` or a weak reference; the
     generators of other packages; the variables of modules and classes of installed packages, apart from that
-    of the function itself; generators, and iterators such as `zip` and `map`, other than those of Python's
-    containers.
+    of the function itself; names that are looked up dynamically, as by `getattr(module, name)`, `globals()`
+    or `eval`; objects of Python's library that the function changes, such as files and queues; generators,
+    even one that refills and yields the same array, and iterators such as `zip` and `map`, other than those
+    of Python's containers. With `rehearse`, a function that can reach such a generator runs as it is.
 
     The numbers of an optimizer, such as its learning rate, may change in each step without another plan.
     The function may compute with them, `x * optimizer.lr`. If it reads the dicts and lists that hold them
@@ -679,6 +682,14 @@ def compile(
     See Also
     --------
     Compiled : which calls share a plan, and what is compared.
+
+    Notes
+    -----
+    Some things are not noticed, and a replay differs from the function: an exception that the function
+    catches, raised for the first time in a replay (`except LinAlgError`: the replay raises it);
+    `type(x) is np.ndarray`, False while the function is recorded (use isinstance); and what is looked up
+    dynamically, read from objects of Python's library, or yielded by a generator that refills one array, if
+    it was the same in two recordings. docs/performance.md has the list.
 
     Examples
     --------

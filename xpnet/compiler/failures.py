@@ -9,6 +9,7 @@ from xpnet.compiler.origins import is_users_file
 
 __all__ = [
     "ADVICE",
+    "CAUGHT",
     "DETACH",
     "DRAW",
     "ERRORS",
@@ -20,6 +21,7 @@ __all__ = [
     "SHAPE",
     "STALE",
     "THREAD",
+    "TUPLE",
     "Failure",
     "line_of",
     "where",
@@ -31,10 +33,12 @@ INDEX = "Index with the array itself, by F.take, or pass the number as an argume
 OUTSIDE = "Write into an array that the function can reach by its attributes, or return a new one."
 NUMBER = "Compute with the number, or use it in an action of xpnet.compiler.each_step."
 METHOD = "Use a function of the array API standard or of xpnet.functions, which change no array."
+CAUGHT = "A replay would run the code after it always: catch it where the step is called."
 DETACH = "Pass x.detach(), or make it an xpnet.Parameter: PyTorch's own gradients are not recorded."
 ERRORS = (
     "Call the compiled function within np.errstate, or look for NaN and infinity with F.isfinite."
 )
+TUPLE = "Keep the arrays in an attribute, a list or a dict, where the step can put new ones."
 THREAD = "Compute in the thread of the step."
 STALE = (
     "Both are parts of the same memory: copy one of them, or change the array itself by x[key] = y."

@@ -29,6 +29,7 @@ from xpnet.compiler.arrangement import Arrangement
 from xpnet.compiler.call import Constant, Recording, Scalar, is_argument
 from xpnet.compiler.calls import copied, unwrapped
 from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.failures import TUPLE
 from xpnet.compiler.origins import is_users_module
 from xpnet.compiler.reads import dicts_in
 from xpnet.compiler.record import Program, Value, alike, leaves, replaced
@@ -205,8 +206,8 @@ class Replay:
         if not self.renew(recording.before):
             if self.unmovable:
                 raise CompileError(
-                    f"{self.unmovable[0]} is in a tuple, and the plan needs it in other memory. Keep it "
-                    "in a list, or make it row-major by F.asarray(x, copy=True)."
+                    f"{self.unmovable[0]} is in a tuple, and the plan needs it in other memory. "
+                    f"{TUPLE} Or make it row-major by F.asarray(x, copy=True)."
                 )
             if not self._has_used_up_gradients():
                 raise CompileError("The arrays of a step are replaced by another thread.")
