@@ -2228,3 +2228,15 @@ def test_backward_of_the_result_of_a_compiled_function_names_it():
     loss = xpnet.compile(lambda x: F.sum(model(x)))(np.ones((1, 2), "f"))
     with pytest.raises(GradientError, match=r"xpnet\.compile\. Call backward within"):
         loss.backward()
+
+
+def test_an_array_that_a_generator_refills_is_refused(compile_it):
+    def refilling():
+        buffer = np.zeros(2)
+        while True:
+            buffer += 1.0
+            yield buffer
+
+    batches = refilling()
+    with pytest.raises(CompileError, match=SOURCE_LINE + ".*by batches, a generator"):
+        compile_it(lambda x: x * next(batches))(np.ones(2))

@@ -108,8 +108,7 @@ class Compiled:
     generators of other packages; the variables of modules and classes of installed packages, apart from that
     of the function itself; names that are looked up dynamically, as by `getattr(module, name)`, `globals()`
     or `eval`; objects of Python's library that the function changes, such as files and queues; generators,
-    even one that refills and yields the same array, and iterators such as `zip` and `map`, other than those
-    of Python's containers. With `rehearse`, a function that can reach such a generator runs as it is.
+    and iterators such as `zip` and `map`, other than those of Python's containers. With `rehearse`, a function that can reach such a generator runs as it is.
 
     The numbers of an optimizer, such as its learning rate, may change in each step without another plan.
     The function may compute with them, `x * optimizer.lr`. If it reads the dicts and lists that hold them
@@ -409,6 +408,13 @@ class Compiled:
     def _problem(self, recording: Recording) -> str | None:
         """Why this recording cannot be replayed; None if it can."""
         failures = list(dict.fromkeys(map(str, recording.recorder.failures)))
+        iterator = recording.before.unknown_iterator()
+        foreign = recording.recorder.foreign
+        if iterator is not None and foreign:
+            failures.append(
+                f"{foreign[0].name}: the step is given an array, perhaps by {iterator.place.name}, a "
+                f"{type(iterator.value).__name__}. Take it outside of the step, and pass it as an argument."
+            )
         for place, change in recording.changes.items():
             if place in self._changed:  # a step may create something when it is called first
                 failures.append(
@@ -688,8 +694,8 @@ def compile(
     Some things are not noticed, and a replay differs from the function: an exception that the function
     catches, raised for the first time in a replay (`except LinAlgError`: the replay raises it);
     `type(x) is np.ndarray`, False while the function is recorded (use isinstance); and what is looked up
-    dynamically, read from objects of Python's library, or yielded by a generator that refills one array, if
-    it was the same in two recordings. docs/performance.md has the list.
+    dynamically, read from objects of Python's library, or a number that a generator yields, if it was the same
+    in two recordings. docs/performance.md has the list.
 
     Examples
     --------
