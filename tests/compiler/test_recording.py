@@ -19,6 +19,7 @@ import xpnet
 from tests.functions.cases import CASES, LACKS
 from tests.functions.networks import ROWS
 from xpnet import Variable, array_namespace, functions as F
+from xpnet._each_step import each_step
 from xpnet._libraries import library_of
 from xpnet.autodiff import tree
 from xpnet.compiler.c import load
@@ -467,6 +468,36 @@ def test_what_the_step_computes_in_another_thread_is_refused(use):
             CompileError, match=r"test_recording\.py:\d+: the step (calls|reads|changes) "
         ):
             Compiled(step)(np.ones(2))
+
+
+@pytest.mark.parametrize("use", [use for use in USES if use != "a change"])
+def test_what_an_action_reads_of_the_arrays_of_its_step_is_refused(use):
+    """A replay would call it with the array of the recording."""
+
+    def step(x):
+        y = x * 1.0
+        return y * each_step(lambda: float(np.ravel(USES[use](y))[0]))
+
+    with pytest.raises(CompileError, match=r"test_recording\.py:\d+: the step (calls|reads) "):
+        Compiled(step)(np.ones(2))
+
+
+def test_an_action_that_computes_with_a_number_of_the_step_is_refused():
+    def step(x):
+        rate = each_step(lambda: 0.5)
+        return x * each_step(lambda: rate * 2.0)
+
+    with pytest.raises(CompileError, match="the step calls an operator .* in an action"):
+        Compiled(step)(np.ones(2))
+
+
+def test_an_action_may_read_the_state():
+    w = SimpleNamespace(array=np.ones(2))
+    step = Compiled(lambda x: x * each_step(lambda: float(np.sum(w.array))))
+    for i in range(6):
+        w.array[0] = i
+        assert step(np.ones(1)).tolist() == [i + 1.0]
+    assert step.replays
 
 
 def test_another_thread_may_compute_with_the_state():

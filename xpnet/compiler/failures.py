@@ -8,6 +8,7 @@ from typing import NamedTuple
 from xpnet.compiler.origins import is_users_file
 
 __all__ = [
+    "ACTION",
     "ADVICE",
     "CAUGHT",
     "DETACH",
@@ -31,8 +32,13 @@ BRANCH = "Choose between arrays with F.where, or decide where the step is called
 READ = "Return the array, and read it where the step is called."
 INDEX = "Index with the array itself, by F.take, or pass the number as an argument of the step."
 OUTSIDE = "Write into an array that the function can reach by its attributes, or return a new one."
-NUMBER = "Compute with the number, or use it in an action of xpnet.compiler.each_step."
+NUMBER = (
+    "Compute with the number, or use it in the action of xpnet.compiler.each_step that returns it."
+)
 METHOD = "Use a function of the array API standard or of xpnet.functions, which change no array."
+ACTION = (
+    "A replay calls its actions before it computes arrays: return the array, and read it outside."
+)
 CAUGHT = "A replay would run the code after it always: catch it where the step is called."
 DETACH = "Pass x.detach(), or make it an xpnet.Parameter: PyTorch's own gradients are not recorded."
 ERRORS = (

@@ -15,6 +15,7 @@ from xpnet._typing import Array, DType
 from xpnet.compiler import float_errors
 from xpnet.compiler.calls import Recorded, is_fact, unwrapped
 from xpnet.compiler.failures import (
+    ACTION,
     ADVICE,
     DETACH,
     ERRORS,
@@ -340,21 +341,21 @@ class Recorder:
         return x.array
 
     def is_used_by_step(self, x: Recorded) -> bool:
-        """Whether it is the step that uses x here, in its own thread or in another one.
+        """Whether it is the step that uses x here: itself, in an action, or in another thread.
 
-        Code in an action is not recorded, nor is any after the recording. What is in a place may be used by
-        any thread that ran before.
+        What is in a place may be used by an action, and by any thread that ran before.
         """
         if _each_step.recorder.get() is self:
             return True
-        thread = get_ident()
-        if not self._tokens or thread == self._thread:
-            return False
-        return thread not in self._threads or not self.is_in_place(x)
+        is_running = bool(self._tokens)
+        return is_running and (get_ident() not in self._threads or not self.is_in_place(x))
 
     def computed_elsewhere(self, name: str, x: Recorded) -> None:
         """Note a call of a function of x that is not recorded, if it is the step that makes it."""
-        self.fail(f"calls {name} in another thread", THREAD, x)
+        if get_ident() == self._thread:
+            self.fail(f"calls {name} of an array or a number of its own in an action", ACTION, x)
+        else:
+            self.fail(f"calls {name} in another thread", THREAD, x)
 
     # --- numbers of the host ------------------------------------------------------------------
 
@@ -408,7 +409,10 @@ class Recorder:
 
     def number(self, x: float, recipe: tuple[Any, ...]) -> RecordedNumber:
         """A number that is computed at each step."""
-        return RecordedNumber(x, self._new_host((), None, recipe), self)
+        number = RecordedNumber(x, self._new_host((), None, recipe), self)
+        if _each_step.recorder.get() is not self:
+            self.computed_elsewhere("an operator", number)
+        return number
 
 
 def _result_dtype(name: str, args: tuple[Any, ...]) -> Any:

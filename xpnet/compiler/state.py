@@ -35,6 +35,7 @@ import numpy as np
 from xpnet.autodiff.namespace import DifferentiableNamespace
 from xpnet.autodiff.variable import Parameter, Variable
 from xpnet.backend import Backend
+from xpnet.compiler.calls import unwrapped
 from xpnet.compiler.generators import generator_of
 from xpnet.compiler.origins import is_librarys, is_users_function, is_users_module, owned_by
 from xpnet.compiler.recorded_array import RecordedArray
@@ -235,7 +236,7 @@ def comparable(x: Any) -> Any:
 
 def _equal(a: Any, b: Any) -> bool:
     """Whether two scalars, or tuples of keys, are the same."""
-    return bool(comparable(a) == comparable(b))
+    return bool(comparable(unwrapped(a)) == comparable(unwrapped(b)))
 
 
 def keys_of(x: Any) -> Any:
