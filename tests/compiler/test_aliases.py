@@ -205,3 +205,28 @@ def test_what_is_bound_after_the_user_has_let_go(compile_it):
     np.testing.assert_allclose(get()[0], 9.0 * x, rtol=1e-6)
     if compiled.replays[0].executor.in_place:
         assert len(places) == 1
+
+
+def test_arrays_that_the_user_keeps_on_every_library(backend):
+    held = SimpleNamespace(array=backend.asarray(np.zeros(3), backend.dtype))
+    twin = SimpleNamespace(array=held.array)
+
+    def step_of(held):
+        def step(x):
+            held.array = held.array * 0.5 + x
+
+        return step
+
+    eager = step_of(twin)
+    compiled = Compiled(step_of(held))
+    x = backend.asarray(np.arange(3.0), backend.dtype)
+    kept = []
+    expected = []
+    for _ in range(8):
+        compiled(x)
+        eager(x)
+        kept.append(held.array)
+        expected.append(twin.array)
+    assert len(compiled.replays) == 1
+    for one, other in zip(kept, expected, strict=True):
+        np.testing.assert_allclose(xpnet.to_numpy(one), xpnet.to_numpy(other), rtol=1e-6)

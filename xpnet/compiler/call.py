@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from operator import is_
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from xpnet.compiler.origins import owned_by
 from xpnet.compiler.reads import noted
 from xpnet.compiler.record import Program, Value, alike, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray
-from xpnet.compiler.recorded_number import RecordedNumber
+from xpnet.compiler.recorded_number import RecordedNumber, value_or_self
 from xpnet.compiler.recording import Recorder
 from xpnet.compiler.rehearsal import Before
 from xpnet.compiler.sharing import conflicting
@@ -119,6 +119,8 @@ class Recording:
         For each place of a gradient in `before`, whether there was one.
     written : set of Place ids
         The numbers that actions of `each_step` have changed.
+    drawn : dict from int to generator
+        The generators that actions draw from, by their ids.
     read : set of Place ids
         The numbers of each step that the step itself may have read.
     changes : dict from Place id to str
@@ -143,16 +145,17 @@ class Recording:
     recorder: Recorder
     before: Survey
     presence: tuple[bool, ...]
-    library: str = "numpy"
-    varying: set[tuple[int, Any]] = field(default_factory=set)
-    cell_keys: Any = ()
-    stores: list[tuple[tuple[int, Any], Value]] = field(default_factory=list)
-    held: list[Array] = field(default_factory=list)
-    writes: list[tuple[Place, Value]] = field(default_factory=list)
-    gradients: list[tuple[Place, Value, bool]] = field(default_factory=list)
-    written: set[tuple[int, Any]] = field(default_factory=set)
-    read: set[tuple[int, Any]] = field(default_factory=set)
-    changes: dict[tuple[int, Any], str] = field(default_factory=dict)
+    library: str
+    varying: set[tuple[int, Any]]
+    cell_keys: Any
+    stores: list[tuple[tuple[int, Any], Value]]
+    held: list[Array | None]
+    writes: list[tuple[Place, Value]]
+    gradients: list[tuple[Place, Value, bool]]
+    written: set[tuple[int, Any]]
+    drawn: dict[int, Any]
+    read: set[tuple[int, Any]]
+    changes: dict[tuple[int, Any], str]
 
 
 def objects_in(args: Any) -> list[Any]:
@@ -698,22 +701,29 @@ def _finished(
     program = Program(
         arguments, call.initial, recorder.hosts, recorder.operations, outputs, updates
     )
-    recording = Recording(
-        replaced(result, plain), program, call.cells, tree, recorder, call.before, call.presence
+    changes = call.changes()
+    stores = [(place.id, value) for place, value in changed + writes + gradients]
+    pairs = zip(call.held, call.cells, strict=True)
+    return Recording(
+        result=replaced(result, plain),
+        program=program,
+        cells=call.cells,
+        tree=tree,
+        recorder=recorder,
+        before=call.before,
+        presence=call.presence,
+        library=_library_of(recorder, used),
+        varying=call.varying,
+        cell_keys=call.cell_keys,
+        stores=stores,
+        held=[x if not places else None for x, places in pairs],
+        writes=changed + writes,
+        gradients=[(place, value, id(value) in used) for place, value in gradients],
+        written=call.written,
+        drawn=call.draws.by_actions,
+        read=set(call.read),
+        changes=changes,
     )
-    recording.writes = changed + writes
-    recording.stores = [(place.id, value) for place, value in recording.writes + gradients]
-    recording.gradients = [(place, value, id(value) in used) for place, value in gradients]
-    recording.written = call.written
-    recording.read = set(call.read)
-    recording.changes = call.changes()
-    recording.varying = call.varying
-    recording.library = _library_of(recorder, used)
-    recording.cell_keys = call.cell_keys
-    recording.held = [
-        x if not places else None for x, places in zip(call.held, call.cells, strict=True)
-    ]
-    return recording
 
 
 def _updates(call: _Call, found: Found) -> tuple[dict[int, Value], list[tuple[Place, Value]]]:
@@ -799,7 +809,7 @@ def value_of(x: Any) -> Any:
         return Constant(x.data.value) if isinstance(x.data, RecordedArray) else x
     if isinstance(x, RecordedArray) and isinstance(x.array, np.generic):
         return Scalar(x.value)
-    return x.value if isinstance(x, RecordedArray) or type(x) is RecordedNumber else x
+    return value_or_self(x)
 
 
 def plain(x: Any) -> Any:

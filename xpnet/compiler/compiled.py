@@ -167,6 +167,7 @@ class Compiled:
         self._executor = executor
         self._keys: dict[Any, _Key] = {}
         self._written: set[tuple[int, Any]] = set()  # what actions change
+        self._drawn: dict[int, Any] = {}  # the generators that actions draw from
         self._read: set[tuple[int, Any]] = set()  # numbers of each step that steps read themselves
         self._varying: set[tuple[int, Any]] = set()  # NumPy's scalars that steps change
         self._changed: dict[tuple[int, Any], str] = {}  # what steps have changed otherwise
@@ -308,16 +309,15 @@ class Compiled:
 
     def _record(self, args: Any, options: Any, done: Any) -> Any:
         """A call that runs as it is and is recorded; after three of a kind there is a plan."""
-        with exclusive():
-            if (
-                self._recordings_left < 1 and not done
-            ):  # which of a call's actions ran is in a recording
-                self._add_recordings(1 / CALLS_FOR_A_RECORDING)
-                return self.function(*args, **options)
-            if self.rehearse:
-                return self._rehearsed(args, options, done)
-            before = Before() if self.fallback else None
-            return self._recorded(args, options, done, before)[0]
+        if (
+            self._recordings_left < 1 and not done
+        ):  # which of a call's actions ran is in a recording
+            self._add_recordings(1 / CALLS_FOR_A_RECORDING)
+            return self.function(*args, **options)
+        if self.rehearse:
+            return self._rehearsed(args, options, done)
+        before = Before() if self.fallback else None
+        return self._recorded(args, options, done, before)[0]
 
     def _rehearsed(self, args: Any, options: Any, done: Any) -> Any:
         """A call that is recorded as often as a plan needs it, and then made by the plan."""
@@ -353,26 +353,25 @@ class Compiled:
         self, args: Any, options: Any, done: Any, before: Before | None
     ) -> tuple[Any, Recording | None]:
         """The result of a call that runs as it is, and its recording if it could be recorded."""
-        with exclusive():
-            try:
-                recording = recorded_call(self.function, args, options, done, self._varying, before)
-            except CompileError:
-                raise
-            except Exception as error:
-                if before is None or not (self.fallback and before.can_undo_error):
-                    if "Recorded" not in str(error):
-                        raise
-                    raise CompileError(
-                        f"{self._name} cannot be compiled: {_described(error)}"
-                    ) from error
-                problem = _described(error)
-            else:
-                return self._looked_at(recording, args, options), recording
-            before.undo_error()
-            ran = [*before.done, *done[len(before.done) :]]
-            result = self._as_it_is(args, options, ran)  # if it raises too, that is the error
-            self._give_up(problem)
-            return result, None
+        try:
+            recording = recorded_call(self.function, args, options, done, self._varying, before)
+        except CompileError:
+            raise
+        except Exception as error:
+            if before is None or not (self.fallback and before.can_undo_error):
+                if "Recorded" not in str(error):
+                    raise
+                raise CompileError(
+                    f"{self._name} cannot be compiled: {_described(error)}"
+                ) from error
+            problem = _described(error)
+        else:
+            return self._looked_at(recording, args, options), recording
+        before.undo_error()
+        ran = [*before.done, *done[len(before.done) :]]
+        result = self._as_it_is(args, options, ran)  # if it raises too, that is the error
+        self._give_up(problem)
+        return result, None
 
     def _looked_at(self, recording: Recording, args: Any, options: Any) -> Any:
         """The result of a call that was recorded; a plan is made if it is the third of a kind."""
@@ -383,6 +382,8 @@ class Compiled:
         if recording.recorder.traced:  # by jax.jit, which compiles what the step does
             return result
         self._written |= recording.written
+        recording.drawn |= self._drawn
+        self._drawn = recording.drawn
         self._read |= recording.read
         signature = self._signature(recording.before, recording.cell_keys, args, options)
         key = self._keys.get(signature)
@@ -691,6 +692,9 @@ def compile(
 
     Notes
     -----
+    A replay gives none of NumPy's warnings of overflow, division by zero and invalid values. Where NumPy is
+    to raise errors instead, as in a block of `np.errstate(over="raise")`, calls run as they are.
+
     Some things are not noticed, and a replay differs from the function: an exception that the function
     catches, raised for the first time in a replay (`except LinAlgError`: the replay raises it);
     `type(x) is np.ndarray`, False while the function is recorded (use isinstance); and what is looked up

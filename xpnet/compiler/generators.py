@@ -16,7 +16,7 @@ import numpy as np
 
 from xpnet import random
 
-__all__ = ["Draws", "generator_of"]
+__all__ = ["Draws", "generator_of", "set_state_of", "state_of"]
 
 _GLOBAL: dict[str, Callable[[Any], Any]] = {
     "random": lambda module: module.random.__self__,
@@ -77,6 +77,8 @@ class Draws:
     ----------
     moved : dict from int to _Move
         By the ids of the generators.
+    by_actions : dict from int to generator
+        Those that actions draw from, likewise; xpnet's own one is `xpnet.random`.
     """
 
     def __init__(self, generators: Iterable[tuple[str, Any]]) -> None:
@@ -85,26 +87,34 @@ class Draws:
         for name, x in generators:
             self._generators.setdefault(id(x), (name, x))  # the first name is the shortest one
         self._before: dict[int, Any] = {}
+        self.by_actions: dict[int, Any] = {}
+        self._paused: list[tuple[Any, Any]] = []  # generators, and their states before an action
         self.resume()
 
     def resume(self) -> None:
         """The call begins, or an action has ended."""
-        self._before = {key: _state(x) for key, (_, x) in self._generators.items()}
+        for x, before in self._paused:
+            if _comparable(state_of(x)) != _comparable(before):
+                self.by_actions[id(x)] = x
+        self._paused = []
+        self._before = {key: state_of(x) for key, (_, x) in self._generators.items()}
 
     def pause(self) -> None:
         """The call has ended, or an action begins."""
         for key, (name, x) in self._generators.items():
             before = self._before[key]
-            if key not in self.moved and _comparable(_state(x)) != _comparable(before):
+            if key not in self.moved and _comparable(state_of(x)) != _comparable(before):
                 self.moved[key] = _Move(name, x, before)
+        streams = [random, *(x for _, x in self._generators.values())]
+        self._paused = [(x, state_of(x)) for x in streams]
 
     def undo(self) -> None:
         """Set the generators back to where they were before the call first drew from them."""
         for _, generator, before in self.moved.values():
-            _set_state(generator, before)
+            set_state_of(generator, before)
 
 
-def _state(x: Any) -> Any:
+def state_of(x: Any) -> Any:
     """The state of a generator: its position in its stream."""
     if x is random:
         return random.state()
@@ -120,7 +130,7 @@ def _state(x: Any) -> Any:
     return getattr(x, "bit_generator", x).state
 
 
-def _set_state(x: Any, state: Any) -> None:
+def set_state_of(x: Any, state: Any) -> None:
     """Set the state of a generator."""
     if x is random:
         random.set_state(state)

@@ -149,7 +149,7 @@ class Recorder:
             self.fail("computes where np.errstate raises or prints", ERRORS)
         done = self._new(name, function, args, options)
         wrapped = replaced(result, lambda x: self._output(x, done))
-        done.result = replaced(wrapped, lambda x: getattr(x, "value", x))
+        done.result = replaced(wrapped, value_or_self)
         self.operations.append(done)
         return wrapped
 

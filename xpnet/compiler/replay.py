@@ -12,7 +12,8 @@ They are generated, because a loop over all that they check would take longer th
 import math
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -30,6 +31,7 @@ from xpnet.compiler.call import Constant, Recording, Scalar, is_argument
 from xpnet.compiler.calls import copied, unwrapped
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.failures import TUPLE
+from xpnet.compiler.generators import set_state_of, state_of
 from xpnet.compiler.origins import is_users_module
 from xpnet.compiler.reads import dicts_in
 from xpnet.compiler.record import Program, Value, alike, leaves, replaced
@@ -299,9 +301,9 @@ class Replay:
         with _lock:
             plans = list(_plans)
         known = len(self.arrangement.places[i]) + sum(
-            count
+            inner
             for plan in plans
-            for x, count in zip(plan.executor.states, plan.inner, strict=False)
+            for x, inner in zip(plan.executor.states, plan.inner, strict=False)
             if x is given[i]
         )
         return sys.getrefcount(given[i]) > _LISTED + known
@@ -367,8 +369,8 @@ class Replay:
             for i, places in enumerate(self.arrangement.places)
             for place in places
         ]
-        count = code.name(sys.getrefcount)
-        now = ", ".join(f"{count}(states[{i}])" for i in self._lent)
+        counted = code.name(sys.getrefcount)
+        now = ", ".join(f"{counted}(states[{i}])" for i in self._lent)
         if self._lent:  # nobody else has got one of these arrays, which the executor writes over
             tests.append(f"[{now}] == {code.name(self._references)}")
         _add_tests(code, tests)
@@ -429,12 +431,14 @@ class Replay:
         """
         stop = min(count, first + self._most_steps)
         saved: list[tuple[Any, ...]] = []  # before each step
+        positions: list[list[Any]] = []  # of the generators, likewise
         hosts: list[list[Any]] = []
         found = None
         self.executor.done = 0
         try:
             while found is None and first + len(hosts) < stop:
                 saved.append(self._saved())
+                positions.append([state_of(x) for x in self.recording.drawn.values()])
                 try:
                     hosts.append(self._numbers((), 0))
                 except Mismatch as mismatch:
@@ -451,7 +455,7 @@ class Replay:
                     self._finish_last([x[n, ...] for x in given], hosts[n])
                     raise
         except BaseException:
-            self._restore(saved)
+            self._restore(saved, positions)
             raise
         if hosts:
             last = self._finish(
@@ -470,14 +474,19 @@ class Replay:
         numbers = sum(math.prod(value.shape) for _, value in self.arrangement.writes)
         return max(1, min(MANY, MOST_NUMBERS // max(numbers, 1)))
 
-    def _restore(self, saved: Sequence[Sequence[Any]]) -> None:
-        """Set the numbers that actions have changed to what they were before the first step not done.
+    def _restore(
+        self, saved: Sequence[Sequence[Any]], positions: Sequence[Sequence[Any]] = ()
+    ) -> None:
+        """Set what actions have changed to what it was before the first step not done.
 
-        `saved` has the numbers before each step.
+        `saved` has the numbers before each step, `positions` the states of the generators.
         """
         for numbers in saved[self.executor.done :][:1]:
             for place, x in zip(self._written_places(), numbers, strict=True):
                 place.set(x)
+        for states in positions[self.executor.done :][:1]:
+            for rng, state in zip(self.recording.drawn.values(), states, strict=True):
+                set_state_of(rng, state)
 
     def _finish_last(self, given: Sequence[Array], hosts: Sequence[Any]) -> None:
         """Store what the last step that was done has computed: the following one ended in an error."""
@@ -510,14 +519,13 @@ class Replay:
             if value.shape == ():
                 array = f"{code.name(as_array)}({array})"
             code.add(_assignment(code, place, array))
-        number: list[int] = []
-        code.add(f"return {_result(code, self.recording.tree, number)}")
+        code.add(f"return {_result(code, self.recording.tree, count())}")
         return code.function("finish")
 
     def _collecting(self) -> Callable[..., list[Any]]:
         """The function that returns the results of several calls: for each leaf, those of all calls."""
         code = Code("def columns(outputs, given, hosts):")
-        number: list[int] = []
+        number = count()
         columns = [_column(code, x, number) for x in leaves(self.recording.tree)]
         code.add(f"return [{', '.join(columns)}]")
         return code.function("columns")
@@ -573,7 +581,7 @@ def _read(code: Code, place: Place) -> str:
     return _access(code, place)
 
 
-def _result(code: Code, tree: Any, number: list[int]) -> str:
+def _result(code: Code, tree: Any, number: Iterator[int]) -> str:
     """An expression that builds the result."""
     if isinstance(tree, Constant):
         made = code.name(variable_of)
@@ -593,7 +601,7 @@ def _result(code: Code, tree: Any, number: list[int]) -> str:
     return f"{code.name(type(tree))}({parts})" if named else f"({parts})"
 
 
-def _column(code: Code, x: Any, number: list[int]) -> str:
+def _column(code: Code, x: Any, number: Iterator[int]) -> str:
     """An expression for a leaf of the result: what it is in each of `len(hosts)` calls."""
     if not isinstance(x, Value):
         return f"[{code.name(x)}] * len(hosts)"
@@ -609,7 +617,7 @@ def _own_last(x: Array) -> Array:
     return array_namespace(x).asarray(x[-1, ...], copy=True)
 
 
-def _result_array(code: Code, value: Value | Scalar, number: list[int]) -> str:
+def _result_array(code: Code, value: Value | Scalar, number: Iterator[int]) -> str:
     if isinstance(value, Scalar):  # x[()] of a 0-d array
         return f"{_result_array(code, value.value, number)}[()]"
     if value.source == "argument":
@@ -618,8 +626,7 @@ def _result_array(code: Code, value: Value | Scalar, number: list[int]) -> str:
         return f"hosts[{value.index}]"
     if value.source == "constant":
         return code.name(value.array)
-    number.append(0)
-    return f"outputs[{len(number) - 1}]"
+    return f"outputs[{next(number)}]"
 
 
 # --- whether a plan applies -------------------------------------------------------------------

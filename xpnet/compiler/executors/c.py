@@ -391,9 +391,8 @@ def _is_suitable(x: Array, changed: bool) -> bool:
 
 def _aligned_copy(x: Array) -> Array:
     """The same numbers, row-major, in memory of their own."""
-    memory = aligned_empty(x.nbytes).view(StateMemory)[
-        :
-    ]  # NumPy passes by a base with another base
+    whole = aligned_empty(x.nbytes).view(StateMemory)
+    memory = whole[:]  # whose base is of its class: NumPy would pass by it otherwise
     size = x.dtype.itemsize
     strides = tuple(size * s for s in contiguous_strides(x.shape))
     made = np.ndarray(x.shape, x.dtype, memory, 0, strides)
