@@ -16,22 +16,22 @@ CALLS = 6  # the first three are recorded
 
 
 def changed_part(y):
-    part = y[0]
+    part = y[0, ...]
     part *= 3.0
 
 
 def changed_part_of_part(y):
-    y[0][1:][0] = 5.0
+    y[0, ...][1:][0] = 5.0
 
 
 def row_by_row(y):
     for i in range(2):
-        row = y[i]
+        row = y[i, ...]
         row -= xpnet.array_namespace(row).mean(row)
 
 
 def added_to_a_row(y):
-    y[0] += 1.0
+    y[0, ...] += 1.0
 
 
 def scaled_column(y):
@@ -39,8 +39,8 @@ def scaled_column(y):
 
 
 def two_parts(y):
-    first = y[0]
-    second = y[1]
+    first = y[0, ...]
+    second = y[1, ...]
     first += second
     second[...] = first
 
