@@ -29,8 +29,10 @@ from xpnet.compiler.call import _Call
 from xpnet.compiler.compiled import Compiled
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.executors.library import LibraryExecutor
+from xpnet.compiler.executors.numpy import NumPyExecutor
+from xpnet.compiler.passes import cleaned
 from xpnet.compiler.replay import Replay
-from xpnet.errors import ArgumentTypeError, CompileError
+from xpnet.errors import ArgumentTypeError, CompileError, GradientError
 
 
 def data(backend, n=4, seed=0):
@@ -1021,13 +1023,13 @@ def test_a_view_of_memory_that_changed_is_refused(compile_it):
     buffer = np.zeros(4)
 
     def step(x):
-        part = buffer[:2]
+        part = buffer.reshape(2, 2)
         part += x
         return F.sum(buffer)
 
     with pytest.raises(CompileError, match="through another array"):
         compile_it(step)(np.ones(2))
-    assert np.array_equal(buffer, [1.0, 1.0, 0.0, 0.0])
+    assert np.array_equal(buffer, [1.0, 1.0, 1.0, 1.0])
 
 
 def test_an_object_as_a_result_is_refused(compile_it):
@@ -2159,3 +2161,116 @@ def test_an_interrupted_scan_has_drawn_for_the_steps_done(compile_it, rng):
         compiled.scan(x[3:])
     executor._step = inner
     assert np.array_equal(xpnet.to_numpy(compiled.scan(x[7:])), expected[7:])
+
+
+# --- results that are NumPy's numbers ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [LibraryExecutor, NumPyExecutor, None])
+def test_one_of_numpys_numbers_remains_one(kind):
+    make = None if kind is None else lambda program: kind(cleaned(program, kind.name))
+    compiled = Compiled(lambda x: (np.sum(x), {"first": x[0]}, np.sum(x)[None][0]), executor=make)
+    totals = [compiled(np.ones(3) * (i + 1.0)) for i in range(6)]
+    assert compiled.replays
+    for total, first, again in totals:
+        kinds = {type(total), type(first["first"]), type(again)}
+        assert kinds == {np.float64}
+    running = totals[3][0]
+    running += totals[4][0]
+    assert [float(total) for total, _, _ in totals] == [3.0, 6.0, 9.0, 12.0, 15.0, 18.0]
+
+
+def test_a_0d_array_remains_one():
+    compiled = xpnet.compile(lambda x: (np.sum(x, keepdims=True).reshape(()), Variable(np.sum(x))))
+    for i in range(6):
+        y, v = compiled(np.ones(3) * i)
+        assert type(y) is np.ndarray
+        assert type(v.data) is np.ndarray
+
+
+# --- gradients that are added up, and used by some calls ----------------------------------------------
+
+
+def test_gradients_are_accumulated_as_in_pytorch():
+    """The call that uses them leaves none, so its plan has none to take over when it is made."""
+
+    def training(wrap):
+        model = xpnet.MLP(6, [8], 3, rng=0)
+        optimizer = xpnet.Adam(model.parameters(), lr=0.1)
+
+        @wrap
+        def step(x, t, last):
+            loss = F.softmax_cross_entropy(model(x), t) / 4.0
+            loss.backward()
+            if last:
+                optimizer.step()
+                optimizer.zero_grad()
+            return loss
+
+        rng = np.random.default_rng(0)
+        for i in range(26):
+            step(rng.normal(size=(16, 6)).astype("f"), rng.integers(0, 3, 16), i % 4 == 3)
+            for p in model.parameters():
+                seen = None if p.raw_grad is None else np.array(p.raw_grad)
+                yield seen, np.array(p.data)
+        if isinstance(step, Compiled):
+            assert len(step.replays) == 3
+            assert step.reason is None
+
+    for (g, p), (h, q) in zip(training(lambda f: f), training(xpnet.compile), strict=True):
+        np.testing.assert_allclose(q, p, rtol=1e-4, atol=1e-6)
+        assert (g is None) == (h is None)
+        if g is not None:
+            np.testing.assert_allclose(h, g, rtol=1e-4, atol=1e-6)
+
+
+# --- tuples that the step makes, and errors that it catches -------------------------------------------
+
+
+def test_a_tuple_that_the_step_makes_is_refused_and_holds_the_librarys_arrays(compile_it):
+    held = SimpleNamespace(last=(np.zeros(2), 0), history=[])
+
+    def step(x):
+        held.last = (x * 2.0, 1)
+        held.history.append((x * 3.0, (x * 4.0,)))
+        return x * 1.0
+
+    compiled = compile_it(step)
+    compiled(np.ones(2))  # it may create something when it is called first
+    with pytest.raises(CompileError, match=r"the step changes held\.last"):
+        compiled(np.ones(2))
+    assert held.last[0].tolist() == [2.0, 2.0]
+    kinds = {type(x) for x, (y,) in held.history for x in (x, y)}
+    assert kinds == {np.ndarray}
+
+
+def test_an_error_that_the_step_catches_is_refused(compile_it):
+    def step(x):
+        try:
+            return np.linalg.inv(x)
+        except np.linalg.LinAlgError:
+            return np.linalg.pinv(x)
+
+    with pytest.raises(CompileError, match=SOURCE_LINE + "the step catches an error of .*inv"):
+        compile_it(step)(np.ones((2, 2)))
+    with pytest.raises(np.linalg.LinAlgError):
+        compile_it(np.linalg.inv)(np.ones((2, 2)))
+
+
+def test_backward_of_the_result_of_a_compiled_function_names_it():
+    model = xpnet.MLP(2, [3], 1, rng=0)
+    loss = xpnet.compile(lambda x: F.sum(model(x)))(np.ones((1, 2), "f"))
+    with pytest.raises(GradientError, match=r"xpnet\.compile\. Call backward within"):
+        loss.backward()
+
+
+def test_an_array_that_a_generator_refills_is_refused(compile_it):
+    def refilling():
+        buffer = np.zeros(2)
+        while True:
+            buffer += 1.0
+            yield buffer
+
+    batches = refilling()
+    with pytest.raises(CompileError, match=SOURCE_LINE + ".*by batches, a generator"):
+        compile_it(lambda x: x * next(batches))(np.ones(2))

@@ -1,10 +1,13 @@
 """Recording: what is computed is recorded, on every library, by every function."""
 
 import copy
+import functools
 import operator
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from numbers import Number
 from types import SimpleNamespace
 
 import array_api_compat as compat
@@ -16,6 +19,7 @@ import xpnet
 from tests.functions.cases import CASES, LACKS
 from tests.functions.networks import ROWS
 from xpnet import Variable, array_namespace, functions as F
+from xpnet._each_step import each_step
 from xpnet._libraries import library_of
 from xpnet.autodiff import tree
 from xpnet.compiler.c import load
@@ -254,11 +258,63 @@ def test_a_method_that_changes_its_array_is_refused_and_done():
     assert "calls x.sort() of an array" in str(recording.recorder.failures[0])
 
 
+@functools.singledispatch
+def kind_of(x):
+    return "another object"
+
+
+@kind_of.register
+def _(x: np.ndarray):
+    return "an array"
+
+
+def matched(x):
+    match x:
+        case np.ndarray():
+            return "an array"
+        case _:
+            return "another object"
+
+
+def test_a_type_test_of_an_array_has_the_result_that_it_has_in_eager_code(backend64):
+    def step(x):
+        number = array_namespace(x).sum(x)
+        kinds = [isinstance(x, kind) for kind in (type(array), np.ndarray, np.generic, float)]
+        kinds += [isinstance(number, kind) for kind in (type(array), np.generic, float, Number)]
+        return x * 2.0, [*kinds, kind_of(x), matched(x), bool(np.isscalar(number))]
+
+    array = backend64.asarray([1.0, 2.0])
+    expected = step(array)[1]
+    compiled = xpnet.compile(step)
+    for _ in range(5):
+        assert compiled(array)[1] == expected
+    assert compiled.replays
+
+
+@pytest.mark.parametrize(
+    "name", ["flags", "base", "data", "__array_interface__", "__array_struct__"]
+)
+def test_an_attribute_of_the_memory_of_an_array_is_refused(name):
+    step = xpnet.compile(lambda x: x * 2.0 if hasattr(x, name) else x * 3.0)
+    with pytest.raises(CompileError, match=r"test_recording\.py:\d+: the step reads "):
+        step(np.ones(2))
+
+
+def test_one_of_numpys_numbers_in_the_state_is_put_back():
+    held = SimpleNamespace(total=np.zeros(()))
+
+    def step(x):
+        held.total = np.sum(x)
+
+    recorded_call(step, (np.ones(3),))
+    assert type(held.total) is np.ndarray
+    assert held.total == 3.0
+
+
 def test_what_is_looked_up_in_arrays_to_recognize_others_is_no_attribute():
     def step(x):
         assert not hasattr(x, "backward")
         assert not hasattr(x, "_xp")
-        assert not hasattr(x, "flags")
         with pytest.raises(AttributeError, match="ndarray.*no attribute 'sums'"):
             x.sums()
         return x * 1.0
@@ -390,20 +446,104 @@ def test_copies_and_pickles_are_the_librarys():
     assert np.array_equal(np.asarray(x), [2.0, 4.0])
 
 
-def test_another_thread_adds_nothing_to_a_record():
-    found = []
+USES = {
+    "float": lambda x: float(x[0]),
+    "a function of NumPy": np.sum,
+    "an operator": lambda x: x * 2.0,
+    "a function of xpnet": F.exp,
+    "np.asarray": np.asarray,
+    "a change": lambda x: operator.iadd(x, 1.0),
+}
 
-    def f(x):
-        thread = threading.Thread(target=lambda: found.append(F.exp(x) + float(x[0])))
-        thread.start()
-        thread.join()
-        return x * 2.0
 
-    recording = recorded_call(f, (np.ones(2),))
-    assert [o.name for o in recording.program.operations] == ["multiply"]
-    assert not recording.recorder.failures
-    assert type(found[0]) is np.ndarray
-    assert np.array_equal(found[0], np.exp(np.ones(2)) + 1.0)
+@pytest.mark.parametrize("use", USES)
+def test_what_the_step_computes_in_another_thread_is_refused(use):
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()  # its thread is older than the recording
+
+        def step(x):
+            y = x * 1.0
+            return y * float(np.ravel(pool.submit(USES[use], y).result())[0])
+
+        with pytest.raises(
+            CompileError, match=r"test_recording\.py:\d+: the step (calls|reads|changes) "
+        ):
+            Compiled(step)(np.ones(2))
+
+
+@pytest.mark.parametrize("use", [use for use in USES if use != "a change"])
+def test_what_an_action_reads_of_the_arrays_of_its_step_is_refused(use):
+    """A replay would call it with the array of the recording."""
+
+    def step(x):
+        y = x * 1.0
+        return y * each_step(lambda: float(np.ravel(USES[use](y))[0]))
+
+    with pytest.raises(CompileError, match=r"test_recording\.py:\d+: the step (calls|reads) "):
+        Compiled(step)(np.ones(2))
+
+
+def test_an_action_that_computes_with_a_number_of_the_step_is_refused():
+    def step(x):
+        rate = each_step(lambda: 0.5)
+        return x * each_step(lambda: rate * 2.0)
+
+    with pytest.raises(CompileError, match="the step calls an operator .* in an action"):
+        Compiled(step)(np.ones(2))
+
+
+def test_an_action_may_read_the_state():
+    w = SimpleNamespace(array=np.ones(2))
+    step = Compiled(lambda x: x * each_step(lambda: float(np.sum(w.array))))
+    for i in range(6):
+        w.array[0] = i
+        assert step(np.ones(1)).tolist() == [i + 1.0]
+    assert step.replays
+
+
+def test_another_thread_may_compute_with_the_state():
+    w = SimpleNamespace(array=np.ones(2), other=np.ones(2))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()
+
+        def step(x):
+            w.other = w.array * x
+            monitor = pool.submit(lambda: float(np.sum(w.array)) + float(np.sum(w.other)))
+            assert monitor.result() == 4.0
+            return w.array * x
+
+        assert not recorded_call(step, (np.ones(2),)).recorder.failures
+
+
+def test_a_pickle_in_a_step_is_refused():
+    def step(x):
+        return x * float(pickle.loads(pickle.dumps(x)).sum())
+
+    with pytest.raises(
+        CompileError, match=r"test_recording\.py:\d+: the step reads a value: pickle"
+    ):
+        Compiled(step)(np.ones(2))
+
+
+def test_an_array_of_objects_is_refused():
+    double = np.frompyfunc(lambda x: x * 2.0, 1, 1)
+    for step in (lambda x: double(x).astype(float), lambda x: x.astype(object).astype(float)):
+        with pytest.raises(CompileError, match=r"test_recording\.py:\d+: .*Python's objects"):
+            Compiled(step)(np.ones(2))
+
+
+def test_errors_of_floats_within_the_step_are_refused():
+    def step(x):
+        with np.errstate(divide="raise"):
+            try:
+                return 1.0 / x
+            except FloatingPointError:
+                return x
+
+    with pytest.raises(CompileError, match=r"test_recording\.py:\d+: .*np\.errstate"):
+        Compiled(step)(np.ones(2))
+    with np.errstate(divide="raise"):
+        assert Compiled(lambda x: 1.0 / x)(np.ones(2)).tolist() == [1.0, 1.0]
 
 
 # --- what NumPy's functions change ----------------------------------------------------------------

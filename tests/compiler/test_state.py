@@ -265,3 +265,53 @@ def test_scalars_of_numpy_are_numbers_unless_they_vary():
     assert not survey(x).cells
     a = next(entry.place for entry in survey(x).entries if entry.place.name == "a")
     assert [place.name for place in survey(x, varying={a.id}).cells] == ["a"]
+
+
+# --- names in the code of a function ----------------------------------------------------------------
+
+
+losses = [0.0]  # of the name of an attribute
+
+
+def test_a_global_of_the_name_of_an_attribute_is_not_reached():
+    def step(model, x):
+        return model.losses(x) + NUMBER
+
+    found = entries(step)
+    assert found["NUMBER"] == 4.0
+    assert "losses" not in found
+
+
+def test_a_number_of_a_module_that_is_imported_in_the_step_is_compared(monkeypatch):
+    settings = types.ModuleType("settings_of_a_step")
+    settings.SCALE = 2.0
+    monkeypatch.setitem(sys.modules, "settings_of_a_step", settings)
+
+    def whole(x):
+        import settings_of_a_step
+
+        return x * settings_of_a_step.SCALE
+
+    def name(x):
+        from settings_of_a_step import SCALE
+
+        return x * SCALE
+
+    for step in (xpnet.compile(whole), xpnet.compile(name)):
+        settings.SCALE = 2.0
+        for _ in range(4):
+            assert step(np.ones(1)).tolist() == [2.0]
+        assert step.replays
+        settings.SCALE = 5.0
+        assert step(np.ones(1)).tolist() == [5.0]
+
+
+def test_a_relative_import_in_the_step(monkeypatch):
+    package = types.ModuleType("package_of_a_step")
+    package.settings = types.ModuleType("package_of_a_step.settings")
+    package.settings.SCALE = 2.0
+    monkeypatch.setitem(sys.modules, "package_of_a_step", package)
+    variables = {"__package__": "package_of_a_step", "__name__": "package_of_a_step.steps"}
+    code = "def step(x):\n    from . import settings\n    return x * settings.SCALE\n"
+    exec(code, variables)
+    assert entries(variables["step"])["package_of_a_step.settings.SCALE"] == 2.0

@@ -1,5 +1,7 @@
 """What a call has changed apart from arrays is put back, if it is known what was there."""
 
+import itertools
+import random
 from collections import deque
 from types import SimpleNamespace
 
@@ -146,6 +148,47 @@ def test_draws_that_differ_in_each_recording_are_undone():
             compiled(np.ones(3))
     assert "draws random numbers" in compiled.reason
     assert x.rng.bit_generator.state == np.random.default_rng(4).bit_generator.state
+
+
+DRAWS = {
+    "np.random": lambda _: np.random.random(),  # noqa: NPY002 - users have it
+    "random": lambda _: random.random(),
+    "a RandomState": lambda x: x.state.random_sample(),
+    "a Random": lambda x: x.python.random(),
+    "xpnet": lambda _: xpnet.random.default_rng().random(),
+}
+
+
+def seeded():
+    """Generators that have not drawn yet."""
+    np.random.seed(4)  # noqa: NPY002 - users have it
+    random.seed(4)
+    xpnet.manual_seed(4)
+    return Held(state=np.random.RandomState(4), python=random.Random(4))
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_draws_of_each_kind_of_generator_are_undone(name):
+    draw = DRAWS[name]
+    first = draw(seeded())
+    x = seeded()
+    with pytest.raises(Undone):
+        undone(lambda y: y * draw(x))(np.ones(3))
+    assert draw(x) == first
+
+
+def counting():
+    yield from (1.0, 2.0, 3.0)
+
+
+@pytest.mark.parametrize("make", [counting, lambda: itertools.cycle([1.0, 2.0, 3.0])])
+def test_a_step_that_can_reach_a_generator_is_not_rehearsed(make):
+    x = Held(numbers=make())
+    compiled = undone(lambda y: y * next(x.numbers))
+    with pytest.raises(Undone):
+        compiled(np.ones(1))
+    assert "x.numbers" in compiled.reason
+    assert [compiled(np.ones(1)).tolist() for _ in range(3)] == [[1.0], [2.0], [3.0]]
 
 
 def test_what_cannot_be_undone_is_the_result_of_the_call():

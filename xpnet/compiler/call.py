@@ -19,7 +19,7 @@ from xpnet._typing import Array
 from xpnet.autodiff.namespace import as_array
 from xpnet.autodiff.variable import Variable, constant, variable_of
 from xpnet.compiler.calls import unwrapped
-from xpnet.compiler.failures import Failure, where
+from xpnet.compiler.failures import STALE, TUPLE, Failure, where
 from xpnet.compiler.generators import Draws
 from xpnet.compiler.origins import owned_by
 from xpnet.compiler.reads import noted
@@ -45,6 +45,7 @@ from xpnet.optimizers import averaging
 __all__ = [
     "Constant",
     "Recording",
+    "Scalar",
     "exclusive",
     "is_recording",
     "objects_in",
@@ -80,6 +81,12 @@ def is_recording() -> bool:
 
 class Constant(NamedTuple):
     """In the tree of a result: a Variable without history, of the array with this Value."""
+
+    value: Value
+
+
+class Scalar(NamedTuple):
+    """In the tree of a result: one of NumPy's numbers, `np.float64(2.0)`; a replay computes a 0-d array."""
 
     value: Value
 
@@ -233,11 +240,12 @@ class _Call:
         self.read: dict[tuple[int, Any], Failure] = {}
         self.initial: list[Value] = []
         self.of_place: dict[tuple[int, Any], int] = {}
-        self.tuples: list[tuple[Place, Any]] = []
+        self.tuples: list[tuple[Place, Any, Any]] = []  # what was there, and what took its place
         self.in_place_of: Callable[[Any], Any] = unwrapped
         self.presence = tuple(place.get() is not None for place in self.before.gradients)
         self.cell_keys = cell_keys(self.before)
         self.recorder.watch = self.watch
+        self.recorder.is_in_place = self.is_in_place
 
     def watch(self) -> None:
         """Note what changes within an action. It is called before and after each of them."""
@@ -249,6 +257,12 @@ class _Call:
             self.draws.pause()
         self.snapshot = self.before.snapshot()
         self.in_action = not self.in_action
+
+    def is_in_place(self, x: Any) -> bool:
+        """Whether x is, or was at first, in a place where code of other threads may find it, too."""
+        held = map(_held, [*self.before.cells, *self.before.gradients])
+        arrays = [y.data if isinstance(y, Variable) else y for y in held]
+        return any(x is y for y in [*self.states, *arrays])
 
     def replace_states(self) -> None:
         """Put a RecordedArray into each cell."""
@@ -273,9 +287,10 @@ class _Call:
             for place in places:
                 place.set(x)
         for place in self.before.tuples:
-            tuple_of_arrays = place.get()
-            self.tuples.append((place, tuple_of_arrays))
-            place.set(_replaced_in_tuple(tuple_of_arrays, self.in_place_of))
+            given = place.get()
+            made = _replaced_in_tuple(given, self.in_place_of)
+            self.tuples.append((place, given, made))
+            place.set(made)
 
     def note_read(self, owner: Any, name: str, places: Iterable[tuple[int, Any]]) -> None:
         """Note that the step reads what holds numbers of each step, such as `optimizer.groups`."""
@@ -301,8 +316,9 @@ class _Call:
     def restore(self) -> Found:
         """Put the libraries' arrays back; returns the places that hold recorded arrays at the end."""
         found: Found = {}
-        for place, tuple_of_arrays in self.tuples:
-            place.set(tuple_of_arrays)
+        for place, given, made in self.tuples:
+            if _held(place) is made:
+                place.set(given)
         for places in self.cells:
             for place in places:
                 self._restore(place, found)
@@ -310,6 +326,10 @@ class _Call:
         after = self.survey()
         for place in [*after.cells, *after.gradients]:
             self._restore(place, found)
+        for place in after.tuples:  # those that the step has made
+            given = place.get()
+            if any(isinstance(x, RecordedArray) for x in leaves(given)):
+                place.set(_replaced_in_tuple(given, unwrapped))
         for place, _, value, _ in after.entries:
             if type(value) is RecordedNumber:
                 if place.is_settable:
@@ -322,13 +342,13 @@ class _Call:
         x = _held(place)
         if isinstance(x, Variable):  # the gradient of `backward(create_graph=True)`
             if isinstance(x.data, RecordedArray):
+                self.require_current(x.data, place.name)
                 found[place.id] = (place, x.data.value)
                 x.data = as_array(x.data.array)
             return
         if not isinstance(x, RecordedArray):
             return
-        if x.stale and x.recorder is self.recorder:
-            self.recorder.failures.append(_stale(place, x.stale))
+        self.require_current(x, place.name)
         if not place.is_settable:
             return
         place.set(as_array(x.array))  # a state remains an array where NumPy returns a scalar
@@ -337,6 +357,11 @@ class _Call:
             i = self.of_place.get(place.id)
             if i is not None and x is not self.states[i]:
                 self.initial[i].rebound = True
+
+    def require_current(self, x: RecordedArray, name: str) -> None:
+        """Note that the record does not have the numbers that are in the memory of x."""
+        if x.stale and x.recorder is self.recorder:
+            self.recorder.failures.append(_stale(x, name))
 
     def _note_other(self, place: Place, found: Found) -> None:
         """Note what is in a cell now if the step has put something else there."""
@@ -374,7 +399,7 @@ class _Call:
         """What the step has changed outside of actions, apart from arrays."""
         self.draws.pause()
         found = {}
-        tuples = {place.id for place, _ in self.tuples}  # of recording arrays, in that snapshot
+        tuples = {place.id for place, _, _ in self.tuples}  # of recording arrays, in that snapshot
         for entry, _, now in self.before.changed_since(self.snapshot):
             if entry.place.id not in tuples:
                 found[entry.place.id] = now
@@ -445,9 +470,8 @@ def _kept_number(place: Place) -> Failure:
     return Failure("", what, "Assign it in the action itself.")
 
 
-def _stale(place: Place, line: str) -> Failure:
-    what = f"changes the memory of {place.name} through another array"
-    return Failure(line, what, "Assign to the array itself.")
+def _stale(x: RecordedArray, name: str) -> Failure:
+    return Failure(x.stale, f"the step changes {name} through another array", STALE)
 
 
 def recorded_call(
@@ -646,6 +670,18 @@ def _names_of(function: Callable[..., Any], count: int) -> list[str]:
     return names
 
 
+def _require_results(call: _Call, result: Any) -> None:
+    """Note what a replay cannot return."""
+    for x in leaves(result):
+        if not (isinstance(x, (Variable, type, *SCALARS)) or is_array(x) or is_dtype(x)):
+            what = f"the step returns a {type(x).__name__}"
+            advice = "Return arrays, Variables, numbers, or tuples, lists and dicts of these."
+            call.recorder.failures.append(Failure("", what, advice))
+        array = x.data if isinstance(x, Variable) else x
+        if isinstance(array, RecordedArray):
+            call.require_current(array, "an array that it returns")
+
+
 def _finished(
     call: _Call,
     arguments: list[Value],
@@ -654,11 +690,7 @@ def _finished(
 ) -> Recording:
     """The recording of a call that has returned."""
     recorder = call.recorder
-    for x in leaves(result):
-        if not (isinstance(x, (Variable, type, *SCALARS)) or is_array(x) or is_dtype(x)):
-            what = f"the step returns a {type(x).__name__}"
-            advice = "Return arrays, Variables, numbers, or tuples, lists and dicts of these."
-            recorder.failures.append(Failure("", what, advice))
+    _require_results(call, result)
     call.require_unwritten()
     used = {id(x) for operation in recorder.operations for x in operation.inputs()}
     _require_memory_of_their_own(call, used)
@@ -703,7 +735,7 @@ def _updates(call: _Call, found: Found) -> tuple[dict[int, Value], list[tuple[Pl
         changed = _changed(places, initial, found)
         if initial.fixed and (changed or call.states[i].value is not initial):
             what = f"the step changes {initial.name}, which is in a tuple"
-            call.recorder.failures.append(Failure("", what, "Keep it in a list."))
+            call.recorder.failures.append(Failure("", what, TUPLE))
         if not changed:
             continue
         value = changed[0][1]
@@ -775,6 +807,8 @@ def value_of(x: Any) -> Any:
     """The Value of a recorded array or number, or of the array in a Variable."""
     if isinstance(x, Variable):
         return Constant(x.data.value) if isinstance(x.data, RecordedArray) else x
+    if isinstance(x, RecordedArray) and isinstance(x.array, np.generic):
+        return Scalar(x.value)
     return value_or_self(x)
 
 

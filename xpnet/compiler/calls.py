@@ -9,7 +9,7 @@ import array_api_compat as compat
 
 from xpnet import _each_step
 from xpnet._typing import Array
-from xpnet.compiler.failures import DRAW, METHOD, OUTSIDE, SHAPE
+from xpnet.compiler.failures import CAUGHT, DRAW, METHOD, OUTSIDE, SHAPE
 from xpnet.compiler.record import Value, leaves, replaced
 
 __all__ = [
@@ -160,7 +160,12 @@ def called(
     active: Any = _each_step.recorder.get()
     if hasattr(active, "operation"):
         active.about_to_write(options.get("out"))
-    result = function(*replaced(args, unwrapped), **replaced(options, unwrapped))
+    try:
+        result = function(*replaced(args, unwrapped), **replaced(options, unwrapped))
+    except Exception:  # if the step catches it, then other code follows
+        if hasattr(active, "operation"):
+            active.fail(f"catches an error of {name}", CAUGHT)
+        raise
     return recorded(name, function, args, options, result)
 
 
@@ -174,6 +179,9 @@ def recorded(
     """The result of a call as recording arrays, and the call in the active record."""
     active: Any = _each_step.recorder.get()
     if not hasattr(active, "operation"):  # the recording is over, or another thread's
+        for x in leaves((args, options)):
+            if isinstance(x, Recorded) and not is_fact(name):
+                x.recorder.computed_elsewhere(name, x)
         return result
     if options.get("out") is not None:
         return _written_out(active, name, function, args, options, result)
@@ -181,7 +189,9 @@ def recorded(
         active.fail(f"calls {name}, which changes an array", METHOD)
     if has_shape_from_values(name, args, options):
         active.fail(f"calls {name}, whose result has a shape that depends on values", SHAPE)
-    if name in DRAWING or name.startswith("random."):  # a pass would compute it once, for all steps
+    if name.removeprefix("torch.") in DRAWING or name.startswith(
+        "random."
+    ):  # a pass would compute it once, for all steps
         active.fail(f"calls {name}, which draws random numbers", DRAW)
     return active.operation(name, function, args, options, result)
 

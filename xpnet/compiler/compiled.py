@@ -1,6 +1,7 @@
 """Compiled: a function whose calls are recorded, and then replayed."""
 
 import copy
+import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -75,7 +76,7 @@ class Compiled:
         What runs a plan. By default it is chosen by the library.
     rehearse : bool
         Whether a call is recorded and undone three times, and then made by the plan, so that all calls
-        are: see `xpnet.compiler.rehearsal`. By default the first three calls run as they are.
+        are: see `xpnet.compiler.rehearsal`. By default the first three calls are made by the function itself.
     undo : bool
         Whether a call is undone if its rehearsal fails: it raises `xpnet.compiler.undo.Undone`, and the
         caller makes it in another way. By default it is the call that ran as it is.
@@ -92,20 +93,22 @@ class Compiled:
 
     Notes
     -----
-    The first three calls of a kind run as they are, and are recorded. A kind is: the shapes, dtypes and
-    devices of arrays; the values of other arguments; the blocks around the call, such as `no_grad`; and
-    all numbers, strings and objects that the function can reach in closures, globals, attributes, lists
-    and dicts. If one of them changes, the function is recorded anew. The second recording and the third
+    The first three calls of a kind are made by the function itself, with recording arrays in the places of
+    arrays. A kind is: the shapes, dtypes and devices of arrays; the values of other arguments; the blocks
+    around the call, such as `no_grad`; and the numbers, strings and objects that the function can reach in
+    closures, in globals that its code names, in attributes, lists and dicts. If one of them changes, the
+    function is recorded anew. The second recording and the third
     must agree; what differs, such as a number that a file contains, is an error that names the line. What
     a function computes in Python apart from arrays (printing, counting, drawing) is not repeated: it
-    belongs into an action of `each_step`. A function that draws elsewhere, from a generator that it can
+    belongs in an action of `each_step`. A function that draws elsewhere, from a generator that it can
     reach or by functions of `random` or `numpy.random` that it names, is not compiled.
 
     Some things are not looked into, and are compared in the recordings only: values that are read from a
     file, a clock, the environment, a context variable, a `threading.local` or a weak reference; the
     generators of other packages; the variables of modules and classes of installed packages, apart from that
-    of the function itself; generators, and iterators such as `zip` and `map`, other than those of Python's
-    containers.
+    of the function itself; names that are looked up dynamically, as by `getattr(module, name)`, `globals()`
+    or `eval`; objects of Python's library that the function changes, such as files and queues; generators,
+    and iterators such as `zip` and `map`, other than those of Python's containers. With `rehearse`, a function that can reach such a generator runs as it is.
 
     The numbers of an optimizer, such as its learning rate, may change in each step without another plan.
     The function may compute with them, `x * optimizer.lr`. If it reads the dicts and lists that hold them
@@ -244,7 +247,13 @@ class Compiled:
         except CompileError as error:  # of an argument, or because there is too much to look at
             problem = str(error)
         else:
-            return self._by_survey(found, args, options, done, tried)
+            iterator = found.unknown_iterator() if self.rehearse else None
+            if iterator is None:
+                return self._by_survey(found, args, options, done, tried)
+            problem = (
+                f"The step can reach {iterator.place.name}, a {type(iterator.value).__name__}: what it takes "
+                "from it while it is recorded could not be put back. Take it outside of the step."
+            )
         self._give_up(problem)
         if self.undo and not done:
             raise Undone
@@ -350,7 +359,11 @@ class Compiled:
             raise
         except Exception as error:
             if before is None or not (self.fallback and before.can_undo_error):
-                raise
+                if "Recorded" not in str(error):
+                    raise
+                raise CompileError(
+                    f"{self._name} cannot be compiled: {_described(error)}"
+                ) from error
             problem = _described(error)
         else:
             return self._looked_at(recording, args, options), recording
@@ -396,6 +409,13 @@ class Compiled:
     def _problem(self, recording: Recording) -> str | None:
         """Why this recording cannot be replayed; None if it can."""
         failures = list(dict.fromkeys(map(str, recording.recorder.failures)))
+        iterator = recording.before.unknown_iterator()
+        foreign = recording.recorder.foreign
+        if iterator is not None and foreign:
+            failures.append(
+                f"{foreign[0].name}: the step is given an array, perhaps by {iterator.place.name}, a "
+                f"{type(iterator.value).__name__}. Take it outside of the step, and pass it as an argument."
+            )
         for place, change in recording.changes.items():
             if place in self._changed:  # a step may create something when it is called first
                 failures.append(
@@ -558,9 +578,15 @@ class Compiled:
         return "\n\n".join(map(str, self.plans))
 
 
+_OF_RECORDING = re.compile(
+    r"'?(<class ')?[\w.]*Recorded(Array|Number)(\[[\w.]*\])?('>)?'?( object)?"
+)
+
+
 def _described(error: Exception) -> str:
     """Why a function cannot be compiled that raises this error only when it is recorded."""
-    found = f"the step raises {type(error).__name__} when it is recorded ({error})"
+    text = _OF_RECORDING.sub("an array that is recorded", str(error)).rstrip(".")
+    found = f"the step raises {type(error).__name__} when it is recorded ({text})"
     return f"{line_of(error)}: {found}. {METHOD}".removeprefix(": ")
 
 
@@ -668,6 +694,12 @@ def compile(
     -----
     A replay gives none of NumPy's warnings of overflow, division by zero and invalid values. Where NumPy is
     to raise errors instead, as in a block of `np.errstate(over="raise")`, calls run as they are.
+
+    Some things are not noticed, and a replay differs from the function: an exception that the function
+    catches, raised for the first time in a replay (`except LinAlgError`: the replay raises it);
+    `type(x) is np.ndarray`, False while the function is recorded (use isinstance); and what is looked up
+    dynamically, read from objects of Python's library, or a number that a generator yields, if it was the same
+    in two recordings. docs/performance.md has the list.
 
     Examples
     --------

@@ -8,14 +8,21 @@ from typing import NamedTuple
 from xpnet.compiler.origins import is_users_file
 
 __all__ = [
+    "ACTION",
     "ADVICE",
+    "CAUGHT",
+    "DETACH",
     "DRAW",
+    "ERRORS",
     "INDEX",
     "METHOD",
     "NUMBER",
     "OUTSIDE",
     "READ",
     "SHAPE",
+    "STALE",
+    "THREAD",
+    "TUPLE",
     "Failure",
     "line_of",
     "where",
@@ -25,9 +32,24 @@ BRANCH = "Choose between arrays with F.where, or decide where the step is called
 READ = "Return the array, and read it where the step is called."
 INDEX = "Index with the array itself, by F.take, or pass the number as an argument of the step."
 OUTSIDE = "Write into an array that the function can reach by its attributes, or return a new one."
-NUMBER = "Compute with the number, or use it in an action of xpnet.compiler.each_step."
+NUMBER = (
+    "Compute with the number, or use it in the action of xpnet.compiler.each_step that returns it."
+)
 METHOD = "Use a function of the array API standard or of xpnet.functions, which change no array."
-SHAPE = "Keep all places, and set those that do not count to 0 with F.where."
+ACTION = (
+    "A replay calls its actions before it computes arrays: return the array, and read it outside."
+)
+CAUGHT = "A replay would run the code after it always: catch it where the step is called."
+DETACH = "Pass x.detach(), or make it an xpnet.Parameter: PyTorch's own gradients are not recorded."
+ERRORS = (
+    "Call the compiled function within np.errstate, or look for NaN and infinity with F.isfinite."
+)
+TUPLE = "Keep the arrays in an attribute, a list or a dict, where the step can put new ones."
+THREAD = "Compute in the thread of the step."
+STALE = (
+    "Both are parts of the same memory: copy one of them, or change the array itself by x[key] = y."
+)
+SHAPE = "Keep all elements, and set those that do not count to 0 with F.where."
 DRAW = "Draw them in an action of xpnet.compiler.each_step, or by a layer of xpnet such as Dropout."
 ADVICE = {"bool": BRANCH, "int": INDEX, "index": INDEX}
 
@@ -53,9 +75,13 @@ class Failure(NamedTuple):
         return f"{self.where}: {self.what}. {self.advice}".removeprefix(": ")
 
 
-def where() -> str:
-    """The innermost call that is the user's, as "file:line"."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the one way to a caller
+def where(thread: int | None = None) -> str:
+    """The innermost call that is the user's, as "file:line"; of another thread if it has none."""
+    return _line(sys._getframe(1)) or _line(sys._current_frames().get(thread or 0))  # noqa: SLF001
+
+
+def _line(frame: FrameType | None) -> str:
+    """The first line of the user's among a frame and its callers."""
     while frame is not None and not is_users_file(frame.f_code.co_filename):
         frame = frame.f_back
     if frame is None:

@@ -7,6 +7,7 @@ an `Operation`.
 
 import copy
 import operator
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from types import ModuleType
@@ -31,12 +32,14 @@ from xpnet.compiler.calls import (
     unwrapped,
 )
 from xpnet.compiler.failures import METHOD, OUTSIDE, SHAPE
+from xpnet.compiler.origins import is_xpnets_file
 from xpnet.compiler.record import Value, leaves, replaced
 from xpnet.compiler.recording_namespace import recorded_kernel, recorded_module, recording_namespace
+from xpnet.compiler.sharing import overlap
 from xpnet.errors import MissingAttributeError
 from xpnet.kernels.lookup import Kernel
 
-__all__ = ["RecordedArray", "name_of", "recorded_type"]
+__all__ = ["RecordedArray", "name_of", "recorded_type", "with_item"]
 
 
 class RecordedArray(Recorded):
@@ -54,9 +57,11 @@ class RecordedArray(Recorded):
     recorder : Recorder
     stale : str
         Where its memory was changed through another array; "" if it was not.
+    part_of : (RecordedArray, key), or None
+        The array and the key that it was selected by, if it shares that array's memory.
     """
 
-    __slots__ = ("__weakref__", "array", "recorder", "stale", "value")
+    __slots__ = ("__weakref__", "array", "part_of", "recorder", "stale", "value")
     __hash__ = object.__hash__
     namespace: Namespace  # of the subclass
 
@@ -65,12 +70,16 @@ class RecordedArray(Recorded):
         self.value = value
         self.recorder = recorder
         self.stale = ""
+        self.part_of: tuple[RecordedArray, Any] | None = None
 
     plain: Any = property(lambda x: x.array)
+    __class__: Any = property(
+        lambda x: x.array.__class__
+    )  # isinstance(x, np.ndarray) is as eager code's
     shape: Any = property(lambda x: tuple(x.array.shape))
     dtype: Any = property(lambda x: x.array.dtype)
     ndim: Any = property(lambda x: x.array.ndim)
-    size: Any = property(lambda x: compat.size(x.array))
+    size: Any = property(lambda x: x.array.size)  # a method of PyTorch's arrays
     device: Any = property(lambda x: compat.device(x.array))
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Namespace:
@@ -91,12 +100,25 @@ class RecordedArray(Recorded):
     def __getitem__(self, key: Any) -> Array:
         if any(_is_computed_mask(x) for x in leaves(key)):
             self.recorder.fail("selects by a mask, x[mask]: a shape that depends on values", SHAPE)
-        return called("getitem", operator.getitem, (self, key), {})
+        part = called("getitem", operator.getitem, (self, key), {})
+        is_new = isinstance(part, RecordedArray) and part is not self
+        if is_new and _is_basic(key) and overlap(part.array, self.array):
+            part.part_of = (self, key)
+        return part
 
     def __setitem__(self, key: Any, value: Array) -> None:
+        if isinstance(value, RecordedArray) and self._has_changed_with(value, key):
+            return
         self.recorder.about_to_change(self.array)
         self.array[replaced(key, unwrapped)] = unwrapped(value)
-        self.recorder.changed_in_place(self, "set_item", _with_item, (self, key, value))
+        self.recorder.changed_in_place(self, "set_item", with_item, (self, key, value))
+
+    def _has_changed_with(self, part: "RecordedArray", key: Any) -> bool:
+        """Whether it is the end of `x[key] += y`, for which Python assigns the part to x[key]."""
+        if part.part_of is None or part.stale or self.stale or not _is_basic(key):
+            return False
+        whole, own_key = part.part_of
+        return whole is self and own_key == key
 
     def recorded_kernels(self, table: Mapping[str, Kernel]) -> dict[str, Kernel]:
         """The kernels of the library, each as an operation of its name: for `xpnet.kernels`."""
@@ -154,6 +176,24 @@ class RecordedArray(Recorded):
             return self._changed_first(name, function, args, options)
         return called(name, function, args, options)
 
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, args: Any = (), options: Any = None
+    ) -> Any:
+        """PyTorch's own function of its arrays: `torch.cat([x, y])`."""
+        return called(f"torch.{function.__name__}", function, args, options or {})
+
+    def __round__(self, *digits: int) -> Any:
+        if not digits:  # an int
+            return round(self.recorder.read("round", self))
+        return called("x.round", _by_name("round"), (self, *digits), {})
+
+    def __divmod__(self, y: Array) -> Any:
+        return called("divmod", divmod, (self, y), {})
+
+    def __rdivmod__(self, y: Array) -> Any:
+        return called("divmod", divmod, (y, self), {})
+
     def __len__(self) -> int:
         return len(self.array)
 
@@ -201,7 +241,7 @@ class RecordedArray(Recorded):
         return called("asarray", copied, (self,), {})
 
     def __reduce__(self) -> Any:
-        return copy.copy, (self.array,)
+        return copy.copy, (self.recorder.read("pickle", self),)
 
     def __repr__(self) -> str:
         return repr(self.recorder.read("repr", self))
@@ -212,16 +252,26 @@ class RecordedArray(Recorded):
     def __format__(self, spec: str) -> str:
         return format(self.recorder.read("format", self), spec)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in RecordedArray.__slots__:
+            object.__setattr__(self, name, value)
+            return
+        self.recorder.fail(f"assigns to x.{name} of an array", METHOD)
+        self.recorder.about_to_change(self.array)
+        setattr(self.array, name, unwrapped(value))
+
     def __getattr__(self, name: str) -> Any:
         """What arrays of the library have beyond the standard: `x.sum()`, `x.real`."""
-        if name.startswith("_") or name in OWN:
-            raise MissingAttributeError(f"{type(self).__name__} has no {name!r}.")
+        if name in MEMORY and hasattr(self.array, name):
+            return getattr(self.recorder.read("np.asarray", self), name)
+        if name.startswith("_") or (name in OWN and _is_asked_by_xpnet()):
+            raise MissingAttributeError(f"An array that is recorded has no {name!r}.")
         found = getattr(self.array, name)
         if name in ("real", "imag"):
             return called(name, _part, (self, name), {})
-        if name in ("itemsize", "nbytes", "strides"):
+        if name in SHAPES:
             return found
-        if callable(found):
+        if callable(found) and name not in OWN:
             return partial(_called_method, self, name)
         self.recorder.fail(f"reads x.{name} of an array", METHOD)
         return found
@@ -234,7 +284,24 @@ OWN = frozenset(
         *("zero_grad", "flags", "base"),
     ]
 )
-"""Attributes of this class, and those by which others are recognized: arrays of a library may have them."""
+"""Attributes of this class, and those by which xpnet recognizes others: arrays of a library may have them."""
+
+MEMORY = frozenset(("__array_interface__", "__array_struct__", "__cuda_array_interface__"))
+"""Attributes that say where the numbers of an array are."""
+
+
+def _is_asked_by_xpnet() -> bool:
+    """Whether an attribute of a recording array is asked for by code of xpnet."""
+    return is_xpnets_file(sys._getframe(2).f_code.co_filename)  # noqa: SLF001 - the one way to a caller
+
+
+SHAPES = frozenset(
+    [
+        *("itemsize", "nbytes", "strides"),
+        *("dim", "element_size", "is_complex", "is_cuda", "is_floating_point", "numel"),
+    ]
+)
+"""Attributes and methods of NumPy's and PyTorch's arrays that depend on their shape and dtype only."""
 
 METHODS = frozenset(
     [
@@ -289,20 +356,22 @@ def _matrix_transposed(x: Array) -> Array:
     return x.mT
 
 
-def _with_item(x: Array, key: Any, value: Array) -> Array:
+def _is_basic(key: Any) -> bool:
+    """Whether a key is of integers, slices of them, and `...`: what it selects may share memory."""
+    parts = key if isinstance(key, tuple) else (key,)
+    numbers = [x for x in parts if x is not Ellipsis and not isinstance(x, slice)]
+    bounds = [x for part in parts if isinstance(part, slice) for x in leaves(part) if x is not None]
+    return all(type(x) is int for x in (*numbers, *bounds))
+
+
+def with_item(x: Array, key: Any, value: Array) -> Array:
+    """A new array: x after x[key] = value."""
     return library_of(x).with_item(x, key, value)
 
 
 def _is_computed_mask(x: Any) -> bool:
     """Whether x is a recorded array of booleans."""
     return isinstance(x, RecordedArray) and "bool" in str(x.dtype) and x.value.source != "constant"
-
-
-def _read_to_numpy(x: RecordedArray) -> Any:
-    return to_numpy(x.recorder.read("np.asarray", x))
-
-
-to_numpy.register(RecordedArray, _read_to_numpy)
 
 
 def _operator(name: str, function: Callable[..., Any], change: Any = None) -> tuple[Any, Any, Any]:

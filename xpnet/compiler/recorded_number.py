@@ -34,7 +34,7 @@ class RecordedNumber(Recorded):
     __class__ = property(lambda _: float)  # for isinstance(x, float)
 
     def _read(self, kind: str) -> float:
-        self.recorder.fail(f"reads a number of the step: {kind}", NUMBER)
+        self.recorder.fail(f"reads a number of the step: {kind}", NUMBER, self)
         return self.number
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -76,7 +76,7 @@ class RecordedNumber(Recorded):
         return self
 
     def __reduce__(self) -> Any:
-        return float, (self.number,)
+        return float, (self._read("pickle(x)"),)
 
     def __repr__(self) -> str:
         return repr(self._read("repr(x)"))

@@ -1,7 +1,7 @@
 """The recorder: what is recorded while a step runs."""
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import enumerate as all_threads, get_ident
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Self
@@ -12,11 +12,23 @@ import numpy as np
 from xpnet import _each_step, _libraries
 from xpnet._libraries import library_of
 from xpnet._typing import Array, DType
-from xpnet.compiler.calls import is_fact, unwrapped
-from xpnet.compiler.failures import ADVICE, READ, Failure, where
+from xpnet.compiler import float_errors
+from xpnet.compiler.calls import Recorded, is_fact, unwrapped
+from xpnet.compiler.failures import (
+    ACTION,
+    ADVICE,
+    DETACH,
+    ERRORS,
+    METHOD,
+    READ,
+    STALE,
+    THREAD,
+    Failure,
+    where,
+)
 from xpnet.compiler.origins import is_users_code
 from xpnet.compiler.record import Operation, Value, alike, leaves, replaced
-from xpnet.compiler.recorded_array import RecordedArray, recorded_type
+from xpnet.compiler.recorded_array import RecordedArray, recorded_type, with_item
 from xpnet.compiler.recorded_library import RecordedLibrary, recording_backend
 from xpnet.compiler.recorded_number import RecordedNumber, value_or_self
 from xpnet.compiler.sharing import memory_of, overlap
@@ -61,6 +73,8 @@ class Recorder:
         Arrays that are in places which cannot be assigned to, such as tuples, by their ids.
     watch : function or None
         Called before and after each action.
+    is_in_place : function
+        Whether a recorded array is in a place, where other threads may find it.
     before : Before or None
         It keeps copies of the arrays that are changed in place.
     traced : bool
@@ -80,11 +94,14 @@ class Recorder:
         self.libraries: dict[Value, str] = {}
         self.known: dict[int, Value] = {}
         self.watch: Callable[[], None] | None = None
+        self.is_in_place: Callable[[Recorded], bool] = lambda _: False
         self.before: Before | None = None
         self.traced = False
         self._done = list(done)
         self._live: dict[int | None, list[weakref.ref[RecordedArray]]] = {}  # by their memory
         self._tokens: list[Any] = []
+        self._thread: int | None = None
+        self._reports = False  # whether NumPy raised errors of floats when the recording began
         self._threads: set[int | None] = set()  # those that ran when the recording began
         self._backend: Any = None
 
@@ -92,6 +109,8 @@ class Recorder:
         self._backend = recording_backend()
         self._backend.__enter__()
         self._tokens.append(_each_step.recorder.set(self))
+        self._thread = get_ident()
+        self._reports = float_errors.are_reported()
         self._threads = {thread.ident for thread in all_threads()}
         return self
 
@@ -126,6 +145,8 @@ class Recorder:
         for x in leaves((args, options)):
             if isinstance(x, RecordedArray) and x.array is result:
                 return x  # nothing was computed, such as by astype(x, x.dtype, copy=False)
+        if float_errors.are_reported() and not self._reports:
+            self.fail("computes where np.errstate raises or prints", ERRORS)
         done = self._new(name, function, args, options)
         wrapped = replaced(result, lambda x: self._output(x, done))
         done.result = replaced(wrapped, value_or_self)
@@ -143,8 +164,8 @@ class Recorder:
         done = Operation(name, function, (), {}, where=where())
         for x in leaves((args, options)):
             if isinstance(x, RecordedArray) and x.stale and x.recorder is self:
-                what = f"reads memory that was changed through another array in {x.stale}"
-                self.failures.append(Failure(done.where, what, "Copy the array before the change."))
+                what = f"the step reads an array that was changed through another one in {x.stale}"
+                self.failures.append(Failure(done.where, what, STALE))
         done.args = replaced(args, self._value_of)
         done.options = replaced(options, self._value_of)
         return done
@@ -178,13 +199,11 @@ class Recorder:
 
         `function` computes the new array, with the dtype `computed`: by default that of `x op y`.
         """
-        if x.recorder is not self or not self._is_of_this_thread():
+        if x.recorder is not self or not self._is_of_this_thread(x):
             return x
         done = self._new(name, function, args, dict(options))
-        if x.value.source == "argument":
-            what = f"the step changes the argument {x.value.name} in place"
-            self.failures.append(Failure(done.where, what, "Return the new array."))
         self._mark_stale(x, done.where)
+        self._require_no_argument(x, done)
         dtype = x.dtype
         if computed is None:
             computed = _result_dtype(name, args) or dtype
@@ -198,15 +217,30 @@ class Recorder:
             cast.result = value
             self.operations.append(cast)
         x.value = value
+        self._change_whole(x)
         return x
 
-    def _is_of_this_thread(self) -> bool:
-        """Whether what this code changes is recorded; a change by a thread of the step would be lost."""
+    def _require_no_argument(self, x: RecordedArray, change: Operation) -> None:
+        """Note that the caller would find an argument that the step has changed in place."""
+        if x.value.source == "argument":
+            what = f"the step changes the argument {x.value.name} in place"
+            self.failures.append(Failure(change.where, what, "Return the new array."))
+
+    def _change_whole(self, x: RecordedArray) -> None:
+        """Record that the array y, of which x is the part y[key], has changed with it."""
+        while x.part_of is not None:
+            y, key = x.part_of
+            done = self._new("set_item", with_item, (y, key, x), {})
+            self._require_no_argument(y, done)
+            done.result = y.value = self._add_output(done, y.array, y.dtype)
+            self.operations.append(done)
+            x = y
+
+    def _is_of_this_thread(self, x: RecordedArray) -> bool:
+        """Whether a change of x is recorded; one by another thread of the step would be lost."""
         if _each_step.recorder.get() is self:
             return True
-        if self._tokens and get_ident() not in self._threads:
-            what = "the step changes an array in another thread"
-            self.failures.append(Failure(where(), what, "Change it in the thread of the step."))
+        self.fail("changes an array in another thread", THREAD, x)
         return False
 
     def checked(self, x: RecordedArray, check: Callable[..., Array], args: tuple[Any, ...]) -> None:
@@ -243,12 +277,15 @@ class Recorder:
         return value
 
     def _mark_stale(self, x: RecordedArray, line: str) -> None:
-        """Mark the arrays that share memory with x, whose memory has changed."""
+        """Mark the arrays that share memory with x, whose memory has changed, apart from its wholes."""
+        wholes = list(_wholes(x))
         memory = memory_of(x.array)
         keys = [*self._live] if memory is None else [memory, None]
         for key in keys:
             for other in self._alive(key):
-                if other is not x and not other.stale and overlap(other.array, x.array):
+                if other is x or other.stale or any(other is y for y in wholes):
+                    continue
+                if overlap(other.array, x.array):
                     other.stale = line
 
     def _alive(self, memory: int | None) -> list[RecordedArray]:
@@ -261,6 +298,11 @@ class Recorder:
 
     def _output(self, x: Any, operation: Operation) -> Any:
         if not compat.is_array_api_obj(x):
+            return x
+        if getattr(
+            x.dtype, "hasobject", False
+        ):  # its memory holds references, which a replay has not
+            self.fail("computes an array of Python's objects", METHOD)
             return x
         return self.wrap(x, self._add_output(operation, x, x.dtype))
 
@@ -277,25 +319,43 @@ class Recorder:
         value = self.known.get(id(x))
         if value is None:
             value = Value(tuple(x.shape), x.dtype, "constant", array=x, name=where())
+            if getattr(x, "requires_grad", False):  # in a block of torch.no_grad it would not be
+                self.fail("computes with a tensor of PyTorch's that requires a gradient", DETACH)
             self.known[id(x)] = value  # which keeps x alive, so that its id remains its own
             self.foreign.append(value)
         return value
 
     # --- what cannot be replayed --------------------------------------------------------------
 
-    def fail(self, what: str, advice: str) -> None:
-        """Note that the step does something that cannot be replayed."""
-        if _each_step.recorder.get() is self:
-            self.failures.append(Failure(where(), f"the step {what}", advice))
+    def fail(self, what: str, advice: str, x: Recorded | None = None) -> None:
+        """Note that the step does something that cannot be replayed, with x perhaps in another thread."""
+        if _each_step.recorder.get() is self or (x is not None and self.is_used_by_step(x)):
+            self.failures.append(Failure(where(self._thread), f"the step {what}", advice))
 
     def read(self, kind: str, x: RecordedArray) -> Array:
         """Note that the step reads a value, and return the array."""
         if kind in ("np.asarray", "dlpack"):  # it may be written to, too
             self.about_to_change(x.array)
-        self.fail(
-            f"reads a value: {kind}(x) of an array of shape {x.shape}", ADVICE.get(kind, READ)
-        )
+        what = f"reads a value: {kind}(x) of an array of shape {x.shape}"
+        self.fail(what, ADVICE.get(kind, READ), x)
         return x.array
+
+    def is_used_by_step(self, x: Recorded) -> bool:
+        """Whether it is the step that uses x here: itself, in an action, or in another thread.
+
+        What is in a place may be used by an action, and by any thread that ran before.
+        """
+        if _each_step.recorder.get() is self:
+            return True
+        is_running = bool(self._tokens)
+        return is_running and (get_ident() not in self._threads or not self.is_in_place(x))
+
+    def computed_elsewhere(self, name: str, x: Recorded) -> None:
+        """Note a call of a function of x that is not recorded, if it is the step that makes it."""
+        if get_ident() == self._thread:
+            self.fail(f"calls {name} of an array or a number of its own in an action", ACTION, x)
+        else:
+            self.fail(f"calls {name} in another thread", THREAD, x)
 
     # --- numbers of the host ------------------------------------------------------------------
 
@@ -349,7 +409,10 @@ class Recorder:
 
     def number(self, x: float, recipe: tuple[Any, ...]) -> RecordedNumber:
         """A number that is computed at each step."""
-        return RecordedNumber(x, self._new_host((), None, recipe), self)
+        number = RecordedNumber(x, self._new_host((), None, recipe), self)
+        if _each_step.recorder.get() is not self:
+            self.computed_elsewhere("an operator", number)
+        return number
 
 
 def _result_dtype(name: str, args: tuple[Any, ...]) -> Any:
@@ -362,6 +425,13 @@ def _result_dtype(name: str, args: tuple[Any, ...]) -> Any:
         return None
     xp = compat.array_namespace(x.array)
     return x.dtype if y.dtype == x.dtype else xp.result_type(x.array, y.array)
+
+
+def _wholes(x: RecordedArray) -> Iterator[RecordedArray]:
+    """The arrays that x is a part of."""
+    while x.part_of is not None:
+        x = x.part_of[0]
+        yield x
 
 
 class Done:

@@ -27,9 +27,10 @@ from xpnet.autodiff import tape
 from xpnet.autodiff.namespace import array_namespace, as_array
 from xpnet.autodiff.variable import Variable, variable_of
 from xpnet.compiler.arrangement import Arrangement
-from xpnet.compiler.call import Constant, Recording, is_argument
+from xpnet.compiler.call import Constant, Recording, Scalar, is_argument
 from xpnet.compiler.calls import copied, unwrapped
 from xpnet.compiler.executors._base import Executor
+from xpnet.compiler.failures import TUPLE
 from xpnet.compiler.generators import set_state_of, state_of
 from xpnet.compiler.origins import is_users_module
 from xpnet.compiler.reads import dicts_in
@@ -207,10 +208,12 @@ class Replay:
         if not self.renew(recording.before):
             if self.unmovable:
                 raise CompileError(
-                    f"{self.unmovable[0]} is in a tuple, and the plan needs it in other memory. Keep it "
-                    "in a list, or make it row-major by F.asarray(x, copy=True)."
+                    f"{self.unmovable[0]} is in a tuple, and the plan needs it in other memory. "
+                    f"{TUPLE} Or make it row-major by F.asarray(x, copy=True)."
                 )
-            raise CompileError("The arrays of a step are replaced by another thread.")
+            if not self._has_used_up_gradients():
+                raise CompileError("The arrays of a step are replaced by another thread.")
+            self._guard_by(recording.before)  # bound when there are gradients again
 
     def _written_places(self) -> list[Place]:
         entries = self.recording.before.entries
@@ -232,11 +235,19 @@ class Replay:
         """
         if not self.bind():
             return False
+        self._guard_by(found)
+        return True
+
+    def _guard_by(self, found: Survey) -> None:
         self.found = found
         self._guard = _guarding(self, found)
         if any(self.recording.recorder.of_user):
             self._unchanged = _unchanging(self, found)
-        return True
+
+    def _has_used_up_gradients(self) -> bool:
+        """Whether the step has removed gradients that it found and computed with."""
+        found = [place for places in self.arrangement.places for place in places]
+        return any(place.is_gradient and place.get() is None for place in found)
 
     def _changes(self) -> list[tuple[Place, Any]] | None:
         """What an action of the user's has changed although none did in the recordings; it is put back.
@@ -575,7 +586,7 @@ def _result(code: Code, tree: Any, number: Iterator[int]) -> str:
     if isinstance(tree, Constant):
         made = code.name(variable_of)
         return f"{made}({_result(code, tree.value, number)}, None)"
-    if isinstance(tree, Value):
+    if isinstance(tree, (Scalar, Value)):
         return _result_array(code, tree, number)
     if isinstance(tree, dict):
         items = [f"{code.name(k)}: {_result(code, x, number)}" for k, x in tree.items()]
@@ -606,7 +617,9 @@ def _own_last(x: Array) -> Array:
     return array_namespace(x).asarray(x[-1, ...], copy=True)
 
 
-def _result_array(code: Code, value: Value, number: Iterator[int]) -> str:
+def _result_array(code: Code, value: Value | Scalar, number: Iterator[int]) -> str:
+    if isinstance(value, Scalar):  # x[()] of a 0-d array
+        return f"{_result_array(code, value.value, number)}[()]"
     if value.source == "argument":
         return f"given[{value.index}]"
     if value.source == "host":

@@ -11,14 +11,18 @@ A place that holds an array is a cell: its array is an input of the recorded ste
 hold selects the code that runs: a replay requires that it has not changed.
 """
 
+import sys
 import types
 from argparse import Namespace
 from array import array
 from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import FrozenInstanceError
-from functools import partial
+from dis import get_instructions
+from functools import lru_cache, partial
 from heapq import heappop, heappush
+from importlib.util import resolve_name
+from io import IOBase
 from itertools import count
 from operator import length_hint
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
@@ -31,8 +35,10 @@ import numpy as np
 from xpnet.autodiff.namespace import DifferentiableNamespace
 from xpnet.autodiff.variable import Parameter, Variable
 from xpnet.backend import Backend
+from xpnet.compiler.calls import unwrapped
 from xpnet.compiler.generators import generator_of
 from xpnet.compiler.origins import is_librarys, is_users_function, is_users_module, owned_by
+from xpnet.compiler.recorded_array import RecordedArray
 from xpnet.errors import CompileError
 from xpnet.layers._contents import Buffer
 
@@ -172,6 +178,15 @@ class Survey:
                 parts.append(comparable(value) if kind == "scalar" else value)
         return tuple(parts)
 
+    def unknown_iterator(self) -> Entry | None:
+        """A generator, or an iterator such as `itertools.cycle`, of which it is not known where it is."""
+        for entry in self.entries:
+            kind = type(entry.value)
+            is_iterator = hasattr(kind, "__next__") and is_librarys(kind.__module__)
+            if is_iterator and not issubclass(kind, (*ITERATORS, IOBase)):
+                return entry
+        return None
+
     def snapshot(self) -> list[Any]:
         """What the places hold now: for `changed_since`."""
         return [_now(entry) for entry in self.entries]
@@ -221,7 +236,7 @@ def comparable(x: Any) -> Any:
 
 def _equal(a: Any, b: Any) -> bool:
     """Whether two scalars, or tuples of keys, are the same."""
-    return bool(comparable(a) == comparable(b))
+    return bool(comparable(unwrapped(a)) == comparable(unwrapped(b)))
 
 
 def keys_of(x: Any) -> Any:
@@ -316,7 +331,7 @@ def _note(
         found.entries.append(Entry(place, "keys", keys_of(child), False))
         return False
     is_scalar = isinstance(child, (*SCALARS, np.generic)) or is_dtype(child)
-    if isinstance(child, np.generic) and place.id in varying:
+    if isinstance(child, np.generic) and (place.id in varying or isinstance(child, RecordedArray)):
         is_scalar = False
     if is_scalar:
         may_differ = isinstance(child, NUMBERS) and not isinstance(child, bool)
@@ -345,7 +360,8 @@ def _is_variable(place: Place) -> bool:
     """Whether a place is a variable of a module or of a closure."""
     if place.access == "attribute":
         return bool(place.key == "cell_contents")
-    return isinstance(place.owner, dict) and "__builtins__" in place.owner
+    is_module = isinstance(place.owner, dict) and "__builtins__" in place.owner
+    return is_module or place.owner is sys.modules
 
 
 def _is_of_scalars(x: Any) -> bool:
@@ -512,7 +528,7 @@ def _variable(x: Variable, name: str) -> Iterator[Child]:
 
 
 def _function(x: FunctionType, name: str) -> Iterator[Child]:
-    names = set(_names(x.__code__))
+    of_globals, names, of_imports = _names(x.__code__)
     for key, cell in zip(x.__code__.co_freevars, x.__closure__ or (), strict=True):
         try:
             child = cell.cell_contents
@@ -533,14 +549,26 @@ def _function(x: FunctionType, name: str) -> Iterator[Child]:
     yield Place(x, "__dict__", "attribute", name), vars(x), 0
     for key, child in vars(x).items():
         yield Place(x, key, "attribute", _joined(name, key)), child, 1
-    yield from _named(x.__globals__, names, "", 1)
+    yield from _named(x.__globals__, names, "", 1, of_globals)
+    if of_imports:
+        package = x.__globals__.get("__package__") or ""
+        modules = {
+            resolve_name(dots + module, package)
+            for dots, module in of_imports
+            if package or not dots  # without a package, the import is an error
+        }
+        yield from _named(sys.modules, names, "", 1, modules)
 
 
 def _named(
-    variables: dict[str, Any], names: Collection[str], name: str, cost: int
+    variables: dict[str, Any],
+    names: Collection[str],
+    name: str,
+    cost: int,
+    own: Collection[str] | None = None,
 ) -> Iterator[Child]:
-    """The variables of a module with these names, and those of modules among them."""
-    for key in [key for key in variables if key in names]:
+    """The variables of a module with these names, or only `own`, and those of modules among them."""
+    for key in [key for key in list(variables) if key in (names if own is None else own)]:
         child = variables[key]
         yield Place(variables, key, "item", _joined(name, key)), child, cost
         if not isinstance(child, ModuleType):
@@ -558,12 +586,45 @@ MOST_MODULES = 4
 """How many modules may be in one another, `a.b.c.number`: two may be in each other."""
 
 
-def _names(code: CodeType) -> Iterator[str]:
-    """The names of globals and attributes in a function's code, and in functions within it."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
+class _Names(NamedTuple):
+    """The names in a function's code, and in functions within it.
+
+    Attributes
+    ----------
+    of_globals : frozenset of str
+    all : frozenset of str
+        Those of attributes, too.
+    of_imports : frozenset of (str, str)
+        The dots, and the name, of each module that is imported there.
+    """
+
+    of_globals: frozenset[str]
+    all: frozenset[str]
+    of_imports: frozenset[tuple[str, str]]
+
+
+@lru_cache(maxsize=4096)
+def _names(code: CodeType) -> _Names:
+    """The names in a function's code."""
+    instructions = list(get_instructions(code))
+    of_globals = {x.argval for x in instructions if x.opname in _OF_GLOBALS}
+    of_imports = {
+        ("." * instructions[i - 2].argval, x.argval)  # what is loaded before it is the level
+        for i, x in enumerate(instructions)
+        if x.opname == "IMPORT_NAME"
+    }
+    inner = [_names(x) for x in code.co_consts if isinstance(x, CodeType)]
+    return _Names(
+        of_globals=frozenset(of_globals.union(*(x.of_globals for x in inner))),
+        all=frozenset(code.co_names).union(*(x.all for x in inner)),
+        of_imports=frozenset(of_imports.union(*(x.of_imports for x in inner))),
+    )
+
+
+_OF_GLOBALS = frozenset(
+    ("LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+)
+"""The instructions that look up a variable of a module."""
 
 
 def _class(x: type, name: str) -> Iterator[Child]:

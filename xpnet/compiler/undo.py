@@ -7,9 +7,8 @@ recording computed, the first step of a process would be rounded otherwise than 
 from collections import deque
 from typing import Any
 
-import numpy as np
-
 from xpnet import random
+from xpnet.compiler.generators import Draws
 from xpnet.compiler.state import Place, Survey
 
 __all__ = ["Undo", "Undone"]
@@ -32,10 +31,7 @@ class Undo:
     def __init__(self, found: Survey) -> None:
         self._found = found
         self._snapshot = found.snapshot()
-        kinds = (np.random.Generator, random.DeviceGenerator)
-        held = {id(x): x for x in self._snapshot if isinstance(x, kinds)}
-        self._streams = [(rng, random.state(rng)) for rng in held.values()]
-        self._own_stream = random.state()
+        self._draws = Draws([*found.generators, (random.__name__, random)])
 
     def is_possible(self) -> bool:
         """Whether what has changed since then can be put back."""
@@ -52,9 +48,8 @@ class Undo:
                     _restore_keys(entry.place, before)
                 else:
                     entry.place.set(before)
-        for rng, position in self._streams:
-            random.set_state(position, rng)
-        random.set_state(self._own_stream)
+        self._draws.pause()
+        self._draws.undo()
 
 
 def _restore_keys(place: Place, before: Any) -> None:

@@ -74,7 +74,7 @@ def test_each_log_line_makes_one_row_with_one_transfer(clusters, monkeypatch):
 def test_statistics_do_not_change_the_training(clusters, monkeypatch, executor, accumulate):
     """The weights are equal bit for bit, and no layer has an additional attribute afterwards.
 
-    The layers have masks and running means: a step that is watched is made twice, once for the watcher.
+    The layers have masks and running means: a step that is watched is run twice, once for the watcher.
     """
     if executor == "c":
         try:

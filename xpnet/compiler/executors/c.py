@@ -1,6 +1,6 @@
 """The C executor: a plan that a small C library carries out, with calls of NumPy where it must.
 
-A step takes one call of the library if C has all of its operations; else C, NumPy, C in turns. Python's
+A step takes one call of the library if C has all of its operations; else C and NumPy alternately. Python's
 lock is released while C computes.
 """
 
