@@ -5,8 +5,10 @@ it is CUDA-aware, and else copied to pinned memory and back.
 """
 
 import json
+import os
 import sys
 import time
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -26,6 +28,10 @@ from xpnet.distributed.base import (
 from xpnet.errors import DistributedError, MissingPackageError
 
 
+# Not `time.sleep(0)`: Linux rounds a sleep up, to 50 us and more, in which MPI moves nothing on.
+yield_core = getattr(os, "sched_yield", partial(time.sleep, 0))
+
+
 class _Waiting:
     """A request of mpi4py, with a timeout; it keeps the memory that MPI reads and writes alive."""
 
@@ -43,7 +49,7 @@ class _Waiting:
         began = time.monotonic()
         timeout = self._communicator.timeout
         while not self._request.Test():
-            time.sleep(0)  # lets another thread or rank run, where there are fewer cores than ranks
+            yield_core()  # to another rank, where there are fewer cores than ranks
             if timeout is not None and time.monotonic() - began > timeout:
                 raise DistributedError(
                     f"Rank {self._communicator.rank} of {self._communicator.size} waited {timeout:g} "
