@@ -27,7 +27,6 @@ from xpnet.distributed.base import (
 )
 from xpnet.errors import DistributedError, MissingPackageError
 
-
 # Not `time.sleep(0)`: Linux rounds a sleep up, to 50 us and more, in which MPI moves nothing on.
 yield_core = getattr(os, "sched_yield", partial(time.sleep, 0))
 
