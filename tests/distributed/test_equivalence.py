@@ -15,6 +15,7 @@ from tests.distributed.trainings import (
     train,
 )
 from xpnet import distributed, functions as F
+from xpnet.compiler.replay import Replay
 from xpnet.data import DataLoader
 from xpnet.metrics import F1, RocAuc, accuracy
 from xpnet.optimizers import BY_NAME, clip_grad_value
@@ -44,6 +45,42 @@ def test_compiled_steps_are_cut_where_gradients_are_added_up(kind):
     assert_same(train(None, **options), together)
     # `step` takes the rows of a batch and computes the gradients; `prepared` is for the short batches.
     assert together.replayed == ["step", "prepared", "move"]
+
+
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_a_compiled_update_finds_the_same_gradient_arrays_in_each_step(monkeypatch, clip):
+    """Plans look for the arrays of the state anew, which takes longer than a step, in epoch 1 only."""
+    looked = []
+    bind = Replay.bind
+
+    def noted(self):
+        looked.append(self)
+        return bind(self)
+
+    class Forget(Callback):
+        reads_gradients = False
+
+        def on_epoch(self, trainer):
+            if len(trainer.history) == 1:
+                assert looked  # the attribute is still what a replay calls
+                looked.clear()
+
+    monkeypatch.setattr(Replay, "bind", noted)
+    train(Doubled(), data=clusters(120), metrics=[], callbacks=[Forget()], clip=clip)
+    assert looked == []
+
+
+class Doubled(distributed.SingleProcess):
+    """A rank of two, which takes its own arrays for those of the other one, too."""
+
+    size = 2
+
+    def allgather(self, value):
+        return [value, value]
+
+    def allreduce_start(self, x, op="sum", compression=None):
+        x *= 2
+        return distributed.Pending(None, lambda: x)
 
 
 @pytest.mark.parametrize("compile", [None, False])

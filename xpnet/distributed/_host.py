@@ -84,12 +84,17 @@ def narrowed(x: np.ndarray, name: Compression) -> np.ndarray:
             return x.astype(np.float16).view(np.uint16)
     # bfloat16 is the upper half of float32. To round, half of the last place is added, less the
     # smallest number where the upper half is even: a tie goes to the even neighbor.
-    bits = x.astype(np.float32).view(np.uint32)
-    upper = bits >> 16
-    rounded = (bits + (0x7FFF + (upper & 1))) >> 16
-    # The addition would carry a NaN's last digits into its sign: a NaN keeps its upper half.
-    is_nan = (bits & 0x7FFFFFFF) > 0x7F800000
-    return np.where(is_nan, upper | 0x40, rounded).astype(np.uint16)
+    bits = x.astype(np.float32).view(np.uint32)  # a copy, changed in place below
+    half = bits >> 16
+    half &= 1
+    half += 0x7FFF
+    bits += half
+    bits >>= 16
+    rounded = bits.astype(np.uint16)
+    is_nan = np.isnan(x)
+    if is_nan.any():  # the addition carries a NaN's last digits into its sign
+        rounded[is_nan] = 0x7FC0
+    return rounded
 
 
 def widened(bits: np.ndarray, name: Compression) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import array_api_compat as compat
 
+from xpnet._libraries import library_of
 from xpnet._libraries.devices import device_key, follow, stays
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
@@ -77,6 +78,7 @@ class GradientSum:
         self.parameters = [p for p in parameters if p.requires_grad]
         self._ids = [id(p) for p in self.parameters]
         self.buckets = _buckets(self.parameters, bucket_bytes)
+        self._memory = [_memory_for(bucket) for bucket in self.buckets]
         self._bucket_of = {id(p): i for i, bucket in enumerate(self.buckets) for p in bucket}
         self._begin()
 
@@ -101,9 +103,10 @@ class GradientSum:
 
     def _start_next(self) -> None:
         """Send the next bucket: its gradients one after the other, and zeros where there is none."""
-        bucket = self.buckets[len(self._started)]
+        number = len(self._started)
+        bucket = self.buckets[number]
         follow(bucket[0].data)
-        flat = _flat(bucket)
+        flat = _flat(bucket, self._memory[number])
         self._started.append(self.communicator.allreduce_start(flat, "sum", self._compressed(flat)))
 
     def _compressed(self, flat: Array) -> Compression | None:
@@ -131,10 +134,37 @@ class GradientSum:
         for bucket, pending in zip(self.buckets, self._started, strict=True):
             follow(bucket[0].data)
             flat = pending.wait()
-            for p, g in zip(bucket, _pieces(flat, bucket), strict=True):
+            for p, g in zip(bucket, self._pieces(flat, bucket), strict=True):
                 p.raw_grad = g if has_gradient[id(p)] else None
         self._begin()
         return Totals(int(samples_of_all), tuple(map(int, others[: len(signals)])))
+
+    def _pieces(self, flat: Array, bucket: list[Parameter]) -> list[Array]:
+        """The sums of a bucket, in the shapes of its parameters."""
+        for memory in self._memory:
+            if memory is not None and memory.flat is flat:
+                return memory.pieces
+        return _pieces(flat, bucket)
+
+
+class _Memory(NamedTuple):
+    """A flat array on the host that each step uses again, and its parts in the shapes of parameters.
+
+    So the gradients that a compiled update reads are the same arrays in each step: it need not look for
+    them anew.
+    """
+
+    flat: Array
+    pieces: list[Array]
+
+
+def _memory_for(bucket: list[Parameter]) -> _Memory | None:
+    """Memory for a bucket of a library whose arrays are the host's; None for others."""
+    x = bucket[0].data
+    if not library_of(x).is_host_memory(x):
+        return None
+    flat = array_namespace(x).zeros(sum(prod(p.shape) for p in bucket), dtype=x.dtype)
+    return _Memory(flat, _pieces(flat, bucket))
 
 
 def _buckets(parameters: Iterable[Parameter], most: int) -> list[list[Parameter]]:
@@ -156,8 +186,12 @@ def _buckets(parameters: Iterable[Parameter], most: int) -> list[list[Parameter]
     return buckets
 
 
-def _flat(bucket: list[Parameter]) -> Array:
-    """The gradients of a bucket in one new array of one axis."""
+def _flat(bucket: list[Parameter], memory: _Memory | None) -> Array:
+    """The gradients of a bucket in one array of one axis: in that memory, or a new one."""
+    if memory is not None:
+        for p, piece in zip(bucket, memory.pieces, strict=True):
+            piece[...] = 0.0 if p.raw_grad is None else data_of(p.raw_grad)
+        return memory.flat
     xp = array_namespace(bucket[0].data)
     parts = []
     for p in bucket:

@@ -5,8 +5,10 @@ it is CUDA-aware, and else copied to pinned memory and back.
 """
 
 import json
+import os
 import sys
 import time
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -28,6 +30,9 @@ from xpnet.errors import DistributedError, MissingPackageError
 SECONDS_TO_LEAVE = 2.0
 """How long a rank that cannot continue waits for the others, which may have the same error."""
 
+# Not `time.sleep(0)`: Linux rounds a sleep up, to 50 us and more, in which MPI moves nothing on.
+yield_core = getattr(os, "sched_yield", partial(time.sleep, 0))
+
 
 class _Waiting:
     """A request of mpi4py, with a timeout; it keeps the memory that MPI reads and writes alive."""
@@ -47,7 +52,7 @@ class _Waiting:
         timeout = self._communicator.timeout
         presence = self._communicator.presence
         while not self._request.Test():
-            time.sleep(0)  # lets another thread or rank run, where there are fewer cores than ranks
+            yield_core()  # to another rank, where there are fewer cores than ranks
             waited = time.monotonic() - began
             if waited > 1.0:
                 presence.answer()
@@ -89,7 +94,7 @@ class Presence:
         while silent and time.monotonic() - began < self.SECONDS:
             self.answer()
             silent -= set(self._received(self.ANSWER))
-            time.sleep(0)
+            yield_core()
         return sorted(silent)
 
     def answer(self) -> None:
