@@ -121,9 +121,9 @@ def epochs_of(run):
     return max(len(file.read_text().splitlines()) - 1, 0) if file.exists() else 0
 
 
-@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("count", [2, 4])
 def test_ranks_learn_what_one_process_learns(tmp_path, count):
-    """The same flags; 160 rows in batches of 32, with dtype float64, to the last digits."""
+    """The same flags give the same figures: 160 rows in batches of 48, the last of which is short."""
     data = table(tmp_path)
     flags = [data, "--epochs", "3", "--dtype", "float64", "--batch-size", "48"]
     output = trained(count, *flags, "--out", tmp_path / "several")

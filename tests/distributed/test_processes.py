@@ -37,7 +37,7 @@ def assert_holds(count, *arguments):
     assert found.returncode == 0, found.stdout + found.stderr
 
 
-@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("count", [2, 4])
 def test_messages(count):
     assert_holds(count, "messages")
 
