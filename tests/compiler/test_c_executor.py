@@ -208,6 +208,18 @@ def test_the_norm_of_an_array(shape, dtype):
         np.testing.assert_array_equal(compiled(y), special)
 
 
+def assert_learns_in_c(learner, *batch):
+    """A step is all in C, and leaves the weights that it leaves eagerly; learner() returns (step, model)."""
+    step, model = learner()
+    eager, reference = learner()
+    compiled = Compiled(step, executor=in_c, rehearse=True)
+    for _ in range(4):
+        compiled(*batch)
+        eager(*batch)
+    assert calls_of(compiled) == []
+    assert_equal_models(model, reference)
+
+
 def test_a_step_with_gelu_and_clipped_gradients_is_all_in_c():
     """GELU and its gradient are one chain of some 80 steps."""
 
@@ -226,15 +238,7 @@ def test_a_step_with_gelu_and_clipped_gradients_is_all_in_c():
 
         return step, model
 
-    step, model = learner()
-    eager, reference = learner()
-    compiled = Compiled(step, executor=in_c, rehearse=True)
-    x = np.random.default_rng(0).standard_normal((9, 6)).astype(np.float32)
-    for _ in range(4):
-        compiled(x)
-        eager(x)
-    assert calls_of(compiled) == []
-    assert_equal_models(model, reference)
+    assert_learns_in_c(learner, drawn(9, 6))
 
 
 def test_a_batch_of_one_is_all_in_c():
@@ -253,15 +257,7 @@ def test_a_batch_of_one_is_all_in_c():
 
         return step, model
 
-    step, model = learner()
-    eager, reference = learner()
-    compiled = Compiled(step, executor=in_c, rehearse=True)
-    x = np.random.default_rng(0).standard_normal((1, 6)).astype(np.float32)
-    for _ in range(4):
-        compiled(x, np.array([2]))
-        eager(x, np.array([2]))
-    assert calls_of(compiled) == []
-    assert_equal_models(model, reference)
+    assert_learns_in_c(learner, drawn(1, 6), np.array([2]))
 
 
 def test_another_learning_rate_needs_no_other_plan():
