@@ -1,0 +1,174 @@
+"""An ONNX graph under construction: names that do not collide, constants that are written once."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xpnet._typing import Array
+from xpnet.backend import to_numpy
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["IR_VERSION", "OPSET", "Graph"]
+
+OPSET = 20  # the first with Gelu; runtimes of 2024 and later have it
+IR_VERSION = 9  # of the files of that time
+
+Dimension = int | str  # a name, such as "batch", stands for any size
+
+
+class Graph:
+    """Nodes, constants, inputs and outputs, in the order in which they are added.
+
+    Values are strings: the names that ONNX gives to edges. `node` returns those of its outputs.
+
+    Parameters
+    ----------
+    name : str, default "xpnet"
+    opset : int, default OPSET
+        The version of the operators, in ONNX's own domain.
+
+    Examples
+    --------
+    >>> graph = Graph()  # doctest: +SKIP
+    >>> x = graph.input("x", np.float32, ("batch", 3))
+    >>> y = graph.node("Mul", [x, graph.constant(np.float32(2.0))])
+    >>> graph.output("y", y, np.float32, ("batch", 3))
+    >>> model = graph.model()
+    """
+
+    def __init__(self, name: str = "xpnet", opset: int = OPSET) -> None:
+        self.name = name
+        self.opset = opset
+        self._names: set[str] = set()
+        self._constants: dict[tuple[Any, ...], str] = {}
+        self._initializers: list[onnx.TensorProto] = []
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+        self._nodes: list[onnx.NodeProto] = []
+
+    def fresh(self, name: str) -> str:
+        """`name` if it is still free, else with a number at its end."""
+        found = name
+        n = 1
+        while found in self._names:
+            n += 1
+            found = f"{name}_{n}"
+        self._names.add(found)
+        return found
+
+    def input(self, name: str, dtype: Any, shape: Sequence[Dimension]) -> str:
+        """Add an input of the graph, and return its name."""
+        name = self.fresh(name)
+        self._inputs.append(_value_info(name, dtype, shape))
+        return name
+
+    def output(self, name: str, value: str, dtype: Any, shape: Sequence[Dimension]) -> str:
+        """Add an output of the graph, which is `value` by another name, and return that name."""
+        name = self.fresh(name)
+        self._nodes.append(_node("Identity", [value], [name], {}))
+        self._outputs.append(_value_info(name, dtype, shape))
+        return name
+
+    def parameter(self, name: str, array: Array) -> str:
+        """Add an array by a name of its own, such as "layers.0.weight"."""
+        from onnx import numpy_helper
+
+        name = self.fresh(name)
+        self._initializers.append(numpy_helper.from_array(_on_host(array), name))
+        return name
+
+    def constant(self, value: Any, dtype: Any = None) -> str:
+        """A number or an array; the same value is written once."""
+        array = np.ascontiguousarray(np.asarray(value, dtype=dtype))
+        array = array.reshape(np.shape(value))  # ascontiguousarray gives a number one dimension
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            self._constants[key] = self.parameter("constant", array)
+        return self._constants[key]
+
+    def node(
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        /,
+        name: str = "",
+        **attributes: Any,
+    ) -> str:
+        """Add a node with one output, and return the output's name.
+
+        Parameters
+        ----------
+        operator : str
+            Of ONNX's own domain, such as "Gemm".
+        inputs : sequence of str
+            An optional input that is left out is "".
+        name : str, optional
+            Of the node and its output; the operator's by default.
+        **attributes
+            Those that are None are left out.
+        """
+        (output,) = self.nodes(operator, inputs, 1, name, **attributes)
+        return output
+
+    def nodes(
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        outputs: int,
+        /,
+        name: str = "",
+        **attributes: Any,
+    ) -> list[str]:
+        """Add a node with several outputs, and return their names."""
+        name = name or operator.lower()
+        names = [self.fresh(name) for _ in range(outputs)]
+        self._nodes.append(_node(operator, inputs, names, attributes))
+        return names
+
+    def model(self, metadata: Mapping[str, str] | None = None) -> "onnx.ModelProto":
+        """The whole as a model, checked by ONNX, with the shapes that ONNX infers.
+
+        Parameters
+        ----------
+        metadata : mapping of str to str, optional
+            Of the model, such as the names of the classes.
+        """
+        import onnx
+        from onnx import helper
+
+        graph = helper.make_graph(
+            self._nodes, self.name, self._inputs, self._outputs, self._initializers
+        )
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", self.opset)],
+            ir_version=IR_VERSION,
+            producer_name="xpnet",
+        )
+        helper.set_model_props(model, dict(metadata or {}))
+        model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def _on_host(array: Array) -> np.ndarray[Any, Any]:
+    return np.array(to_numpy(array), order="C", copy=True)
+
+
+def _value_info(name: str, dtype: Any, shape: Sequence[Dimension]) -> "onnx.ValueInfoProto":
+    from onnx import helper
+
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return helper.make_tensor_value_info(name, kind, list(shape))
+
+
+def _node(
+    operator: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Mapping[str, Any]
+) -> "onnx.NodeProto":
+    from onnx import helper
+
+    given = {key: x for key, x in attributes.items() if x is not None}
+    return helper.make_node(operator, list(inputs), list(outputs), outputs[0], **given)
