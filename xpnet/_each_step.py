@@ -8,6 +8,8 @@ coefficients does so in a function that it passes to `each_step`:
 
 Without a recording this is a plain call. During a recording the function is called too, and kept:
 each replay calls it again, in the order of the recording, before the array operations run.
+
+`hand_over` is for what is done with arrays of the step while it goes on, such as to send them.
 """
 
 from collections.abc import Callable
@@ -22,6 +24,9 @@ class Recorder(Protocol):
 
     def each_step(self, action: Callable[[], Any]) -> Any:
         """Call `action` now, and at each replay."""
+
+    def hand_over(self, receiver: Callable[..., None], args: tuple[Any, ...]) -> None:
+        """Let `receiver` have the arguments, at this place of each replay."""
 
 
 recorder: ContextVar[Recorder | None] = ContextVar("xpnet_recorder", default=None)
@@ -51,3 +56,30 @@ def each_step(action: Callable[[], Result]) -> Result:
         return action()
     result: Result = active.each_step(action)
     return result
+
+
+def hand_over(receiver: Callable[..., None], *args: Any) -> None:
+    """receiver(*args), now, and in each replay as soon as the arrays among the arguments are computed.
+
+    Parameters
+    ----------
+    receiver : function
+        The same one, or an equal bound method, in each call of the step. It copies what it needs of
+        the arrays before it returns: in a replay they are memory of the plan, which later operations
+        write over. It changes nothing that the step reads.
+    *args : arrays, and what is the same in each step
+
+    Notes
+    -----
+    Receivers may be called in another order than in the code: each as soon as its own arrays are there.
+    While a call is rehearsed, they are not called. If the call is recorded, and not undone, they are
+    called at its end.
+
+    Plans of NumPy's arrays and of PyTorch's hand over arrays; a step on other libraries that does is not
+    compiled.
+    """
+    active = recorder.get()
+    if active is None:
+        receiver(*args)
+    else:
+        active.hand_over(receiver, args)

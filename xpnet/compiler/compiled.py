@@ -317,7 +317,7 @@ class Compiled:
         if self.rehearse:
             return self._rehearsed(args, options, done)
         before = Before() if self.fallback else None
-        return self._recorded(args, options, done, before)[0]
+        return _kept(*self._recorded(args, options, done, before))
 
     def _rehearsed(self, args: Any, options: Any, done: Any) -> Any:
         """A call that is recorded as often as a plan needs it, and then made by the plan."""
@@ -329,10 +329,10 @@ class Compiled:
         for _ in range(REHEARSALS):
             result, recording = self._recorded(args, options, done, before)
             if recording is None or recording.recorder.traced:
-                return result
+                return _kept(result, recording)
             if self.reason is not None or not before.can_undo(recording):
                 if others is None or not others.is_possible():
-                    return result
+                    return _kept(result, recording)
                 others.undo()
                 before.undo()
                 raise Undone
@@ -347,7 +347,7 @@ class Compiled:
             except BaseException:  # as in a replay: see `Replay.run`
                 first.undo_actions()
                 raise
-        return self._recorded(args, options, done, before)[0]
+        return _kept(*self._recorded(args, options, done, before))
 
     def _recorded(
         self, args: Any, options: Any, done: Any, before: Before | None
@@ -576,6 +576,14 @@ class Compiled:
         if not self.replays or self.reason is not None:
             return f"{self!r}: {self.explain()}"
         return "\n\n".join(map(str, self.plans))
+
+
+def _kept(result: Any, recording: Recording | None) -> Any:
+    """The result of a recorded call that is not undone: what it has handed over is received now."""
+    if recording is not None:
+        for receiver, args in recording.recorder.handed_over:
+            receiver(*args)
+    return result
 
 
 _OF_RECORDING = re.compile(

@@ -63,16 +63,26 @@ class Plan:
     def explain(self) -> str:
         """What is not compiled, and where in the step: as text for a reader."""
         calls = self.executor.calls()
+        notes = [*self._hand_overs(), *self.executor.notes()]
         if not calls:
             whole = f"{self._runs_on()} computes all operations of {self.name} itself."
-            return "\n".join([whole, *self.executor.notes()])
+            return "\n".join([whole, *notes])
         segments = ", ".join(self._segments(set(calls)))
         lines = _cut(f"{self.name} runs as {segments}.", WIDTH)
         lines.append("The library's own functions compute, in new memory each time:")
         for operation in calls:
             shapes = ", ".join(_shape(x) for x in operation.outputs)
             lines.append(f"  {operation.name} -> {shapes}, at {_line(operation)}")
-        return "\n".join([*lines, *self.executor.notes()])
+        return "\n".join([*lines, *notes])
+
+    def _hand_overs(self) -> Iterator[str]:
+        """A line for each time that Python is called in the midst of the step."""
+        last = len(self.program.operations)
+        for n, operation in enumerate(self.program.operations, 1):
+            if not operation.outputs:
+                receiver = getattr(operation.function, "__name__", operation.name)
+                count = _counted(len(operation.inputs()), "array")
+                yield f"After {n - 1} of {last} operations, {receiver} is given {count}."
 
     # --- parts of the table -----------------------------------------------------------------------
 
@@ -172,7 +182,7 @@ class _Table:
             if first != n and len(chain.steps) > 2:
                 name = f"as in row {first}, on"
                 operands = [x for x in operands if x not in known]
-        result = _shape(operation.outputs[0])
+        result = _shape(operation.outputs[0]) if operation.outputs else ""
         if len(operation.outputs) > 1:
             result += f" and {len(operation.outputs) - 1} more"
         room = WIDTH - 8 - len(result)

@@ -8,6 +8,9 @@ An operation is pure: it computes new values and changes none. `p -= lr * g` is 
 difference, and the fact that the state p has a new value. So the order of operations matters only as far
 as values are needed; an executor decides which results share memory, and updates state in place.
 
+One operation computes nothing: "hand_over", which lets a function of Python have arrays of the step while
+it goes on, as `xpnet._each_step.hand_over` says. It has no outputs, and is done for what it does.
+
 All executors are given a Program. What an operation means is defined by its `function`, which computes
 it on arrays of the library of the recording; an executor may know its name, and do it in another way.
 """

@@ -79,6 +79,8 @@ class Recorder:
         It keeps copies of the arrays that are changed in place.
     traced : bool
         Whether an array has no numbers, since a function of the library traces the step: `jax.jit`.
+    handed_over : list of (function, arguments)
+        What `hand_over` was given: the functions are to be called if the call is not undone.
     """
 
     def __init__(self, done: Any = ()) -> None:
@@ -97,6 +99,7 @@ class Recorder:
         self.is_in_place: Callable[[Recorded], bool] = lambda _: False
         self.before: Before | None = None
         self.traced = False
+        self.handed_over: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._done = list(done)
         self._live: dict[int | None, list[weakref.ref[RecordedArray]]] = {}  # by their memory
         self._tokens: list[Any] = []
@@ -325,6 +328,11 @@ class Recorder:
             self.foreign.append(value)
         return value
 
+    def hand_over(self, receiver: Callable[..., None], args: tuple[Any, ...]) -> None:
+        """Record an operation without results: see `hand_over`."""
+        self.operations.append(self._new("hand_over", receiver, args, {}))
+        self.handed_over.append((receiver, replaced(args, unwrapped)))
+
     # --- what cannot be replayed --------------------------------------------------------------
 
     def fail(self, what: str, advice: str, x: Recorded | None = None) -> None:
@@ -471,3 +479,7 @@ class Done:
             return action()
         finally:
             _each_step.recorder.reset(token)
+
+    def hand_over(self, receiver: Callable[..., None], args: tuple[Any, ...]) -> None:
+        """Call the receiver: nothing is recorded."""
+        receiver(*args)

@@ -5,7 +5,7 @@ array, a *bucket*. The walk back reaches the last layers first: their bucket is 
 computes the gradients of the first layers.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -43,11 +43,12 @@ class Totals(NamedTuple):
 class GradientSum:
     """Replaces the gradients of parameters by their sums over all ranks.
 
-    Each step has the same three parts on every rank, whichever of them it is given:
+    Each step has the same parts on every rank, whichever of the first three it is given:
 
-        arrived(p)       any number of times, while the walk back goes on: the gradient of p is final
+        begin()          before a walk back
+        arrived(p)       any number of times, while it goes on: the gradient of p is final
+        start(i, ...)    the gradients of bucket i are: called by `arrived`, or by a replay of it
         finish(n)        all gradients are; afterwards each parameter has the sum
-        (begin again)
 
     Parameters
     ----------
@@ -80,34 +81,60 @@ class GradientSum:
         self.buckets = _buckets(self.parameters, bucket_bytes)
         self._memory = [_memory_for(bucket) for bucket in self.buckets]
         self._bucket_of = {id(p): i for i, bucket in enumerate(self.buckets) for p in bucket}
-        self._begin()
+        self._reset()
 
     def is_of(self, parameters: Iterable[Parameter]) -> bool:
         """Whether these are still the parameters that require a gradient."""
         return [id(p) for p in parameters if p.requires_grad] == self._ids
 
-    def _begin(self) -> None:
-        self._missing = [len(bucket) for bucket in self.buckets]
-        self._started: list[Pending] = []
+    def _reset(self) -> None:
+        self._flat: dict[int, Array] = {}  # the buckets that are complete
+        self._present: set[int] = set()  # the ids of their parameters that have a gradient
+        self._started: list[Pending] = []  # the first of these buckets
+        self.begin()
 
-    def arrived(self, p: Parameter) -> None:
-        """Note that the gradient of p is final; start the buckets that are complete."""
+    def begin(self) -> None:
+        """Note that a walk back begins, in which no gradient is final yet."""
+        self._missing = [len(bucket) for bucket in self.buckets]
+
+    def arrived(self, p: Parameter, start: Callable[..., None] | None = None) -> None:
+        """Note that the gradient of p is final; if that completes a bucket, start it.
+
+        Parameters
+        ----------
+        p : Parameter
+        start : function of the number of a bucket and of its gradients, optional
+            Called in place of `self.start`, with the same arguments. The parameters have no gradients
+            then: they are on their way.
+        """
         number = self._bucket_of.get(id(p))
         if number is None:  # the optimizer does not have it
             return
         self._missing[number] -= 1
-        while len(self._started) < len(self.buckets) and not self._missing[len(self._started)]:
-            for pending in self._started:
-                pending.test()  # MPI moves messages on only while it is called
-            self._start_next()
+        if not self._missing[number]:
+            (start or self.start)(number, *self._taken(number))
 
-    def _start_next(self) -> None:
-        """Send the next bucket: its gradients one after the other, and zeros where there is none."""
-        number = len(self._started)
+    def _taken(self, number: int) -> list[Array | None]:
+        """The gradients of a bucket, which the parameters have no longer."""
+        bucket = self.buckets[number]
+        gradients = [None if p.raw_grad is None else data_of(p.raw_grad) for p in bucket]
+        for p in bucket:
+            p.raw_grad = None
+        return gradients
+
+    def start(self, number: int, *gradients: Array | None) -> None:
+        """Send the gradients of a bucket as soon as those before it are sent; zeros in place of None."""
         bucket = self.buckets[number]
         follow(bucket[0].data)
-        flat = _flat(bucket, self._memory[number])
-        self._started.append(self.communicator.allreduce_start(flat, "sum", self._compressed(flat)))
+        self._flat[number] = _flat(bucket, gradients, self._memory[number])
+        pairs = zip(bucket, gradients, strict=True)
+        self._present |= {id(p) for p, g in pairs if g is not None}
+        while len(self._started) in self._flat:
+            for pending in self._started:
+                pending.test()  # MPI moves messages on only while it is called
+            flat = self._flat[len(self._started)]
+            bits = self._compressed(flat)
+            self._started.append(self.communicator.allreduce_start(flat, "sum", bits))
 
     def _compressed(self, flat: Array) -> Compression | None:
         """The compression of a bucket; gradients of 16 bits are sent as they are."""
@@ -125,9 +152,10 @@ class GradientSum:
         signals : sequence of bool
             What all ranks are to know after this step, if it is True on any of them.
         """
-        present = [p.raw_grad is not None for p in self.parameters]
-        while len(self._started) < len(self.buckets):
-            self._start_next()
+        for number in range(len(self.buckets)):
+            if number not in self._flat:
+                self.start(number, *self._taken(number))
+        present = [id(p) in self._present for p in self.parameters]
         samples_of_all, *others = total(self.communicator, [samples, *signals, *present])
         counts = others[len(signals) :]
         has_gradient = {id(p): n > 0 for p, n in zip(self.parameters, counts, strict=True)}
@@ -136,7 +164,7 @@ class GradientSum:
             flat = pending.wait()
             for p, g in zip(bucket, self._pieces(flat, bucket), strict=True):
                 p.raw_grad = g if has_gradient[id(p)] else None
-        self._begin()
+        self._reset()
         return Totals(int(samples_of_all), tuple(map(int, others[: len(signals)])))
 
     def _pieces(self, flat: Array, bucket: list[Parameter]) -> list[Array]:
@@ -186,18 +214,18 @@ def _buckets(parameters: Iterable[Parameter], most: int) -> list[list[Parameter]
     return buckets
 
 
-def _flat(bucket: list[Parameter], memory: _Memory | None) -> Array:
+def _flat(
+    bucket: list[Parameter], gradients: Sequence[Array | None], memory: _Memory | None
+) -> Array:
     """The gradients of a bucket in one array of one axis: in that memory, or a new one."""
     if memory is not None:
-        for p, piece in zip(bucket, memory.pieces, strict=True):
-            piece[...] = 0.0 if p.raw_grad is None else data_of(p.raw_grad)
+        for g, piece in zip(gradients, memory.pieces, strict=True):
+            piece[...] = 0.0 if g is None else g
         return memory.flat
     xp = array_namespace(bucket[0].data)
     parts = []
-    for p in bucket:
-        g = p.raw_grad
-        g = xp.zeros_like(p.data) if g is None else data_of(g)
-        parts.append(xp.reshape(g, (-1,)))
+    for p, g in zip(bucket, gradients, strict=True):
+        parts.append(xp.reshape(xp.zeros_like(p.data) if g is None else g, (-1,)))
     return xp.concat(parts)
 
 

@@ -17,10 +17,11 @@ are: in smaller parts, or as it is. So a training that is resumed makes the same
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from xpnet._each_step import each_step, recorder
+from xpnet._each_step import each_step, hand_over, recorder
 from xpnet._libraries import library_of
 from xpnet._libraries.devices import follow, stays
 from xpnet._typing import Array
@@ -32,7 +33,8 @@ from xpnet.compiler.c import load
 from xpnet.compiler.executors import KINDS
 from xpnet.compiler.plan import NAMES
 from xpnet.compiler.undo import Undone
-from xpnet.errors import GradientError
+from xpnet.distributed import GradientSum
+from xpnet.errors import GradientError, StateError
 from xpnet.layers._context import hooks, training_mode, unhooked
 from xpnet.optimizers import clip_grad_norm
 from xpnet.optimizers.averaging import standing_in
@@ -85,8 +87,6 @@ class Parts:
         Whether the learner calls `whole` where a batch makes a step, and not the other parts.
     clips : bool
         Whether `move` clips the gradients; if not, the learner does.
-    on_gradient : function of a parameter, or None
-        What `gradients` calls as soon as a gradient is final.
     """
 
     in_one = False
@@ -100,7 +100,6 @@ class Parts:
         self.precision = learner.precision
         self.average = learner.average
         self.progress = learner.progress
-        self.on_gradient: Callable[[Any], None] | None = None
         self._learner = ref(learner)
 
     def is_of(self, learner: "Learner") -> bool:
@@ -126,10 +125,13 @@ class Parts:
         if learner is not None:
             learner.begin_update()
 
-    def gradients(self, x: Arrays, t: Arrays, weight: float, first: bool) -> tuple[Any, Variable]:
+    def gradients(
+        self, x: Arrays, t: Arrays, weight: float, first: bool, sends: bool = False
+    ) -> tuple[Any, Variable]:
         """The output and the loss; the gradients of `weight` times the loss are in the parameters.
 
-        They are added to those that are there, unless it is the first batch of a step.
+        They are added to those that are there, unless it is the first batch of a step. With `sends` they
+        are on their way to the other ranks instead, each bucket as soon as its gradients are final.
         """
         with self.precision or nullcontext():
             y = output(self.model, x)
@@ -143,11 +145,30 @@ class Parts:
         if first:
             self.optimizer.zero_grad()
         weighted = loss if weight == 1.0 else loss * weight
+        arrived = self._sending() if sends else None
         if self.precision is None:
-            weighted.backward(on_gradient=self.on_gradient)
+            weighted.backward(on_gradient=arrived)
         else:
-            self.precision.backward(weighted, on_gradient=self.on_gradient)
+            self.precision.backward(weighted, on_gradient=arrived)
         return y, loss
+
+    def _sending(self) -> Callable[[Any], None]:
+        """What the walk back calls with each parameter whose gradient is final."""
+        found = self._gradient_sum
+        found.begin()
+        start = partial(hand_over, self._start)
+        return lambda p: found.arrived(p, start)
+
+    def _start(self, number: int, *gradients: Array) -> None:
+        """Send a bucket: also in a replay, when the learner may have another sum than when it was recorded."""
+        self._gradient_sum.start(number, *gradients)
+
+    @property
+    def _gradient_sum(self) -> GradientSum:
+        learner = self._learner()
+        if learner is None:
+            raise StateError("The parts of a step are called after their learner is gone.")
+        return learner.gradient_sum()
 
     @stays
     def prepared(self, weight: float) -> Array | None:
@@ -260,10 +281,12 @@ class CompiledParts:
             self.run_as_they_are = True
         return result
 
-    def gradients(self, x: Arrays, t: Arrays, weight: float, first: bool) -> tuple[Any, Variable]:
+    def gradients(
+        self, x: Arrays, t: Arrays, weight: float, first: bool, sends: bool = False
+    ) -> tuple[Any, Variable]:
         """`Parts.gradients`. If they cannot be compiled, the other parts are not compiled either."""
         with self._without_warnings():
-            result: tuple[Any, Variable] = self._gradients(x, t, weight, first)
+            result: tuple[Any, Variable] = self._gradients(x, t, weight, first, sends)
         if self._gradients.reason:
             self.run_as_they_are = True
         return result

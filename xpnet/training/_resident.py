@@ -123,7 +123,7 @@ class Resident:
         """The same with other ranks: their gradients are added up before the update."""
         n = int(rows.shape[0])
         try:
-            found = self.compiled(rows, learner.weight(n))
+            found = self.compiled(rows, learner.weight(n), learner.sends(is_compiled=True))
         except Undone:
             return self._by_learner(learner, rows, meter)
         learner.end_batch(n)
@@ -148,16 +148,19 @@ class _OnRows:
         self.means = meter.means
         self.returns_outputs = bool(meter.accumulators)
 
-    def step(self, rows: Array, weight: float | None = None) -> tuple[list[Any], Arrays, Arrays]:
+    def step(
+        self, rows: Array, weight: float | None = None, sends: bool = False
+    ) -> tuple[list[Any], Arrays, Arrays]:
         """Take the rows of a batch, learn from it, and return its means: the loss and the metrics.
 
-        With a weight, only the gradients are computed, of the weight times the loss.
+        With a weight, only the gradients are computed, of the weight times the loss, and sent to other
+        ranks if they are to be.
         """
         x, t = tree.map(lambda a: DataLoader.taken(a, rows), (self.x, self.t))
         if weight is None:
             y, loss = self.parts.whole(x, t)
         else:
-            y, loss = self.parts.gradients(x, t, weight, True)
+            y, loss = self.parts.gradients(x, t, weight, True, sends)
         means = means_of(loss, y, t, self.means)
         if self.returns_outputs:
             return means, tree.map(data_of, y), t

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import array_api_compat as compat
 
+from xpnet._libraries import library_of
 from xpnet._libraries.devices import stays
 from xpnet._saved import finite, mapping, whole
 from xpnet._typing import Array
@@ -14,6 +15,7 @@ from xpnet.autodiff import tree
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter, Variable
 from xpnet.compiler import Compiled
+from xpnet.compiler.executors import hands_over
 from xpnet.distributed import Communicator, GradientSum, SingleProcess, without_samples
 from xpnet.distributed.base import Compression, require_known
 from xpnet.errors import ArgumentError, ArgumentTypeError, CompileError, StateError
@@ -169,9 +171,8 @@ class Learner:
             self.end_update()
         else:
             self._agree_on_unit(samples(t))
-            if isinstance(parts, Parts):
-                parts.on_gradient = self._on_gradient()
-            found = parts.gradients(x, t, self.weight(samples(t)), not self.gathered)
+            sends = self.sends(isinstance(parts, CompiledParts))
+            found = parts.gradients(x, t, self.weight(samples(t)), not self.gathered, sends)
             self.end_batch(samples(t))
         self._require_compiled()
         return found
@@ -187,11 +188,10 @@ class Learner:
         self._agree_on_unit(0)
         if self.communicates:
             parts = self._parts()
-            if isinstance(parts, Parts):
-                parts.on_gradient = self._on_gradient()
+            sends = self.sends(isinstance(parts, CompiledParts))
             with without_samples():
                 x, t = tree.map(_two_zeros, (x, t))
-                parts.gradients(x, t, 0.0, not self.gathered)
+                parts.gradients(x, t, 0.0, not self.gathered, sends)
         self.end_batch(0)
 
     def end_batch(self, n: int) -> None:
@@ -201,11 +201,18 @@ class Learner:
         if self.gathered >= self.accumulate:  # which a callback may have made smaller
             self.update()
 
-    def _on_gradient(self) -> Callable[[Any], None] | None:
-        """What the next batch's walk back calls for each gradient, which is on its way then."""
-        if self.is_distributed and self.gathered + 1 >= self.accumulate:
-            return self._gradient_sum().arrived
-        return None
+    def sends(self, is_compiled: bool) -> bool:
+        """Whether gradients of the next batch are sent to other ranks while its walk back goes on.
+
+        A compiled step that has but one bucket is not interrupted: nothing is left to compute then. Nor
+        is one on a library whose plans do not hand over arrays.
+        """
+        if not self.is_distributed or self.gathered + 1 < self.accumulate:
+            return False
+        if not is_compiled:
+            return True
+        buckets = self.gradient_sum().buckets
+        return len(buckets) > 1 and all(hands_over(library_of(b[0].data).name) for b in buckets)
 
     @property
     def updating(self) -> bool:
@@ -314,7 +321,7 @@ class Learner:
         parts = self._parts()
         weight = 1.0
         if self.is_distributed:
-            totals = self._gradient_sum().finish(self._gathered_samples, self.signals)
+            totals = self.gradient_sum().finish(self._gathered_samples, self.signals)
             self.signaled = tuple(n > 0 for n in totals.signals)
             weight = (self.unit or 1.0) / totals.samples
         elif self.gathered > 1:
@@ -333,7 +340,7 @@ class Learner:
             parts.move()
         self.end_update()
 
-    def _gradient_sum(self) -> GradientSum:
+    def gradient_sum(self) -> GradientSum:
         """What adds up the gradients of all ranks; a new one if the optimizer has other parameters."""
         parameters = self.optimizer.parameters
         if self._sum is None or not self._sum.is_of(parameters):

@@ -393,7 +393,8 @@ class Lowering:
 
     def add(self, operation: Operation) -> None:
         """Append what computes an operation."""
-        if operation in self.done or all(0 in x.shape for x in operation.outputs):
+        outputs = operation.outputs
+        if operation in self.done or (outputs and all(0 in x.shape for x in outputs)):
             return
         if _function(operation) in VIEWS and self._add_view(operation):
             return

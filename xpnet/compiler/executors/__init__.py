@@ -9,7 +9,7 @@ from xpnet.compiler.passes import cleaned
 from xpnet.compiler.record import Program
 from xpnet.errors import ArgumentError, CompileError
 
-__all__ = ["choose"]
+__all__ = ["choose", "hands_over"]
 
 
 class _Kind(NamedTuple):
@@ -19,11 +19,16 @@ class _Kind(NamedTuple):
     executor: str
     passes: str  # for `cleaned`
     reason: str
+    hands_over: bool = True  # whether it can call Python while a step goes on
 
 
 KINDS = {
-    "cupy": _Kind("cupy", "CuPyExecutor", "cupy", "the arrays are CuPy's: few launches a step"),
-    "jax": _Kind("jax", "JAXExecutor", "jax", "the arrays are JAX's: jax.jit compiles the step"),
+    "cupy": _Kind(
+        "cupy", "CuPyExecutor", "cupy", "the arrays are CuPy's: few launches a step", False
+    ),
+    "jax": _Kind(
+        "jax", "JAXExecutor", "jax", "the arrays are JAX's: jax.jit compiles the step", False
+    ),
     "torch": _Kind("torch", "TorchExecutor", "torch", "the arrays are PyTorch's"),
 }
 """The executors of libraries, by the library's name; NumPy's depends on whether there is a C library."""
@@ -31,6 +36,11 @@ KINDS = {
 ANY = _Kind("library", "LibraryExecutor", "library", "the library has no executor of its own")
 NUMPY = _Kind("numpy", "NumPyExecutor", "numpy", "")
 C = _Kind("c", "CExecutor", "c", "")
+
+
+def hands_over(library: str) -> bool:
+    """Whether plans of a library's arrays can hand over arrays while a step goes on: see `hand_over`."""
+    return KINDS.get(library, ANY).hands_over
 
 
 def choose(program: Program, library: str, forced: str | None = None) -> Executor:
@@ -51,7 +61,8 @@ def choose(program: Program, library: str, forced: str | None = None) -> Executo
     ArgumentError
         Another executor is forced.
     CompileError
-        C is forced, and there is no C library.
+        C is forced, and there is no C library. Or the step hands over arrays, which it cannot on this
+        library.
     """
     if library != "numpy":
         return _made(KINDS.get(library, ANY), program)
@@ -83,6 +94,12 @@ def _fastest_for_numpy(program: Program, load: ModuleType) -> Executor:
 
 
 def _made(kind: _Kind, program: Program, reason: str = "", *more: Any) -> Executor:
+    silent = [x for x in program.operations if not x.outputs]
+    if silent and not kind.hands_over:
+        raise CompileError(
+            f"{silent[0].where}: the step hands over arrays while it goes on, which a plan for "
+            f"{kind.executor.removesuffix('Executor')} cannot. Return them instead."
+        )
     module = import_module(f"xpnet.compiler.executors.{kind.module}")
     executor: Executor = getattr(module, kind.executor)(cleaned(program, kind.passes), *more)
     executor.reason = reason or kind.reason

@@ -226,6 +226,8 @@ class Memory:
 
     def _add(self, operation: Operation) -> None:
         """Decide on the results of one operation."""
+        if not operation.outputs:  # it is not called before the step
+            return
         given: dict[Value, Array] = {}
 
         def zeros(x: Any) -> Any:

@@ -215,7 +215,8 @@ class Source:
 
     def write_call(self, operation: Operation) -> None:
         """An operation that only its function computes."""
-        self.calls.append(operation)
+        if operation.outputs:
+            self.calls.append(operation)
         result = self.new_name("result")
         self.lines.append(f"{result} = {self.call(operation)}")
         for x, path in _paths(operation.result, result):

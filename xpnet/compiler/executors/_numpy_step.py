@@ -30,7 +30,7 @@ def source_of(memory: Memory) -> Source:
 
 def _write(source: Source, operation: Operation) -> None:
     """The lines of one operation; a view that is the same at each run has none."""
-    first = operation.outputs[0]
+    first = operation.outputs[0] if operation.outputs else None
     if first in source.memory.roots:
         if source.at_run_time(first):
             source.lines.append(f"{source.name(first)} = {_view(source, operation)}")

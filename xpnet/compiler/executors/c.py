@@ -298,11 +298,12 @@ class CExecutor(Executor):
 
     def calls(self) -> list[Operation]:
         """The operations that are left to NumPy, between those that C has."""
-        return [x.operation for x in self._steps if isinstance(x, Call)]
+        calls = [x.operation for x in self._steps if isinstance(x, Call)]
+        return [x for x in calls if x.outputs]
 
     def describe(self) -> list[str]:
         """Lines for `print(plan)`: what runs where, and why."""
-        calls = len(self.calls())
+        calls = sum(isinstance(x, Call) for x in self._steps)
         lines = [f"executor: c, {self.library.origin} for {self.library.variant}"]
         called = "1 call" if calls == 1 else f"{calls} calls"
         lines.append(f"{len(self._steps) - calls} instructions, {called} of NumPy")

@@ -17,6 +17,9 @@ def without_repetitions(program: Program) -> Program:
     rewriting = Rewriting(program)
     first: dict[Any, Operation] = {}
     for operation in program.operations:
+        if not operation.outputs:  # it is done for what it does
+            rewriting.keep(operation)
+            continue
         args = _key((operation.args, operation.options), rewriting)
         key = operation.name, _leaf_key(operation.function), args
         earlier = first.get(key)

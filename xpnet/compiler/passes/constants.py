@@ -34,7 +34,7 @@ def with_constants_folded(program: Program, of_numpy: bool = False) -> Program:
     for operation in program.operations:
         is_like = of_numpy and operation.name in LIKE
         inputs = [x for x in operation.inputs() if not (is_like and x is operation.args[0])]
-        if any(rewriting.value(x) not in folded for x in inputs):
+        if not operation.outputs or any(rewriting.value(x) not in folded for x in inputs):
             rewriting.keep(operation)
             continue
         results = [_filled(operation, rewriting)] if is_like else _results(operation, rewriting)

@@ -1,4 +1,4 @@
-"""Dead operations: those whose results nobody reads."""
+"""Dead operations: those whose results nobody reads; those without results are there for what they do."""
 
 from xpnet.compiler.passes.rewriting import Rewriting
 from xpnet.compiler.record import Program, Value
@@ -15,7 +15,7 @@ def without_dead_operations(program: Program) -> Program:
     needed: set[Value] = {*program.outputs, *updates.values()}
     kept = []
     for operation in reversed(program.operations):
-        if needed.isdisjoint(operation.outputs):
+        if operation.outputs and needed.isdisjoint(operation.outputs):
             continue
         kept.append(operation)
         needed.update(operation.inputs())
