@@ -215,6 +215,8 @@ def test_on_each_library(backend):
     compiled = Compiled(step, fallback=True)
     for i in range(CALLS):
         compiled(backend.asarray([float(i)], backend.dtype))
-    assert [xpnet.to_numpy(x).tolist() for (x,) in receiver.seen] == [[2.0 * i] for i in range(CALLS)]
+    assert [xpnet.to_numpy(x).tolist() for (x,) in receiver.seen] == [
+        [2.0 * i] for i in range(CALLS)
+    ]
     library = xpnet.backend.library_of(backend.asarray([1.0])).name
     assert (compiled.reason is None) == hands_over(library)
