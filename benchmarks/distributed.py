@@ -1,10 +1,13 @@
 """What several ranks gain, and a model of what they would gain on other machines.
 
-    python benchmarks/distributed.py                    all three parts; pictures with --pictures FOLDER
-    python benchmarks/distributed.py --ranks 4 ping     one part: ping, scaling or model
+    python benchmarks/distributed.py                    all parts; pictures with --pictures FOLDER
+    python benchmarks/distributed.py --ranks 4 ping     one part: ping, scaling, gain or model
 
     ping       the time of an allreduce against its size, by MPI on this machine, and the model fitted to it
     scaling    samples per second on several ranks, against one rank with the same batches
+    gain       the time of a step on several ranks, and on ranks with a slower link between them: with
+               messages that are waited for, with messages that travel while the step goes on, and both
+               with numbers of 16 bits
     model      the same model with the published constants of NVLink and InfiniBand: how long a step must
                compute for communication to take no more than half of the time
 
@@ -15,6 +18,9 @@ bytes each, so that an allreduce takes
 
 (P. Patarasuk, X. Yuan, "Bandwidth optimal all-reduce algorithms for clusters of workstations", 2009). Each
 rank is a process with one thread.
+
+The slower link of `gain` is simulated: a message arrives when that link would have carried it, one after
+the other. 1 Gb/s Ethernet by default; `--latency 50 --bandwidth 0.125` are its microseconds and GB/s.
 """
 
 import argparse
@@ -26,6 +32,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -43,12 +50,17 @@ from benchmarks.peers.workloads import Workload, workload_named
 from xpnet import distributed, functions as F
 from xpnet.distributed import Communicator, Pending
 from xpnet.training import Trainer
+from xpnet.training.learner import Learner
 
-PARTS = ("ping", "scaling", "model")
+PARTS = ("ping", "scaling", "gain", "model")
 SIZES = tuple(2**n for n in range(10, 25))  # bytes
-NETWORKS = ("W1", "W2", "W3", "W4", "3x512x256", "3x1024x256", "3x2048x256")
+LENETS = {"W3": 1, "LeNetx2": 2, "LeNetx4": 4}  # so many times as many channels and units
+DENSE = ("3x512x256", "3x1024x256", "3x2048x256")
+NETWORKS = ("W1", "W2", "W4", *DENSE, *LENETS)
+GAINING = ("W2", "3x2048x256")
 SAMPLES = 10_000
 REPEATS = 21
+STEPS = 11
 
 
 @dataclass(frozen=True)
@@ -125,37 +137,50 @@ def ping(communicator: Communicator) -> dict[str, float]:
     return found
 
 
-class Timed(Communicator):
+class Around(Communicator):
+    """Another communicator, of which a subclass replaces something."""
+
+    def __init__(self, communicator: Communicator) -> None:
+        self.inner = communicator
+        self.rank = communicator.rank
+        self.size = communicator.size
+        self.local_rank = communicator.local_rank
+
+    def allreduce_start(self, x: Any, op: Any = "sum", compression: Any = None) -> Pending:
+        return self.inner.allreduce_start(x, op, compression)
+
+    def broadcast(self, x: Any, root: int = 0) -> Any:
+        return self.inner.broadcast(x, root)
+
+    def allgather(self, value: Any) -> list[Any]:
+        return self.inner.allgather(value)
+
+    def abort(self, reason: str) -> None:
+        self.inner.abort(reason)
+
+
+class Timed(Around):
     """Another communicator, and how long this rank was in it.
 
     Attributes
     ----------
     seconds : float
-    calls : int
     """
 
     def __init__(self, communicator: Communicator) -> None:
-        self._communicator = communicator
-        self.rank = communicator.rank
-        self.size = communicator.size
-        self.local_rank = communicator.local_rank
+        super().__init__(communicator)
         self.seconds = 0.0
-        self.calls = 0
 
     def allreduce_start(self, x: Any, op: Any = "sum", compression: Any = None) -> Pending:
-        self.calls += 1
-        pending = self._timed(self._communicator.allreduce_start, x, op, compression)
-        return Pending(None, lambda: self._timed(pending.wait))
+        pending = self._timed(self.inner.allreduce_start, x, op, compression)
+        return Pending(Moving(pending), partial(self._timed, pending.wait))
 
     def broadcast(self, x: Any, root: int = 0) -> Any:
-        return self._timed(self._communicator.broadcast, x, root)
+        return self._timed(self.inner.broadcast, x, root)
 
     def allgather(self, value: Any) -> list[Any]:
-        gathered: list[Any] = self._timed(self._communicator.allgather, value)
+        gathered: list[Any] = self._timed(self.inner.allgather, value)
         return gathered
-
-    def abort(self, reason: str) -> None:
-        self._communicator.abort(reason)
 
     def _timed(self, function: Any, *args: Any) -> Any:
         began = time.perf_counter()
@@ -165,20 +190,80 @@ class Timed(Communicator):
             self.seconds += time.perf_counter() - began
 
 
+class Moving:
+    """A request that moves another communicator's message on, and that arrives not before some time.
+
+    `wait` waits for that time only: the message itself is waited for by what makes the result.
+    """
+
+    def __init__(self, pending: Pending, arrival: float = 0.0) -> None:
+        self._pending = pending
+        self._arrival = arrival
+
+    def test(self) -> bool:
+        return self._pending.test() and time.perf_counter() >= self._arrival
+
+    def wait(self) -> None:
+        time.sleep(max(self._arrival - time.perf_counter(), 0.0))
+
+
+class Slow(Around):
+    """Another communicator whose reductions arrive as late as over a link, one after the other."""
+
+    def __init__(self, communicator: Communicator, link: Link) -> None:
+        super().__init__(communicator)
+        self._link = link
+        self._free = 0.0  # when the link has carried all messages so far
+
+    def allreduce_start(self, x: Any, op: Any = "sum", compression: Any = None) -> Pending:
+        size = x.size * (x.dtype.itemsize if compression is None else 2)
+        pending = self.inner.allreduce_start(x, op, compression)
+        began = max(self._free, time.perf_counter())
+        self._free = began + self._link.allreduce(self.size, size)
+        return Pending(Moving(pending, self._free), pending.wait)
+
+
+class Waiting(Around):
+    """Another communicator whose reductions are waited for where they are started."""
+
+    def allreduce_start(self, x: Any, op: Any = "sum", compression: Any = None) -> Pending:
+        result = self.inner.allreduce(x, op, compression)
+        return Pending(None, lambda: result)
+
+
+class Silent(Around):
+    """A rank that sends no gradients: its steps take as long as what it computes."""
+
+    def allreduce_start(self, x: Any, op: Any = "sum", compression: Any = None) -> Pending:
+        return Pending(None, lambda: x)
+
+
+def workload_of(name: str) -> Workload:
+    """How a network of this name is trained."""
+    return workload_named("W3" if name in LENETS else name)
+
+
 def network_and_data(name: str) -> tuple[Workload, Any, Any, Any]:
     """A workload, its network, and random samples of the right shape."""
-    workload = workload_named(name)
+    workload = workload_of(name)
     rng = np.random.default_rng(0)
     shape = (1, 28, 28) if workload.convolutional else (workload.widths[0],)
     x = rng.standard_normal((SAMPLES, *shape), np.float32)
-    return workload, by_xpnet.network(workload), x, rng.integers(10, size=SAMPLES)
+    model = by_xpnet.network(workload, LENETS.get(name, 1))
+    return workload, model, x, rng.integers(10, size=SAMPLES)
+
+
+def optimizer_of(name: str, model: xpnet.Layer) -> xpnet.Optimizer:
+    """That of a network: Adam for W2."""
+    kind = xpnet.Adam if name == "W2" else xpnet.SGD
+    return kind(model.parameters())
 
 
 def scaling(communicator: Communicator, name: str) -> dict[str, float]:
     """Samples per second of the second epoch, and the share of the time that is communication."""
     workload, model, x, t = network_and_data(name)
     timed = Timed(communicator)
-    optimizer = xpnet.Adam(model.parameters()) if name == "W2" else xpnet.SGD(model.parameters())
+    optimizer = optimizer_of(name, model)
     trainer = Trainer(model, F.softmax_cross_entropy, optimizer, communicator=timed)
     trainer.fit((x, t), epochs=1, batch_size=workload.batch)
     timed.seconds = 0.0
@@ -193,11 +278,49 @@ def scaling(communicator: Communicator, name: str) -> dict[str, float]:
     }
 
 
-def on_rank(part: str, names: Sequence[str]) -> None:
+def gain(communicator: Communicator, name: str, link: Link | None) -> dict[str, float]:
+    """The seconds of a step, in each way of sending gradients, over a link or as they are sent here."""
+    other = communicator if link is None else Slow(communicator, link)
+    ways = {
+        "computed": step_time(Silent(communicator), name),
+        "blocking": step_time(Waiting(other), name),
+        "overlapping": step_time(other, name),
+        "blocking, 16 bits": step_time(Waiting(other), name, "bfloat16"),
+        "overlapping, 16 bits": step_time(other, name, "bfloat16"),
+    }
+    return {way: max(communicator.allgather(seconds)) for way, seconds in ways.items()}
+
+
+def step_time(communicator: Communicator, name: str, compression: Any = None) -> float:
+    """The seconds of a compiled step on a share of a batch."""
+    workload, model, x, t = network_and_data(name)
+    learner = Learner(
+        model,
+        F.softmax_cross_entropy,
+        optimizer_of(name, model),
+        communicator=communicator,
+        compression=compression,
+    )
+    n = workload.batch // communicator.size
+    seconds = []
+    for _ in range(STEPS + 3):  # of which the first ones are recorded
+        communicator.barrier()
+        began = time.perf_counter()
+        learner.step(x[:n], t[:n])
+        seconds.append(time.perf_counter() - began)
+    return median(seconds[3:])
+
+
+def on_rank(part: str, names: Sequence[str], link: Link) -> None:
     """What a process that the launcher has started does: rank 0 prints the results."""
     communicator = distributed.communicator()
     if part == "ping":
         found: Any = ping(communicator)
+    elif part == "gain":
+        found = {}
+        for name in names:
+            here = gain(communicator, name, None)
+            found[name] = {"this machine": here, "slower": gain(communicator, name, link)}
     else:
         found = {name: scaling(communicator, name) for name in names}
     if communicator.is_root:
@@ -207,15 +330,15 @@ def on_rank(part: str, names: Sequence[str]) -> None:
 # ---- what the program that people start does -----------------------------------------------------
 
 
-def launched(ranks: int, part: str, names: Sequence[str] = ()) -> Any:
-    """The results of a part on so many ranks.
+def launched(ranks: int, part: str, *arguments: str) -> Any:
+    """The results of a part on so many ranks; the arguments are the names of networks, and options.
 
     Raises
     ------
     RuntimeError
         A rank failed; its messages are shown.
     """
-    command = [sys.executable, str(Path(__file__)), "--on-rank", part, *names]
+    command = [sys.executable, str(Path(__file__)), "--on-rank", part, *arguments]
     if ranks > 1:
         mpiexec = shutil.which("mpiexec", path=_path())
         if mpiexec is None:
@@ -261,11 +384,29 @@ def scaling_table(ranks: int, one: dict[str, Any], several: dict[str, Any], link
         together = several[name]
         modelled = link.allreduce(ranks, together["bytes"]) * together["steps_per_s"]
         lines.append(
-            f"| {name}, {workload_named(name).batch} | {together['bytes'] / 4:,.0f} | "
+            f"| {name}, {workload_of(name).batch} | {together['bytes'] / 4:,.0f} | "
             f"{alone['samples_per_s']:,.0f} | {together['samples_per_s']:,.0f} | "
             f"**{together['samples_per_s'] / alone['samples_per_s']:.2f}** | "
             f"{together['communication']:.0%} | {modelled:.0%} |"
         )
+    return "\n".join(lines)
+
+
+def gain_table(ranks: int, link: Link, found: dict[str, Any]) -> str:
+    """The time of a step in each way of sending gradients."""
+    slower = f"{1e6 * link.latency:g} us, {link.bandwidth / 1e9:g} GB/s"
+    titles = {"this machine": "this machine", "slower": slower}
+    ways = list(next(iter(found.values()))["slower"])
+    lines = [
+        f"Milliseconds of a step on {ranks} ranks:",
+        "",
+        f"| network, batch | link | {' | '.join(ways)} |",
+        f"|---|---|{'---:|' * len(ways)}",
+    ]
+    for name, by_link in found.items():
+        for key, seconds in by_link.items():
+            cells = " | ".join(f"{1e3 * seconds[way]:.1f}" for way in ways)
+            lines.append(f"| {name}, {workload_of(name).batch} | {titles[key]} | {cells} |")
     return "\n".join(lines)
 
 
@@ -281,19 +422,18 @@ def least_computation(link: Link, ranks: int, size: float, overlap: bool) -> flo
 def model_table() -> str:
     """That time for networks of some sizes."""
     lines = [
-        "| link | ranks | parameters | in 32 bits | in 16 bits | in 16 bits, overlapping |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| link | ranks | parameters | 32 bits | overlapping | 16 bits | overlapping |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, link in LINKS.items():
         for ranks in RANKS:
             for parameters in (10**5, 10**7, 10**9):
-                wide = least_computation(link, ranks, 4 * parameters, overlap=False)
-                narrow = least_computation(link, ranks, 2 * parameters, overlap=False)
-                hidden = least_computation(link, ranks, 2 * parameters, overlap=True)
-                lines.append(
-                    f"| {name} | {ranks:,} | {parameters:,} | {1e3 * wide:.2f} ms | "
-                    f"{1e3 * narrow:.2f} ms | {1e3 * hidden:.2f} ms |"
-                )
+                cells = [
+                    f"{1e3 * least_computation(link, ranks, size * parameters, overlap):.2f} ms"
+                    for size in (4, 2)
+                    for overlap in (False, True)
+                ]
+                lines.append(f"| {name} | {ranks:,} | {parameters:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -335,13 +475,18 @@ def main() -> int:
         "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all of them"
     )
     parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--networks", help="for scaling and gain, separated by commas")
+    parser.add_argument(
+        "--latency", type=float, default=50, help="of a slower link, in microseconds"
+    )
+    parser.add_argument("--bandwidth", type=float, default=0.125, help="of that link, in GB/s")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER")
     parser.add_argument("--out", type=Path, metavar="FILE")
     parser.add_argument("--on-rank", metavar="PART", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    slower = Link(1e-6 * options.latency, 1e9 * options.bandwidth)
     if options.on_rank:
-        on_rank(options.on_rank, options.parts)
+        on_rank(options.on_rank, options.parts, slower)
         return 0
     parts = options.parts or PARTS
     unknown = set(parts) - set(PARTS)
@@ -354,11 +499,16 @@ def main() -> int:
         results["ping"] = times
         print(ping_table(options.ranks, times, link) + "\n")
     if "scaling" in parts:
-        names = options.networks.split(",")
-        one = launched(1, "scaling", names)
-        several = launched(options.ranks, "scaling", names)
+        names = options.networks.split(",") if options.networks else NETWORKS
+        one = launched(1, "scaling", *names)
+        several = launched(options.ranks, "scaling", *names)
         results["scaling"] = {"1": one, str(options.ranks): several}
         print(scaling_table(options.ranks, one, several, link) + "\n")
+    if "gain" in parts:
+        names = options.networks.split(",") if options.networks else GAINING
+        numbers = ("--latency", str(options.latency), "--bandwidth", str(options.bandwidth))
+        results["gain"] = launched(options.ranks, "gain", *names, *numbers)
+        print(gain_table(options.ranks, slower, results["gain"]) + "\n")
     if "model" in parts:
         print(model_table())
         if options.pictures:

@@ -11,14 +11,15 @@ from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.record import Program
 
 
-def network(workload: Workload) -> xpnet.Layer:
-    """The workload's network."""
+def network(workload: Workload, wide: int = 1) -> xpnet.Layer:
+    """The workload's network; LeNet with so many times as many channels and units."""
     if workload.convolutional:
+        a, b, c, d = (n * wide for n in (6, 16, 120, 84))
         return xpnet.Sequential(
-            xpnet.Conv2d(1, 6, 5, padding=2), xpnet.ReLU(), xpnet.MaxPool2d(2),
-            xpnet.Conv2d(6, 16, 5), xpnet.ReLU(), xpnet.MaxPool2d(2), xpnet.Flatten(),
-            xpnet.Affine(400, 120), xpnet.ReLU(), xpnet.Affine(120, 84), xpnet.ReLU(),
-            xpnet.Affine(84, 10),
+            xpnet.Conv2d(1, a, 5, padding=2), xpnet.ReLU(), xpnet.MaxPool2d(2),
+            xpnet.Conv2d(a, b, 5), xpnet.ReLU(), xpnet.MaxPool2d(2), xpnet.Flatten(),
+            xpnet.Affine(25 * b, c), xpnet.ReLU(), xpnet.Affine(c, d), xpnet.ReLU(),
+            xpnet.Affine(d, 10),
         )  # fmt: skip
     inputs, *hidden, classes = workload.widths
     return xpnet.MLP(inputs, hidden, classes)

@@ -127,7 +127,7 @@ def test_a_plan_says_where_it_sends_a_bucket(executor):
     counts = [int(line.split()[1]) for line in lines]
     assert len(counts) == 4
     assert counts == sorted(set(counts))
-    assert all(line.endswith("_start is given 1 array.") for line in lines)
+    assert all(line.endswith("send_bucket is given 1 array.") for line in lines)
 
 
 def test_one_bucket_does_not_interrupt_a_step(executor):

@@ -89,7 +89,7 @@ class GradientSum:
 
     def _reset(self) -> None:
         self._flat: dict[int, Array] = {}  # the buckets that are complete
-        self._present: set[int] = set()  # the ids of their parameters that have a gradient
+        self._present: dict[int, list[bool]] = {}  # which of their parameters have a gradient
         self._started: list[Pending] = []  # the first of these buckets
         self.begin()
 
@@ -127,8 +127,7 @@ class GradientSum:
         bucket = self.buckets[number]
         follow(bucket[0].data)
         self._flat[number] = _flat(bucket, gradients, self._memory[number])
-        pairs = zip(bucket, gradients, strict=True)
-        self._present |= {id(p) for p, g in pairs if g is not None}
+        self._present[number] = [g is not None for g in gradients]
         while len(self._started) in self._flat:
             for pending in self._started:
                 pending.test()  # MPI moves messages on only while it is called
@@ -152,18 +151,18 @@ class GradientSum:
         signals : sequence of bool
             What all ranks are to know after this step, if it is True on any of them.
         """
+        present: list[bool] = []
         for number in range(len(self.buckets)):
             if number not in self._flat:
                 self.start(number, *self._taken(number))
-        present = [id(p) in self._present for p in self.parameters]
+            present += self._present[number]
         samples_of_all, *others = total(self.communicator, [samples, *signals, *present])
-        counts = others[len(signals) :]
-        has_gradient = {id(p): n > 0 for p, n in zip(self.parameters, counts, strict=True)}
+        counts = iter(others[len(signals) :])
         for bucket, pending in zip(self.buckets, self._started, strict=True):
             follow(bucket[0].data)
             flat = pending.wait()
             for p, g in zip(bucket, self._pieces(flat, bucket), strict=True):
-                p.raw_grad = g if has_gradient[id(p)] else None
+                p.raw_grad = g if next(counts) > 0 else None
         self._reset()
         return Totals(int(samples_of_all), tuple(map(int, others[: len(signals)])))
 

@@ -156,18 +156,21 @@ class Parts:
         """What the walk back calls with each parameter whose gradient is final."""
         found = self._gradient_sum
         found.begin()
-        start = partial(hand_over, self._start)
-        return lambda p: found.arrived(p, start)
+        send = partial(hand_over, self.send_bucket)
+        return lambda p: found.arrived(p, send)
 
-    def _start(self, number: int, *gradients: Array) -> None:
-        """Send a bucket: also in a replay, when the learner may have another sum than when it was recorded."""
+    def send_bucket(self, number: int, *gradients: Array) -> None:
+        """Send gradients to the other ranks; in a replay, by the sum that the learner has then."""
         self._gradient_sum.start(number, *gradients)
 
     @property
     def _gradient_sum(self) -> GradientSum:
         learner = self._learner()
         if learner is None:
-            raise StateError("The parts of a step are called after their learner is gone.")
+            raise StateError(
+                "Expected the learner of these parts of a step, which sends its gradients, but it is gone. "
+                "Keep a reference to it, or to its trainer."
+            )
         return learner.gradient_sum()
 
     @stays

@@ -303,10 +303,11 @@ class CExecutor(Executor):
 
     def describe(self) -> list[str]:
         """Lines for `print(plan)`: what runs where, and why."""
-        calls = sum(isinstance(x, Call) for x in self._steps)
+        calls = len(self.calls())
         lines = [f"executor: c, {self.library.origin} for {self.library.variant}"]
         called = "1 call" if calls == 1 else f"{calls} calls"
-        lines.append(f"{len(self._steps) - calls} instructions, {called} of NumPy")
+        instructions = sum(isinstance(x, Instruction) for x in self._steps)
+        lines.append(f"{instructions} instructions, {called} of NumPy")
         lines.append(f"threads: {self.threads}")
         lines.append(f"arena: {self._arena.nbytes} bytes")
         return lines
