@@ -75,7 +75,7 @@ def hand_over(receiver: Callable[..., None], *args: Any) -> None:
     While a call is rehearsed, they are not called. If the call is recorded, and not undone, they are
     called at its end.
 
-    Plans of NumPy's arrays and of PyTorch's hand over arrays; a step on other libraries that does is not
+    Plans for JAX and for CuPy call no Python while they run: a step on these that hands over arrays is not
     compiled.
     """
     active = recorder.get()

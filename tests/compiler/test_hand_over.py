@@ -6,7 +6,7 @@ import pytest
 import xpnet
 from tests.compiler.test_contract import require_c
 from xpnet import CompileError, Parameter, functions as F
-from xpnet._each_step import hand_over
+from xpnet._each_step import each_step, hand_over
 from xpnet.compiler import Compiled, passes
 from xpnet.compiler.executors import choose, hands_over
 from xpnet.compiler.executors.library import LibraryExecutor
@@ -165,6 +165,35 @@ def test_a_rehearsal_that_fails_hands_over_nothing_twice(make):
         compiled(np.full(2, float(i)))
         assert len(receiver.seen) == i + 1
     assert "reads a value" in compiled.reason
+
+
+def test_a_call_in_which_an_action_selects_other_code_hands_over_once(make):
+    """It is not replayed but runs as it is, after its action."""
+
+    class Counted:
+        doubled = False
+
+        def __init__(self):
+            self.calls = 0
+            self.receiver = Receiver()
+
+        def count(self):
+            self.calls += 1
+            if self.calls == CALLS:
+                self.doubled = True
+
+        def step(self, x):
+            each_step(self.count)
+            hand_over(self.receiver.receive, x * 2.0 if self.doubled else x)
+            return x + 1.0
+
+    counted = Counted()
+    compiled = Compiled(counted.step, executor=make)
+    for i in range(1, CALLS + 3):
+        compiled(np.full(2, float(i)))
+        assert len(counted.receiver.seen) == i
+    firsts = [x.tolist()[0] for (x,) in counted.receiver.seen]
+    assert firsts == [i if i < CALLS else 2.0 * i for i in range(1, CALLS + 3)]
 
 
 def test_plans_say_where_arrays_are_handed_over(make):

@@ -1,5 +1,6 @@
 """Compiled steps: buckets of gradients are on their way while the rest of the walk back is replayed."""
 
+import gc
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,7 @@ from tests.distributed.trainings import assert_same, clusters, on_ranks, train
 from xpnet import distributed, functions as F
 from xpnet.distributed import GradientSum, gradients
 from xpnet.training import learner
+from xpnet.training._compiled import Parts
 from xpnet.training.learner import Learner
 
 EPOCHS = 6
@@ -154,6 +156,16 @@ def test_a_plan_sends_by_the_sum_that_the_learner_has_now(executor):
     eager.events(8)
     for a, b in zip(steps.model.parameters(), eager.model.parameters(), strict=True):
         np.testing.assert_allclose(a.data, b.data, rtol=1e-12)
+
+
+def test_parts_of_a_step_without_their_learner_say_so():
+    with xpnet.using("numpy", dtype="float64"):
+        steps = Steps()
+    parts = Parts(steps.learner)
+    del steps
+    gc.collect()
+    with pytest.raises(xpnet.StateError, match="Keep a reference to it"):
+        parts.send_bucket(0)
 
 
 def test_buckets_that_are_complete_wait_for_those_before():
