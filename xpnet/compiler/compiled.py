@@ -583,6 +583,7 @@ def _kept(result: Any, recording: Recording | None) -> Any:
     if recording is not None:
         for receiver, args in recording.recorder.handed_over:
             receiver(*args)
+        recording.recorder.handed_over.clear()
     return result
 
 

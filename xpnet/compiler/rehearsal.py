@@ -121,6 +121,8 @@ class Before:
             with library_of(x).selected(compat.device(x)):
                 x[...] = numbers
         self._copies.clear()
+        if self._call is not None:
+            self._call.recorder.handed_over.clear()  # nobody is to receive it
 
     def undo_error(self) -> None:
         """Put back all that a call has changed before it failed, apart from what actions did."""
