@@ -142,5 +142,5 @@ def test_the_page_quotes_the_model():
         for overlap in (False, True)
     ]
     assert [round(1e3 * x) for x in quoted] == [179, 108, 100, 60]
-    for number in ("for 100 ms, not 179", "108 ms, or 60 ms in 16 bits"):
+    for number in ("for 100 ms, not for 179", "108 ms, or 60 ms in 16 bits"):
         assert number in PAGE
