@@ -1,7 +1,12 @@
 """Compiled steps: buckets of gradients are on their way while the rest of the walk back is replayed."""
 
 import gc
+import importlib.util
+import shutil
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +14,7 @@ import pytest
 import xpnet
 from tests.compiler.test_contract import require_c
 from tests.distributed.trainings import assert_same, clusters, on_ranks, train
+from tests.processes import ROOT, environment
 from xpnet import distributed, functions as F
 from xpnet.distributed import GradientSum, gradients
 from xpnet.training import learner
@@ -16,6 +22,7 @@ from xpnet.training._compiled import Parts
 from xpnet.training.learner import Learner
 
 EPOCHS = 6
+MPIEXEC = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which("mpiexec")
 
 
 @pytest.fixture
@@ -156,6 +163,33 @@ def test_a_plan_sends_by_the_sum_that_the_learner_has_now(executor):
     eager.events(8)
     for a, b in zip(steps.model.parameters(), eager.model.parameters(), strict=True):
         np.testing.assert_allclose(a.data, b.data, rtol=1e-12)
+
+
+def over_mpi():
+    """What each process of the next test does."""
+    learner.GradientSum = partial(GradientSum, bucket_bytes=8)
+    options = {"epochs": EPOCHS, "clip": 0.5}
+    found = train(distributed.communicator(), **options)
+    assert_same(train(None, **options), found)
+    assert "step" in found.replayed
+
+
+@pytest.mark.skipif(
+    MPIEXEC is None or importlib.util.find_spec("mpi4py") is None,
+    reason='mpiexec or mpi4py is missing: pip install "xpnet[mpi]"',
+)
+def test_buckets_of_processes_overlap():
+    code = "from tests.distributed.test_overlap import over_mpi; over_mpi()"
+    found = subprocess.run(
+        [MPIEXEC, "-n", "2", sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
 
 
 def test_parts_of_a_step_without_their_learner_say_so():
