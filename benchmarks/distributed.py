@@ -232,9 +232,14 @@ class Waiting(Around):
 
 
 class Silent(Around):
-    """A rank that sends no gradients: its steps take as long as what it computes."""
+    """A rank that sends no gradients: its steps take as long as what it computes.
+
+    The numbers of samples, in float64, are sent: gradients would be weighted otherwise.
+    """
 
     def allreduce_start(self, x: Any, op: Any = "sum", compression: Any = None) -> Pending:
+        if x.dtype == np.float64:
+            return self.inner.allreduce_start(x, op, compression)
         return Pending(None, lambda: x)
 
 
@@ -243,14 +248,14 @@ def workload_of(name: str) -> Workload:
     return workload_named("W3" if name in LENETS else name)
 
 
-def network_and_data(name: str) -> tuple[Workload, Any, Any, Any]:
+def network_and_data(name: str, samples: int = SAMPLES) -> tuple[Workload, Any, Any, Any]:
     """A workload, its network, and random samples of the right shape."""
     workload = workload_of(name)
     rng = np.random.default_rng(0)
     shape = (1, 28, 28) if workload.convolutional else (workload.widths[0],)
-    x = rng.standard_normal((SAMPLES, *shape), np.float32)
+    x = rng.standard_normal((samples, *shape), np.float32)
     model = by_xpnet.network(workload, LENETS.get(name, 1))
-    return workload, model, x, rng.integers(10, size=SAMPLES)
+    return workload, model, x, rng.integers(10, size=samples)
 
 
 def optimizer_of(name: str, model: xpnet.Layer) -> xpnet.Optimizer:
@@ -293,7 +298,8 @@ def gain(communicator: Communicator, name: str, link: Link | None) -> dict[str, 
 
 def step_time(communicator: Communicator, name: str, compression: Any = None) -> float:
     """The seconds of a compiled step on a share of a batch."""
-    workload, model, x, t = network_and_data(name)
+    n = workload_of(name).batch // communicator.size
+    _, model, x, t = network_and_data(name, n)
     learner = Learner(
         model,
         F.softmax_cross_entropy,
@@ -301,12 +307,11 @@ def step_time(communicator: Communicator, name: str, compression: Any = None) ->
         communicator=communicator,
         compression=compression,
     )
-    n = workload.batch // communicator.size
     seconds = []
     for _ in range(STEPS + 3):  # of which the first ones are recorded
         communicator.barrier()
         began = time.perf_counter()
-        learner.step(x[:n], t[:n])
+        learner.step(x, t)
         seconds.append(time.perf_counter() - began)
     return median(seconds[3:])
 

@@ -80,6 +80,22 @@ def test_a_blocking_rank_has_the_results_when_it_has_started_them():
         assert started >= 2 * 0.204
 
 
+def test_a_silent_rank_sends_samples_and_no_gradients():
+    def reduce(communicator):
+        silent = benchmark.Silent(communicator)
+        return [silent.allreduce(np.ones(2, dtype)).tolist() for dtype in ("float32", "float64")]
+
+    assert distributed.run(2, reduce) == [[[1.0, 1.0], [2.0, 2.0]]] * 2
+
+
+def test_a_step_is_timed_in_each_way():
+    """The network of W4, which has one bucket: what is measured are the steps of two ranks."""
+    ways = distributed.run(2, lambda c: benchmark.gain(c, "W4", Link(1e-3, 1e9)))
+    assert ways[0] == ways[1]  # the longer time of the two ranks
+    assert ways[0].keys() >= {"computed", "blocking", "overlapping"}
+    assert ways[0]["blocking"] >= 0.004  # two messages of 2 ms: gradients, and samples
+
+
 def test_time_in_a_communicator_is_counted_and_messages_are_moved_on():
     timed = []
 
