@@ -77,7 +77,7 @@ def normalized_training(communicator):
 
 
 def assert_learns_as_one(communicator, **options):
-    """All ranks have the weights and figures that one rank has by itself; returns this rank's Outcome."""
+    """All ranks have the weights and figures that one rank has by itself; returns the Outcome of this one."""
     outcome = train(communicator, **options)
     assert_same_on_all(communicator, outcome)
     if communicator.is_root:
@@ -88,6 +88,7 @@ def assert_learns_as_one(communicator, **options):
 def assert_same_on_all(communicator, outcome):
     """The ranks have the same bits: the text of a number in JSON determines it."""
     own = {name: x.tolist() for name, x in outcome.state.items()}
+    own |= {"steps": outcome.steps, "history": outcome.history}
     everyone = communicator.allgather(own)
     assert everyone == [everyone[0]] * communicator.size
     assert own == everyone[communicator.rank]

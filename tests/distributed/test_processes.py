@@ -57,7 +57,7 @@ def all_cases(count):
 @pytest.mark.parametrize(
     ("count", "case"), [(count, case) for count, cases in OF_COUNT.items() for case in cases]
 )
-def test_processes(count, case):
+def test_case_holds_on_all_ranks(count, case):
     found = all_cases(count)
     held = found.stdout.splitlines()
     cases = OF_COUNT[count]
