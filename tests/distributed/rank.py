@@ -51,10 +51,11 @@ def messages(communicator, spec="numpy"):
 
 
 def steps(communicator, kind, how):
-    """102 steps of an optimizer, of which each sixth has 10 samples; compiled ones are cut in two."""
+    """112 steps of an optimizer, of which each sixteenth has 10 samples; compiled ones are cut in two."""
     compile = {"eager": False, "compiled": None}[how]
-    outcome = assert_learns_as_one(communicator, kind=kind, epochs=17, compile=compile)
-    assert outcome.steps == 102
+    options = {"data": clusters(310), "epochs": 7}
+    outcome = assert_learns_as_one(communicator, kind=kind, compile=compile, **options)
+    assert outcome.steps == 112
     assert outcome.replayed == ([] if how == "eager" else ["step", "prepared", "move"])
 
 

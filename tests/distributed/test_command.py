@@ -284,8 +284,8 @@ def test_ctrl_c_ends_all_ranks_after_the_same_step(tmp_path, count):
 
 @linux
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [2, 4])
-def test_twenty_kills_lose_nothing(tmp_path, count):
+@pytest.mark.parametrize(("count", "compile"), [(2, "--compile"), (4, "--no-compile")])
+def test_twenty_kills_lose_nothing(tmp_path, count, compile):
     """Random ranks are killed at random moments; what is resumed is as if nothing had happened.
 
     About half of the kills come while the ranks start or read the checkpoint, the others while they learn. It is
@@ -294,7 +294,7 @@ def test_twenty_kills_lose_nothing(tmp_path, count):
     numbers = random.Random(count)
     data = table(tmp_path)
     run = tmp_path / "run"
-    flags = ["--batch-size", "8"]
+    flags = ["--batch-size", "8", compile]
     launcher = start(count, data, *ENDLESS, *flags, "--out", run)
     wait_for_epochs(run, 1)
     for _ in range(20):

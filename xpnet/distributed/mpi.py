@@ -30,7 +30,7 @@ from xpnet.errors import DistributedError, MissingPackageError
 SECONDS_TO_LEAVE = 2.0
 """How long a rank that cannot continue waits for the others, which may have the same error."""
 
-PATIENCE = 0.005
+PATIENCE = 0.001
 """For how many seconds a rank that waits looks for its message without a pause, if it has a core of its own."""
 
 SHORTEST_SLEEP = 1e-6
