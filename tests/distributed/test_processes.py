@@ -1,6 +1,5 @@
 """Ranks that are processes: what threads show in the other tests holds over MPI."""
 
-import functools
 import importlib.util
 import shutil
 import subprocess
@@ -48,19 +47,21 @@ def ranks(count, *cases):
     )
 
 
-@functools.cache
-def all_cases(count):
-    """The launcher of all cases on so many processes, when it has finished."""
-    return ranks(count, *OF_COUNT[count])
+@pytest.fixture(scope="module")
+def launched(request):
+    """All cases on so many processes, and the launcher, which has finished."""
+    cases = OF_COUNT[request.param]
+    return cases, ranks(request.param, *cases)
 
 
 @pytest.mark.parametrize(
-    ("count", "case"), [(count, case) for count, cases in OF_COUNT.items() for case in cases]
+    ("launched", "case"),
+    [(count, case) for count, cases in OF_COUNT.items() for case in cases],
+    indirect=["launched"],
 )
-def test_case_holds_on_all_ranks(count, case):
-    found = all_cases(count)
+def test_case_holds_on_all_ranks(launched, case):
+    cases, found = launched
     held = found.stdout.splitlines()
-    cases = OF_COUNT[count]
     assert held == cases[: len(held)]
     if cases.index(case) > len(held):
         pytest.fail(f"The ranks have ended before, in {cases[len(held)]}.")
