@@ -34,9 +34,9 @@ PATIENCE = 0.001
 """For how many seconds a rank that waits looks for its message without a pause, if it has a core of its own."""
 
 SHORTEST_SLEEP = 1e-6
-"""Linux makes more than 50 us of it, in which MPI moves nothing on: so it is only for those who wait longer."""
+"""Linux makes more than 50 us of it, in which MPI moves nothing on: a rank with a core of its own yields first."""
 
-yield_core = getattr(os, "sched_yield", partial(time.sleep, SHORTEST_SLEEP))
+yield_core = getattr(os, "sched_yield", partial(time.sleep, 0))
 
 
 class _Waiting:
