@@ -1,5 +1,6 @@
 """Ranks that are processes: what threads show in the other tests holds over MPI."""
 
+import functools
 import importlib.util
 import shutil
 import subprocess
@@ -47,20 +48,21 @@ def ranks(count, *cases):
     )
 
 
-@pytest.fixture(scope="module")
-def launched(request):
-    """All cases on so many processes, and the launcher, which has finished."""
-    cases = OF_COUNT[request.param]
-    return cases, ranks(request.param, *cases)
+@functools.cache
+def all_cases(count):
+    """The launcher of all cases on so many processes, when it has finished."""
+    try:
+        return ranks(count, *OF_COUNT[count])
+    except subprocess.TimeoutExpired as error:  # not to be waited for by each case
+        return subprocess.CompletedProcess(error.cmd, 1, "", str(error))
 
 
 @pytest.mark.parametrize(
-    ("launched", "case"),
-    [(count, case) for count, cases in OF_COUNT.items() for case in cases],
-    indirect=["launched"],
+    ("count", "case"), [(count, case) for count, cases in OF_COUNT.items() for case in cases]
 )
-def test_case_holds_on_all_ranks(launched, case):
-    cases, found = launched
+def test_case_holds_on_all_ranks(count, case):
+    cases = OF_COUNT[count]
+    found = all_cases(count)
     held = found.stdout.splitlines()
     assert held == cases[: len(held)]
     if cases.index(case) > len(held):
