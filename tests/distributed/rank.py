@@ -1,9 +1,13 @@
-"""A rank that `mpiexec` starts: `mpiexec -n 2 python -m tests.distributed.rank NAME` runs a function here.
+"""A rank that `mpiexec` starts: `mpiexec -n 2 python -m tests.distributed.rank messages steps,adam,eager`.
 
-Each function is given the communicator, and asserts; the launcher's exit status shows whether it held.
+Each argument is a case: a function of this file, and what it is given after the communicator. It asserts.
+Rank 0 prints the name of each case that held on all ranks. After the first one that did not, the ranks end.
 """
 
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +15,11 @@ import numpy as np
 import xpnet
 from tests.distributed.trainings import assert_same, clusters, train
 from xpnet import distributed
+from xpnet.distributed import mpi
 from xpnet.metrics import F1, accuracy
 from xpnet.training import Callback
+
+SECONDS = 120.0  # that a rank waits for another one: the machine may be busy
 
 
 def messages(communicator, spec="numpy"):
@@ -43,11 +50,19 @@ def messages(communicator, spec="numpy"):
     communicator.barrier()
 
 
-def training(communicator, compile=None, compression=None):
-    """A training by processes is that of one rank, with short last batches and metrics of the whole."""
+def steps(communicator, kind, how):
+    """112 steps of an optimizer, of which each sixteenth has 10 samples; compiled ones are cut in two."""
+    compile = {"eager": False, "compiled": None}[how]
+    options = {"data": clusters(310), "epochs": 7}
+    outcome = assert_learns_as_one(communicator, kind=kind, compile=compile, **options)
+    assert outcome.steps == 112
+    assert outcome.replayed == ([] if how == "eager" else ["step", "prepared", "move"])
+
+
+def training(communicator, compile=None):
+    """Short last batches of test data too, metrics of the whole, and gradients that are clipped."""
     options = {"epochs": 17, "test": clusters(31), "metrics": [accuracy, F1("macro")]}
-    options |= {"compile": compile, "clip": 0.5}
-    assert_same(train(None, **options), train(communicator, **options))
+    assert_learns_as_one(communicator, compile=compile, clip=0.5, **options)
 
 
 def eager_training(communicator):
@@ -59,8 +74,25 @@ def normalized_training(communicator):
     """With batch normalization over all ranks."""
     from tests.distributed.test_batch_norm import network
 
-    options = {"build": network, "epochs": 5, "data": clusters(42)}
-    assert_same(train(None, **options), train(communicator, **options))
+    assert_learns_as_one(communicator, build=network, epochs=5, data=clusters(42))
+
+
+def assert_learns_as_one(communicator, **options):
+    """All ranks have the weights and figures that one rank has by itself; returns the Outcome of this one."""
+    outcome = train(communicator, **options)
+    assert_same_on_all(communicator, outcome)
+    if communicator.is_root:
+        assert_same(train(None, **options), outcome)
+    return outcome
+
+
+def assert_same_on_all(communicator, outcome):
+    """The ranks have the same bits: the text of a number in JSON determines it."""
+    own = {name: x.tolist() for name, x in outcome.state.items()}
+    own |= {"steps": outcome.steps, "history": outcome.history}
+    everyone = communicator.allgather(own)
+    assert everyone == [everyone[0]] * communicator.size
+    assert own == everyone[communicator.rank]
 
 
 def divergence(communicator):
@@ -79,31 +111,51 @@ def divergence(communicator):
         raise AssertionError("nothing was noticed")
 
 
-def saved(communicator, folder):
-    """Two epochs and a half, and a checkpoint."""
+def resumed(communicator, before, after):
+    """What some ranks have saved in the middle of an epoch is resumed by another number of them."""
 
     class Save(Callback):
         def on_step(self, trainer):
             if (len(trainer.history), trainer.batch) == (2, 3):
-                trainer.save(Path(folder) / "state")
+                trainer.save(state)
 
-    train(communicator, callbacks=[Save()])
+    with tempfile.TemporaryDirectory() as own:
+        state = Path(communicator.allgather(own)[0]) / "state"
+        with first_ranks(communicator, int(before)) as some:
+            if some is not None:
+                train(some, callbacks=[Save()])
+        with first_ranks(communicator, int(after)) as some:
+            if some is not None:
+                outcome = train(some, epochs=4, resume=state)
+                assert_same_on_all(some, outcome)
+        if communicator.is_root:
+            assert_same(train(None, epochs=4), outcome)
+        communicator.barrier()  # only now is the folder deleted
 
 
-def resumed(communicator, folder):
-    """From that checkpoint to the end: the same as a training of one rank without an interruption."""
-    outcome = train(communicator, epochs=4, resume=Path(folder) / "state")
-    assert_same(train(None, epochs=4), outcome)
+@contextmanager
+def first_ranks(communicator, size) -> Iterator[distributed.MPICommunicator | None]:
+    """A communicator of the first ranks only; None on the others, which wait for the end of the block."""
+    undefined = communicator.MPI.UNDEFINED
+    comm = communicator.comm.Split(0 if communicator.rank < size else undefined)
+    some = None
+    if comm != communicator.MPI.COMM_NULL:
+        some = distributed.MPICommunicator(comm, timeout=SECONDS)
+    yield some
+    communicator.barrier()
 
 
 def late(communicator):
     """A rank that waits for another gives up after the timeout."""
     waiting = distributed.MPICommunicator(timeout=0.3)
+    mpi.Presence.SECONDS = 0.2  # there will be no answer
     if communicator.rank == 0:
+        others = ", ".join(map(str, range(1, communicator.size)))
         try:
             waiting.barrier()
         except xpnet.DistributedError as error:
-            assert "Rank 0 of 2 waited 0.3 s for the others" in str(error)
+            message = f"Rank 0 of {communicator.size} waited 0.3 s for the others: rank {others} is"
+            assert message in str(error)
             communicator.allreduce(np.ones(1))
             communicator.abort("as it should")
         raise AssertionError("it did not give up")
@@ -111,8 +163,17 @@ def late(communicator):
     communicator.barrier()
 
 
+def main(cases):
+    communicator = distributed.communicator(timeout=SECONDS)
+    assert communicator.name == "MPI"
+    for case in cases:
+        name, *arguments = case.split(",")
+        globals()[name](communicator, *arguments)
+        communicator.barrier()
+        if communicator.is_root:
+            print(case, flush=True)  # noqa: T201 - for test_processes.py
+    communicator.close()
+
+
 if __name__ == "__main__":
-    joined = distributed.communicator()
-    assert joined.name in ("MPI", "one process")
-    globals()[sys.argv[1]](joined, *sys.argv[2:])
-    joined.close()
+    main(sys.argv[1:])

@@ -1,6 +1,7 @@
 """`mpiexec -n 2 xpnet train`: the same training, and what happens when a rank fails."""
 
 import csv
+import functools
 import os
 import random
 import signal
@@ -81,7 +82,7 @@ def assert_same_runs(found, expected, rtol):
 
 
 def ranks_of(launcher):
-    """The process numbers of the ranks that a launcher has started."""
+    """The process numbers of the ranks that a launcher has started, in their order."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -90,9 +91,10 @@ def ranks_of(launcher):
             variables = (entry / "environ").read_bytes().split(b"\0")
         except OSError:  # it has ended, or is another user's
             continue
-        if b"PMI_SIZE=2" in variables and _is_below(int(entry.name), launcher.pid):
-            found.append(int(entry.name))
-    return sorted(found)
+        number = next((x for x in variables if x.startswith(b"PMI_RANK=")), None)
+        if number is not None and _is_below(int(entry.name), launcher.pid):
+            found.append((int(number.partition(b"=")[2]), int(entry.name)))
+    return [process for _, process in sorted(found)]
 
 
 def _is_below(process, ancestor):
@@ -121,36 +123,59 @@ def epochs_of(run):
     return max(len(file.read_text().splitlines()) - 1, 0) if file.exists() else 0
 
 
+def wait_for_epochs(run, more):
+    """Wait until a run has so many epochs more than now."""
+    count = epochs_of(run) + more
+    wait_for(lambda: epochs_of(run) >= count, f"epoch {count}")
+
+
+@pytest.fixture(scope="module")
+def run_of(tmp_path_factory):
+    """A function that trains on so many ranks with more flags; returns the run and what was printed.
+
+    160 rows in batches of 48, the last of which is short. Each training is made once.
+    """
+    folder = tmp_path_factory.mktemp("runs")
+    data = table(folder)
+
+    @functools.cache
+    def run(count, *more):
+        out = folder / "-".join(["run", str(count), *more])
+        flags = ["--epochs", "3", "--dtype", "float64", "--batch-size", "48", *more]
+        return out, trained(count, data, *flags, "--out", out)
+
+    return run
+
+
 @pytest.mark.parametrize("count", [2, 4])
-def test_ranks_learn_what_one_process_learns(tmp_path, count):
-    """The same flags give the same figures: 160 rows in batches of 48, the last of which is short."""
-    data = table(tmp_path)
-    flags = [data, "--epochs", "3", "--dtype", "float64", "--batch-size", "48"]
-    output = trained(count, *flags, "--out", tmp_path / "several")
+def test_ranks_learn_what_one_process_learns(run_of, count):
+    """The same flags give the same figures."""
+    several, output = run_of(count)
     assert f"{count} ranks by MPI" in output.splitlines()[0]
     assert output.count("Test accuracy") == 1
-    trained(1, *flags, "--out", tmp_path / "one")
-    assert_same_runs(tmp_path / "several", tmp_path / "one", rtol=1e-9)
+    one, _ = run_of(1)
+    assert_same_runs(several, one, rtol=1e-9)
 
 
-def test_another_number_of_ranks_resumes_a_run(tmp_path):
+@pytest.mark.parametrize("count", [2, 4])
+def test_gradients_in_16_bits_are_an_option(run_of, count):
+    wide, _ = run_of(count)
+    narrow, _ = run_of(count, "--compression", "bfloat16")
+    expected = weights(wide)
+    found = weights(narrow)
+    assert any(np.any(expected[name] != found[name]) for name in expected)
+    np.testing.assert_allclose(history(narrow), history(wide), atol=0.05)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 3), (4, 2)])
+def test_another_number_of_ranks_resumes_a_run(tmp_path, before, after):
     data = table(tmp_path)
     flags = ["--dtype", "float64", "--schedule", "constant"]
-    trained(2, data, *flags, "--epochs", "2", "--out", tmp_path / "run")
-    output = trained(3, "--resume", tmp_path / "run", "--epochs", "4")
-    assert "Resumed with ranks 2 -> 3." in output
+    trained(before, data, *flags, "--epochs", "2", "--out", tmp_path / "run")
+    output = trained(after, "--resume", tmp_path / "run", "--epochs", "4")
+    assert f"Resumed with ranks {before} -> {after}." in output
     trained(1, data, *flags, "--epochs", "4", "--out", tmp_path / "one")
     assert_same_runs(tmp_path / "run", tmp_path / "one", rtol=1e-9)
-
-
-def test_gradients_in_16_bits_are_an_option(tmp_path):
-    data = table(tmp_path)
-    trained(2, data, "--epochs", "3", "--out", tmp_path / "wide")
-    trained(2, data, "--epochs", "3", "--compression", "bfloat16", "--out", tmp_path / "narrow")
-    wide = weights(tmp_path / "wide")
-    narrow = weights(tmp_path / "narrow")
-    assert any(np.any(wide[name] != narrow[name]) for name in wide)
-    np.testing.assert_allclose(history(tmp_path / "narrow"), history(tmp_path / "wide"), atol=0.05)
 
 
 def test_a_folder_that_is_not_empty_is_refused_once(tmp_path):
@@ -166,9 +191,8 @@ def test_a_flag_that_is_wrong_ends_all_ranks(tmp_path):
     assert "--optimizer" in errors
 
 
-def test_an_error_on_one_rank_ends_the_others(tmp_path):
-    """Rank 1 finds other data, which its model does not fit."""
-    table(tmp_path)
+@pytest.mark.parametrize("count", [2, 4])
+def test_an_error_on_one_rank_ends_the_others(tmp_path, count):
     script = tmp_path / "data.py"
     script.write_text(
         "import os, sys, numpy as np, xpnet\n"
@@ -183,7 +207,7 @@ def test_an_error_on_one_rank_ends_the_others(tmp_path):
     )
     began = time.monotonic()
     found = subprocess.run(
-        [MPIEXEC, "-n", "2", sys.executable, str(script)],
+        [MPIEXEC, "-n", str(count), sys.executable, str(script)],
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -193,19 +217,31 @@ def test_an_error_on_one_rank_ends_the_others(tmp_path):
     )
     assert time.monotonic() - began < 30
     assert found.returncode != 0
-    assert "xpnet: rank 1 of 2 ends all: ValueError: a file is damaged" in found.stderr
+    assert f"xpnet: rank 1 of {count} ends all: ValueError: a file is damaged" in found.stderr
 
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the ranks are found in /proc")
+
+
+# A training that goes on until it is ended, with figures that do not depend on the number of ranks.
+ENDLESS = ["--dtype", "float64", "--schedule", "constant", "--epochs", "100000"]
+
+
+def assert_continues(run, count, data, *flags, rtol=1e-7):
+    """Resume the run for two more epochs: it is as if nothing had happened, and one rank had made it."""
+    epochs = ["--epochs", str(epochs_of(run) + 2)]
+    trained(count, "--resume", run, *epochs)
+    one = run.parent / "one"
+    trained(1, data, *ENDLESS, *flags, *epochs, "--out", one)
+    assert_same_runs(run, one, rtol)
 
 
 @linux
 def test_a_rank_that_is_killed_ends_the_others_and_the_checkpoint_stands(tmp_path):
     data = table(tmp_path)
     run = tmp_path / "run"
-    flags = ["--dtype", "float64", "--schedule", "constant"]
-    launcher = start(2, data, *flags, "--epochs", "4000", "--out", run)
-    wait_for(lambda: epochs_of(run) >= 3, "the third epoch")
+    launcher = start(2, data, *ENDLESS, "--out", run)
+    wait_for_epochs(run, 3)
     others = ranks_of(launcher)
     assert len(others) == 2
     began = time.monotonic()
@@ -215,17 +251,15 @@ def test_a_rank_that_is_killed_ends_the_others_and_the_checkpoint_stands(tmp_pat
     assert code != 0
     assert f"PID {others[1]}" in output + errors  # mpiexec names it
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in others), "the end of all")
-    done = epochs_of(run)
-    trained(2, "--resume", run, "--epochs", str(done + 2))
-    trained(1, data, *flags, "--epochs", str(done + 2), "--out", tmp_path / "one")
-    assert_same_runs(run, tmp_path / "one", rtol=1e-7)
+    assert_continues(run, 2, data)
 
 
 @linux
-def test_a_rank_that_hangs_is_named_and_ends_all(tmp_path):
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_rank_that_hangs_is_named_and_ends_all(tmp_path, count):
     run = tmp_path / "run"
-    launcher = start(2, table(tmp_path), "--epochs", "4000", "--timeout", "1.5", "--out", run)
-    wait_for(lambda: epochs_of(run) >= 2, "the second epoch")
+    launcher = start(count, table(tmp_path), *ENDLESS, "--timeout", "1.5", "--out", run)
+    wait_for_epochs(run, 2)
     os.kill(ranks_of(launcher)[1], signal.SIGSTOP)
     began = time.monotonic()
     code, _, errors = ended(launcher)
@@ -235,46 +269,47 @@ def test_a_rank_that_hangs_is_named_and_ends_all(tmp_path):
 
 
 @linux
-def test_ctrl_c_ends_all_ranks_after_the_same_step(tmp_path):
+@pytest.mark.parametrize("count", [2, 4])
+def test_ctrl_c_ends_all_ranks_after_the_same_step(tmp_path, count):
     data = table(tmp_path)
     run = tmp_path / "run"
-    flags = ["--dtype", "float64", "--schedule", "constant"]
-    launcher = start(2, data, *flags, "--epochs", "4000", "--out", run)
-    wait_for(lambda: epochs_of(run) >= 2, "the second epoch")
+    launcher = start(count, data, *ENDLESS, "--out", run)
+    wait_for_epochs(run, 2)
     launcher.send_signal(signal.SIGINT)
     code, output, errors = ended(launcher)
     assert code == 130, output + errors
     assert output.count("Interrupted in epoch") == 1
-    done = epochs_of(run) + 2
-    trained(2, "--resume", run, "--epochs", str(done))
-    trained(1, data, *flags, "--epochs", str(done), "--out", tmp_path / "one")
-    assert_same_runs(run, tmp_path / "one", rtol=1e-7)
+    assert_continues(run, count, data)
 
 
 @linux
 @pytest.mark.slow
-def test_twenty_kills_lose_nothing(tmp_path):
-    """Random ranks are killed at random times; what is resumed is as if nothing had happened."""
-    numbers = random.Random(0)
+@pytest.mark.parametrize(("count", "compile"), [(2, "--compile"), (4, "--no-compile")])
+def test_twenty_kills_lose_nothing(tmp_path, count, compile):
+    """Random ranks are killed at random moments; what is resumed is as if nothing had happened.
+
+    About half of the kills come while the ranks start or read the checkpoint, the others while they learn. It is
+    slow because the ranks start twenty times.
+    """
+    numbers = random.Random(count)
     data = table(tmp_path)
     run = tmp_path / "run"
-    flags = ["--dtype", "float64", "--schedule", "constant", "--batch-size", "8"]
-    launcher = start(2, data, *flags, "--epochs", "4000", "--out", run)
-    wait_for(lambda: epochs_of(run) >= 1, "the first epoch")
+    flags = ["--batch-size", "8", compile]
+    launcher = start(count, data, *ENDLESS, *flags, "--out", run)
+    wait_for_epochs(run, 1)
     for _ in range(20):
         before = epochs_of(run)
-        time.sleep(numbers.uniform(0.0, 1.0))
+        if numbers.random() < 0.5:
+            wait_for_epochs(run, 1)
+        time.sleep(numbers.uniform(0.0, 0.3))
         os.kill(numbers.choice(ranks_of(launcher)), signal.SIGKILL)
-        code, *_ = ended(launcher)
-        assert code != 0
+        code, output, errors = ended(launcher)
+        assert code != 0, output + errors
         assert epochs_of(run) >= before
-        launcher = start(2, "--resume", run, "--epochs", "4000")
-        wait_for(lambda: len(ranks_of(launcher)) == 2 or launcher.poll() is not None, "a start")  # noqa: B023 - called at once
-        time.sleep(2.0)
+        launcher = start(count, "--resume", run, *ENDLESS[-2:])
+        wait_for(lambda: len(ranks_of(launcher)) == count, "a start")  # noqa: B023 - called at once
+    wait_for_epochs(run, 1)
     launcher.send_signal(signal.SIGINT)
     code, output, errors = ended(launcher)
     assert code == 130, output + errors
-    done = epochs_of(run) + 1
-    trained(2, "--resume", run, "--epochs", str(done))
-    trained(1, data, *flags, "--epochs", str(done), "--out", tmp_path / "one")
-    assert_same_runs(run, tmp_path / "one", rtol=1e-6)
+    assert_continues(run, count, data, *flags, rtol=1e-6)

@@ -30,7 +30,12 @@ from xpnet.errors import DistributedError, MissingPackageError
 SECONDS_TO_LEAVE = 2.0
 """How long a rank that cannot continue waits for the others, which may have the same error."""
 
-# Not `time.sleep(0)`: Linux rounds a sleep up, to 50 us and more, in which MPI moves nothing on.
+PATIENCE = 0.001
+"""For how many seconds a rank that waits looks for its message without a pause, if it has a core of its own."""
+
+SHORTEST_SLEEP = 1e-6
+"""Linux makes more than 50 us of it, in which MPI moves nothing on: a rank with a core of its own yields first."""
+
 yield_core = getattr(os, "sched_yield", partial(time.sleep, 0))
 
 
@@ -52,8 +57,11 @@ class _Waiting:
         timeout = self._communicator.timeout
         presence = self._communicator.presence
         while not self._request.Test():
-            yield_core()  # to another rank, where there are fewer cores than ranks
             waited = time.monotonic() - began
+            if waited < self._communicator.patience:
+                yield_core()
+            else:
+                time.sleep(SHORTEST_SLEEP)
             if waited > 1.0:
                 presence.answer()
             if timeout is not None and waited > timeout:
@@ -94,7 +102,7 @@ class Presence:
         while silent and time.monotonic() - began < self.SECONDS:
             self.answer()
             silent -= set(self._received(self.ANSWER))
-            yield_core()
+            time.sleep(SHORTEST_SLEEP)
         return sorted(silent)
 
     def answer(self) -> None:
@@ -132,6 +140,8 @@ class MPICommunicator(HostCommunicator):
     ----------
     cuda_aware : bool
         Whether MPI takes arrays on a GPU.
+    patience : float
+        The seconds for which a rank that waits does not sleep; 0 where a machine has more ranks than cores.
 
     Raises
     ------
@@ -151,6 +161,9 @@ class MPICommunicator(HostCommunicator):
         self.size = self.comm.Get_size()
         neighbors = self.comm.Split_type(self.MPI.COMM_TYPE_SHARED)
         self.local_rank = neighbors.Get_rank()
+        # Where ranks share a core, one that waits takes the time of the one that it waits for: Linux
+        # hardly lets a thread that yields wait longer than one that computes.
+        self.patience = PATIENCE if _cores_of(neighbors) >= neighbors.Get_size() else 0.0
         neighbors.Free()
         self.cuda_aware = is_cuda_aware(self.MPI)
         self._operations = {"sum": self.MPI.SUM, "max": self.MPI.MAX, "min": self.MPI.MIN}
@@ -245,6 +258,13 @@ def _mpi() -> Any:
             f"Several processes were to be started by MPI, and mpi4py cannot be used ({error}). "
             'Install it with an MPI: pip install "xpnet[mpi]".'
         ) from error
+
+
+def _cores_of(neighbors: Any) -> int:
+    """On how many cores the ranks of a machine may run: a launcher may bind each of them to its own."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    return len(set().union(*neighbors.allgather(os.sched_getaffinity(0))))
 
 
 def is_cuda_aware(MPI: Any) -> bool:

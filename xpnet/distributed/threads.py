@@ -28,8 +28,10 @@ class _Meeting:
 
     def bring(self, number: int, rank: int, value: Any) -> None:
         with self.changed:
-            self.messages.setdefault(number, {})[rank] = value
-            self.changed.notify_all()
+            brought = self.messages.setdefault(number, {})
+            brought[rank] = value
+            if len(brought) == self.size:  # a rank that wakes earlier only waits again
+                self.changed.notify_all()
 
     def is_complete(self, number: int) -> bool:
         return bool(self.broken) or len(self.messages.get(number, ())) == self.size
