@@ -256,12 +256,13 @@ def test_an_overflow_on_one_rank_skips_the_step_on_all():
 
 def overflowing_on(communicator):
     """A loss whose value is as usual, and whose gradient is too large for float16 on rank 1 in step 2."""
+    rank = communicator.rank  # the loss must not hold the communicator, which the ranks share
     steps = []
 
     def loss(y, t):
         steps.append(None)
         mean = F.softmax_cross_entropy(y, t)
-        if communicator.rank == 0 or len(steps) != 2:
+        if rank == 0 or len(steps) != 2:
             return mean
         return mean + (mean - mean.data) * 1e30
 
