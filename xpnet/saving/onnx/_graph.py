@@ -141,6 +141,8 @@ class Graph:
     def model(self, metadata: Mapping[str, str] | None = None) -> "onnx.ModelProto":
         """The whole as a model, checked by ONNX, with the shapes that ONNX infers.
 
+        Nodes and constants that no output depends on are left out.
+
         Parameters
         ----------
         metadata : mapping of str to str, optional
@@ -149,10 +151,10 @@ class Graph:
         import onnx
         from onnx import helper
 
-        nodes = [self._with_names_of_outputs(node) for node in self._nodes]
-        graph = helper.make_graph(
-            nodes, self.name, self._inputs, self._outputs, self._initializers
-        )
+        nodes = [self._with_names_of_outputs(node) for node in self._needed()]
+        read = {name for node in nodes for name in node.input}
+        arrays = [array for array in self._initializers if array.name in read]
+        graph = helper.make_graph(nodes, self.name, self._inputs, self._outputs, arrays)
         opsets = [helper.make_opsetid("", self.opset)]
         model = helper.make_model(
             graph,
@@ -164,6 +166,16 @@ class Graph:
         model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
         onnx.checker.check_model(model, full_check=True)
         return model
+
+    def _needed(self) -> list["onnx.NodeProto"]:
+        """The nodes that an output of the graph depends on."""
+        needed = {*self._renamed, *(x.name for x in self._outputs)}
+        found = []
+        for node in reversed(self._nodes):
+            if not needed.isdisjoint(node.output):
+                found.append(node)
+                needed.update(node.input)
+        return found[::-1]
 
     def _with_names_of_outputs(self, node: "onnx.NodeProto") -> "onnx.NodeProto":
         """A copy of a node in which what the graph returns has the name of that output."""
