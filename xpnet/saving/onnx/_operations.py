@@ -25,6 +25,8 @@ def lower(
     program: Program,
     values: Mapping[Value, str],
     other: Program | None = None,
+    *,
+    table: Mapping[str, Lowers] = OPERATIONS,
 ) -> Lowering:
     """Add the nodes that compute the outputs of a program, and the new values of its states.
 
@@ -40,6 +42,8 @@ def lower(
     other : Program, optional
         A record of the same function at another batch size: sizes that differ follow the batch of the
         graph's inputs. By default the sizes are fixed.
+    table : mapping of str to function, optional
+        What lowers an operation, by its name: the OPERATIONS, and perhaps more.
 
     Returns
     -------
@@ -57,7 +61,7 @@ def lower(
     if other is not None:
         sizes = batch_sizes(program.arguments, other.arguments)
     batch = Batch(*sizes)
-    lowering = Lowering(graph, values, batch, OPERATIONS)
+    lowering = Lowering(graph, values, batch, table)
     lowering.run(program, other if batch.first != batch.second else None)
     return lowering
 
