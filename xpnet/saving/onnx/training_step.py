@@ -1,18 +1,19 @@
 """A whole training step as an ONNX graph: any ONNX runtime trains with it, without xpnet.
 
-    export_training_step(step, "step.onnx", x, t)
+    state = export_training_step(step, "step.onnx", x, t)
+    numpy.savez("state.npz", **state)
 
-The file holds the forward pass, the derivatives and the optimizer's update as ordinary operators, and the
-weights and moments at the time of the export as defaults of its inputs. So the first step needs no state, and
-each step's outputs are the next one's inputs:
+The file holds the forward pass, the derivatives and the optimizer's update as ordinary operators. The weights
+and moments are inputs, and their new values are outputs, so the loop that trains needs no more than a runtime
+and arrays:
 
     session = onnxruntime.InferenceSession("step.onnx")
     names = [output.name for output in session.get_outputs()]
-    state = {}
+    state = dict(numpy.load("state.npz"))
     for x, t in batches:
         outputs = dict(zip(names, session.run(None, {"x": x, "t": t, **state})))
         loss = outputs.pop("loss")
-        state = {name.removeprefix("new."): y for name, y in outputs.items()}
+        state |= {name.removeprefix("new."): y for name, y in outputs.items()}
 """
 
 import json
@@ -59,7 +60,7 @@ def export_training_step(
     dynamic_batch: bool = True,
     random_inputs: bool = False,
     output_names: Sequence[str] | None = None,
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Write one training step to an ONNX file: forward, backward and the optimizer's update.
 
     The step is recorded as by `xpnet.compile`, and undone: models and optimizers stay as they are.
@@ -85,9 +86,9 @@ def export_training_step(
 
     Returns
     -------
-    dict of str to str
-        For each output that is a new state, the input that takes it: {"new.model.weight":
-        "model.weight"}. The file's metadata has it as JSON, "xpnet.states".
+    dict of str to numpy.ndarray
+        The state at the time of the export, by the names of the inputs that take it: copies. It is to be
+        saved beside the graph, as by `numpy.savez`.
 
     Raises
     ------
@@ -103,14 +104,15 @@ def export_training_step(
 
     Notes
     -----
-    *Inputs.* The arguments by their names; the states by their places, such as "model.layers.0.weight"
-    and "optimizer.state.0.m"; the counts of an optimizer, "optimizer.t"; and its learning rate,
-    "optimizer.lr", a float64 number. All but the arguments have defaults, the values at the export.
-    What an optimizer computes from its count, such as Adam's bias correction, the graph computes.
+    *Inputs.* The arguments by their names, and the state: arrays by their places, such as
+    "model.layers.0.weight" and "optimizer.state.0.m"; the count of an optimizer's steps, "optimizer.t"; and
+    its learning rate, "optimizer.lr", a float64 number that may be another one in each step. What an
+    optimizer computes from its count, such as Adam's corrections, the graph computes.
 
-    *Outputs.* What the step returns, and each new state, as "new." and the name of its input.
+    *Outputs.* What the step returns, and each new state, named "new." and the name of its input. The file's
+    metadata have this mapping as JSON, "xpnet.states".
 
-    A state that the step reads and never changes, such as a frozen weight, is a constant.
+    An array that the step reads and never changes, such as a frozen weight, is a constant of the graph.
 
     Examples
     --------
@@ -127,25 +129,25 @@ def export_training_step(
     ...     optimizer.step()
     ...     return loss
     >>> x, t = np.zeros((8, 4), np.float32), np.zeros(8, np.int64)
-    >>> states = export_training_step(step, "step.onnx", x, t)  # doctest: +SKIP
+    >>> state = export_training_step(step, "step.onnx", x, t)  # doctest: +SKIP
 
     Train with ONNX Runtime and NumPy alone, at a learning rate that decays:
 
     >>> import onnxruntime  # doctest: +SKIP
     >>> session = onnxruntime.InferenceSession("step.onnx")  # doctest: +SKIP
     >>> names = [output.name for output in session.get_outputs()]  # doctest: +SKIP
-    >>> state = {}  # doctest: +SKIP
     >>> for i in range(100):  # doctest: +SKIP
-    ...     lr = np.asarray(0.001 * 0.99**i)
-    ...     found = session.run(None, {"x": x, "t": t, "optimizer.lr": lr, **state})
-    ...     outputs = dict(zip(names, found))
+    ...     state["optimizer.lr"] = np.asarray(0.001 * 0.99**i)
+    ...     outputs = dict(zip(names, session.run(None, {"x": x, "t": t, **state})))
     ...     loss = outputs.pop("loss")
-    ...     state = {states[name]: y for name, y in outputs.items()}
+    ...     state |= {name.removeprefix("new."): y for name, y in outputs.items()}
 
-    The weights are back in a model by `model.load_state_dict`, with the keys "model.layers.0.weight"
-    without "model.".
+    The trained weights are the model's again:
+
+    >>> weights = {name: state[f"model.{name}"] for name in model.state_dict()}  # doctest: +SKIP
+    >>> model.load_state_dict(weights)  # doctest: +SKIP
     """
-    model, states = training_step_model(
+    model, state = training_step_model(
         step,
         *arguments,
         dynamic_batch=dynamic_batch,
@@ -154,7 +156,7 @@ def export_training_step(
     )
     with replacing(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
-    return states
+    return state
 
 
 def training_step_model(
@@ -163,8 +165,8 @@ def training_step_model(
     dynamic_batch: bool = True,
     random_inputs: bool = False,
     output_names: Sequence[str] | None = None,
-) -> "tuple[onnx.ModelProto, dict[str, str]]":
-    """`export_training_step` in memory: the model, and what it returns."""
+) -> "tuple[onnx.ModelProto, dict[str, Any]]":
+    """`export_training_step` in memory: the model, and the state."""
     try:
         import onnx  # noqa: F401
     except ImportError:
@@ -176,7 +178,7 @@ def training_step_model(
         arguments, fewer = _two_batches(arguments)
         other = _recorded(step, fewer).program
     built = _StepGraph(_recorded(step, arguments), other, random_inputs)
-    return built.model(output_names), built.states
+    return built.model(output_names), built.state
 
 
 # --- records ------------------------------------------------------------------------------------------
@@ -271,12 +273,13 @@ class _StepGraph:
 
     Attributes
     ----------
-    states : dict of str to str
-        The names of the inputs that take the outputs, by the names of these.
+    state : dict of str to numpy.ndarray
+        The values of the inputs at the time of the export, by their names.
     """
 
     def __init__(self, recording: Recording, other: Program | None, random_inputs: bool) -> None:
-        self.states: dict[str, str] = {}
+        self.state: dict[str, Any] = {}
+        self._states: dict[str, str] = {}  # the names of outputs and of the inputs that take them
         self._graph = Graph("training_step")
         self._recording = recording
         self._program = recording.program
@@ -284,16 +287,12 @@ class _StepGraph:
         self._random_inputs = random_inputs
         self._used = used_inputs(recording.program)
         self._names: dict[Value, str] = {}
-        self._defaults: dict[str, Any] = {}
-        self._numbers: dict[str, float] = {}  # the defaults of the learning rates
         self._symbols: dict[str, Symbol] = {}
         self._results: dict[int, Any] = {}  # of actions, with symbols for numbers
         self._counts: list[tuple[str, Symbol]] = []  # inputs, and their new values
 
     def model(self, output_names: Sequence[str] | None) -> "onnx.ModelProto":
         """The checked model."""
-        from onnx import checker, numpy_helper
-
         self._add_arguments()
         updated = self._add_states()
         self._add_hosts()
@@ -304,16 +303,8 @@ class _StepGraph:
             self._add_new(name, lowered[value], host_dtype(value.dtype), lowered.shape(value))
         for name, symbol in self._counts:
             self._add_new(name, symbol.name, symbol.dtype, ())
-        metadata = {
-            "xpnet.version": __version__,
-            "xpnet.states": json.dumps(self.states),
-            "xpnet.numbers": json.dumps(self._numbers),
-        }
-        model = self._graph.model(metadata)
-        defaults = [numpy_helper.from_array(x, name) for name, x in self._defaults.items()]
-        model.graph.initializer.extend(defaults)
-        checker.check_model(model, full_check=True)
-        return model
+        metadata = {"xpnet.version": __version__, "xpnet.states": json.dumps(self._states)}
+        return self._graph.model(metadata)
 
     # --- inputs ---------------------------------------------------------------------------------
 
@@ -344,11 +335,11 @@ class _StepGraph:
                 self._names[x] = self._graph.parameter(x.name, host)
         return updated
 
-    def _input(self, name: str, default: Any) -> str:
-        """Add an input that has a default."""
-        array = np.array(default, copy=True, order="C")
+    def _input(self, name: str, x: Any) -> str:
+        """Add an input for a state."""
+        array = np.array(x, copy=True, order="C")
         name = self._graph.input(name, array.dtype, array.shape)
-        self._defaults[name] = array
+        self.state[name] = array
         return name
 
     # --- numbers --------------------------------------------------------------------------------
@@ -420,7 +411,6 @@ class _StepGraph:
             (i,) = (i for i, other in enumerate(optimizer.groups) if other is group)
             name = f"{prefix}.groups.{i}.lr"
         if name not in self._symbols:
-            self._numbers[name] = options["lr"]
             self._symbols[name] = self._symbol(name, options["lr"])
         options["lr"] = self._symbols[name]
         counts = {key: self._symbol(f"{prefix}.{key}", states[0][key]) for key in optimizer.counts}
@@ -441,9 +431,9 @@ class _StepGraph:
             average.updates = given
         return found
 
-    def _symbol(self, name: str, default: float) -> Symbol:
+    def _symbol(self, name: str, number: float) -> Symbol:
         """An input for a number."""
-        array = np.asarray(default)
+        array = np.asarray(number)
         return Symbol(self._graph, self._input(name, array), array.dtype)
 
     def _name_of(self, owner: Any) -> str:
@@ -468,7 +458,7 @@ class _StepGraph:
             self._graph.output(name, lowered[x], host_dtype(x.dtype), lowered.shape(x))
 
     def _add_new(self, name: str, value: str, dtype: Any, shape: Any) -> None:
-        self.states[self._graph.output(f"{NEW}{name}", value, dtype, shape)] = name
+        self._states[self._graph.output(f"{NEW}{name}", value, dtype, shape)] = name
 
 
 def _shape(x: Value, y: Value) -> list[int | str]:
