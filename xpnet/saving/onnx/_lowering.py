@@ -7,7 +7,8 @@ An array among its arguments is an `Edge`; a number is Python's, or a `Size` or 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,8 @@ Shape = tuple[Dimension, ...]
 FEW = 64  # a constant array with more numbers, all of them equal, is written as one number
 
 
-class Edge(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Edge:
     """An array in the graph.
 
     Attributes

@@ -93,7 +93,7 @@ class Batch:
             return x
         times, rest = divmod(x - y, self.first - self.second)
         plus = x - times * self.first
-        if rest or (plus and times != 1):
+        if rest or plus < -abs(times):  # such as the square of the batch size
             raise CompileError(
                 f"Expected sizes that grow in proportion to the batch, got {x} at batch size {self.first} "
                 f"and {y} at {self.second}. Export with a fixed batch: dynamic_batch=False."

@@ -23,8 +23,11 @@ STANDARD: dict[str, Lowers] = {}
 
 named = names_of(STANDARD)
 
-WIDER = {"int8": "int32", "int16": "int32", "uint8": "int32", "uint16": "int32", "bool": "int32"}
-"""Where runtimes have no implementation for small integers: what they have one for."""
+WIDER = {
+    **dict.fromkeys(("bool", "int8", "int16", "uint8", "uint16"), "int32"),
+    **dict.fromkeys(("uint32", "uint64"), "int64"),
+}
+"""For integers that runtimes have few operators for: those that they have them for."""
 
 
 def is_float(dtype: Any) -> bool:
@@ -47,7 +50,7 @@ def widest(*xs: Any) -> Any:
 
 
 def _wide(dtype: Any) -> Any:
-    """The dtype, or int32 for small integers."""
+    """The dtype in which runtimes compute."""
     return np.dtype(WIDER.get(np.dtype(dtype).name, dtype))
 
 
@@ -187,8 +190,13 @@ for _name, _operator in (("logical_and", "And"), ("logical_or", "Or"), ("logical
     STANDARD[_name] = partial(_logical, _operator)
 
 
-@named("logical_not", "bitwise_invert")
-def _not(lo: Lowering, y: Edge, x: Edge, /) -> str:
+@named("logical_not")
+def _logical_not(lo: Lowering, y: Edge, x: Edge, /) -> str:
+    return lo.node("Not", lo.cast(x, np.bool_))
+
+
+@named("bitwise_invert")
+def _bitwise_invert(lo: Lowering, y: Edge, x: Edge, /) -> str:
     operator = "BitwiseNot"
     if x.dtype == np.bool_:
         operator = "Not"
@@ -215,27 +223,38 @@ for _name, _operator, _negated in (
     STANDARD[_name] = partial(_comparison, _operator, _negated)
 
 
-@named("floor_divide")
-def _floor_divide(lo: Lowering, y: Edge, x1: Operand, x2: Operand, /) -> str:
-    if is_float(y.dtype):
-        return lo.node("Floor", _divide(lo, y, x1, x2))
-
-    def compute(dtype: Any) -> str:
-        """ONNX's Div of integers rounds towards zero: what is left over is subtracted before."""
-        a = lo.cast(x1, dtype)
-        b = lo.cast(x2, dtype)
-        return lo.node("Div", lo.node("Sub", a, lo.node("Mod", a, b)), b)
-
-    return in_wide(lo, y, compute)
-
-
 @named("remainder")
 def _remainder(lo: Lowering, y: Edge, x1: Operand, x2: Operand, /) -> str:
     if not is_float(y.dtype):
         return _binary("Mod", lo, y, x1, x2)
-    a = lo.cast(x1, y.dtype)
+    rest, has_wrong_sign = _truncated(lo, y, x1, x2)
+    return lo.node("Where", has_wrong_sign, lo.node("Add", rest, lo.cast(x2, y.dtype)), rest)
+
+
+@named("floor_divide")
+def _floor_divide(lo: Lowering, y: Edge, x1: Operand, x2: Operand, /) -> str:
+    """(x1 - rest) / x2: exact for integers, and rounded otherwise."""
+
+    def quotient(rest: str, dtype: DType) -> str:
+        return lo.node("Div", lo.node("Sub", lo.cast(x1, dtype), rest), lo.cast(x2, dtype))
+
+    if not is_float(y.dtype):
+        rest = Edge(_remainder(lo, y, x1, x2), y.shape, y.dtype)
+        return in_wide(lo, y, lambda dtype: quotient(lo.cast(rest, dtype), dtype))
+    name, has_wrong_sign = _truncated(lo, y, x1, x2)
+    found = lo.node("Round", quotient(name, y.dtype))
+    found = lo.node("Sub", found, lo.converted(has_wrong_sign, np.bool_, y.dtype))
+    is_zero = lo.node("Equal", lo.cast(x2, y.dtype), lo.constant(0, y.dtype))
+    return lo.node("Where", is_zero, _divide(lo, y, x1, x2), found)
+
+
+def _truncated(lo: Lowering, y: Edge, x1: Operand, x2: Operand) -> tuple[str, str]:
+    """The remainder with the sign of x1, as C has it, and whether x2 has another sign."""
     b = lo.cast(x2, y.dtype)
-    return lo.node("Sub", a, lo.node("Mul", lo.node("Floor", lo.node("Div", a, b)), b))
+    zero = lo.constant(0, y.dtype)
+    rest = lo.node("Mod", lo.cast(x1, y.dtype), b, fmod=1)
+    differs = lo.node("Xor", lo.node("Less", rest, zero), lo.node("Less", b, zero))
+    return rest, lo.node("And", differs, lo.node("Not", lo.node("Equal", rest, zero)))
 
 
 @named("logaddexp")
@@ -257,9 +276,13 @@ def _doubled(lo: Lowering, y: Edge, a: str) -> str:
 
 @named("hypot")
 def _hypot(lo: Lowering, y: Edge, x1: Operand, x2: Operand, /) -> str:
-    a = lo.cast(x1, y.dtype)
-    b = lo.cast(x2, y.dtype)
-    return lo.node("Sqrt", lo.node("Add", lo.node("Mul", a, a), lo.node("Mul", b, b)))
+    """In float64, where squares of float32 numbers do not overflow; infinite also beside NaN."""
+    sides = [lo.cast(x, np.float64) for x in (x1, x2)]
+    squares = [lo.node("Mul", x, x) for x in sides]
+    found = lo.node("Sqrt", lo.node("Add", *squares))
+    is_infinite = lo.node("Or", *(lo.node("IsInf", x) for x in sides))
+    found = lo.node("Where", is_infinite, lo.constant(np.inf, np.float64), found)
+    return lo.converted(found, np.float64, y.dtype)
 
 
 def _is_special(operator: str, lo: Lowering, y: Edge, x: Edge, /) -> str:

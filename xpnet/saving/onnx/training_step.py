@@ -50,7 +50,7 @@ __all__ = ["export_training_step", "training_step_model"]
 
 NEW = "new."  # what stands before the name of a state in the name of its new value
 RECORDINGS = 5  # as many as a function may need until it creates nothing more
-LEAST_BATCH = 3  # the other record has one sample less, and 1 would mean broadcasting
+LEAST_BATCH = 5  # of the record with more samples; small sizes may agree by chance
 
 
 def export_training_step(
@@ -185,7 +185,7 @@ def training_step_model(
 
 
 def _two_batches(arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The arguments, with three samples or more, and the same with one sample less."""
+    """The arguments, with five samples or more, and the same with one sample less."""
     arrays = [data_of(x) for x in leaves(arguments) if hasattr(data_of(x), "shape")]
     lengths = {x.shape[0] for x in arrays if x.shape}
     if len(lengths) != 1 or 0 in lengths:
@@ -211,6 +211,7 @@ def _two_batches(arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any
 
 def _recorded(step: Callable[..., Any], arguments: tuple[Any, ...]) -> Recording:
     """A record of the step, which is undone; two in a row must agree, as for `xpnet.compile`."""
+    problem: str | None = ""
     last = _recorded_once(step, arguments)
     for _ in range(RECORDINGS):
         recording = _recorded_once(step, arguments)
