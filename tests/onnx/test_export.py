@@ -356,6 +356,31 @@ class Twice(L.Layer):
         return self.b(self.a(self.a(x)))
 
 
+class Same(L.Flatten):
+    """What has an operator may return its input, or compute with constants alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.relu = L.ReLU()
+        self.affine = L.Affine(2, 2, rng=0)
+
+    def forward(self, x):
+        constant = self.relu(np.asarray([[1.0, -1.0]], "float32"))
+        return x + constant + self.affine(constant)
+
+
+def test_layers_of_constants_are_constants():
+    require_agreement(Same(), (2,))
+
+
+def test_hooks_of_the_caller_see_nothing():
+    model = L.MLP(2, 3, 2, rng=0)
+    seen = []
+    with L.watching(model, lambda *call: seen.append(call)):
+        export_onnx(model, None, (2,))
+    assert seen == []
+
+
 def test_shared_weights_are_written_once():
     proto = require_agreement(Twice(), (3,))
     assert initializers(proto).keys() == {"a.weight", "a.bias", "b.bias"}
@@ -474,7 +499,9 @@ def test_arrays_of_another_library_become_the_same_file():
             xpnet.manual_seed(0)
             model = L.Sequential(Gated(), L.Affine(10, 2, rng=0))
             files.append(export_onnx(model, None, (4,)).SerializeToString())
-    assert files[0] == files[1]
+            words = export_onnx(Positions(), None, (6,), input_dtype="int64")
+            files.append(words.SerializeToString())
+    assert files[:2] == files[2:]
 
 
 # --- options ----------------------------------------------------------------------------------------
@@ -611,6 +638,8 @@ def test_what_cannot_be_exported_raises_an_error_that_says_why(forward, message)
         ({"input_dtype": ["int64", "int64"]}, "input_dtype"),
         ({"input_names": ["a", "b"]}, "names of 1 input"),
         ({"input_names": "x"}, "names of 1 input"),
+        ({"output_names": ["input"]}, "nothing else"),
+        ({"output_names": ["weight"]}, "nothing else"),
         ({"output_names": []}, "names of 1 output"),
         ({"input_scaling": ([1.0, 2.0, 3.0], 1.0)}, "input_scaling"),
     ],
