@@ -556,6 +556,14 @@ def test_the_dtype_may_be_another(dtype, rtol):
     np.testing.assert_allclose(y, scores / scores.sum(axis=1, keepdims=True), rtol=rtol)
 
 
+def test_a_layer_norm_of_float64_is_computed_in_float64():
+    x = drawn((4, 6), n=3, dtype="float64")
+    (y,) = run(export_onnx(L.LayerNorm(6), None, (4, 6), dtype="float64"), x)
+    variance = x.var(axis=2, keepdims=True)
+    expected = (x - x.mean(axis=2, keepdims=True)) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
+
+
 def test_inputs_are_scaled_in_the_graph():
     model = L.Sequential(L.Flatten(), L.Affine(8, 2, rng=0))
     mean = np.asarray([1.0, 2.0]).reshape(2, 1, 1)

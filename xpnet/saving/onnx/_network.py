@@ -11,6 +11,7 @@ import numpy as np
 
 from xpnet import random
 from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter, data_of
 from xpnet.backend import to_numpy, using
 from xpnet.compiler.call import exclusive
@@ -153,6 +154,9 @@ def _copied(holder: Parameter | Buffer, array: Array) -> Any:
 
 def in_dtype(x: Array, dtype: Any) -> np.ndarray[Any, Any]:
     """A NumPy array of `dtype` if x has floating-point numbers, else of its own dtype."""
+    if str(x.dtype).endswith("bfloat16"):  # which NumPy has not
+        xp = array_namespace(x)
+        x = xp.astype(x, xp.float32)
     array = np.asarray(to_numpy(x))
     if array.dtype.kind in "biu":
         return array

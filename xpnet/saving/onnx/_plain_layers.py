@@ -9,6 +9,7 @@ import numpy as np
 from xpnet import layers as L
 from xpnet.functions.pooling import _padding_with_last_window
 from xpnet.kernels.window import lengths, padding_pairs, sliding
+from xpnet.saving.onnx._graph import tensor_type
 from xpnet.saving.onnx._layer import Table, Writer, kind_of, operators_of, plainly
 from xpnet.saving.onnx._lowering import Edge, length
 from xpnet.saving.onnx._network import LayerCall
@@ -286,8 +287,10 @@ def _layer_norm(w: Writer, x: Edge) -> str:
     own = w.layer
     scale = w.parameter_or(own.weight, 1.0, own.normalized_shape)
     shift = w.parameters(own.bias)
-    axis = -len(own.normalized_shape)
-    return w.node("LayerNormalization", x, scale, *shift, axis=axis, epsilon=float(own.eps))
+    options: dict[str, Any] = {"axis": -len(own.normalized_shape), "epsilon": float(own.eps)}
+    if w.weights.dtype == np.float64:
+        options["stash_type"] = tensor_type(np.float64)  # else mean and deviation are of float32
+    return w.node("LayerNormalization", x, scale, *shift, **options)
 
 
 PER_CHANNEL = 21

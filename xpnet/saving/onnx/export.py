@@ -23,7 +23,7 @@ from xpnet._typing import PathLike
 from xpnet.compiler.record import Program
 from xpnet.errors import ArgumentError, CompileError, MissingPackageError
 from xpnet.layers import Layer
-from xpnet.saving.onnx._graph import OPSET, Graph
+from xpnet.saving.onnx._graph import OPSET, Graph, tensor_type
 from xpnet.saving.onnx._layer import Weights
 from xpnet.saving.onnx._layers import has_operator, lower_layer
 from xpnet.saving.onnx._network import LAYER, Example, record
@@ -232,10 +232,7 @@ class _Scalings(NamedTuple):
             return name
         mean, scale = (np.asarray(numbers, self.dtype) for numbers in self.before)
         if dtype != self.dtype:
-            from onnx import helper
-
-            to = helper.np_dtype_to_tensor_dtype(self.dtype)
-            name = graph.node("Cast", [name], "scaling/Cast", to=to)
+            name = graph.node("Cast", [name], "scaling/Cast", to=tensor_type(self.dtype))
         if np.any(mean):
             name = graph.node("Sub", [name, graph.constant(mean)], "scaling/Sub")
         return graph.node("Div", [name, graph.constant(scale)], "scaling/Div")
