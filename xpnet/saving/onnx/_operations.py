@@ -26,6 +26,8 @@ def lower(
     program: Program,
     values: Mapping[Value, str],
     other: Program | None = None,
+    *,
+    table: Mapping[str, Lowers] = OPERATIONS,
 ) -> Lowering:
     """Add the nodes that compute the outputs of a program, and the new values of its states.
 
@@ -41,6 +43,8 @@ def lower(
     other : Program, optional
         A record of the same function at another batch size: sizes that differ follow the batch of the
         graph's inputs. By default the sizes are fixed.
+    table : mapping of str to function, optional
+        What lowers an operation, by its name: the OPERATIONS, and perhaps more.
 
     Returns
     -------
@@ -58,7 +62,7 @@ def lower(
     if other is not None:
         sizes = batch_sizes(program.arguments, other.arguments)
     batch = Batch(*sizes)
-    lowering = Lowering(graph, values, batch, OPERATIONS)
+    lowering = Lowering(graph, values, batch, table)
     if not batch.is_variable:
         other = None
     lowering.run(program, other)
