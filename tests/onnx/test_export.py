@@ -205,6 +205,12 @@ def test_a_network_has_the_nodes_and_names_that_a_person_would_give_it():
     assert proto.producer_name == "xpnet"
 
 
+def test_shapes_that_stay_as_they_are_need_no_node():
+    """`Rows` leaves sequences as they are."""
+    proto = export_onnx(models.lstm((5, 3), 2, rng=0), None, (5, 3))
+    assert operators(proto) == ["Transpose", "LSTM", "Gather", "Gemm"]
+
+
 def test_an_lstm_whose_last_state_is_read_has_no_other_output():
     proto = export_onnx(models.lstm((5, 3), 2, rng=0), None, (5, 3))
     (node,) = [node for node in proto.graph.node if node.op_type == "LSTM"]
@@ -641,6 +647,8 @@ def test_what_cannot_be_exported_raises_an_error_that_says_why(forward, message)
         ({"opset": 7}, "opset from 18"),
         ({"opset": 10**4}, "opset from 18"),
         ({"batch_size": 0}, "batch_size"),
+        ({"batch_axis": 2}, "batch_axis from 0 to 1"),
+        ({"batch_axis": -1}, "batch_axis from 0 to 1"),
         ({"dtype": "int8"}, "dtype"),
         ({"input_dtype": "words"}, "input_dtype"),
         ({"input_dtype": ["int64", "int64"]}, "input_dtype"),
@@ -655,6 +663,19 @@ def test_what_cannot_be_exported_raises_an_error_that_says_why(forward, message)
 def test_invalid_options_raise_an_error(options, message):
     with pytest.raises(errors.ArgumentError, match=message):
         export_onnx(L.Affine(2, 2), None, (2,), **options)
+
+
+@pytest.mark.parametrize("shape", [4, [4], ("4",), (0,), None, [(4,), 4]])
+def test_a_shape_of_another_form_raises_an_error(shape):
+    with pytest.raises(errors.ArgumentTypeError, match="a tuple of lengths such as"):
+        export_onnx(L.Affine(4, 2), None, shape)
+
+
+def test_what_is_no_layer_raises_an_error():
+    with pytest.raises(
+        errors.ArgumentTypeError, match="Expected a Layer to export, got a function"
+    ):
+        export_onnx(lambda x: x, None, (4,))
 
 
 def test_without_the_package_the_error_says_how_to_install_it(monkeypatch):

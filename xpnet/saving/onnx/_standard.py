@@ -528,6 +528,8 @@ def _moveaxis(lo: Lowering, y: Edge, x: Edge, /, source: Any, destination: Any) 
 
 @named("reshape")
 def _reshape(lo: Lowering, y: Edge, x: Edge, /, *shape: Any, copy: bool | None = None) -> str:
+    if x.shape == y.shape:
+        return x.name
     return lo.reshaped(x.name, y.shape)
 
 
