@@ -350,6 +350,22 @@ def test_attention_with_a_mask_is_written_function_by_function():
     require_agreement(Causal(), (5, 6), rtol=2e-5)
 
 
+@pytest.mark.parametrize("name", ["out_proj", "q", "norm1", "linear2"])
+def test_a_layer_with_a_part_of_ones_own_is_written_with_that_part(name):
+    model = L.TransformerEncoderLayer(6, 2, 5, dropout=0.0, batch_first=True, rng=0)
+    owner = model
+    part = Squared(6, 6, rng=1)
+    if name == "out_proj":
+        owner = model.self_attn
+    if name == "q":
+        part = xpnet.Parameter(np.ones((18, 6), "float32"))
+        owner, name = model.self_attn, "in_proj_weight"
+    if name == "linear2":
+        part = Squared(5, 6, rng=1)
+    setattr(owner, name, part)
+    require_agreement(model, (4, 6))
+
+
 class Twice(L.Layer):
     """One layer that is called twice, and two that share a weight."""
 
