@@ -87,7 +87,7 @@ def test_a_perceptron_and_adam_train_as_in_xpnet():
 
 def test_lenet_and_momentum_train_as_in_xpnet():
     model = models.lenet((1, 12, 12), CLASSES, dropout=0.0, rng=0)
-    step = step_of(model, xpnet.Momentum(model.parameters(), lr=0.005))
+    step = step_of(model, xpnet.Momentum(model.parameters(), lr=0.001))
     require_equal_training(model, step, batches((1, 12, 12)))
 
 
@@ -319,12 +319,12 @@ def test_a_step_that_reads_a_value_is_an_error_that_names_its_line():
         training_step_model(step, *batch)
 
 
-def test_a_step_that_computes_something_else_each_time_is_an_error():
+def test_a_step_that_advances_an_iterator_is_an_error():
     inner, _, _, batch = small_step()
     numbers = itertools.count(1)
 
     def step(x, t):
         return inner(x * float(next(numbers)), t)
 
-    with pytest.raises(CompileError, match=r"test_training_step.py:\d+: multiply is given \d"):
+    with pytest.raises(CompileError, match="advances numbers, which is an iterator"):
         training_step_model(step, *batch)

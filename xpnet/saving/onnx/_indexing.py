@@ -256,10 +256,15 @@ def _scattered(lo: Lowering, y: Edge, x: Edge, key: Any, value: Operand) -> str:
 
 @named("scatter_add")
 def _scatter_add(lo: Lowering, y: Edge, x: Edge, indices: Edge, values: Edge, /) -> str:
-    """x after x[indices[i], ...] += values[i, ...]."""
-    table = lo.node("Unsqueeze", lo.cast(indices, INDICES), lo.integers(len(indices.shape)))
+    """x after x[indices[i], ...] += values[i, ...].
+
+    By `ScatterElements`: ONNX Runtime's `ScatterND` adds in several threads, and loses sums of equal indices.
+    """
+    column = indices.shape + (1,) * (len(values.shape) - len(indices.shape))
+    table = lo.expanded(lo.reshaped(lo.cast(indices, INDICES), column), column, values.shape)
     wide = x.dtype
     if wide == np.float16:  # which runtimes do not add
         wide = np.dtype(np.float32)
-    added = lo.node("ScatterND", lo.cast(x, wide), table, lo.cast(values, wide), reduction="add")
+    operands = (lo.cast(x, wide), table, lo.cast(values, wide))
+    added = lo.node("ScatterElements", *operands, axis=0, reduction="add")
     return lo.converted(added, wide, y.dtype)

@@ -371,8 +371,7 @@ def host_dtype(dtype: DType) -> Any:
         return np.dtype(str(dtype).removeprefix("torch."))
     except TypeError:
         raise CompileError(
-            f"Expected a dtype that ONNX and NumPy have, got {dtype}: convert the model first, "
-            "model.to(dtype='float32')."
+            f"Expected a dtype that ONNX and NumPy have, got {dtype}: create the model with dtype='float32'."
         ) from None
 
 
