@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from xpnet._typing import DType
+from xpnet.errors import CompileError
 from xpnet.saving.onnx._indexing import sliced, transposed
 from xpnet.saving.onnx._lowering import Edge, Lowering, Lowers, Operand, length, names_of
 from xpnet.saving.onnx._sizes import Dimension, Ratio, Size
@@ -602,7 +603,7 @@ def _roll(lo: Lowering, y: Edge, x: Edge, /, shift: Any, *, axis: Axis = None) -
 
 def _rolled(lo: Lowering, name: str, n: Dimension, by: int, axis: int, axes: int) -> str:
     if isinstance(n, Size):
-        raise NotImplementedError("a roll along the axis of the batch")
+        raise CompileError("expected an axis other than the batch. Use a slice and concat.")
     if not by % n:
         return name
     cut = n - by % n
@@ -622,7 +623,7 @@ def _tile(lo: Lowering, y: Edge, x: Edge, /, repetitions: Sequence[Dimension]) -
 def _repeat(lo: Lowering, y: Edge, x: Edge, /, repeats: int, *, axis: int | None = None) -> str:
     """Each number several times: along a new axis, which is then joined with the one before."""
     if isinstance(repeats, Edge):
-        raise NotImplementedError("repeat with another number of times for each element")
+        raise CompileError("expected one number of repeats, got an array. Use F.take.")
     if axis is None:
         x = Edge(lo.node("Reshape", x.name, lo.integers(-1)), (length(x.shape),), x.dtype)
         axis = 0
