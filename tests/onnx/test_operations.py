@@ -157,6 +157,7 @@ INDEXED = {
     "set a part": lambda xp, x, i: _set(x, (slice(None), slice(1, 3)), x[:, :2, :]),
     "set the first": lambda xp, x, i: _set(x, (slice(None), slice(0, 1)), x[:, 2:, :]),
     "set the last": lambda xp, x, i: _set(x, (..., -1), x[:, :, 0]),
+    "set with more axes": lambda xp, x, i: _set(x, (slice(None), 0), x[None, :, 1, :]),
     "set all": lambda xp, x, i: _set(x, ..., x[:1, ...]),
     "set nothing": lambda xp, x, i: _set(x, (slice(None), slice(2, 1)), 1.0),
     "set a sample": lambda xp, x, i: _set(x, (-1, ...), x[0, ...]),

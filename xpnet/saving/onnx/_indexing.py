@@ -197,7 +197,13 @@ def _set_item(lo: Lowering, y: Edge, x: Edge, key: Any, value: Operand, /) -> st
 
 
 def _broadcast(lo: Lowering, y: Edge, value: Operand, shape: Shape) -> str:
-    return lo.expanded(lo.cast(value, y.dtype), _shape_of(value), shape)
+    """A value in the shape of what it is assigned to; it may have more axes, of length 1."""
+    name = lo.cast(value, y.dtype)
+    own = _shape_of(value)
+    if len(own) > len(shape):
+        own = own[len(own) - len(shape) :]
+        name = lo.reshaped(name, own)
+    return lo.expanded(name, own, shape)
 
 
 def _shape_of(x: Operand) -> Shape:
