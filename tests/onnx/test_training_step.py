@@ -4,6 +4,7 @@ import copy
 import inspect
 import itertools
 import json
+import sys
 
 import numpy as np
 import onnx
@@ -12,7 +13,8 @@ import pytest
 import xpnet
 from tests.onnx.runtime import session_of
 from xpnet import functions as F, models
-from xpnet.errors import ArgumentError, CompileError
+from xpnet.compiler import each_step
+from xpnet.errors import ArgumentError, CompileError, MissingPackageError
 from xpnet.saving import export_training_step
 from xpnet.saving.onnx.training_step import training_step_model
 
@@ -35,8 +37,8 @@ def step_of(model, optimizer, clip=None, loss=F.softmax_cross_entropy):
     return step
 
 
-def batches(shape, samples=(6, 6, 4)):
-    """Three batches of images or rows, with class numbers; the last one is shorter."""
+def batches(shape, samples=(6, 5, 1)):
+    """Three batches of images or rows, with class numbers; the last one has a single sample."""
     rng = np.random.default_rng(0)
     return [
         (rng.standard_normal((n, *shape)).astype("float32"), rng.integers(0, CLASSES, n))
@@ -80,14 +82,14 @@ def require_equal_training(model, step, data, tolerance=1e-5):
 
 def test_a_perceptron_and_adam_train_as_in_xpnet():
     model = models.mlp((20,), CLASSES, hidden=(16, 12), rng=0)
-    step = step_of(model, xpnet.Adam(model.parameters(), lr=0.01))
+    step = step_of(model, xpnet.Adam(model.parameters(), lr=0.002))
     runtime = require_equal_training(model, step, batches((20,)))
     assert runtime.state["optimizer.t"] == STEPS
 
 
 def test_lenet_and_momentum_train_as_in_xpnet():
     model = models.lenet((1, 12, 12), CLASSES, dropout=0.0, rng=0)
-    step = step_of(model, xpnet.Momentum(model.parameters(), lr=0.005))
+    step = step_of(model, xpnet.Momentum(model.parameters(), lr=0.0002))
     require_equal_training(model, step, batches((1, 12, 12)))
 
 
@@ -172,10 +174,14 @@ def test_the_export_leaves_the_model_the_optimizer_and_the_generator_as_they_wer
     step, model, optimizer, batch = small_step()
     model.train()
     step(*batch)
-    optimizer.zero_grad()
-    before = copy.deepcopy((model.state_dict(), optimizer.state_dict(), xpnet.random.state()))
+
+    def state():
+        gradients = [p.raw_grad for p in model.parameters()]
+        return model.state_dict(), optimizer.state_dict(), xpnet.random.state(), gradients
+
+    before = copy.deepcopy(state())
     training_step_model(step, *batch)
-    after = (model.state_dict(), optimizer.state_dict(), xpnet.random.state())
+    after = state()
     for x, y in zip(before, after, strict=True):
         np.testing.assert_equal(x, y)
 
@@ -241,6 +247,17 @@ def test_an_average_of_the_weights_is_part_of_the_state():
     assert runtime.state["average.updates"] == 3
 
 
+def test_arguments_in_a_dict_are_inputs_by_their_keys():
+    inner, _, _, (x, t) = small_step()
+
+    def step(batch):
+        return inner(batch["image"], batch["label"])
+
+    runtime = Runtime(step, {"image": x, "label": t})
+    loss = runtime(**{"batch.image": x, "batch.label": t})["loss"]
+    np.testing.assert_allclose(loss, step({"image": x, "label": t}).data, rtol=1e-5)
+
+
 def test_what_a_step_returns_has_names():
     inner, model, _, (x, t) = small_step()
 
@@ -281,7 +298,9 @@ def test_the_mask_of_a_dropout_is_an_input_if_that_is_asked_for():
 def test_an_optimizer_that_compares_its_numbers_is_an_error():
     model = xpnet.MLP(4, 5, 3, rng=0)
     step = step_of(model, xpnet.RAdam(model.parameters()))
-    with pytest.raises(CompileError, match="the numbers of the optimizer are compared"):
+    with pytest.raises(
+        CompileError, match=r"test_training_step.py:\d+: expected an optimizer that adds"
+    ):
         training_step_model(step, *small_step()[-1])
 
 
@@ -297,6 +316,54 @@ def test_gradients_that_add_up_are_an_error():
     step(x, t)
     with pytest.raises(CompileError, match="adds to the gradients of an earlier step"):
         training_step_model(step, x, t)
+
+
+def test_numbers_of_another_action_are_an_error():
+    inner, _, _, batch = small_step()
+
+    def step(x, t):
+        return inner(x * each_step(lambda: 2.0), t)
+
+    with pytest.raises(
+        CompileError, match=r"test_training_step.py:\d+: expected numbers that an opt"
+    ):
+        training_step_model(step, *batch)
+
+
+def test_what_a_step_creates_once_is_part_of_its_state():
+    inner, _, _, (x, t) = small_step()
+    kept = {}
+
+    def step(x, t):
+        if "total" not in kept:
+            kept["total"] = xpnet.current().asarray(0.0)
+        loss = inner(x, t)
+        kept["total"] = kept["total"] + loss.data
+        return loss
+
+    runtime = Runtime(step, x, t)
+    losses = [runtime(x=x, t=t)["loss"] for _ in range(3)]
+    np.testing.assert_allclose(runtime.state["kept.total"] - kept["total"], sum(losses), rtol=1e-5)
+
+
+def test_an_array_that_is_kept_anew_each_time_is_an_error():
+    inner, _, _, batch = small_step()
+    kept = []
+
+    def step(x, t):
+        loss = inner(x, t)
+        kept.append(loss)
+        return loss
+
+    with pytest.raises(CompileError, match="The step cannot be exported"):
+        training_step_model(step, *batch)
+
+
+def test_without_the_package_onnx_the_error_names_it(monkeypatch):
+    step, _, _, batch = small_step()
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingPackageError, match=r"pip install 'xpnet\[onnx\]'"):
+        training_step_model(step, *batch)
 
 
 def test_arguments_without_a_common_batch_are_an_error():
@@ -319,12 +386,12 @@ def test_a_step_that_reads_a_value_is_an_error_that_names_its_line():
         training_step_model(step, *batch)
 
 
-def test_a_step_that_computes_something_else_each_time_is_an_error():
+def test_a_step_that_advances_an_iterator_is_an_error():
     inner, _, _, batch = small_step()
     numbers = itertools.count(1)
 
     def step(x, t):
         return inner(x * float(next(numbers)), t)
 
-    with pytest.raises(CompileError, match=r"test_training_step.py:\d+: multiply is given \d"):
+    with pytest.raises(CompileError, match="advances numbers, which is an iterator"):
         training_step_model(step, *batch)
