@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 import xpnet
 from tests.layers.cases import LAYERS, Integers
 from xpnet import errors, functions as F, layers as L, models
+from xpnet.compiler.call import recorded_call
 from xpnet.saving import export_onnx
 from xpnet.saving.onnx.export import OLDEST
 
@@ -302,6 +303,44 @@ def test_a_layer_of_ones_own_is_exported_with_the_layers_in_it():
     proto = require_agreement(Gated(), (4,))
     assert operators(proto).count("Gemm") == 2
     assert {"first.weight", "gate.bias", "scale"} <= initializers(proto).keys()
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (F.relu, ["Relu"]),
+        (F.sigmoid, ["Sigmoid"]),
+        (F.gelu, ["Gelu"]),
+        (lambda x: F.gelu(x, "tanh"), ["Gelu"]),
+        (F.silu, ["Sigmoid", "Mul"]),
+        (lambda x: F.elu(x, 0.5), ["Elu"]),
+        (lambda x: F.leaky_relu(x, 0.2), ["LeakyRelu"]),
+        (F.softplus, ["Softplus"]),
+        (lambda x: F.softplus(x, 2.0, 3.0), ["Mul", "Softplus", "Div", "Greater", "Where"]),
+    ],
+)
+def test_an_activation_that_is_called_as_a_function_is_its_operator(function, expected):
+    proto = require_agreement(lambda_layer(function), (5,))
+    assert operators(proto) == expected
+
+
+def test_an_activation_of_constants_is_a_constant():
+    constant = np.asarray([-1.0, 2.0], "float32")
+    proto = require_agreement(lambda_layer(lambda x: x + F.gelu(F.asarray(constant))), (2,))
+    assert operators(proto) == ["Add"]
+
+
+def test_an_activation_of_integers_is_written_as_before():
+    require_agreement(lambda_layer(lambda x: F.relu(x - 2)), (3,), below=5)
+
+
+def test_a_recording_of_the_compiler_has_no_kernels_of_onnx():
+    """Both record arrays of NumPy; kernels are looked up by the classes of arrays, once."""
+    export_onnx(lambda_layer(F.gelu), None, (3,))
+    found = recorded_call(F.gelu, [drawn((3,))])
+    names = [operation.name for operation in found.program.operations]
+    assert "gelu" not in names
+    assert "exp" in names
 
 
 class Rows(L.Layer):

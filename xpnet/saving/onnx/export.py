@@ -25,8 +25,8 @@ from xpnet.errors import ArgumentError, ArgumentTypeError, CompileError, Missing
 from xpnet.layers import Layer
 from xpnet.saving.onnx._graph import OPSET, Graph, tensor_type
 from xpnet.saving.onnx._layer import Weights
-from xpnet.saving.onnx._layers import has_operator, lower_layer
-from xpnet.saving.onnx._network import LAYER, Example, record
+from xpnet.saving.onnx._layers import has_operator, lowers_of
+from xpnet.saving.onnx._network import Example, record
 from xpnet.saving.onnx._operations import OPERATIONS, lower, used_inputs
 from xpnet.saving.safetensors import replacing
 
@@ -182,7 +182,7 @@ def _write(
         names[x] = scalings.applied(graph, name, input_dtypes[i])
     used = used_inputs(program)
     names |= {x: weights(holders[x.name]) for x in program.states if x in used}
-    found = lower(graph, program, names, *others, table={**OPERATIONS, LAYER: lower_layer(weights)})
+    found = lower(graph, program, names, *others, table={**OPERATIONS, **lowers_of(weights)})
     outputs = program.outputs
     for y, name in zip(outputs, _output_names(len(outputs), output_names), strict=True):
         given = graph.output(name, scalings.undone(graph, found[y]), y.dtype, found.shape(y))
