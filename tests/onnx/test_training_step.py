@@ -311,7 +311,7 @@ def test_the_metadata_map_each_new_state_to_the_input_that_takes_it():
 
 def test_a_step_of_fixed_shapes_has_them():
     step, _, _, (x, t) = small_step()
-    runtime = Runtime(step, x, t, dynamic_batch=False)
+    runtime = Runtime(xpnet.compile(step), x, t, dynamic_batch=False)
     assert runtime.session.get_inputs()[0].shape == [6, 4]
     np.testing.assert_allclose(runtime(x=x, t=t)["loss"], step(x, t).data, rtol=1e-5)
 
