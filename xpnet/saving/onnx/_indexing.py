@@ -79,10 +79,15 @@ def _getitem(lo: Lowering, y: Edge, x: Edge, key: Any, /) -> str:
 
 def selected(lo: Lowering, x: Edge, key: Any) -> str:
     """x[key]."""
+    if not isinstance(key, tuple):
+        key = (key,)
     parts = _parts(key, len(x.shape))
-    name = sliced(lo, x.name, [part for part in parts if part is not None])
+    own = [part for part in parts if part is not None]
+    if not any(isinstance(part, Edge) and part.dtype == np.bool_ for part in own):
+        own = [_within(part, n) for part, n in zip(own, x.shape, strict=True)]
+    name = sliced(lo, x.name, own)
     if any(map(_is_array, parts)):
-        return _gathered(lo, name, parts)
+        return _gathered(lo, name, parts, _are_apart(key))
     axis = 0
     new: list[int] = []
     for part in parts:
@@ -109,6 +114,27 @@ def _parts(key: Any, axes: int) -> list[Any]:
     return parts + rest
 
 
+def _within(part: Any, n: Dimension) -> Any:
+    """A slice whose bounds are in range, as Python counts them; ONNX has other rules beyond the ends."""
+    if not isinstance(part, slice) or not isinstance(n, int):
+        return part
+    bounds = (part.start, part.stop)
+    if any(isinstance(x, Size) for x in bounds):
+        return part
+    start, stop, step = part.indices(n)
+    if not range(start, stop, step):
+        return slice(0, 0)
+    if stop < 0:
+        return slice(start, None, step)
+    return slice(start, stop, step)
+
+
+def _are_apart(key: Any) -> bool:
+    """Whether a slice, `...` or a new axis is between the indices of a key."""
+    at = [i for i, part in enumerate(key) if isinstance(part, (int, Size)) or _is_array(part)]
+    return at != [*range(at[0], at[0] + len(at))]
+
+
 def _axes_used(x: Any) -> int:
     """How many axes of the array a part of the key is for."""
     if isinstance(x, Edge) and x.dtype == np.bool_:
@@ -120,8 +146,11 @@ def _is_array(x: Any) -> bool:
     return isinstance(x, Edge) or (hasattr(x, "dtype") and hasattr(x, "shape"))
 
 
-def _gathered(lo: Lowering, name: str, parts: Sequence[Any]) -> str:
-    """x[parts] with arrays of integers; the slices are taken already."""
+def _gathered(lo: Lowering, name: str, parts: Sequence[Any], are_apart: bool) -> str:
+    """x[parts] with arrays of integers; the slices are taken already.
+
+    The axes of the indices come first in the result if these are apart in the key, as in NumPy.
+    """
     new = [i for i, part in enumerate(parts) if part is None]
     if new:
         name = lo.node("Unsqueeze", name, lo.integers(*new))
@@ -132,8 +161,8 @@ def _gathered(lo: Lowering, name: str, parts: Sequence[Any]) -> str:
     rest = [i for i in range(len(parts)) if i not in at]
     table, count = _stacked(lo, indices)
     found = lo.node("GatherND", transposed(lo, name, [*at, *rest]), table)
-    if at != [*range(at[0], at[0] + len(at))]:
-        return found  # the axes of the indices come first, as here
+    if are_apart:
+        return found
     after = [count + i for i in range(len(rest))]
     return transposed(lo, found, [*after[: at[0]], *range(count), *after[at[0] :]])
 

@@ -29,6 +29,7 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.backend import to_numpy
 from xpnet.compiler.call import Constant, Recording, Scalar, recorded_call, roots_of
+from xpnet.compiler.compiled import Compiled
 from xpnet.compiler.generators import set_state_of, state_of
 from xpnet.compiler.guard import difference
 from xpnet.compiler.record import Program, Value, leaves, replaced
@@ -68,7 +69,7 @@ def export_training_step(
     Parameters
     ----------
     step : callable
-        A function that `xpnet.compile` could compile: it takes arrays, and refers to layers and
+        A function that `xpnet.compile` could compile, or has compiled: it takes arrays, and refers to layers and
         optimizers, which it changes. It calls `optimizer.zero_grad()` itself.
     path : str or path-like
         The file. An existing one is replaced in one step, once the new one is complete.
@@ -173,6 +174,8 @@ def training_step_model(
         raise MissingPackageError(
             "export_training_step needs the package onnx: pip install 'xpnet[onnx]'."
         ) from None
+    if isinstance(step, Compiled):
+        step = step.function
     other = None
     if dynamic_batch:
         arguments, fewer = _two_batches(arguments)
