@@ -122,6 +122,8 @@ def _within(part: Any, n: Dimension) -> Any:
     if any(isinstance(x, Size) for x in bounds):
         return part
     start, stop, step = part.indices(n)
+    if range(start, stop, step) == range(n):
+        return WHOLE
     if not range(start, stop, step):
         return slice(0, 0)
     if stop < 0:
