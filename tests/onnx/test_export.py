@@ -126,6 +126,35 @@ def test_each_layer_agrees_with_other_options(name, data):
     require_agreement(trained(case, sizes), shapes, axis, below)
 
 
+WINDOWS = {
+    "more at the end than a stride": L.ConvTranspose1d(
+        2, 3, 3, dilation=2, output_padding=1, rng=0
+    ),
+    "taken from the padding": L.ConvTranspose1d(
+        2, 3, 3, padding=2, dilation=2, output_padding=1, rng=0
+    ),
+    "two strides": L.ConvTranspose1d(2, 3, 2, 2, 1, 4, dilation=5, rng=0),
+    "a padding longer than the kernel": L.MaxPool1d(2, dilation=3, padding=2),
+    "of zeros that count": L.AvgPool1d(2, dilation=3, padding=2),
+    "of nothing": L.AvgPool1d(2, dilation=3, padding=2, count_include_pad=False),
+    "a last window that counts": L.AvgPool1d(3, 2, 1, ceil_mode=True),
+    "a last window that does not count": L.AvgPool1d(3, 2, 1, True, count_include_pad=False),
+    "a last window beyond the end": L.MaxPool1d(3, 2, ceil_mode=True),
+}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_at_the_ends_agree_with_the_runtime(name):
+    require_agreement(WINDOWS[name], (2, 6))
+
+
+def test_attention_to_others_of_the_same_size():
+    layer = L.MultiheadAttention(6, 2, batch_first=True, rng=0)
+    layer.in_proj_bias.data = drawn((), n=18)
+    require_agreement(layer, [(3, 6), (4, 6), (4, 6)])
+    require_agreement(L.MultiheadAttention(6, 2, bias=False, rng=0), (3, 6), axis=1)
+
+
 EXPECTED = {
     "Affine": ["Gemm"],
     "Affine, no bias": ["MatMul"],
@@ -582,6 +611,7 @@ def deep():
     return L.Sequential(
         L.Conv2d(2, 4, 3, padding=1, rng=0),
         L.GroupNorm(2, 4),
+        L.GroupNorm(4, 4, affine=False),
         L.GELU(),
         L.AvgPool2d(2, dilation=1),
         L.Flatten(),
