@@ -2,6 +2,7 @@
 
 import copy
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -767,3 +768,12 @@ def test_without_the_package_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(errors.MissingPackageError, match=r"pip install 'xpnet\[onnx\]'"):
         export_onnx(L.Affine(2, 2), None, (2,))
+
+
+def test_the_compiler_and_onnx_are_imported_when_they_are_needed():
+    code = "import sys, xpnet.saving; print('xpnet.compiler' in sys.modules, 'onnx' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+    assert "export_onnx" in dir(xpnet.saving)
+    with pytest.raises(errors.MissingAttributeError, match="export_onxx"):
+        xpnet.saving.export_onxx  # noqa: B018 - looked up, and not there
