@@ -244,6 +244,7 @@ def _recorded_once(
     except Exception:
         if before.can_undo_error:
             before.undo_error()
+            before.undo_actions()
         raise
     finally:
         for x, state in zip(generators, states, strict=True):
