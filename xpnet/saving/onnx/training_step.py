@@ -116,6 +116,10 @@ def export_training_step(
 
     An array that the step reads and never changes, such as a frozen weight, is a constant of the graph.
 
+    The losses and weights are those of xpnet up to the rounding of the runtime's sums. Where a gradient is 0
+    but for rounding, such as that of a bias before a BatchNorm, Adam divides the rounding by its own size, so
+    such a bias drifts in another way.
+
     Examples
     --------
     >>> import numpy as np
