@@ -428,6 +428,31 @@ def test_gradients_that_add_up_are_an_error():
         training_step_model(step, x, t)
 
 
+def test_a_step_that_fails_leaves_the_model_as_it_was():
+    inner, model, optimizer, batch = small_step()
+    before = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
+
+    def step(x, t):
+        inner(x, t)
+        raise ValueError("of the step itself")
+
+    with pytest.raises(ValueError, match="of the step itself"):
+        training_step_model(step, *batch)
+    np.testing.assert_equal((model.state_dict(), optimizer.state_dict()), before)
+
+
+def test_an_array_in_a_new_place_each_time_is_an_error():
+    inner, _, _, batch = small_step()
+    kept = {}
+
+    def step(x, t):
+        kept.pop("loss", None)
+        kept["loss"] = inner(x, t).data
+
+    with pytest.raises(CompileError, match="The step cannot be exported"):
+        training_step_model(step, *batch)
+
+
 def test_numbers_of_another_action_are_an_error():
     inner, _, _, batch = small_step()
 

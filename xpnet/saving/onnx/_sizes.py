@@ -110,7 +110,10 @@ class Batch:
         if isinstance(x, (tuple, list)):
             if len(x) != len(y):
                 raise _different(x, y)
-            return type(x)([self.merged(a, b) for a, b in zip(x, y, strict=True)])
+            parts = [self.merged(a, b) for a, b in zip(x, y, strict=True)]
+            if hasattr(x, "_fields"):
+                return type(x)(*parts)
+            return type(x)(parts)
         if isinstance(x, dict):
             if [*x] != [*y]:
                 raise _different([*x], [*y])
@@ -169,10 +172,10 @@ def _ratios(x: float, batch: int) -> Iterator[Ratio]:
     yield Ratio(x * batch, 1, one)
     yield Ratio(x / batch, one, 1)
     if x > 1.0:
-        count = round(x / (x - 1.0) / batch)
+        count = max(1, round(x / (x - 1.0) / batch))
         yield Ratio(1.0, Size(count), Size(count, -1))
     elif x < 1.0:
-        count = round(1.0 / (1.0 - x) / batch)
+        count = max(1, round(1.0 / (1.0 - x) / batch))
         yield Ratio(1.0, Size(count, -1), Size(count))
 
 

@@ -77,7 +77,8 @@ def export_training_step(
         What the step is called with, such as one batch: the dtypes and shapes of the inputs.
     dynamic_batch : bool
         Whether the file takes batches of any size. The first axis of each argument is the batch; the
-        step is recorded with two sizes, and what differs follows the inputs.
+        step is recorded with two sizes, that of the arguments and one less, and what differs follows
+        the inputs. Code that the step selects by the size, `if len(x) > 1`, is that of these sizes.
     random_inputs : bool
         Whether what the step draws at random is an input of the graph, such as the mask of a dropout:
         0 with its probability, else 1, in the dtype of what it masks. By default that is an error.
@@ -114,6 +115,10 @@ def export_training_step(
     metadata have this mapping as JSON, "xpnet.states".
 
     An array that the step reads and never changes, such as a frozen weight, is a constant of the graph.
+
+    The losses and weights are those of xpnet up to the rounding of the runtime's sums. Where a gradient is 0
+    but for rounding, such as that of a bias before a BatchNorm, Adam divides the rounding by its own size, so
+    such a bias drifts in another way.
 
     Examples
     --------
@@ -244,6 +249,7 @@ def _recorded_once(
     except Exception:
         if before.can_undo_error:
             before.undo_error()
+            before.undo_actions()
         raise
     finally:
         for x, state in zip(generators, states, strict=True):
