@@ -144,7 +144,9 @@ def opened(
         require_covered(node, needed, opset, where)
     tensors = {proto.name: _tensor(proto, folder, where) for proto in graph.initializer}
     light = _checked(model, tensors, where)
-    inputs = [_input(value, where) for value in graph.input if value.name not in tensors]
+    # What nothing depends on, such as a queue of training data, need not be passed.
+    given = [x for x in graph.input if x.name in needed and x.name not in tensors]
+    inputs = [_input(value, where) for value in given]
     return File(where, opset, inputs, wanted, nodes, tensors, dict(_shapes(light)))
 
 

@@ -232,17 +232,16 @@ class Network(Layer):
 
     def _require_inputs(self, xs: tuple[Array, ...]) -> None:
         """Raise an error unless these are the graph's inputs, in the library of its parameters."""
-        shown = ", ".join(map(str, self.inputs))
-        if len(xs) != len(self.inputs):
-            raise ArgumentTypeError(
-                f"Network expected {len(self.inputs)} inputs ({shown}), each as an argument, got "
-                f"{len(xs)}."
-            )
-        for x, expected in zip(xs, self.inputs, strict=True):
-            try:
+        try:
+            if len(xs) != len(self.inputs):
+                raise ArgumentTypeError(
+                    f"expected {len(self.inputs)} inputs, each as an argument, got {len(xs)}."
+                )
+            for x, expected in zip(xs, self.inputs, strict=True):
                 expected.require(x)
-            except (ArgumentTypeError, ShapeError) as error:
-                raise type(error)(f"Network({shown}): {error}") from None
+        except (ArgumentTypeError, ShapeError) as error:
+            error.add_note(f"in {self._head()}")  # not the whole graph, as a layer's would be
+            raise
         arrays = [data_of(x) for x in xs]
         arrays += [p.data for _, p in zip(range(1), self.parameters(), strict=False)]
         if arrays:
@@ -257,5 +256,8 @@ class Network(Layer):
             else:
                 call = f"{layer!r}({', '.join(name or 'None' for name in step.inputs)})"
             lines.append(f"\n{', '.join(step.outputs)} = {call}".replace("\n", "\n  "))
-        head = f"Network({', '.join(map(str, self.inputs))}) -> {', '.join(self.outputs)}"
-        return printable(head + "".join(lines), keep="\n")
+        return printable(self._head() + "".join(lines), keep="\n")
+
+    def _head(self) -> str:
+        """The first line of the repr."""
+        return f"Network({', '.join(map(str, self.inputs))}) -> {', '.join(self.outputs)}"

@@ -283,9 +283,11 @@ def layer_normalization(
 ) -> Array:
     """The axes from `axis` on, normalized together."""
     sizes = tuple(x.shape[axis:])
-    x, scale, *bias = together(x, scale, *present(B))
-    weights = [F.broadcast_to(w, sizes) for w in (scale, *bias)]
-    return F.layer_norm(x, sizes, *(*weights, None)[:2], epsilon)
+    x, scale = together(x, scale)
+    scale = F.broadcast_to(scale, sizes)
+    if B is not None:
+        B = F.broadcast_to(together(x, B)[1], sizes)
+    return F.layer_norm(x, sizes, scale, B, epsilon)
 
 
 def rms_normalization(
