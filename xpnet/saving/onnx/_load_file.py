@@ -153,10 +153,12 @@ def opened(
 def _wanted(graph: "onnx.GraphProto", outputs: Sequence[str] | None, where: str) -> list[str]:
     """The names of the values that are wanted; ArgumentError for one that the graph does not have."""
     of_graph = [value.name for value in graph.output]
-    if outputs is None:
-        return of_graph
     known = {name for node in graph.node for name in node.output}
-    known.update(value.name for value in graph.input)
+    known.update(value.name for value in (*graph.input, *graph.initializer))
+    if outputs is None:
+        if not of_graph or not known.issuperset(of_graph):
+            raise StateError(f"{where}: expected a graph that makes its outputs, {of_graph}.")
+        return of_graph
     for name in outputs:
         if name not in known:
             raise ArgumentError(
@@ -235,13 +237,9 @@ def _decoded(value: Any) -> Any:
 def _input(value: "onnx.ValueInfoProto", where: str) -> Input:
     kind = value.type.tensor_type.elem_type
     if kind not in DTYPES:
-        import onnx
-
-        name = "no tensor"
-        if value.type.HasField("tensor_type"):
-            name = onnx.TensorProto.DataType.Name(kind)
         raise StateError(
-            f"{where}: expected inputs of {', '.join(DTYPES.values())}, got {value.name} of {name}."
+            f"{where}: expected inputs of {', '.join(DTYPES.values())}, got {value.name!r} of "
+            f"{_name_of(kind)}."
         )
     return Input(value.name, kind, _shape(value))
 
@@ -314,13 +312,13 @@ def _is_external(proto: "onnx.TensorProto") -> bool:
 
 def _tensor(proto: "onnx.TensorProto", folder: Path | None, where: str) -> np.ndarray[Any, Any]:
     """A tensor as an array; StateError if it is of another dtype, or not of its own shape."""
-    import onnx
     from onnx import numpy_helper
 
     name = f"{where}: the tensor {proto.name!r}"
     if proto.data_type not in DTYPES:
-        kind = onnx.TensorProto.DataType.Name(proto.data_type)
-        raise StateError(f"{name}: expected one of {', '.join(DTYPES.values())}, got {kind}.")
+        raise StateError(
+            f"{name}: expected one of {', '.join(DTYPES.values())}, got {_name_of(proto.data_type)}."
+        )
     dtype = np.dtype(DTYPES[proto.data_type])
     shape = tuple(proto.dims)
     if any(n < 0 for n in shape):
@@ -332,6 +330,15 @@ def _tensor(proto: "onnx.TensorProto", folder: Path | None, where: str) -> np.nd
         return np.asarray(numpy_helper.to_array(proto), dtype)
     except (ValueError, TypeError) as error:
         raise StateError(f"{name} is corrupt: {error}.") from error
+
+
+def _name_of(kind: int) -> str:
+    """ONNX's name for a dtype, such as BFLOAT16."""
+    from onnx import TensorProto
+
+    if kind not in TensorProto.DataType.values():
+        return f"the unknown dtype {kind}"
+    return str(TensorProto.DataType.Name(kind))
 
 
 def _external_bytes(proto: "onnx.TensorProto", folder: Path | None, name: str, size: int) -> bytes:

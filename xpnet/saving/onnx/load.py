@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
 
-from xpnet.errors import StateError, XpnetError
+from xpnet.errors import DataError, StateError, XpnetError
 from xpnet.layers import (
     Embedding,
     Flatten,
@@ -101,7 +101,10 @@ def load_onnx(
     """
     if isinstance(outputs, str):
         outputs = [outputs]
-    file = opened(source, outputs, _require_covered)
+    try:
+        file = opened(source, outputs, _require_covered)
+    except UnicodeDecodeError as error:
+        raise DataError(f"expected an ONNX model, got names that are no text: {error}") from error
     return _Assembly(file).model().eval()
 
 
@@ -270,7 +273,10 @@ class _Assembly:
     def _append(
         self, layer: Layer, name: str, inputs: Iterable[str], outputs: Iterable[str]
     ) -> None:
-        self.calls.append(_Call(layer, name, tuple(inputs), tuple(outputs)))
+        made = list(outputs)
+        while len(made) > 1 and made[-1] not in self.readers:
+            made.pop()  # nobody reads it
+        self.calls.append(_Call(layer, name, tuple(inputs), tuple(made)))
 
     def _add_constant(self, name: str, value: str) -> None:
         """Add a call that returns a constant, as `value`."""
@@ -312,8 +318,6 @@ class _Assembly:
         while not inputs[-1]:
             inputs.pop()
         outputs = list(node.outputs)
-        while not outputs[-1] or outputs[-1] not in self.readers:
-            outputs.pop()
         after = self._joined_directions(node, layer)
         if after:
             layer = layer.layer
