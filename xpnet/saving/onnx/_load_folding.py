@@ -134,6 +134,7 @@ class Folding:
             if shape is not None:
                 name = f"{node.inputs[1]}:{node.outputs[0]}"
                 self.arrays[name] = shape
+                self._note_shape(node, shape)
                 return node._replace(inputs=(node.inputs[0], name))
         found = self._traced(node)
         if found is None:
@@ -143,6 +144,15 @@ class Folding:
             return None
         self.sizes[node.outputs[0]] = found
         return node
+
+    def _note_shape(self, node: Node, shape: HostArray) -> None:
+        """What is known of the shape of a Reshape's output, which ONNX could not infer."""
+        given = (*(self.file.shapes.get(node.inputs[0]) or ()), *(None,) * len(shape))
+        found = [n or given[i] for i, n in enumerate(shape.tolist())]
+        for i, n in enumerate(found):
+            if n == -1:
+                found[i] = None
+        self.file.shapes[node.outputs[0]] = tuple(found)
 
     def _makes_zeros(self, node: Node) -> bool:
         """Whether a node makes zeros, in whatever shape."""

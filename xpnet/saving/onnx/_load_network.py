@@ -167,6 +167,16 @@ class Input(NamedTuple):
         return f"{self.name}: {self.shown_shape()}"
 
 
+def _require_inputs(inputs: Sequence[Input], xs: Sequence[Array]) -> None:
+    """Raise an error unless these arrays are a graph's inputs."""
+    if len(xs) != len(inputs):
+        raise ArgumentTypeError(
+            f"expected {len(inputs)} inputs, each as an argument, got {len(xs)}."
+        )
+    for x, expected in zip(xs, inputs, strict=True):
+        expected.require(x)
+
+
 class Step(NamedTuple):
     """The call of one layer: its name, and the names of the values that it reads and makes."""
 
@@ -233,12 +243,7 @@ class Network(Layer):
     def _require_inputs(self, xs: tuple[Array, ...]) -> None:
         """Raise an error unless these are the graph's inputs, in the library of its parameters."""
         try:
-            if len(xs) != len(self.inputs):
-                raise ArgumentTypeError(
-                    f"expected {len(self.inputs)} inputs, each as an argument, got {len(xs)}."
-                )
-            for x, expected in zip(xs, self.inputs, strict=True):
-                expected.require(x)
+            _require_inputs(self.inputs, xs)
         except (ArgumentTypeError, ShapeError) as error:
             error.add_note(f"in {self._head()}")  # not the whole graph, as a layer's would be
             raise

@@ -326,6 +326,20 @@ def reduction(
     return operator
 
 
+def largest(x: Array, *, axis: Any, keepdims: bool) -> Array:
+    """The largest number along some axes; True if there is one."""
+    if has_dtype(x, "bool"):
+        return F.any(x, axis=axis, keepdims=keepdims)
+    return F.max(x, axis=axis, keepdims=keepdims)
+
+
+def smallest(x: Array, *, axis: Any, keepdims: bool) -> Array:
+    """The smallest number along some axes; False if there is one."""
+    if has_dtype(x, "bool"):
+        return F.all(x, axis=axis, keepdims=keepdims)
+    return F.min(x, axis=axis, keepdims=keepdims)
+
+
 def log_sum_exp(x: Array, *, axis: Any, keepdims: bool) -> Array:
     """The logarithm of the sum of exponentials, without overflow."""
     return F.logsumexp(x, axis=axis, keepdims=keepdims)
@@ -813,9 +827,9 @@ OPERATORS: dict[str, Function] = {
     "ReduceL2": reduction(F.sum, prepare=F.square, finish=F.sqrt),
     "ReduceLogSum": reduction(F.sum, finish=F.log),
     "ReduceLogSumExp": reduction(log_sum_exp),
-    "ReduceMax": reduction(F.max),
+    "ReduceMax": reduction(largest),
     "ReduceMean": reduction(F.mean),
-    "ReduceMin": reduction(F.min),
+    "ReduceMin": reduction(smallest),
     "ReduceProd": reduction(F.prod),
     "ReduceSum": reduction(F.sum),
     "ReduceSumSquare": reduction(F.sum, prepare=F.square),

@@ -234,8 +234,9 @@ def _slid(
         return pooled(x, tuple(before for before, _ in pairs), ceil_mode)
     y = pooled(padded(x, pairs, fill), (0,) * len(pairs), ceil_mode)
     key = [slice(None), slice(None)]
-    for n, (before, _), stride in zip(x.shape[2:], pairs, window.strides, strict=True):
-        key.append(slice(0, -(-(n + before) // stride)))  # no window begins in the padding
+    axes = zip(x.shape[2:], y.shape[2:], pairs, window.strides, strict=True)
+    for n, places, (before, _), stride in axes:  # no window begins in the padding after x
+        key.append(slice(0, min(places, -(-(n + before) // stride))))
     return F.getitem(y, tuple(key))
 
 
@@ -343,9 +344,9 @@ def local_response_normalization(
     around = (before, size - 1 - before)
     channels = x.shape[1]
     squares = padded(F.square(x), (around, *((0, 0),) * (x.ndim - 2)), 0.0)
-    total = F.getitem(squares, (slice(None), slice(0, channels)))
+    total = F.getitem(squares, (slice(None), slice(0, channels), ...))
     for i in range(1, size):
-        total = F.add(total, F.getitem(squares, (slice(None), slice(i, i + channels))))
+        total = F.add(total, F.getitem(squares, (slice(None), slice(i, i + channels), ...)))
     return F.divide(x, F.pow(F.add(F.multiply(total, alpha / size), bias), beta))
 
 

@@ -74,26 +74,28 @@ def load_onnx(
     -----
     Floating-point initializers of one axis or more are parameters, except running statistics, which
     are buffers. Single numbers and the values of Constant nodes are constants: ONNX does not record
-    what was trained. To keep a parameter as it is, set `requires_grad = False`.
+    what was trained. To keep a parameter as it is, set `requires_grad = False`. Layers that share an
+    initializer share a parameter; PyTorch's older exporter merges initializers that are equal, such as
+    the norms of a network that was never trained.
 
-    In the graph of a layer per line, a layer is named as its weight in the file: "features.0.weight"
-    becomes the parameter "layers.features.0.weight". A constant of an `Add`, say, is "layers.add."
-    "operands." with its name. In training, `BatchNorm2d` uses and updates the statistics of the batch,
-    and `Dropout` drops: call `model.train()`.
+    Unless the model is a `Sequential`, a layer has the name of its weight in the file: from
+    "features.0.weight" comes the parameter "layers.features.0.weight". The initializer "position" of an
+    Add is the parameter "layers.add.operands.position". Before you train the model, call
+    `model.train()`: then batch normalization uses the statistics of the batch, and dropout drops.
 
     Opsets from 7 on are covered, with the operators that layers and functions of xpnet have equals
     of. Shapes may be free; what is computed from them is computed on the host.
 
     Examples
     --------
-    >>> import onnx, xpnet
+    >>> import onnx, xpnet  # doctest: +SKIP
     >>> model = xpnet.saving.load_onnx(onnx.parser.parse_model('''
     ...     <ir_version: 8, opset_import: ["" : 17]>
     ...     agraph (float[batch, 3] x) => (float[batch, 2] y)
     ...     <float[2, 3] fc.weight = {1, 2, 3, 4, 5, 6}, float[2] fc.bias = {0, 1}>
     ...     { h = Gemm <transB = 1> (x, fc.weight, fc.bias)
-    ...       y = Relu(h) }'''))
-    >>> model
+    ...       y = Relu(h) }'''))  # doctest: +SKIP
+    >>> model  # doctest: +SKIP
     Sequential(
       Affine(3 -> 2)
       ReLU()
@@ -501,7 +503,9 @@ def _stem(*names: str) -> str:
     for name in names:
         match = re.fullmatch(r"(.+?)[._/](weight|bias|kernel|gamma|W|w|b|B)", name)
         if match:
-            return match[1]
+            return match[1].removeprefix(
+                "layers."
+            )  # which is what a Sequential of xpnet begins with
     return names[0]
 
 
