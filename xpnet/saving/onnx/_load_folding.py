@@ -10,7 +10,7 @@ from xpnet.errors import StateError, XpnetError
 from xpnet.saving.onnx._load_file import File, Node
 from xpnet.saving.onnx._load_network import Operator, parameters_of
 
-__all__ = ["RECURRENT_OPERATORS", "Folding", "needed"]
+__all__ = ["INVALID", "Folding", "failed", "needed", "options_of"]
 
 HostArray = np.ndarray[Any, Any]
 RECURRENT_OPERATORS = ("GRU", "LSTM", "RNN")
@@ -25,6 +25,10 @@ WEIGHTED = (
     *("InstanceNormalization", "LayerNormalization", "PRelu", "RMSNormalization"),
 )
 """Operators whose further inputs are weights, also where these are single numbers."""
+
+
+INVALID = (ArithmeticError, IndexError, KeyError, MemoryError, TypeError, ValueError, XpnetError)
+"""What a node raises whose attributes or tensors do not fit each other."""
 
 
 class Size:
@@ -111,7 +115,7 @@ class Folding:
         inputs = [self.arrays.get(name) for name in node.inputs]
         try:
             made = Operator(node.kind, inputs, options_of(node, self.file.opset)).forward()
-        except (XpnetError, ValueError, TypeError, IndexError) as error:
+        except INVALID as error:
             raise failed(self.file, node, error) from error
         if not isinstance(made, tuple):
             made = (made,)

@@ -14,7 +14,13 @@ from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Parameter, data_of
 from xpnet.errors import ArgumentTypeError, ShapeError
 from xpnet.layers import Buffer, Layer
-from xpnet.saving.onnx._load_operators import DTYPES, ML_OPERATORS, OPERATORS, is_on_host
+from xpnet.saving.onnx._load_operators import (
+    DTYPES,
+    ML_OPERATORS,
+    OPERATORS,
+    is_on_host,
+    together,
+)
 from xpnet.saving.onnx._load_windows import WINDOW_OPERATORS, same_pad
 
 __all__ = ["Input", "Network", "Operator", "Step", "function_of", "parameters_of"]
@@ -236,9 +242,11 @@ class Network(Layer):
                 readers[name] -= 1
                 if not readers[name]:
                     values.pop(name, None)
-        if len(self.outputs) == 1:
-            return values[self.outputs[0]]
-        return tuple(values[name] for name in self.outputs)
+        # A shape that is returned moves from the host to the device of the inputs.
+        found = together(*(values[name] for name in self.outputs), *xs)[: len(self.outputs)]
+        if len(found) == 1:
+            return found[0]
+        return found
 
     def _require_inputs(self, xs: tuple[Array, ...]) -> None:
         """Raise an error unless these are the graph's inputs, in the library of its parameters."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
 
-from xpnet.errors import DataError, StateError, XpnetError
+from xpnet.errors import DataError, StateError
 from xpnet.layers import (
     Embedding,
     Flatten,
@@ -16,7 +16,7 @@ from xpnet.layers import (
     SiLU,
 )
 from xpnet.saving.onnx._load_file import File, Node, opened
-from xpnet.saving.onnx._load_folding import Folding, failed, options_of
+from xpnet.saving.onnx._load_folding import INVALID, Folding, failed, options_of
 from xpnet.saving.onnx._load_layers import (
     LAYERS,
     RECURRENT,
@@ -233,7 +233,7 @@ class _Assembly:
                 continue
             try:
                 done.update(map(id, self._add(node)))
-            except XpnetError as error:
+            except INVALID as error:
                 raise failed(self.file, node, error) from error
         made = {name for call in self.calls for name in call.outputs}
         made.update(x.name for x in self.file.inputs)
