@@ -197,7 +197,7 @@ class Folding:
         if not inputs or inputs[0].ndim > 1:
             return None
         try:
-            made: HostArray = function(node, *inputs)
+            made: HostArray | None = function(node, *inputs)
         except (TypeError, ValueError, IndexError):  # it cannot be traced; it can still be run
             return None
         return made
@@ -293,13 +293,13 @@ def _gather(node: Node, x: HostArray, places: HostArray) -> HostArray:
     return np.asarray(x[places.astype(np.int64)], object)
 
 
-def _slice(node: Node, x: HostArray, *bounds: HostArray) -> HostArray:
+def _slice(node: Node, x: HostArray, *bounds: HostArray) -> HostArray | None:
     if not bounds:
         bounds = tuple(np.asarray(node.attributes[name], object) for name in ("starts", "ends"))
     (start,) = bounds[0]
     (end,) = bounds[1]
     if any(step != 1 for steps in bounds[3:] for step in steps):
-        raise ValueError("only a part without steps is traced")
+        return None
     return x[start:end]
 
 
@@ -315,9 +315,9 @@ def _arithmetic(node: Node, x: HostArray, y: HostArray) -> HostArray:
     return made
 
 
-def _cast(node: Node, x: HostArray) -> HostArray:
-    if node.attributes["to"] not in (6, 7):
-        raise ValueError("a shape in floating-point numbers is not traced")
+def _cast(node: Node, x: HostArray) -> HostArray | None:
+    if node.attributes["to"] not in (6, 7):  # no integers
+        return None
     return x
 
 

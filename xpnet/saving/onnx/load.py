@@ -88,7 +88,8 @@ def load_onnx(
 
     Examples
     --------
-    >>> import onnx, xpnet  # doctest: +SKIP
+    >>> import xpnet
+    >>> import onnx  # doctest: +SKIP
     >>> model = xpnet.saving.load_onnx(onnx.parser.parse_model('''
     ...     <ir_version: 8, opset_import: ["" : 17]>
     ...     agraph (float[batch, 3] x) => (float[batch, 2] y)
