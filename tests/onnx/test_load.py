@@ -248,6 +248,40 @@ def test_weights_that_two_nodes_read_are_one_parameter():
     assert all(p.grad is not None for p in loaded.parameters())
 
 
+def test_a_recurrent_layer_that_two_nodes_share_is_one_layer():
+    proto = model(
+        [
+            ("RNN", "x w r", "a", {"hidden_size": 2}),
+            ("Squeeze", "a one", "b"),
+            ("RNN", "b w r", "c", {"hidden_size": 2}),
+            ("Squeeze", "c one", "y"),
+        ],
+        {"x": floats(3, "n", 2)},
+        {"y": floats(3, "n", 2)},
+        {"w": random(1, 2, 2), "r": random(1, 2, 2), "one": np.array([1])},
+    )
+    loaded = load_onnx(proto)
+    x = random(3, 5, 2)
+    np.testing.assert_allclose(xpnet.to_numpy(loaded(x)), run(proto, x)[0], rtol=1e-5, atol=1e-6)
+    assert len(list(loaded.parameters())) == 2
+    assert repr(loaded).splitlines()[1:] == [
+        "  rnn = RNN(2 -> 2, bias=False)(x)",
+        "  rnn_2 = RNN(2 -> 2, bias=False)(rnn)",
+    ]
+
+
+def test_a_tensor_in_two_arrangements_is_refused():
+    """Two parameters would learn apart."""
+    proto = model(
+        [("MatMul", "x w", "a"), ("Add", "a b", "h"), ("Mul", "h b", "y")],
+        {"x": floats("n", 2)},
+        {"y": floats("n", 2)},
+        {"w": random(2, 2), "b": random(1, 1, 2)},
+    )
+    with pytest.raises(StateError, match="the tensor 'b' is read in two arrangements"):
+        load_onnx(proto)
+
+
 def test_a_loaded_model_is_an_ordinary_layer(tmp_path):
     """It is saved, pickled, summarized, and moved."""
     loaded = load_onnx(residual())

@@ -10,6 +10,7 @@ from xpnet import functions as F
 from xpnet._typing import Array
 from xpnet.autodiff.variable import Parameter
 from xpnet.backend import current
+from xpnet.errors import StateError
 from xpnet.layers import (
     ELU,
     GELU,
@@ -72,6 +73,7 @@ class Constants:
         self.learned = folding.learned
         self.shapes = file.shapes
         self.opset = file.opset
+        self.recurrent: dict[Any, Layer] = {}  # the layers of recurrent nodes, by their weights
         self._tensors: dict[tuple[Any, ...], Parameter | Buffer] = {}
         self._uses: dict[str, set[tuple[Any, ...]]] = {}
         for node in folding.nodes:
@@ -105,11 +107,20 @@ class Constants:
         """A constant, in another arrangement if one is given, as what a layer holds of it.
 
         Two layers that use one constant in the same way share one parameter.
+
+        Raises
+        ------
+        StateError
+            Another layer has it in another arrangement: two parameters would learn apart.
         """
         if array is None:
             array = self.arrays[name]
         key = (name, array.shape, array.strides)
         if key not in self._tensors:
+            if name in self.learned and any(name == other for other, *_ in self._tensors):
+                raise StateError(
+                    f"the tensor {name!r} is read in two arrangements, which one parameter cannot have."
+                )
             kind: Any = Buffer
             if name in self.learned:
                 kind = Parameter
@@ -151,13 +162,14 @@ def affine(c: Constants, weight: str, bias: str, is_transposed: bool) -> Layer |
         return None
     if is_transposed:
         W = W.T
-    layer = Affine(W.shape[0], W.shape[1], bias=False, weight=zeros)
-    layer.weight = c.parameter(weight, W)
     if bias:
         b = c.arrays[bias]
         if b.size != W.shape[1] or b.shape[-1:] != W.shape[1:] or b.dtype != W.dtype:
             return None
-        layer.bias = c.parameter(bias, b.reshape(-1))
+    layer = Affine(W.shape[0], W.shape[1], bias=False, weight=zeros)
+    layer.weight = c.parameter(weight, W)
+    if bias:
+        layer.bias = c.parameter(bias, c.arrays[bias].reshape(-1))
     return layer
 
 
@@ -508,7 +520,18 @@ RECURRENT: dict[str, tuple[Any, tuple[int, ...], list[str]]] = {
 
 
 def recurrent(node: Node, c: Constants) -> Recurrent:
-    """A recurrent layer, with its gates in PyTorch's order."""
+    """A recurrent layer; nodes with the same weights share it."""
+    get = node.attributes.get
+    same = ("activations", "linear_before_reset")
+    key = (node.kind, node.inputs[1:4], *(get(name) for name in same))
+    if key not in c.recurrent:
+        c.recurrent[key] = _recurrent(node, c)
+    is_reverse = get("direction", "forward") == "reverse"
+    return Recurrent(c.recurrent[key], is_reverse, bool(get("layout", 0)))
+
+
+def _recurrent(node: Node, c: Constants) -> Layer:
+    """An RNN, LSTM or GRU with the weights of a node, its gates in PyTorch's order."""
     kind, order, _ = RECURRENT[node.kind]
     W = c.arrays[node.inputs[1]]
     directions, rows, features = W.shape
@@ -519,7 +542,7 @@ def recurrent(node: Node, c: Constants) -> Recurrent:
     if node.kind == "RNN":
         activations = node.attributes.get("activations") or ["Tanh"]
         options["nonlinearity"] = activations[0].lower()
-    layer = kind(features, n, **options)
+    layer: Layer = kind(features, n, **options)
     arrays = {"weight_ih": W, "weight_hh": c.arrays[node.inputs[2]]}
     if options["bias"]:
         arrays["bias_ih"], arrays["bias_hh"] = np.split(c.arrays[node.inputs[3]], 2, axis=1)
@@ -529,8 +552,7 @@ def recurrent(node: Node, c: Constants) -> Recurrent:
             rows_in_order = np.concatenate([gates[i] for i in order])
             suffix = "_reverse" * direction
             setattr(layer, f"{name}_l0{suffix}", Parameter(current().asarray(rows_in_order)))
-    is_reverse = node.attributes.get("direction", "forward") == "reverse"
-    return Recurrent(layer, is_reverse, bool(node.attributes.get("layout", 0)))
+    return layer
 
 
 def plain(kind: Any, **options: Any) -> Callable[[Node, Constants], Made]:

@@ -334,20 +334,23 @@ class _Assembly:
             return []
         y = node.outputs[0]
         squeeze = self._only_reader(y, "Squeeze")
-        if squeeze is not None and not layer.layer.bidirectional:
-            return [squeeze] * (self._axes(squeeze) == (1,))
+        if squeeze is not None and self._axes(squeeze) == (1,):  # the axis of one direction
+            return [squeeze]
         moved = self._only_reader(y, "Transpose")
         if moved is None or moved.attributes.get("perm") != (0, 2, 1, 3):
             return []
         joined = self._only_reader(moved.outputs[0], "Reshape")
-        if joined is None or len(shape := self._target(joined)) != 3:
-            return []
-        length, _, batch, _ = (*(self.constants.shapes.get(y) or ()), None, None, None, None)[:4]
-        width = layer.layer.hidden_size * (1 + layer.layer.bidirectional)
-        fits = shape[0] in (0, length) and shape[1] in (0, -1, batch) and shape[2] in (-1, width)
-        if not fits:
+        if joined is None or not self._joins(joined, y, layer.layer):
             return []
         return [moved, joined]
+
+    def _joins(self, node: Node, y: str, layer: Any) -> bool:
+        """Whether a Reshape of y, (length, batch, directions, n), joins the last two axes."""
+        shape = self._target(node)
+        length, _, batch, _ = (*(self.constants.shapes.get(y) or ()), None, None, None, None)[:4]
+        width = layer.hidden_size * (1 + layer.bidirectional)
+        keeps = shape[:1] in ((0,), (length,)) and shape[1:2] in ((0,), (-1,), (batch,))
+        return keeps and shape[2:] in ((-1,), (width,))
 
     def _target(self, node: Node) -> tuple[int, ...]:
         """The shape that a Reshape asks for, if it is constant."""
