@@ -1,6 +1,7 @@
 """ONNX graphs become models of xpnet: the same numbers, recognizable layers, and clear errors."""
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -567,6 +568,24 @@ def test_graphs_that_are_not_valid_are_refused():
     cycle = model([("Add", "x b", "a"), ("Relu", "a", "b")], {"x": floats(2)}, {"b": floats(2)})
     with pytest.raises(StateError, match="ONNX's own check of the graph failed"):
         load_onnx(cycle)
+
+
+def test_without_the_package_onnx_the_error_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(xpnet.MissingPackageError, match=r'pip install "xpnet\[onnx\]"'):
+        load_onnx("net.onnx")
+
+
+def test_names_of_a_file_do_not_act_on_a_terminal():
+    proto = model(
+        [("Add", "x \x1b[31mred", "y"), ("Shape", "x", "s")],
+        {"x": floats("n", 2)},
+        {"y": floats("n", 2), "s": ("INT64", [2])},
+        {"\x1b[31mred": random(2)},
+    )
+    loaded = load_onnx(proto)
+    assert "\x1b" not in repr(loaded)
+    assert "\x1b" not in repr(loaded.layers["add"])
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -88,7 +89,7 @@ def parsed(source: Any) -> tuple["onnx.ModelProto", str, Path | None]:
         return copy, "the model", None
     folder = None
     where = "the bytes"
-    if isinstance(source, (str, Path)):
+    if isinstance(source, (str, PathLike)):
         path = Path(source)
         where = str(path)
         folder = path.parent

@@ -117,7 +117,7 @@ class Operator(Layer):
     def __repr__(self) -> str:
         slots = [a for a in self.arguments if a is ...]
         names = ["..."] * len(slots)
-        shown = self.shown(*names)
+        shown = printable(self.shown(*names))
         if len(slots) == 1 and self.arguments[0] is ...:  # as for layers, which do not show x
             return shown.replace("(..., ", "(").replace("(...)", "()")
         return shown
@@ -269,8 +269,10 @@ class Network(Layer):
             else:
                 call = f"{layer!r}({', '.join(name or 'None' for name in step.inputs)})"
             lines.append(f"\n{', '.join(step.outputs)} = {call}".replace("\n", "\n  "))
-        return printable(self._head() + "".join(lines), keep="\n")
+        return self._head() + printable("".join(lines), keep="\n")
 
     def _head(self) -> str:
         """The first line of the repr."""
-        return f"Network({', '.join(map(str, self.inputs))}) -> {', '.join(self.outputs)}"
+        return printable(
+            f"Network({', '.join(map(str, self.inputs))}) -> {', '.join(self.outputs)}"
+        )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
 
 from xpnet.errors import DataError, StateError
@@ -36,7 +36,9 @@ __all__ = ["load_onnx"]
 
 
 def load_onnx(
-    source: "str | Path | bytes | onnx.ModelProto", *, outputs: str | Sequence[str] | None = None
+    source: "str | PathLike[str] | bytes | onnx.ModelProto",
+    *,
+    outputs: str | Sequence[str] | None = None,
 ) -> Layer:
     """A model of an ONNX file, as a layer that computes the same and can be trained further.
 
