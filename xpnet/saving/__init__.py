@@ -18,19 +18,21 @@ from xpnet.saving.safetensors import (
 if TYPE_CHECKING:
     from xpnet.saving.onnx.export import export_onnx as export_onnx
     from xpnet.saving.onnx.training_step import export_training_step as export_training_step
+    from xpnet.saving.onnx.load import load_onnx as load_onnx
 
 __all__ = [
     "export_onnx",
     "export_training_step",
     "load",
     "load_file",
+    "load_onnx",
     "load_torch_state_dict",
     "save",
     "save_file",
     "torch_state_dict",
 ]
 
-ONNX = {"export_onnx": "export", "export_training_step": "training_step"}
+ONNX = {"export_onnx": "export", "export_training_step": "training_step", "load_onnx": "load"}
 """Names that are imported when they are first used, as the compiler is: their modules in `onnx`."""
 
 
