@@ -133,12 +133,14 @@ def test_the_pen_stays_on_the_sheet_and_is_lifted_when_the_sheet_is_left(browser
     assert browser.run("document.getElementById('pen').className") == ""
 
 
-def test_the_pen_of_the_keyboard_is_seen_only_by_users_of_the_keyboard(lenet_open, draw):
+def test_the_pen_of_the_keyboard_is_seen_only_by_users_of_the_keyboard(browser, lenet_page):
+    browser.open(lenet_page)
     shown = "getComputedStyle(document.getElementById('pen')).display"
-    draw("1")
-    assert lenet_open.run(shown) == "none"
-    lenet_open.press("ArrowUp")
-    assert lenet_open.run(shown) == "block"
+    browser.click("pad")
+    assert browser.run("document.activeElement.id") == "pad"
+    assert browser.run(shown) == "none"
+    browser.press("ArrowUp")
+    assert browser.run(shown) == "block"
 
 
 @pytest.mark.parametrize("way", ["button", "c", "Escape", "Enter"])

@@ -17,7 +17,7 @@ const FLOOR = 0.4; // times the strongest ink: weaker ink is the edge of a line
 
 /** The ink of a drawing as 28 x 28 numbers from 0 to 1; null if there is none. */
 function digitOf(drawing) {
-  let step = Math.max(1, Math.round(drawing.width / SHEET));
+  let step = Math.max(1, rounded(drawing.width / SHEET));
   let sheet = withoutFaintInk(reduced(drawing, step));
   let box = boxOf(sheet);
   if (box === null) return null;
@@ -73,8 +73,8 @@ function cut({ width, ink }, { left, top, right, bottom }) {
 /** The picture, scaled so that its longer side is 20 pixels and its strongest pixel is 1. */
 function fitted(picture) {
   const scale = BOX / Math.max(picture.width, picture.height);
-  const width = Math.max(1, Math.round(picture.width * scale));
-  const height = Math.max(1, Math.round(picture.height * scale));
+  const width = Math.max(1, rounded(picture.width * scale));
+  const height = Math.max(1, rounded(picture.height * scale));
   const narrow = withWidth(picture, width);
   const small = transposed(withWidth(transposed(narrow), height));
   const strongest = largest(small.ink); // averaging makes thin lines faint
@@ -135,7 +135,13 @@ function centred({ width, height, ink }) {
 
 /** Where something of this centre and length begins, so that it is within the field. */
 function placed(centre, length) {
-  return Math.min(Math.max(Math.round(CENTRE - centre), 0), FIELD - length);
+  return Math.min(Math.max(rounded(CENTRE - centre), 0), FIELD - length);
+}
+
+/** The nearest integer; of two that are equally near, the even one, as Python rounds. */
+function rounded(number) {
+  const isHalf = Math.abs(number % 1) === 0.5;
+  return isHalf ? 2 * Math.round(number / 2) : Math.round(number);
 }
 
 function empty(width, height) {

