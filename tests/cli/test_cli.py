@@ -9,7 +9,7 @@ import pytest
 
 import xpnet
 
-COMMANDS = ["train", "evaluate", "predict", "doctor"]
+COMMANDS = ["train", "evaluate", "predict", "export", "doctor"]
 
 
 def test_help_lists_the_commands(run_xpnet):

@@ -12,6 +12,7 @@ from xpnet import __version__
 from xpnet._printable import printable
 from xpnet.cli.doctor import doctor
 from xpnet.cli.evaluate import evaluate
+from xpnet.cli.export import export
 from xpnet.cli.predict import predict
 from xpnet.cli.screen import echo
 from xpnet.cli.train import train
@@ -106,5 +107,5 @@ def _xpnet(
     pass
 
 
-for command in (train, evaluate, predict, doctor):
+for command in (train, evaluate, predict, export, doctor):
     app.command()(command)

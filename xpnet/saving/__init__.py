@@ -1,5 +1,9 @@
-"""Weights in safetensors files, and to and from PyTorch. Nothing is pickled or executed."""
+"""Weights in safetensors files, to and from PyTorch; networks as ONNX files. Nothing is pickled or executed."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from xpnet.errors import MissingAttributeError
 from xpnet.saving.pytorch import (
     load_torch_state_dict as load_torch_state_dict,
     torch_state_dict as torch_state_dict,
@@ -11,7 +15,11 @@ from xpnet.saving.safetensors import (
     save_file as save_file,
 )
 
+if TYPE_CHECKING:
+    from xpnet.saving.onnx.export import export_onnx as export_onnx
+
 __all__ = [
+    "export_onnx",
     "load",
     "load_file",
     "load_torch_state_dict",
@@ -19,3 +27,16 @@ __all__ = [
     "save_file",
     "torch_state_dict",
 ]
+
+ONNX = {"export_onnx": "export"}
+"""Names that are imported when they are first used, as the compiler is: their modules in `onnx`."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in ONNX:
+        return getattr(import_module(f"xpnet.saving.onnx.{ONNX[name]}"), name)
+    raise MissingAttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

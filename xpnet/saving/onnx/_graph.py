@@ -43,19 +43,21 @@ class Graph:
         self.name = name
         self.opset = opset
         self._names: set[str] = set()
+        self._counts: dict[str, int] = {}  # how often a name was asked for
         self._constants: dict[tuple[Any, ...], str] = {}
         self._initializers: list[onnx.TensorProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
         self._nodes: list[onnx.NodeProto] = []
+        self._computed: set[str] = set()
+        self._renamed: dict[str, str] = {}  # what the graph returns, to the names of its outputs
 
     def fresh(self, name: str) -> str:
         """`name` if it is still free, else with a number at its end."""
         found = name
-        n = 1
         while found in self._names:
-            n += 1
-            found = f"{name}_{n}"
+            self._counts[name] = self._counts.get(name, 1) + 1
+            found = f"{name}_{self._counts[name]}"
         self._names.add(found)
         return found
 
@@ -68,7 +70,10 @@ class Graph:
     def output(self, name: str, value: str, dtype: Any, shape: Sequence[Dimension]) -> str:
         """Add an output of the graph, which is `value` by another name, and return that name."""
         name = self.fresh(name)
-        self._nodes.append(_node("Identity", [value], [name], {}))
+        if value in self._computed and value not in self._renamed:
+            self._renamed[value] = name
+        else:  # an input, a parameter, or what is an output already
+            self._nodes.append(_node("Identity", [value], [name], {}))
         self._outputs.append(_value_info(name, dtype, shape))
         return name
 
@@ -117,19 +122,26 @@ class Graph:
         self,
         operator: str,
         inputs: Sequence[str],
-        outputs: int,
+        outputs: int | Sequence[bool],
         /,
         name: str = "",
         **attributes: Any,
     ) -> list[str]:
-        """Add a node with several outputs, and return their names."""
+        """Add a node with several outputs, and return their names.
+
+        `outputs` is their number; or for each of them whether it is wanted. The others are "".
+        """
+        wanted = [True] * outputs if isinstance(outputs, int) else outputs
         name = name or operator.lower()
-        names = [self.fresh(name) for _ in range(outputs)]
+        names = [self.fresh(name) if is_wanted else "" for is_wanted in wanted]
         self._nodes.append(_node(operator, inputs, names, attributes))
+        self._computed.update(names)
         return names
 
     def model(self, metadata: Mapping[str, str] | None = None) -> "onnx.ModelProto":
         """The whole as a model, checked by ONNX, with the shapes that ONNX infers.
+
+        Nodes and constants that no output depends on are left out.
 
         Parameters
         ----------
@@ -139,19 +151,39 @@ class Graph:
         import onnx
         from onnx import helper
 
-        graph = helper.make_graph(
-            self._nodes, self.name, self._inputs, self._outputs, self._initializers
-        )
+        nodes = [self._with_names_of_outputs(node) for node in self._needed()]
+        read = {name for node in nodes for name in node.input}
+        arrays = [array for array in self._initializers if array.name in read]
+        graph = helper.make_graph(nodes, self.name, self._inputs, self._outputs, arrays)
+        opsets = [helper.make_opsetid("", self.opset)]
         model = helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid("", self.opset)],
-            ir_version=IR_VERSION,
+            opset_imports=opsets,
+            ir_version=max(IR_VERSION, helper.find_min_ir_version_for(opsets)),
             producer_name="xpnet",
         )
         helper.set_model_props(model, dict(metadata or {}))
         model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
         onnx.checker.check_model(model, full_check=True)
         return model
+
+    def _needed(self) -> list["onnx.NodeProto"]:
+        """The nodes that an output of the graph depends on."""
+        needed = {*self._renamed, *(x.name for x in self._outputs)}
+        found = []
+        for node in reversed(self._nodes):
+            if not needed.isdisjoint(node.output):
+                found.append(node)
+                needed.update(node.input)
+        return found[::-1]
+
+    def _with_names_of_outputs(self, node: "onnx.NodeProto") -> "onnx.NodeProto":
+        """A copy of a node in which what the graph returns has the name of that output."""
+        renamed = type(node)()
+        renamed.CopyFrom(node)
+        renamed.input[:] = [self._renamed.get(name, name) for name in node.input]
+        renamed.output[:] = [self._renamed.get(name, name) for name in node.output]
+        return renamed
 
 
 def _on_host(array: Array) -> np.ndarray[Any, Any]:
@@ -171,4 +203,5 @@ def _node(
     from onnx import helper
 
     given = {key: x for key, x in attributes.items() if x is not None}
-    return helper.make_node(operator, list(inputs), list(outputs), outputs[0], **given)
+    name = next((output for output in outputs if output), "")
+    return helper.make_node(operator, list(inputs), list(outputs), name, **given)

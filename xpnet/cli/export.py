@@ -1,0 +1,132 @@
+"""`xpnet export`: a trained network as an ONNX file, with the preprocessing of its data."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xpnet.cli.errors import bad_flag
+from xpnet.cli.flags import RunArgument, Trust, file
+from xpnet.cli.screen import echo
+
+if TYPE_CHECKING:
+    from xpnet.cli.run_folder import Trained
+
+PIXELS = (0.0, 255.0)  # the mean and scale by which pixels from 0 to 255 become numbers from 0 to 1
+
+Scaling = tuple[Any, Any]
+
+
+def export(
+    run: RunArgument,
+    path: Annotated[Path, typer.Argument(metavar="FILE.onnx", parser=file, help="The new file.")],
+    preprocessing: Annotated[
+        bool,
+        typer.Option(
+            "--preprocessing/--no-preprocessing",
+            help="Whether the file itself scales its inputs, and returns numbers in their units.",
+        ),
+    ] = True,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NUMBER", min=1, help="Samples per batch; by default any number of them."
+        ),
+    ] = None,
+    opset: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", help="Version of ONNX's operators; by default 20, of 2024."),
+    ] = None,
+    trust: Trust = False,
+) -> None:
+    """Write a trained network to an ONNX file, for ONNX Runtime, a browser or a phone.
+
+    The file takes samples as the data set has them, pixels from 0 to 255 or
+    the numbers of a table, and scales them as the training did; with
+    --no-preprocessing it takes the numbers that the network itself takes. It
+    returns the scores of the classes, whose softmax are the probabilities, or
+    the predicted numbers. Its metadata have the names of the classes.
+    """
+    from xpnet.backend import using
+    from xpnet.cli.run_folder import RunFolder
+    from xpnet.saving import export_onnx
+
+    _require_new(path)
+    trained = RunFolder(run).trained(trust)
+    before, after = _scalings(trained)
+    options: dict[str, Any] = {}
+    if opset is not None:
+        options["opset"] = opset
+    if batch is not None:
+        options |= {"dynamic_batch": False, "batch_size": batch}
+    if preprocessing:
+        options |= {"input_scaling": before, "output_scaling": after}
+    with using("numpy", trained.model.dtype):
+        model = trained.build()
+        written = export_onnx(
+            model,
+            path,
+            trained.input_shape,
+            classes=trained.classes or None,
+            metadata={"preprocessing": _described(trained, before, after, preprocessing)},
+            **options,
+        )
+    parameters = sum(math.prod(p.shape) for p in model.parameters())
+    (version,) = written.opset_import
+    echo(
+        f"{path}: {len(written.graph.node)} operators of opset {version.version}, "
+        f"{parameters:,} parameters"
+    )
+    for value in (*written.graph.input, *written.graph.output):
+        sizes = [n.dim_param or str(n.dim_value) for n in value.type.tensor_type.shape.dim]
+        echo(f"{value.name} ({', '.join(sizes)})")
+
+
+def _require_new(path: Path) -> None:
+    """Refuse a path at which something exists, or whose folder does not exist."""
+    if path.exists():
+        raise bad_flag(
+            "FILE.onnx", f"{path}: expected a new file; it exists. Remove it, or name another."
+        )
+    if not path.parent.is_dir():
+        raise bad_flag(
+            "FILE.onnx", f"{path}: expected a file in an existing folder; there is no such folder."
+        )
+
+
+def _scalings(trained: "Trained") -> tuple[Scaling | None, Scaling | None]:
+    """(mean, scale) of the inputs, and of the outputs; None where there are none."""
+    from xpnet.cli.tables import standardizer
+
+    reading = trained.reading
+    before: Scaling | None = None
+    if trained.has_pictures:
+        before = PIXELS
+    elif "schema" in reading:
+        before = standardizer(reading["schema"]["standardizer"])
+    elif "features" in reading:
+        before = standardizer(reading["features"])
+    after: Scaling | None = None
+    if "targets" in reading:
+        after = standardizer(reading["targets"])
+    return before, after
+
+
+def _described(
+    trained: "Trained", before: Scaling | None, after: Scaling | None, included: bool
+) -> dict[str, Any]:
+    """What the metadata say of the preprocessing."""
+    found: dict[str, Any] = {"included": included}
+    if before is not None:
+        mean, scale = before
+        found["input"] = {"formula": "(x - mean) / scale", "mean": mean, "scale": scale}
+    if after is not None:
+        mean, scale = after
+        found["output"] = {"formula": "y * scale + mean", "mean": mean, "scale": scale}
+    if trained.has_pictures:
+        found["image"] = trained.reading["shape"]  # channels, height, width
+    if "schema" in trained.reading:
+        found["features"] = trained.reading["schema"]["features"]
+        found["target"] = trained.reading["schema"]["target"]
+    return found

@@ -1,0 +1,36 @@
+"""Layers as the operators that ONNX has for them: an Affine is a Gemm, a Conv2d a Conv, an LSTM an LSTM.
+
+Containers (Sequential, Residual, TransformerEncoder) and layers of the user's own have no entry: they run,
+and the layers in them and what else they compute are written one by one.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from xpnet.saving.onnx._layer import Layer, Names, Table, Weights, entry_of
+from xpnet.saving.onnx._lowering import Edge, Lowering
+from xpnet.saving.onnx._network import LayerCall
+from xpnet.saving.onnx._plain_layers import PLAIN
+from xpnet.saving.onnx._sequence_layers import SEQUENCES
+
+__all__ = ["OPERATORS", "has_operator", "lower_layer"]
+
+OPERATORS: Table = {**PLAIN, **SEQUENCES}
+
+
+def has_operator(call: LayerCall, options: Mapping[str, Any]) -> bool:
+    """Whether ONNX has operators for this call of a layer."""
+    entry = entry_of(OPERATORS, call.layer)
+    return entry is not None and entry.takes(call.layer, call, options)
+
+
+def lower_layer(weights: Weights) -> Callable[..., Names]:
+    """The function that writes the operation `LAYER`, for the table of `lower`."""
+
+    def lower(to: Lowering, target: Any, call: LayerCall, *edges: Edge | None) -> Names:
+        layer = Layer(call.layer, call.path, to, weights, OPERATORS, tuple(call.wanted))
+        entry: Any = entry_of(OPERATORS, call.layer)
+        found: Names = entry.write(layer, *edges)
+        return found
+
+    return lower

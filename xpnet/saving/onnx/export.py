@@ -1,0 +1,337 @@
+"""A network as an ONNX file, which any ONNX runtime executes, in a browser too.
+
+    export_onnx(model, "net.onnx", (1, 28, 28), classes=list("0123456789"))
+
+The graph is one that a person would draw: a layer that ONNX has an operator for is that operator, with the
+layer's name, and its weights have the names of the model's state. What a layer of your own computes with
+functions of xpnet or of the array API standard is recorded, function by function.
+
+Files are written and checked with the package onnx, which is the format's own: no other one could know it
+better, and it has everything that is needed. ndonnx would write forty nodes for two layers; spox and
+onnxscript describe operators in Python, from which nothing is gained where the graph is built by a program.
+"""
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from xpnet import __version__
+from xpnet._typing import PathLike
+from xpnet.compiler.record import Program
+from xpnet.errors import ArgumentError, CompileError, MissingPackageError
+from xpnet.layers import Layer
+from xpnet.saving.onnx._graph import OPSET, Graph
+from xpnet.saving.onnx._layer import Weights
+from xpnet.saving.onnx._layers import has_operator, lower_layer
+from xpnet.saving.onnx._network import LAYER, Example, record
+from xpnet.saving.onnx._operations import OPERATIONS, lower, used_inputs
+from xpnet.saving.safetensors import replacing
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["export_onnx"]
+
+OLDEST = 18
+SIZES = [2, 3]  # of the batches with which a model is recorded
+DTYPES = ("float16", "float32", "float64")
+
+Shape = tuple[int, ...]
+Scaling = tuple[Any, Any]
+
+
+def export_onnx(
+    model: Layer,
+    path: PathLike | None,
+    input_shape: Shape | list[Shape],
+    *,
+    dynamic_batch: bool = True,
+    batch_size: int = 1,
+    batch_axis: int = 0,
+    opset: int = OPSET,
+    dtype: str | None = None,
+    input_dtype: str | None = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    input_scaling: Scaling | None = None,
+    output_scaling: Scaling | None = None,
+    classes: Sequence[str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> "onnx.ModelProto":
+    """Write a network to an ONNX file, completely or not at all, and checked by the package onnx.
+
+    Parameters
+    ----------
+    model : Layer
+        It is exported in evaluation, and stays as it is. Its arrays may be those of any library.
+    path : str, path-like or None
+        The file. An existing one is replaced in one step, once the new one is complete. None: no file.
+    input_shape : tuple of int, or list of them
+        The shape of one sample, without the batch; for a model with several inputs, a list.
+    dynamic_batch : bool
+        Whether the file takes batches of any size; else of `batch_size` samples only.
+    batch_size : int
+        The size of all batches if `dynamic_batch` is False.
+    batch_axis : int
+        The axis of the batch in the inputs: 1 for sequences of a model that is not `batch_first`.
+    opset : int
+        The version of ONNX's operators, 18 or later. Runtimes of 2024 and later have 20.
+    dtype : {"float16", "float32", "float64"}, optional
+        What to convert the weights to; by default, their own dtype. Not all runtimes have all
+        operators in float16 and float64: ONNX Runtime's on the CPU has no convolution of float64.
+    input_dtype : str, optional
+        The dtype of the inputs: "int64" for an `Embedding`. By default that of the weights.
+    input_names, output_names : sequence of str, optional
+        By default "input" and "output"; of a model with several inputs, the names of the arguments of
+        its `forward`; and "output_0", "output_1" ... of one that returns several arrays.
+    input_scaling : (mean, scale), optional
+        Numbers, or arrays that broadcast to a sample. The file then takes inputs as they are, and
+        computes (x - mean) / scale first: `xpnet.data.Standardizer` of a table; or (0, 255) for pictures
+        of bytes, if the network has learned with pixels from 0 to 1.
+    output_scaling : (mean, scale), optional
+        The file returns y * scale + mean: of a regression whose targets were standardized.
+    classes : sequence of str, optional
+        Their names, in the order of the outputs. They are in the metadata, as a list in JSON.
+    metadata : mapping of str to object, optional
+        More of the metadata. What is no string is written as JSON.
+
+    Returns
+    -------
+    onnx.ModelProto
+        What was written. Its metadata say "xpnet" (the version), "model" (the class), and "classes", "input_scaling" and
+        "output_scaling" if they were given.
+
+    Raises
+    ------
+    CompileError
+        The model reads numbers of its input in Python, has an operation that ONNX has not, or depends
+        on the batch size in a way that a file cannot. The message names the place.
+    ArgumentError
+        An argument has another value than those above.
+    MissingPackageError
+        The package onnx is not installed.
+    OSError
+        The file cannot be written.
+
+    Notes
+    -----
+    Numbers differ from the model's by rounding, since a runtime may sum in another order. An `Embedding`
+    raises an error for an index out of range; in ONNX, -1 is the last row.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> model = xpnet.MLP(4, 8, 3)
+    >>> written = export_onnx(model, "iris.onnx", (4,))  # doctest: +SKIP
+    >>> [node.op_type for node in written.graph.node]  # doctest: +SKIP
+    ['Gemm', 'Relu', 'Gemm']
+    """
+    _require_onnx()
+    _require_valid(opset, batch_size, dtype)
+    kind = np.dtype(dtype or _dtype_of(model))
+    shapes: list[Any] = [input_shape]
+    if isinstance(input_shape, list):
+        shapes = input_shape
+    names = _input_names(model, len(shapes), input_names)
+    scalings = _Scalings(input_scaling, output_scaling, kind)
+    scalings.require_one_input(shapes)
+    recorded_dtype = np.dtype(input_dtype or kind)
+    if input_scaling is not None:
+        recorded_dtype = kind
+    sizes = SIZES if dynamic_batch else [batch_size]
+    programs = []
+    for n in sizes:
+        arrays = [_example(shape, n, batch_axis, recorded_dtype) for shape in shapes]
+        programs.append(record(model, Example(arrays, names), kind, has_operator))
+    graph = Graph(type(model).__name__, opset)
+    _write(graph, model, programs, scalings, np.dtype(input_dtype or kind), output_names)
+    given = {
+        "xpnet": __version__,
+        "model": type(model).__name__,
+        "classes": classes,
+        "input_scaling": input_scaling,
+        "output_scaling": output_scaling,
+        **(metadata or {}),
+    }
+    found = _checked(graph, {name: _as_text(x) for name, x in given.items() if x is not None})
+    if path is not None:
+        with replacing(path) as temporary:
+            temporary.write_bytes(found.SerializeToString())
+    return found
+
+
+def _write(
+    graph: Graph,
+    model: Layer,
+    programs: Sequence[Program],
+    scalings: "_Scalings",
+    input_dtype: Any,
+    output_names: Sequence[str] | None,
+) -> None:
+    """Add the inputs, the nodes and the outputs to a graph."""
+    program, *others = programs
+    holders = dict([*model.named_parameters(), *model.named_buffers()])
+    paths = {id(holder): name for name, holder in holders.items()}
+    weights = Weights(graph, paths, scalings.dtype)
+    used = used_inputs(program)
+    names = {x: weights(holders[x.name]) for x in program.states if x in used}
+    for x, *rest in zip(*(p.arguments for p in programs), strict=True):
+        shape = _named_shape(x.shape, *(y.shape for y in rest))
+        name = graph.input(x.name, input_dtype, shape)
+        names[x] = scalings.applied(graph, name, input_dtype)
+    found = lower(graph, program, names, *others, table={**OPERATIONS, LAYER: lower_layer(weights)})
+    outputs = program.outputs
+    for y, name in zip(outputs, _output_names(len(outputs), output_names), strict=True):
+        graph.output(name, scalings.undone(graph, found[y]), y.dtype, found.shape(y))
+
+
+def _named_shape(*shapes: Shape) -> list[int | str]:
+    """A shape with a name for the length that differs between several."""
+    named: list[int | str] = list(shapes[0])
+    for i, lengths in enumerate(zip(*shapes, strict=True)):
+        if len(set(lengths)) > 1:
+            named[i] = "batch"
+    return named
+
+
+class _Scalings(NamedTuple):
+    """What is computed before the network, and after it."""
+
+    before: Scaling | None
+    after: Scaling | None
+    dtype: Any
+
+    def require_one_input(self, shapes: Sequence[Shape]) -> None:
+        """Raise ArgumentError unless the scaling of the input fits the only one."""
+        if self.before is None:
+            return
+        sizes = [np.shape(numbers) for numbers in self.before]
+        if len(shapes) != 1 or any(not _broadcasts(size, shapes[0]) for size in sizes):
+            raise ArgumentError(
+                f"Expected input_scaling (mean, scale) that broadcasts to the samples of the only input, "
+                f"of shape {shapes[0]}; got shapes {sizes} for {len(shapes)} inputs."
+            )
+
+    def applied(self, graph: Graph, name: str, dtype: Any) -> str:
+        """(x - mean) / scale, of an input."""
+        if self.before is None:
+            return name
+        mean, scale = (np.asarray(numbers, self.dtype) for numbers in self.before)
+        if dtype != self.dtype:
+            from onnx import helper
+
+            to = helper.np_dtype_to_tensor_dtype(self.dtype)
+            name = graph.node("Cast", [name], "scaling/Cast", to=to)
+        if np.any(mean):
+            name = graph.node("Sub", [name, graph.constant(mean)], "scaling/Sub")
+        return graph.node("Div", [name, graph.constant(scale)], "scaling/Div")
+
+    def undone(self, graph: Graph, name: str) -> str:
+        """y * scale + mean, of an output."""
+        if self.after is None:
+            return name
+        mean, scale = (graph.constant(numbers, self.dtype) for numbers in self.after)
+        name = graph.node("Mul", [name, scale], "scaling/Mul")
+        return graph.node("Add", [name, mean], "scaling/Add")
+
+
+def _broadcasts(shape: Shape, target: Shape) -> bool:
+    """Whether an array of this shape broadcasts to that one, which stays the same."""
+    pairs = zip(reversed(shape), reversed(target), strict=False)
+    return len(shape) <= len(target) and all(n in (1, m) for n, m in pairs)
+
+
+def _checked(graph: Graph, metadata: Mapping[str, str]) -> "onnx.ModelProto":
+    """The model; CompileError if ONNX finds a fault in it."""
+    from onnx import checker, shape_inference
+
+    try:
+        return graph.model(metadata)
+    except (checker.ValidationError, shape_inference.InferenceError) as error:
+        raise CompileError(
+            f"ONNX refuses the model in opset {graph.opset}: {error}. Try a newer opset, or a dtype of float32."
+        ) from error
+
+
+def _require_onnx() -> None:
+    try:
+        import onnx  # noqa: F401 - only to know whether it is there
+    except ImportError as error:
+        raise MissingPackageError(
+            "ONNX files are written by the package onnx, which is not installed: "
+            "pip install 'xpnet[onnx]'."
+        ) from error
+
+
+def _require_valid(opset: int, batch_size: int, dtype: str | None) -> None:
+    """Raise ArgumentError for options that are not valid."""
+    import onnx
+
+    newest = onnx.defs.onnx_opset_version()
+    if type(opset) is not int or not OLDEST <= opset <= newest:
+        raise ArgumentError(
+            f"Expected an opset from {OLDEST} to {newest}, which is the newest of the package onnx "
+            f"{onnx.__version__}; got {opset!r}."
+        )
+    if type(batch_size) is not int or batch_size < 1:
+        raise ArgumentError(f"Expected a batch_size of 1 or more, got {batch_size!r}.")
+    if dtype is not None and dtype not in DTYPES:
+        raise ArgumentError(f"Expected a dtype of {', '.join(DTYPES)}; got {dtype!r}.")
+
+
+def _dtype_of(model: Layer) -> str:
+    """The name of the dtype of a model's first parameter; float32 if it has none."""
+    name = "float32"
+    for p in model.parameters():
+        name = str(p.dtype).rpartition(".")[2]
+        break
+    if name not in DTYPES:
+        raise ArgumentError(
+            f"Expected a model in {', '.join(DTYPES)}, got one in {name}: choose one by dtype='float32'."
+        )
+    return name
+
+
+def _input_names(model: Layer, count: int, names: Sequence[str] | None) -> list[str]:
+    """The names of the inputs."""
+    if names is None and count > 1:
+        parameters = inspect.signature(type(model)._implementation).parameters  # noqa: SLF001 - of xpnet
+        own = [name for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        if len(own) > count:
+            names = own[1 : count + 1]
+    return _distinct("input", names, count)
+
+
+def _output_names(count: int, names: Sequence[str] | None) -> list[str]:
+    """The names of the outputs."""
+    return _distinct("output", names, count)
+
+
+def _distinct(what: str, names: Sequence[str] | None, count: int) -> list[str]:
+    """These names, if they are as many; by default "input", or "input_0" and so on."""
+    if names is None and count == 1:
+        names = [what]
+    elif names is None:
+        names = [f"{what}_{i}" for i in range(count)]
+    if isinstance(names, str) or len(names) != count or len(set(names)) < count:
+        raise ArgumentError(f"Expected the names of {count} {what}s, each once; got {names!r}.")
+    return list(names)
+
+
+def _example(shape: Shape, batch: int, axis: int, dtype: Any) -> np.ndarray[Any, Any]:
+    """A batch of zeros, or of normal numbers."""
+    sizes = (*shape[:axis], batch, *shape[axis:])
+    kind = np.dtype(dtype)
+    if kind.kind in "biu":
+        return np.zeros(sizes, kind)
+    return np.random.default_rng(0).normal(size=sizes).astype(kind)
+
+
+def _as_text(x: Any) -> str:
+    """A string as it is; anything else as JSON, with arrays as lists."""
+    if isinstance(x, str):
+        return x
+    return json.dumps(x, ensure_ascii=False, default=lambda array: np.asarray(array).tolist())
