@@ -1,5 +1,6 @@
 """Networks that were trained for a few seconds, as ONNX, their pages, and a browser that opens them."""
 
+import hashlib
 from functools import partial
 
 import numpy as np
@@ -11,12 +12,34 @@ from tests.report.drawing.digits import DIGITS
 from xpnet import functions as F, models
 from xpnet.data import load_mnist
 from xpnet.errors import DataError
+from xpnet.report.drawing import drawing_page, find_runtime, runtime as module
+from xpnet.saving import export_onnx
 from xpnet.training import Trainer
 
-pytest.importorskip("onnx", reason="the page holds an ONNX file: pip install onnx")
+FILES = {module.MODULE: b"export default 1;", module.WASM: b"\0asm"}
 
-from tests.report.drawing.exported import exported
-from xpnet.report.drawing import drawing_page, find_runtime
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """The two files of onnxruntime-web are small ones; the cache is empty, and nothing is named."""
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
+    monkeypatch.setattr(module, "CHECKSUMS", digests)
+    monkeypatch.setenv("XPNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv(module.VARIABLE, raising=False)
+
+
+@pytest.fixture
+def package(small, tmp_path):
+    """The folder of the package, with small files."""
+    return written(tmp_path / "package", FILES)
+
+
+def written(folder, files):
+    """The folder of a package with these files."""
+    (folder / "dist").mkdir(parents=True)
+    for name, content in files.items():
+        (folder / "dist" / name).write_bytes(content)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -42,14 +65,15 @@ def lenet():
     """A small LeNet as ONNX."""
     with xpnet.using("numpy"):
         model = models.lenet((1, 28, 28), 10, channels=(8, 16), hidden=64, rng=0)
-        return exported(trained(model, (1, 28, 28), 2, 15_000), (1, 28, 28))
+        return export_onnx(trained(model, (1, 28, 28), 2, 15_000), None, (1, 28, 28))
 
 
 @pytest.fixture(scope="session")
 def mlp():
     """A perceptron as ONNX."""
     with xpnet.using("numpy"):
-        return exported(trained(xpnet.MLP(784, [64], 10, rng=0), (784,), 2, 15_000), (784,))
+        model = trained(xpnet.MLP(784, [64], 10, rng=0), (784,), 2, 15_000)
+        return export_onnx(model, None, (784,))
 
 
 @pytest.fixture(scope="session")

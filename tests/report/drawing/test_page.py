@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+pytest.importorskip("onnx", reason="the page holds an ONNX file: pip install onnx")
 pytest.importorskip("onnxruntime", reason="it computes the expected values")
 
 from tests.report.drawing.digits import DIGITS

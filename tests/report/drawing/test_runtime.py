@@ -9,27 +9,13 @@ import tarfile
 
 import pytest
 
+from tests.report.drawing.conftest import FILES, written
 from xpnet.errors import DataError
 from xpnet.report.drawing import find_runtime, runtime as module
 
 COPY = shutil.which("cp")
 CACHED = "onnxruntime-web-1.30.0"  # in the cache
-FILES = {module.MODULE: b"export default 1;", module.WASM: b"\0asm"}
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch, tmp_path):
-    """The two files are small ones; the cache is empty, and nothing is named."""
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
-    monkeypatch.setattr(module, "CHECKSUMS", digests)
-    monkeypatch.setenv("XPNET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv(module.VARIABLE, raising=False)
-
-
-@pytest.fixture
-def package(tmp_path):
-    """The folder of the package."""
-    return written(tmp_path / "package", FILES)
+pytestmark = pytest.mark.usefixtures("small")
 
 
 @pytest.fixture
@@ -46,14 +32,6 @@ def npm(monkeypatch, tmp_path):
         (folder / "npm").chmod(0o755)
 
     return write
-
-
-def written(folder, files):
-    """The folder of a package with these files."""
-    (folder / "dist").mkdir(parents=True)
-    for name, content in files.items():
-        (folder / "dist" / name).write_bytes(content)
-    return folder
 
 
 def packed(folder, path):

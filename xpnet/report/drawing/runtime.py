@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tarfile
 from base64 import b64encode
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -61,7 +62,9 @@ class Runtime(NamedTuple):
     version: str = VERSION
 
 
-def find_runtime(given: PathLike | None = None) -> Runtime:
+def find_runtime(
+    given: PathLike | None = None, announce: Callable[[str], object] | None = None
+) -> Runtime:
     """onnxruntime-web 1.30.0: from where the user says, from the cache, or from npm, in this order.
 
     Parameters
@@ -71,6 +74,9 @@ def find_runtime(given: PathLike | None = None) -> Runtime:
         such as `node_modules/onnxruntime-web`. By default the value of the environment variable
         XPNET_ONNXRUNTIME_WEB. Without either, the files in the cache folder (`$XPNET_CACHE`, or the user's own,
         `~/.cache/xpnet` on Linux); if they are not there, npm fetches the package into it.
+
+    announce : callable, optional
+        It is called with a sentence before npm fetches the package, which takes a moment.
 
     Returns
     -------
@@ -90,7 +96,10 @@ def find_runtime(given: PathLike | None = None) -> Runtime:
     try:
         return _read(folder)
     except DataError:  # nothing is there yet, or it is damaged
-        _fetch(folder)
+        npm = _npm()
+    if announce is not None:
+        announce(f"npm fetches {PACKAGE}, of 33 MB, for {folder}.")
+    _fetch(npm, folder)
     return _read(folder)
 
 
@@ -144,14 +153,19 @@ def _checked(files: dict[str, bytes], source: Path) -> Runtime:
     return Runtime(files[MODULE], files[WASM])
 
 
-def _fetch(folder: Path) -> None:
-    """Have npm fetch the package, and put the two files into the cache folder."""
+def _npm() -> str:
+    """The program."""
     npm = shutil.which("npm")
     if npm is None:
         raise DataError(
-            f"The page needs onnxruntime-web, which npm fetches once: npm was not found. Install Node.js, "
+            "The page needs onnxruntime-web, which npm fetches once: npm was not found. Install Node.js, "
             f"which has it. {_BY_HAND}"
         )
+    return npm
+
+
+def _fetch(npm: str, folder: Path) -> None:
+    """Have npm fetch the package, and put the two files into the cache folder."""
     with TemporaryDirectory() as temporary:
         _run([npm, "pack", PACKAGE, "--silent", "--pack-destination", temporary], temporary)
         archive = Path(temporary, ARCHIVE)
