@@ -85,15 +85,31 @@ class Browser:
 
     def call(self, method, **parameters):
         """Call a method of the protocol, and return its result."""
+        (result,) = self.calls((method, parameters))
+        return result
+
+    def calls(self, *calls):
+        """Call methods one after the other, without waiting in between, and return their results."""
+        numbers = [self._send(*call) for call in calls]
+        answers = {}
+        while len(answers) < len(numbers):
+            message = self._next()
+            if "id" in message:
+                answers[message["id"]] = message
+            else:
+                self.events.append(message)
+        for number, call in zip(numbers, calls, strict=True):
+            assert "error" not in answers[number], (call, answers[number]["error"])
+        return [answers[number]["result"] for number in numbers]
+
+    def _send(self, method, parameters):
+        """Call a method, and return the number that its answer will have."""
         number = next(self.numbers)
         message = {"id": number, "method": method, "params": parameters}
         if self.session is not None:
             message["sessionId"] = self.session
         os.write(self.writer, json.dumps(message).encode() + b"\0")
-        while (answer := self._next()).get("id") != number:
-            self.events.append(answer)
-        assert "error" not in answer, f"{method}: {answer['error']}"
-        return answer["result"]
+        return number
 
     def _next(self):
         """The next message of the browser."""
@@ -153,29 +169,27 @@ class Browser:
 
     def mouse(self, points):
         """Draw a stroke through these points of the window, with the left button held."""
-        for i, (x, y) in enumerate(points):
-            kind = "mouseMoved" if i else "mousePressed"
-            self.call(
-                "Input.dispatchMouseEvent",
-                type=kind,
-                x=x,
-                y=y,
-                button="left",
-                buttons=1,
-                clickCount=1,
+        kinds = ["mousePressed", *["mouseMoved"] * (len(points) - 1), "mouseReleased"]
+        button = {"button": "left", "buttons": 1, "clickCount": 1}
+        self.calls(
+            *(
+                ("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **button})
+                for kind, (x, y) in zip(kinds, [*points, points[-1]], strict=True)
             )
-        self.call(
-            "Input.dispatchMouseEvent", type="mouseReleased", x=x, y=y, button="left", clickCount=1
         )
 
     def touch(self, points):
         """Draw a stroke through these points of the window, with a finger."""
-        self.call("Emulation.setTouchEmulationEnabled", enabled=True)
-        for i, (x, y) in enumerate(points):
-            kind = "touchMove" if i else "touchStart"
-            self.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y}])
-        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
-        self.call("Emulation.setTouchEmulationEnabled", enabled=False)
+        kinds = ["touchStart", *["touchMove"] * (len(points) - 1), "touchEnd"]
+        places = [*([{"x": x, "y": y}] for x, y in points), []]
+        self.calls(
+            ("Emulation.setTouchEmulationEnabled", {"enabled": True}),
+            *(
+                ("Input.dispatchTouchEvent", {"type": kind, "touchPoints": place})
+                for kind, place in zip(kinds, places, strict=True)
+            ),
+            ("Emulation.setTouchEmulationEnabled", {"enabled": False}),
+        )
 
     def press(self, *keys):
         """Press and release keys, one after the other."""
