@@ -26,6 +26,7 @@ nox.options.sessions = [
     "tests(numpy)",
     "c",
     "distributed",
+    "onnx",
     "tests(array_api_strict)",
     "tests(cupy)",
     "cupy_names",
@@ -108,7 +109,7 @@ def libraries() -> list[str]:
 BACKENDS = {name: INSTALLED.get(name, ("plots", [name.replace("_", "-")])) for name in libraries()}
 # Tests that have a session of their own, and do not run in that of their library as well.
 ELSEWHERE = {
-    "numpy": ("tests/examples", "tests/compiler/c"),  # `examples` and `c`, without the tracer
+    "numpy": ("tests/examples", "tests/compiler/c", "tests/onnx"),  # `examples`, `c` and `onnx`
     # `cuda_compiler`, on the emulated device, and `cupy_names`; on a GPU all of them run here.
     "cupy": (
         "tests/kernels",
@@ -177,6 +178,20 @@ def distributed(session: nox.Session) -> None:
     session.install("-e", ".[mpi]", *tools("array-api-strict", "hypothesis", "pytest"))
     env = ENV | {"XPNET_TEST_BACKENDS": "numpy"}
     session.run("python", "-m", "pytest", "tests/distributed", *session.posargs, env=env)
+
+
+@nox.session
+def onnx(session: nox.Session) -> None:
+    """ONNX Runtime computes what networks do that were written to ONNX files, and the other way round.
+
+    What of Python it runs is traced, for the session coverage.
+    """
+    needed = ("array-api-strict", "coverage", "hypothesis", "onnxruntime", "pytest")
+    session.install("-e", ".[onnx]", *tools(*needed))
+    env = ENV | {"XPNET_TEST_BACKENDS": "numpy", "COVERAGE_FILE": ".coverage.onnx"}
+    pytest = ("pytest", "-m", "not slow", "tests/onnx", *session.posargs)
+    session.run("coverage", "erase", env=env)
+    session.run("coverage", "run", "-m", *pytest, env=env)
 
 
 def require_compiler(session: nox.Session, *names: str) -> None:
@@ -338,9 +353,9 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """The tests on NumPy, of CuPy's kernels and of the C library cover 95 % of xpnet/, lines and branches.
+    """The tests on NumPy, of CuPy's kernels, of the C library and of ONNX cover 95 % of xpnet/, lines and branches.
 
-    It combines the traces of the sessions tests(numpy), cuda_compiler and c.
+    It combines the traces of the sessions tests(numpy), cuda_compiler, c and onnx.
     """
     session.install(*tools("coverage"))
     session.run("coverage", "combine", "--quiet")

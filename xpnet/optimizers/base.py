@@ -280,7 +280,10 @@ class Optimizer:
         All numbers that an update depends on are read here: a compiled step calls this each time.
         With weight decay, the coefficients have "kept" or "pull" too: see `decayed`.
         """
-        o = self._options_of(group)
+        return self._numbers(states, self._options_of(group))
+
+    def _numbers(self, states: list[State], o: Options) -> Coefficients:
+        """`_advanced` with these options. Counts and options may be numbers of a graph: see `saving.onnx`."""
         self.advance(states, o)
         c = self.coefficients(states[0], o)
         decay = o["weight_decay"]

@@ -12,8 +12,9 @@ import numpy as np
 
 from xpnet.functions import _windows
 from xpnet.kernels.window import Window
+from xpnet.saving.onnx._indexing import sliced, transposed
 from xpnet.saving.onnx._lowering import Edge, Lowering, Lowers, length, names_of
-from xpnet.saving.onnx._standard import is_float, sliced, transposed
+from xpnet.saving.onnx._standard import is_float
 
 __all__ = ["FUSED"]
 
@@ -57,12 +58,12 @@ def _correlate(
 ) -> str:
     if not _fits(window, x, W):
         return _portable("correlate", lo, y, x, W, b, window, groups)
-    bias = () if b is None else (b.name,)
+    operands = [_met(lo, x.name, window), W.name]
+    if b is not None:
+        operands.append(b.name)
     return lo.node(
         "Conv",
-        _met(lo, x.name, window),
-        W.name,
-        *bias,
+        *operands,
         kernel_shape=[*window.kernel],
         strides=[*window.stride],
         dilations=[*window.dilation],
@@ -84,21 +85,21 @@ def _spread(
         or max(after) >= max(window.reach)
     ):
         return _portable("spread", lo, y, gy, W, b, window, groups)
-    bias = () if b is None else (b.name,)
+    operands = [gy.name, W.name]
+    if b is not None:
+        operands.append(b.name)
     more = [max(-n, 0) for n in after]
     is_usual = all(n < s for n, s in zip(more, window.stride, strict=True))
     if not is_usual:  # output_padding must be less than the stride
         return _portable("spread", lo, y, gy, W, b, window, groups)
     return lo.node(
         "ConvTranspose",
-        gy.name,
-        W.name,
-        *bias,
+        *operands,
         kernel_shape=[*window.kernel],
         strides=[*window.stride],
         dilations=[*window.dilation],
         pads=_pads(window),
-        output_padding=more if any(more) else None,
+        output_padding=more,
         group=groups,
     )
 
@@ -219,7 +220,7 @@ def _cross_entropy(lo: Lowering, ys: Sequence[Edge], x: Edge, t: Edge, /) -> lis
 def _cross_entropy_gradient(lo: Lowering, y: Edge, gy: Any, x: Edge, t: Edge, kept: Any, /) -> str:
     """(softmax(x) - the one of the class) gy / rows."""
     rows, mask = _rows_and_classes(lo, x, t)
-    apart = lo.node("Sub", lo.node("Softmax", rows, axis=1), lo.cast_to(mask, x.dtype))
+    apart = lo.node("Sub", lo.node("Softmax", rows, axis=1), lo.converted(mask, np.bool_, x.dtype))
     count = lo.cast(length(x.shape[:-1]), x.dtype)
     scale = lo.node("Div", lo.cast(gy, x.dtype), count)
     return lo.reshaped(lo.node("Mul", apart, scale), x.shape)
@@ -228,7 +229,9 @@ def _cross_entropy_gradient(lo: Lowering, y: Edge, gy: Any, x: Edge, t: Edge, ke
 def _rows_and_classes(lo: Lowering, x: Edge, t: Edge) -> tuple[str, str]:
     """The scores in rows, and for each of them where its class is."""
     classes: Any = x.shape[-1]
-    rows = x.name if len(x.shape) == 2 else lo.reshaped(x.name, (length(x.shape[:-1]), classes))
+    rows = x.name
+    if len(x.shape) != 2:
+        rows = lo.reshaped(rows, (length(x.shape[:-1]), classes))
     column = lo.node("Reshape", lo.cast(t, np.int64), lo.integers(-1, 1))
     numbers = lo.constant(np.arange(classes), np.int64)
     return rows, lo.node("Equal", column, numbers)

@@ -164,6 +164,8 @@ def operators_of(table: Table) -> Callable[..., Callable[[Writes], Writes]]:
     """A decorator that enters a function into a table, by the classes of layers that it writes."""
 
     def writes(*kinds: type, takes: Callable[..., bool] = plainly) -> Callable[[Writes], Writes]:
+        """The function below writes layers of these classes, in the calls that `takes` allows."""
+
         def add(write: Writes) -> Writes:
             table.update(dict.fromkeys(kinds, Entry(write, takes)))
             return write

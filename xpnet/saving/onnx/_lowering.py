@@ -7,7 +7,8 @@ An array among its arguments is an `Edge`; a number is Python's, or a `Size` or 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,16 +20,17 @@ from xpnet.compiler.passes.numpy_names import FORMS, NAMES, PREFIXES
 from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
 from xpnet.errors import CompileError
 from xpnet.saving.onnx._graph import Graph
-from xpnet.saving.onnx._sizes import Batch, Dimension, Ratio, Size
+from xpnet.saving.onnx._sizes import Batch, Dimension, Ratio, Size, at
 
-__all__ = ["Edge", "Lowering", "Lowers", "host_dtype", "length", "names_of"]
+__all__ = ["Edge", "Lowering", "Lowers", "Operand", "Shape", "host_dtype", "length", "names_of"]
 
 Shape = tuple[Dimension, ...]
 
 FEW = 64  # a constant array with more numbers, all of them equal, is written as one number
 
 
-class Edge(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Edge:
     """An array in the graph.
 
     Attributes
@@ -47,6 +49,9 @@ class Edge(NamedTuple):
 
 Lowers = Callable[..., Any]
 """A function that lowers an operation: it returns the name of the result, or a list of names."""
+
+Operand = Edge | Size | Ratio | complex
+"""What an operation computes with: an array, or a number."""
 
 
 def names_of(table: dict[str, Lowers]) -> Callable[..., Callable[[Lowers], Lowers]]:
@@ -96,18 +101,20 @@ class Lowering:
         self.batch = batch
         self._names = dict(values)
         self._arrays: dict[Value, Any] = {}  # of what is the same in all calls
-        self.added: dict[Any, list[str]] = {} if parent is None else parent.added
-        self._batch_size = "" if parent is None else parent.batch_size()
+        self.added: dict[Any, list[str]] = {}
+        self._batch_size = ""
+        if parent is not None:
+            self.added = parent.added
+            self._batch_size = parent.batch_size()
 
     # --- the program ----------------------------------------------------------------------------
 
     def run(self, program: Program, other: Program | None) -> None:
         """Add the nodes of a program: see `lower`."""
         self._add_inputs(program, other)
-        if other is not None:
-            self.batch.require_same_length(program, other)
+        self.batch.require_same_length(program, other or program)
         needed = {id(x) for x in without_dead_operations(program).operations}
-        others = other.operations if other is not None else [None] * len(program.operations)
+        others = (other or program).operations
         for first, second in zip(program.operations, others, strict=True):
             if id(first) in needed:
                 self._add(first, *self.batch.arguments(first, second))
@@ -139,8 +146,9 @@ class Lowering:
         function = self.table.get(name)
         if function is None:
             raise _unknown(x)
-        outputs = [Edge("", self.batch.shapes[v], host_dtype(v.dtype)) for v in x.outputs]
-        target: Any = outputs[0] if isinstance(x.result, Value) else outputs
+        target: Any = [Edge("", self.batch.shapes[v], host_dtype(v.dtype)) for v in x.outputs]
+        if isinstance(x.result, Value):
+            (target,) = target
         try:
             found = function(
                 self, target, *replaced(args, self._edge), **replaced(options, self._edge)
@@ -151,10 +159,10 @@ class Lowering:
             raise CompileError(
                 f"{x.where}: {x.name} is called in a way that has no ONNX operator: {error}. {_ADVICE}"
             ) from error
-        names = (
-            [found] if isinstance(found, str) else found
-        )  # those of some results may be left out
-        self._names.update(zip(x.outputs, names, strict=False))
+        if isinstance(found, str):
+            found = [found]
+        found += [""] * (len(x.outputs) - len(found))  # what no node of the graph reads
+        self._names.update(zip(x.outputs, found, strict=True))
 
     def _standard_name(self, x: Operation) -> str:
         """The standard's name of an operation: "sum" for NumPy's `np.sum(x)` and `x.sum()`."""
@@ -181,7 +189,7 @@ class Lowering:
     def _array(self, x: Any) -> Any:
         if not isinstance(x, Value):
             return x
-        return x.array if x.source == "constant" else self._arrays[x]
+        return self._arrays.get(x, x.array)
 
     def _edge(self, x: Any) -> Any:
         """The Edge of a Value; anything else as it is."""
@@ -212,9 +220,13 @@ class Lowering:
     def shape(self, x: Value, batch: str = "batch") -> tuple[int | str, ...]:
         """The shape of a value, for `Graph.output`: a name for a length that depends on the batch."""
         self[x]
-        return tuple(
-            n if isinstance(n, int) else _dimension(n, batch) for n in self.batch.shapes[x]
-        )
+        found: list[int | str] = []
+        for n in self.batch.shapes[x]:
+            if isinstance(n, Size):
+                found.append(str(n).replace("batch", batch))
+            else:
+                found.append(n)
+        return tuple(found)
 
     # --- what the functions of operations use ---------------------------------------------------------
 
@@ -237,28 +249,28 @@ class Lowering:
         """A list of integers, which is how ONNX is given axes."""
         return self.constant(np.asarray(xs, dtype=np.int64))
 
-    def cast(self, x: Any, dtype: Any) -> str:
+    def cast(self, x: Operand, dtype: DType) -> str:
         """An Edge or a number in a dtype."""
-        dtype = np.dtype(dtype)
         if isinstance(x, Edge):
-            return (
-                x.name if x.dtype == dtype and x.dtype is not None else self.cast_to(x.name, dtype)
-            )
+            return self.converted(x.name, x.dtype, dtype)
         if isinstance(x, Ratio):
-            batch = self.cast_to(self.scalar(Size(1)), np.float64)
-            factor = self.constant(x.factor, np.float64)
-            operands = (factor, batch)
-            found = self.node("Div" if x.divides else "Mul", *operands)
-            return found if dtype == np.float64 else self.cast_to(found, dtype)
+            above = self.node(
+                "Mul", self.constant(x.factor, np.float64), self.cast(x.above, np.float64)
+            )
+            found = self.node("Div", above, self.cast(x.below, np.float64))
+            return self.converted(found, np.float64, dtype)
         if isinstance(x, Size):
-            found = self.scalar(x)
-            return found if dtype == np.int64 else self.cast_to(found, dtype)
+            return self.converted(self.scalar(x), np.int64, dtype)
         return self.constant(x, dtype)
 
-    def cast_to(self, name: str, dtype: Any) -> str:
-        """A value by its name in a dtype."""
+    def converted(self, name: str, own: DType | None, dtype: DType) -> str:
+        """A value of the dtype `own` in another one; `own` is None for a number of the host."""
         from onnx import helper
 
+        if own is not None and np.dtype(own) == np.dtype(dtype):
+            return name
+        if own is None and np.dtype(dtype) == np.float64:
+            return name
         return self.node("Cast", name, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def batch_size(self) -> str:
@@ -269,8 +281,13 @@ class Lowering:
         """Integers of shape (len(dims),), some of which may depend on the batch."""
         if all(isinstance(n, int) for n in dims):
             return self.integers(*dims)  # type: ignore[arg-type]
-        parts = [self._length(n) for n in dims]
-        return parts[0] if len(parts) == 1 else self.node("Concat", *parts, axis=0)
+        return self.joined([self._length(n) for n in dims], 0)
+
+    def joined(self, names: Sequence[str], axis: int) -> str:
+        """Arrays joined along an axis."""
+        if len(names) == 1:
+            return names[0]
+        return self.node("Concat", *names, axis=axis)
 
     def _length(self, n: Dimension) -> str:
         if isinstance(n, int):
@@ -278,7 +295,9 @@ class Lowering:
         found = self.batch_size()
         if n.times != 1:
             found = self.node("Mul", found, self.integers(n.times))
-        return self.node("Add", found, self.integers(n.plus)) if n.plus else found
+        if n.plus:
+            found = self.node("Add", found, self.integers(n.plus))
+        return found
 
     def scalar(self, n: Dimension) -> str:
         """An integer of shape ()."""
@@ -288,10 +307,13 @@ class Lowering:
 
     def reshaped(self, name: str, shape: Shape) -> str:
         """An array in another shape: one length that depends on the batch is inferred by ONNX."""
-        if sum(isinstance(n, Size) for n in shape) == 1 and 0 not in shape:
-            shape = tuple(-1 if isinstance(n, Size) else n for n in shape)
-        allow = 1 if 0 in shape else None  # else a 0 means to keep a length
-        return self.node("Reshape", name, self.lengths(shape), allowzero=allow)
+        if 0 in shape:  # else it would mean to keep a length
+            return self.node("Reshape", name, self.lengths(shape), allowzero=1)
+        variable = [i for i, n in enumerate(shape) if isinstance(n, Size)]
+        if len(variable) == 1:
+            (i,) = variable
+            shape = (*shape[:i], -1, *shape[i + 1 :])
+        return self.node("Reshape", name, self.lengths(shape))
 
     def expanded(self, name: str, shape: Shape, target: Shape) -> str:
         """An array of `shape`, broadcast to `target`."""
@@ -305,8 +327,9 @@ class Lowering:
         """A reduction over axes; None stands for all."""
         if axes is not None and not axes:
             return name
-        given = () if axes is None else (self.integers(*axes),)
-        return self.node(operator, name, *given, keepdims=int(keepdims))
+        if axes is None:
+            return self.node(operator, name, keepdims=int(keepdims))
+        return self.node(operator, name, self.integers(*axes), keepdims=int(keepdims))
 
     def inlined(self, function: Callable[..., Any], *args: Any) -> str:
         """What a function of arrays returns: it is recorded, and the record becomes nodes.
@@ -314,30 +337,24 @@ class Lowering:
         For operations of xpnet that ONNX has no operator for: their portable implementation.
         """
         edges = [x for x in args if isinstance(x, Edge)]
-        at = [
-            self._recorded(function, args, batch) for batch in (self.batch.first, self.batch.second)
-        ]
-        first, second = at
         batch = Batch(self.batch.first, self.batch.second)
+        first = self._recorded(function, args, batch.first)
+        second = None
+        if batch.is_variable:
+            second = self._recorded(function, args, batch.second)
         names = {value: x.name for value, x in zip(first.arguments, edges, strict=True)}
         part = Lowering(self.graph, names, batch, self.table, parent=self)
-        part.run(first, second if batch.first != batch.second else None)
+        part.run(first, second)
         return part[first.outputs[0]]
 
     def _recorded(self, function: Callable[..., Any], args: Sequence[Any], batch: int) -> Program:
-        """A record of the function at a batch size, of arrays of zeros."""
-
-        def made(x: Any) -> Any:
-            if isinstance(x, Edge):
-                shape = tuple(n.at(batch) if isinstance(n, Size) else n for n in x.shape)
-                return np.zeros(shape, x.dtype)
-            return x.at(batch) if isinstance(x, (Size, Ratio)) else x
-
-        arrays = [made(x) for x in args if isinstance(x, Edge)]
+        """A record of the function at a batch size, of arrays of zeros for the edges among `args`."""
+        edges = [x for x in args if isinstance(x, Edge)]
+        arrays = [np.zeros([at(n, batch) for n in x.shape], x.dtype) for x in edges]
 
         def call(*given: Any) -> Any:
-            rest = iter(given)
-            return function(*(next(rest) if isinstance(x, Edge) else made(x) for x in args))
+            of_edge = dict(zip(map(id, edges), given, strict=True))
+            return function(*(of_edge.get(id(x), x) for x in args))
 
         with np.errstate(all="ignore"):
             recording = recorded_call(call, arrays)
@@ -368,10 +385,6 @@ def length(shape: Sequence[Dimension]) -> Dimension:
     if len(variable) > 1:
         raise CompileError("Expected one axis whose length depends on the batch, got several.")
     return Size(variable[0].times * fixed, variable[0].plus * fixed)
-
-
-def _dimension(n: Size, batch: str) -> str:
-    return str(n).replace("batch", batch)
 
 
 _ADVICE = (

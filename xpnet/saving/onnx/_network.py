@@ -109,7 +109,7 @@ def record(
         hook = _OneOperation(model, recorder, takes)
         with _untouched(model, pairs), hooked(hook), recorder:
             result = model(*inputs)
-    outputs = [_output(model, recorder, x) for x in leaves(result) if x is not None]
+    outputs = [_output(model, recorder, x) for x in leaves(result)]
     _require_recorded(model, recorder)
     program = Program(arguments, states, recorder.hosts, recorder.operations, outputs, {})
     program = without_dead_operations(program)
@@ -217,8 +217,8 @@ def _output(model: Layer, recorder: Recorder, x: Any) -> Value:
     array = data_of(x)
     if not isinstance(array, RecordedArray | np.ndarray):
         raise CompileError(
-            f"Expected {type(model).__name__} to return arrays, or tuples or dicts of them, in order "
-            f"to export it; got a {type(x).__name__}."
+            f"{model!r}: expected a model that returns arrays, or tuples or dicts of them, in order to "
+            f"export it; it returned {x!r}."
         )
     value: Value = recorder._value_of(array)  # noqa: SLF001 - of the compiler
     return value

@@ -10,13 +10,14 @@ from xpnet.compiler.passes.dead import without_dead_operations
 from xpnet.compiler.record import Program, Value
 from xpnet.saving.onnx._fused import FUSED
 from xpnet.saving.onnx._graph import Graph
+from xpnet.saving.onnx._indexing import INDEXING
 from xpnet.saving.onnx._lowering import Lowering, Lowers
 from xpnet.saving.onnx._sizes import Batch, batch_sizes
 from xpnet.saving.onnx._standard import STANDARD
 
 __all__ = ["OPERATIONS", "lower", "used_inputs"]
 
-OPERATIONS: Mapping[str, Lowers] = {**STANDARD, **FUSED}
+OPERATIONS: Mapping[str, Lowers] = {**STANDARD, **INDEXING, **FUSED}
 """By the name of an operation: the function that lowers it."""
 
 
@@ -62,7 +63,9 @@ def lower(
         sizes = batch_sizes(program.arguments, other.arguments)
     batch = Batch(*sizes)
     lowering = Lowering(graph, values, batch, table)
-    lowering.run(program, other if batch.first != batch.second else None)
+    if not batch.is_variable:
+        other = None
+    lowering.run(program, other)
     return lowering
 
 

@@ -127,10 +127,40 @@ def _embedding(layer: Layer, x: Edge) -> str:
     return layer.node("Gather", *layer.parameters(layer.layer.weight), x, axis=0)
 
 
-@writes(L.Conv1d, L.Conv2d, L.ConvTranspose1d, L.ConvTranspose2d)
-def _convolution(layer: Layer, x: Edge) -> str:
+@writes(L.Conv1d, L.Conv2d)
+def _conv(layer: Layer, x: Edge) -> str:
     own = layer.layer
     pairs = padding_pairs(own.padding, own.kernel_size, own.stride, own.dilation)
+    return _convolution(layer, x, pairs)
+
+
+@writes(L.ConvTranspose1d, L.ConvTranspose2d)
+def _conv_transpose(layer: Layer, x: Edge) -> str:
+    """The output padding of an axis is less than its stride, for ONNX Runtime.
+
+    A longer one takes back padding at the end; or there are zeros at the end of x, whose share of the output
+    is cut off.
+    """
+    own = layer.layer
+    pairs = []
+    zeros = []
+    more = list(own.output_padding)
+    for axis, (p, stride) in enumerate(zip(own.padding, own.stride, strict=True)):
+        added = 0
+        end = p
+        if more[axis] >= stride:
+            added = max(0, -((p - more[axis]) // stride))
+            end += added * stride - more[axis]
+            more[axis] = 0
+        pairs.append((p, end))
+        zeros.append((0, added))
+    return _convolution(layer, _padded(layer, x, zeros, 0.0), pairs, output_padding=more)
+
+
+def _convolution(
+    layer: Layer, x: str | Edge, pairs: Sequence[tuple[int, int]], **attributes: Any
+) -> str:
+    own = layer.layer
     return layer.node(
         _operator(layer),
         x,
@@ -140,7 +170,7 @@ def _convolution(layer: Layer, x: Edge) -> str:
         pads=_pads(pairs),
         dilations=own.dilation,
         group=own.groups,
-        output_padding=getattr(own, "output_padding", None),  # of a transposed convolution
+        **attributes,
     )
 
 

@@ -4,7 +4,7 @@ A record has fixed shapes. Where a number of two records differs, it depends on 
 3 and 5 samples, the numbers 12 and 20 are 4 * batch, and 1/3 and 1/5 are 1 / batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from xpnet.backend import to_numpy
 from xpnet.compiler.record import Operation, Program, Value
 from xpnet.errors import CompileError
 
-__all__ = ["Batch", "Dimension", "Ratio", "Size"]
+__all__ = ["Batch", "Dimension", "Ratio", "Size", "at", "batch_sizes"]
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,35 @@ class Size:
         return self.times * batch + self.plus
 
     def __str__(self) -> str:
-        times = "" if self.times == 1 else f"{self.times} * "
-        plus = f" {self.plus:+d}" if self.plus else ""
-        return f"{times}batch{plus}"
+        text = f"{self.times} * batch {self.plus:+d}"
+        return text.removeprefix("1 * ").removesuffix(" +0")
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """A number of the form factor * batch, or factor / batch."""
+    """A number of the form factor * above / below, of which one or both depend on the batch.
+
+    1 / batch is in the gradient of a mean; n / (n - 1) corrects the variance of n numbers.
+    """
 
     factor: float
-    divides: bool
+    above: "Dimension"
+    below: "Dimension"
 
     def at(self, batch: int) -> float:
         """The number at a batch size."""
-        return self.factor / batch if self.divides else self.factor * batch
+        ratio: float = at(self.above, batch) / at(self.below, batch)
+        return self.factor * ratio
 
 
 Dimension = int | Size
+
+
+def at(x: Any, batch: int) -> Any:
+    """A number at a batch size; those that do not depend on it are as they are."""
+    if isinstance(x, (Size, Ratio)):
+        return x.at(batch)
+    return x
 
 
 class Batch:
@@ -62,6 +73,7 @@ class Batch:
     def __init__(self, first: int, second: int) -> None:
         self.first = first
         self.second = second
+        self.is_variable = first != second
         self.shapes: dict[Value, tuple[Dimension, ...]] = {}
         self._same: dict[Value, Value] = {}  # the second record's values to the first one's
 
@@ -81,7 +93,7 @@ class Batch:
             return x
         times, rest = divmod(x - y, self.first - self.second)
         plus = x - times * self.first
-        if rest or (plus and times != 1):
+        if rest or plus < -abs(times):  # such as the square of the batch size
             raise CompileError(
                 f"Expected sizes that grow in proportion to the batch, got {x} at batch size {self.first} "
                 f"and {y} at {self.second}. Export with a fixed batch: dynamic_batch=False."
@@ -98,8 +110,7 @@ class Batch:
         if isinstance(x, (tuple, list)):
             if len(x) != len(y):
                 raise _different(x, y)
-            parts = [self.merged(a, b) for a, b in zip(x, y, strict=True)]
-            return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+            return type(x)([self.merged(a, b) for a, b in zip(x, y, strict=True)])
         if isinstance(x, dict):
             return {key: self.merged(part, y[key]) for key, part in x.items()}
         if isinstance(x, slice):
@@ -112,10 +123,9 @@ class Batch:
         if x is y or bool(x == y) or (isinstance(x, float) and np.isnan(x) and np.isnan(y)):
             return x
         if isinstance(x, float):
-            if np.isclose(x * self.first, y * self.second, rtol=1e-9, atol=0.0):
-                return Ratio(x * self.first, divides=True)
-            if np.isclose(x / self.first, y / self.second, rtol=1e-9, atol=0.0):
-                return Ratio(x / self.first, divides=False)
+            for ratio in _ratios(x, self.first):
+                if np.isclose(ratio.at(self.second), y, rtol=1e-9, atol=0.0):
+                    return ratio
         raise _different(x, y)
 
     def _require_same(self, x: Value, y: Value) -> None:
@@ -130,14 +140,8 @@ class Batch:
         elif self._same.get(y) is not x:
             raise CompileError(f"{_place(x)}other arrays are used at another batch size.")
 
-    def arguments(self, x: Operation, y: Operation | None) -> tuple[Any, dict[str, Any]]:
+    def arguments(self, x: Operation, y: Operation) -> tuple[Any, dict[str, Any]]:
         """The arguments of an operation of the first record, and notes the shapes of its outputs."""
-        for value in x.inputs():
-            if value.source == "constant" and y is None:
-                self.shapes.setdefault(value, tuple(value.shape))
-        if y is None:
-            self.shapes.update((value, tuple(value.shape)) for value in x.outputs)
-            return x.args, x.options
         try:
             if x.name != y.name or len(x.outputs) != len(y.outputs):
                 raise _different(x.name, y.name)
@@ -157,11 +161,24 @@ class Batch:
             )
 
 
+def _ratios(x: float, batch: int) -> Iterator[Ratio]:
+    """What a number at a batch size may be."""
+    one = Size(1)
+    yield Ratio(x * batch, 1, one)
+    yield Ratio(x / batch, one, 1)
+    if x > 1.0:
+        count = round(x / (x - 1.0) / batch)
+        yield Ratio(1.0, Size(count), Size(count, -1))
+    elif x < 1.0:
+        count = round(1.0 / (1.0 - x) / batch)
+        yield Ratio(1.0, Size(count, -1), Size(count))
+
+
 _SLICE = ("start", "stop", "step")
 
 
 def _place(x: Value) -> str:
-    return f"{x.name}: " if x.name else ""
+    return f"{x.name or x.source}: "
 
 
 def _are_equal(x: Array | None, y: Array | None) -> bool:

@@ -53,7 +53,7 @@ def export_onnx(
     batch_axis: int = 0,
     opset: int = OPSET,
     dtype: str | None = None,
-    input_dtype: str | None = None,
+    input_dtype: str | Sequence[str] | None = None,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
     input_scaling: Scaling | None = None,
@@ -82,8 +82,8 @@ def export_onnx(
     dtype : {"float16", "float32", "float64"}, optional
         What to convert the weights to; by default, their own dtype. Not all runtimes have all
         operators in float16 and float64: ONNX Runtime's on the CPU has no convolution of float64.
-    input_dtype : str, optional
-        The dtype of the inputs: "int64" for an `Embedding`. By default that of the weights.
+    input_dtype : str or sequence of str, optional
+        The dtype of all inputs, or of each: "int64" for an `Embedding`. By default that of the weights.
     input_names, output_names : sequence of str, optional
         By default "input" and "output"; of a model with several inputs, the names of the arguments of
         its `forward`; and "output_0", "output_1" ... of one that returns several arrays.
@@ -138,16 +138,17 @@ def export_onnx(
     names = _input_names(model, len(shapes), input_names)
     scalings = _Scalings(input_scaling, output_scaling, kind)
     scalings.require_one_input(shapes)
-    recorded_dtype = np.dtype(input_dtype or kind)
-    if input_scaling is not None:
-        recorded_dtype = kind
+    dtypes = _input_dtypes(input_dtype, kind, len(shapes))
     sizes = SIZES if dynamic_batch else [batch_size]
     programs = []
     for n in sizes:
-        arrays = [_example(shape, n, batch_axis, recorded_dtype) for shape in shapes]
+        arrays = [
+            _example(shape, n, batch_axis, scalings.dtype_of_scaled(given))
+            for shape, given in zip(shapes, dtypes, strict=True)
+        ]
         programs.append(record(model, Example(arrays, names), kind, has_operator))
     graph = Graph(type(model).__name__, opset)
-    _write(graph, model, programs, scalings, np.dtype(input_dtype or kind), output_names)
+    _write(graph, model, programs, scalings, dtypes, output_names)
     given = {
         "xpnet": __version__,
         "model": type(model).__name__,
@@ -168,7 +169,7 @@ def _write(
     model: Layer,
     programs: Sequence[Program],
     scalings: "_Scalings",
-    input_dtype: Any,
+    input_dtypes: Sequence[Any],
     output_names: Sequence[str] | None,
 ) -> None:
     """Add the inputs, the nodes and the outputs to a graph."""
@@ -178,10 +179,10 @@ def _write(
     weights = Weights(graph, paths, scalings.dtype)
     used = used_inputs(program)
     names = {x: weights(holders[x.name]) for x in program.states if x in used}
-    for x, *rest in zip(*(p.arguments for p in programs), strict=True):
-        shape = _named_shape(x.shape, *(y.shape for y in rest))
-        name = graph.input(x.name, input_dtype, shape)
-        names[x] = scalings.applied(graph, name, input_dtype)
+    for i, x in enumerate(program.arguments):
+        shape = _named_shape(*(p.arguments[i].shape for p in programs))
+        name = graph.input(x.name, input_dtypes[i], shape)
+        names[x] = scalings.applied(graph, name, input_dtypes[i])
     found = lower(graph, program, names, *others, table={**OPERATIONS, LAYER: lower_layer(weights)})
     outputs = program.outputs
     for y, name in zip(outputs, _output_names(len(outputs), output_names), strict=True):
@@ -214,6 +215,10 @@ class _Scalings(NamedTuple):
                 f"Expected input_scaling (mean, scale) that broadcasts to the samples of the only input, "
                 f"of shape {shapes[0]}; got shapes {sizes} for {len(shapes)} inputs."
             )
+
+    def dtype_of_scaled(self, given: Any) -> Any:
+        """The dtype of an input as the network takes it."""
+        return given if self.before is None else self.dtype
 
     def applied(self, graph: Graph, name: str, dtype: Any) -> str:
         """(x - mean) / scale, of an input."""
@@ -293,6 +298,23 @@ def _dtype_of(model: Layer) -> str:
             f"Expected a model in {', '.join(DTYPES)}, got one in {name}: choose one by dtype='float32'."
         )
     return name
+
+
+def _input_dtypes(given: str | Sequence[str] | None, dtype: Any, count: int) -> list[Any]:
+    """The dtype of each input."""
+    if given is None:
+        given = str(dtype)
+    if isinstance(given, str):
+        given = [given] * count
+    try:
+        found = list(map(np.dtype, given))
+    except TypeError as error:
+        raise ArgumentError(
+            f"Expected the name of a dtype as input_dtype, got {given!r}."
+        ) from error
+    if len(found) != count:
+        raise ArgumentError(f"Expected an input_dtype for each of {count} inputs, got {given!r}.")
+    return found
 
 
 def _input_names(model: Layer, count: int, names: Sequence[str] | None) -> list[str]:
