@@ -24,7 +24,7 @@ FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
-TIMEOUT = 60.0  # seconds, for anything that a test waits for
+TIMEOUT = 120.0  # seconds, for anything that a test waits for
 KEYS = {" ": ("Space", 32), "Tab": ("Tab", 9), "Escape": ("Escape", 27), "Enter": ("Enter", 13)} | {
     f"Arrow{name}": (f"Arrow{name}", 37 + i)
     for i, name in enumerate(("Left", "Up", "Right", "Down"))
