@@ -67,8 +67,8 @@ def _subtitle(trained: "Trained", run: Path, model: "Layer") -> str:
     """What the network is, and how good."""
     name = trained.model.architecture.get("model", "mlp")
     parameters = sum(math.prod(p.shape) for p in model.parameters())
-    text = f"{name} with {parameters:,} parameters, {run.resolve().name}"
+    text = f"{name}, {parameters:,} parameters, run {run.resolve().name}."
     accuracy = trained.config.get("test_accuracy")
     if isinstance(accuracy, float):
-        text += f": it recognises {accuracy:.2%} of the test images"
-    return f"{text}."
+        text += f" It recognises {100 * accuracy:.2f} % of its test images."
+    return text

@@ -61,7 +61,9 @@ def test_a_page_and_a_file(mnist, package, tmp_path):
     assert re.search(r"page\.html: 0\.\d MB, with onnxruntime-web 1\.30\.0\. Open it", answer.out)
     assert described(page)["classes"] == [*"0123456789"]
     text = page.read_text(encoding="utf-8")
-    assert re.search(r"mlp with 12,730 parameters, of-the-test: it recognises \d+\.\d\d% of", text)
+    assert re.search(
+        r"mlp, 12,730 parameters, run of-the-test\. It recognises \d+\.\d\d % of", text
+    )
     file = tmp_path / "net.onnx"
     both = xpnet("export", mnist, file, "--page", tmp_path / "2.html", "--onnxruntime-web", package)
     assert both.code == 0, both.err

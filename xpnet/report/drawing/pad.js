@@ -123,13 +123,22 @@ class Pad {
     context.lineCap = "round";
     context.lineJoin = "round";
     context.strokeStyle = getComputedStyle(this.canvas).color;
-    for (const stroke of this.strokes) {
-      context.beginPath();
-      context.moveTo(...stroke[0]);
-      for (const point of stroke) context.lineTo(...point); // a single point becomes a dot
-      context.stroke();
-    }
+    this.strokes.forEach((stroke) => this.drawStroke(stroke));
     this.changed();
+  }
+
+  /** A smooth curve: from the middle between two points to the next, bent towards the point between. */
+  drawStroke(stroke) {
+    const { context } = this;
+    context.beginPath();
+    context.moveTo(...stroke[0]);
+    for (let i = 1; i < stroke.length; i++) {
+      const [x, y] = stroke[i - 1];
+      const [u, v] = stroke[i];
+      context.quadraticCurveTo(x, y, (x + u) / 2, (y + v) / 2);
+    }
+    context.lineTo(...stroke.at(-1)); // a single point becomes a dot
+    context.stroke();
   }
 
   /** The drawing: how opaque each pixel is, from 0 to 1. */

@@ -114,7 +114,7 @@ def _note(description: dict[str, object]) -> str:
     """A sentence in place of pictures, if the network has no layer that the page can show."""
     if description["maps"] or description["units"]:
         return ""
-    return '<p class="soft">Nothing more: neither a convolution nor a first affine layer was found in it.</p>'
+    return '<p class="soft">Only its input: neither a convolution nor a first affine layer was found in it.</p>'
 
 
 def _json(value: object) -> str:
