@@ -10,9 +10,13 @@ import pytest
 pytest.importorskip("onnx", reason="the page holds an ONNX file: pip install onnx")
 pytest.importorskip("onnxruntime", reason="it computes the expected values")
 
+import xpnet
 from tests.report.drawing.digits import DIGITS
+from xpnet import functions as F, models
 from xpnet.data import load_digit
+from xpnet.layers import hooks
 from xpnet.report.drawing import drawing_page
+from xpnet.saving import export_onnx
 
 NAME = "document.getElementById('name').textContent"
 TEXT = "document.getElementById('text').textContent"
@@ -256,6 +260,22 @@ def test_a_network_without_convolutions_shows_its_strongest_units(browser, mlp, 
     strongest = np.argsort(-computed(mlp, found.image, first.output[0]))[:16]
     expected = np.abs(by_unit[strongest].reshape(-1, 28, 28) * found.image)
     assert np.abs(np.square(found.maps) - expected / expected.max()).max() < 0.02
+
+
+@pytest.mark.parametrize("name", ["resnet", "lstm", "transformer"])
+def test_every_model_runs_in_the_browser(browser, runtime, draw, tmp_path, name):
+    """The page shows the scores that xpnet computes; without a training, they say nothing."""
+    small = {"resnet": {"channels": (4, 8)}, "lstm": {"hidden": 8}, "transformer": {"width": 8}}
+    with xpnet.using("numpy"):
+        model = models.build(name, (1, 28, 28), 10, rng=0, **small[name])
+        written = export_onnx(model, None, (1, 28, 28))
+        browser.open(drawing_page(tmp_path / "page.html", written, runtime=runtime))
+        found = seen(browser, draw("2"))
+        with hooks.evaluating():
+            scores = model(found.image[None, None].astype(np.float32))
+        expected = xpnet.to_numpy(F.softmax(scores))[0]
+    assert np.abs(found.shares - expected).max() < 0.01
+    assert len(found.maps) == {"resnet": 4 + 4 + 4 + 8 + 8 + 8}.get(name, 0)
 
 
 # --- how it looks ---------------------------------------------------------------------------------

@@ -123,13 +123,17 @@ def copies(archive):
 
 
 def test_npm_fetches_it_once(archive, npm, tmp_path):
-    """Into the cache, from which it is read the next time, without npm."""
+    """Into the cache, from which it is read the next time, without npm; that it does is announced."""
     npm(f'echo "$@" > {tmp_path}/asked; {copies(archive)}')
-    assert content(find_runtime()) == FILES
+    said = []
+    assert content(find_runtime(announce=said.append)) == FILES
+    (sentence,) = said
+    assert sentence.startswith("npm fetches onnxruntime-web@1.30.0, of 33 MB, for ")
     asked = (tmp_path / "asked").read_text(encoding="utf-8")
     assert asked.startswith("pack onnxruntime-web@1.30.0 --silent --pack-destination ")
     npm("exit 1")
-    assert content(find_runtime()) == FILES
+    assert content(find_runtime(announce=said.append)) == FILES
+    assert len(said) == 1
     assert {path.name for path in (tmp_path / "cache").rglob("o*")} == {CACHED, *FILES}
 
 

@@ -121,7 +121,7 @@ class Pictures {
   }
 
   blank() {
-    for (const canvas of this.canvases) canvas.getContext("2d").reset();
+    for (const canvas of this.canvases) canvas.width = canvas.width; // this blanks it
   }
 }
 
@@ -170,7 +170,8 @@ class Page {
   }
 
   key(event) {
-    if (event.altKey || event.metaKey || (event.ctrlKey && event.key !== "z")) return;
+    const isCommand = event.ctrlKey || event.metaKey;
+    if (event.altKey || (isCommand && event.key !== "z")) return;
     if (event.key === "c" || event.key === "Escape") this.pad.clear();
     if (event.key === "z") this.pad.undo();
   }
@@ -181,7 +182,7 @@ class Page {
       if (this.units) this.weight = await started.constant(network.units.weight);
       this.network = started;
     } catch (error) {
-      const browsers = "Chrome or Edge 103, Firefox 113, Safari 16.4, or later ones";
+      const browsers = "Chrome or Edge 117, Firefox 113, Safari 16.4, or later ones";
       this.answer("", `The network could not be started: ${error.message}. The page needs ${browsers}.`);
       throw error;
     }
