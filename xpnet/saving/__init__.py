@@ -17,9 +17,11 @@ from xpnet.saving.safetensors import (
 
 if TYPE_CHECKING:
     from xpnet.saving.onnx.export import export_onnx as export_onnx
+    from xpnet.saving.onnx.training_step import export_training_step as export_training_step
 
 __all__ = [
     "export_onnx",
+    "export_training_step",
     "load",
     "load_file",
     "load_torch_state_dict",
@@ -28,7 +30,7 @@ __all__ = [
     "torch_state_dict",
 ]
 
-ONNX = {"export_onnx": "export"}
+ONNX = {"export_onnx": "export", "export_training_step": "training_step"}
 """Names that are imported when they are first used, as the compiler is: their modules in `onnx`."""
 
 

@@ -14,7 +14,7 @@ from xpnet.functions import _windows
 from xpnet.kernels.window import Window
 from xpnet.saving.onnx._indexing import sliced, transposed
 from xpnet.saving.onnx._lowering import Edge, Lowering, Lowers, length, names_of
-from xpnet.saving.onnx._standard import is_float
+from xpnet.saving.onnx._standard import STANDARD, is_float
 
 __all__ = ["FUSED"]
 
@@ -185,6 +185,9 @@ def _place(lo: Lowering, y: Edge, gy: Edge, x: Edge, maxima: Edge, window: Windo
 
 
 # --- the kernels for NumPy ------------------------------------------------------------------------------
+
+
+FUSED["outer_product"] = STANDARD["matmul"]
 
 
 @named("zero_unless")

@@ -11,7 +11,7 @@ from xpnet.backend import to_numpy
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["IR_VERSION", "OPSET", "Graph"]
+__all__ = ["IR_VERSION", "OPSET", "Graph", "tensor_type"]
 
 OPSET = 20  # the first with Gelu; runtimes of 2024 and later have it
 IR_VERSION = 9  # of the files of that time
@@ -190,11 +190,17 @@ def _on_host(array: Array) -> np.ndarray[Any, Any]:
     return np.array(to_numpy(array), order="C", copy=True)
 
 
+def tensor_type(dtype: Any) -> int:
+    """ONNX's number for a dtype."""
+    from onnx import helper
+
+    return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
 def _value_info(name: str, dtype: Any, shape: Sequence[Dimension]) -> "onnx.ValueInfoProto":
     from onnx import helper
 
-    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-    return helper.make_tensor_value_info(name, kind, list(shape))
+    return helper.make_tensor_value_info(name, tensor_type(dtype), list(shape))
 
 
 def _node(

@@ -13,7 +13,7 @@ from xpnet.saving.onnx._lowering import Edge, Lowering
 from xpnet.saving.onnx._network import LayerCall, in_dtype
 from xpnet.saving.onnx._sizes import Size
 
-__all__ = ["Entry", "Layer", "Names", "Table", "Weights", "entry_of", "operators_of", "plainly"]
+__all__ = ["Entry", "Names", "Table", "Weights", "Writer", "entry_of", "operators_of", "plainly"]
 
 Names = str | list[str]
 Writes = Callable[..., Names]
@@ -61,8 +61,8 @@ class Weights:
         return self._written[key]
 
 
-class Layer(NamedTuple):
-    """A call of a layer that is being written: what its function adds nodes with.
+class Writer(NamedTuple):
+    """A layer that is being written: what its function adds nodes with.
 
     Attributes
     ----------
@@ -142,7 +142,7 @@ class Entry(NamedTuple):
     Attributes
     ----------
     write : function
-        write(layer, *edges) adds the nodes, and returns the names of the results.
+        write(writer, *edges) adds the nodes, and returns the names of the results.
     takes : function
         takes(layer, call, options): whether it can write this call.
     """

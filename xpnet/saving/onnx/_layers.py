@@ -7,7 +7,7 @@ and the layers in them and what else they compute are written one by one.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from xpnet.saving.onnx._layer import Layer, Names, Table, Weights, entry_of
+from xpnet.saving.onnx._layer import Names, Table, Weights, Writer, entry_of
 from xpnet.saving.onnx._lowering import Edge, Lowering
 from xpnet.saving.onnx._network import LayerCall
 from xpnet.saving.onnx._plain_layers import PLAIN
@@ -28,9 +28,9 @@ def lower_layer(weights: Weights) -> Callable[..., Names]:
     """The function that writes the operation `LAYER`, for the table of `lower`."""
 
     def lower(to: Lowering, target: Any, call: LayerCall, *edges: Edge | None) -> Names:
-        layer = Layer(call.layer, call.path, to, weights, OPERATORS, tuple(call.wanted))
+        writer = Writer(call.layer, call.path, to, weights, OPERATORS, tuple(call.wanted))
         entry: Any = entry_of(OPERATORS, call.layer)
-        found: Names = entry.write(layer, *edges)
+        found: Names = entry.write(writer, *edges)
         return found
 
     return lower

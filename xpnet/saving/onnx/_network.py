@@ -1,17 +1,19 @@
 """A network as a list of operations, in which a layer that ONNX has an operator for is one operation."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from xpnet import random
 from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter, data_of
-from xpnet.backend import to_numpy
+from xpnet.backend import to_numpy, using
 from xpnet.compiler.call import exclusive
 from xpnet.compiler.failures import where
 from xpnet.compiler.passes.dead import without_dead_operations
@@ -20,8 +22,8 @@ from xpnet.compiler.recorded_array import RecordedArray
 from xpnet.compiler.recording import Recorder
 from xpnet.errors import CompileError
 from xpnet.layers import Buffer, Layer
+from xpnet.layers._context import evaluating, hooked, unhooked
 from xpnet.layers._stand_ins import StandIns, original
-from xpnet.layers.hooks import evaluating, hooked
 
 __all__ = ["LAYER", "LayerCall", "record"]
 
@@ -97,7 +99,7 @@ def record(
         The model computes something that depends on the values of its input in Python.
     """
     holders: Holders = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    with exclusive(), np.errstate(all="ignore"):
+    with exclusive(), using("numpy"), np.errstate(all="ignore"):
         recorder = Recorder()
         states, pairs = _stand_ins(recorder, holders, dtype)
         pairs += [(g, deepcopy(g)) for _, g in model.named_generators()]
@@ -106,7 +108,7 @@ def record(
             for i, (name, x) in enumerate(zip(example.names, example.arrays, strict=True))
         ]
         inputs = [recorder.wrap(x, v) for x, v in zip(example.arrays, arguments, strict=True)]
-        hook = _OneOperation(model, recorder, takes)
+        hook = _OneOperation(model, recorder, dtype, takes)
         with _untouched(model, pairs), hooked(hook), recorder:
             result = model(*inputs)
     outputs = [_output(model, recorder, x) for x in leaves(result)]
@@ -136,15 +138,25 @@ def _stand_ins(
     for name, holder in holders.items():
         array = in_dtype(holder.data, dtype)
         value = Value(array.shape, array.dtype, "state", len(states), array=array, name=name)
-        made: Any = type(holder)(array)
+        made = _copied(holder, array)
         made.data = recorder.wrap(array, value)
         states.append(value)
         pairs.append((holder, made))
     return states, pairs
 
 
+def _copied(holder: Parameter | Buffer, array: Array) -> Any:
+    """A Parameter or a Buffer, as the holder is, of another array."""
+    if isinstance(holder, Parameter):
+        return Parameter(array)
+    return Buffer(array)
+
+
 def in_dtype(x: Array, dtype: Any) -> np.ndarray[Any, Any]:
     """A NumPy array of `dtype` if x has floating-point numbers, else of its own dtype."""
+    if str(x.dtype).endswith("bfloat16"):  # which NumPy has not
+        xp = array_namespace(x)
+        x = xp.astype(x, xp.float32)
     array = np.asarray(to_numpy(x))
     if array.dtype.kind in "biu":
         return array
@@ -155,7 +167,7 @@ def in_dtype(x: Array, dtype: Any) -> np.ndarray[Any, Any]:
 def _untouched(model: Layer, pairs: list[tuple[Any, Any]]) -> Iterator[None]:
     """A block in evaluation, without a tape, in which calls leave the model as it was."""
     copies = StandIns(model, pairs, copy_back=False)
-    with evaluating(), random.aside(), hooked(copies, innermost=True):
+    with unhooked(), evaluating(), random.aside(), hooked(copies):
         yield
 
 
@@ -163,9 +175,14 @@ class _OneOperation:
     """A hook: each call of a layer that has an operator becomes one operation."""
 
     def __init__(
-        self, model: Layer, recorder: Recorder, takes: Callable[[LayerCall, Any], bool]
+        self,
+        model: Layer,
+        recorder: Recorder,
+        dtype: Any,
+        takes: Callable[[LayerCall, Any], bool],
     ) -> None:
         self.recorder = recorder
+        self.dtype = dtype
         self.takes = takes
         self.paths = {id(layer): path for path, layer in model.named_layers()}
         self.is_inside = False
@@ -184,32 +201,43 @@ class _OneOperation:
             y = call(layer, *xs, **options)
         finally:
             self.is_inside = False
+        outputs: list[Any] = [getattr(data_of(x), "value", None) for x in leaves(y)]
+        if not all(map(_is_computed, outputs)) or not set(outputs).isdisjoint(inputs):
+            return y  # it depends on no input, or is one
         del self.recorder.operations[operations:]
         del self.recorder.failures[failures:]
         for x, value in zip(arrays, inputs, strict=True):
             if isinstance(x, RecordedArray):
                 x.value = value  # a check of its numbers has made another one of it
-        self._add(made, [data_of(x) for x in leaves(y)])
+        self._add(made, outputs)
         return y
 
-    def _add(self, call: LayerCall, results: Sequence[RecordedArray]) -> None:
-        outputs = [x.value for x in results]
+    def _add(self, call: LayerCall, outputs: list[Value]) -> None:
         result: Any = outputs
         if len(outputs) == 1:
             (result,) = outputs
         args = (call, *call.inputs)
-        done = Operation(LAYER, _computed, args, {}, outputs, result, where())
+        function = partial(_computed, self.dtype)
+        done = Operation(LAYER, function, args, {}, outputs, result, where())
         for i, value in enumerate(outputs):
             value.index = i
             value.operation = done
         self.recorder.operations.append(done)
 
 
-def _computed(call: LayerCall, *inputs: Any) -> Any:
-    """The results of a layer for inputs that are the same in all calls."""
-    with evaluating():
+def _is_computed(value: Any) -> bool:
+    """Whether something is a Value that an operation has computed."""
+    return isinstance(value, Value) and value.source == "operation"
+
+
+def _computed(dtype: Any, call: LayerCall, *inputs: Any) -> Any:
+    """The results of a layer for inputs that are the same in all calls, computed with NumPy."""
+    holders: list[Any] = list(call.layer.parameters())
+    holders += [holder for _, holder in call.layer.named_buffers()]
+    pairs = [(holder, _copied(holder, in_dtype(holder.data, dtype))) for holder in holders]
+    with using("numpy"), _untouched(call.layer, pairs):
         found = call.layer(*inputs)
-    return replaced(found, lambda x: to_numpy(data_of(x)))
+    return replaced(found, data_of)
 
 
 def _output(model: Layer, recorder: Recorder, x: Any) -> Value:

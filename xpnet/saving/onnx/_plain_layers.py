@@ -9,7 +9,8 @@ import numpy as np
 from xpnet import layers as L
 from xpnet.functions.pooling import _padding_with_last_window
 from xpnet.kernels.window import lengths, padding_pairs, sliding
-from xpnet.saving.onnx._layer import Layer, Table, kind_of, operators_of, plainly
+from xpnet.saving.onnx._graph import tensor_type
+from xpnet.saving.onnx._layer import Table, Writer, kind_of, operators_of, plainly
 from xpnet.saving.onnx._lowering import Edge, length
 from xpnet.saving.onnx._network import LayerCall
 
@@ -40,29 +41,29 @@ NAMES = {
 }
 
 
-def _operator(layer: Layer) -> str:
+def _operator(w: Writer) -> str:
     """The name of the operator for a layer."""
-    return NAMES[kind_of(NAMES, layer.layer)]
+    return NAMES[kind_of(NAMES, w.layer)]
 
 
 @writes(L.Add, L.Multiply, L.ReLU, L.Sigmoid, L.Tanh)
-def _elementwise(layer: Layer, *xs: Edge) -> str:
-    return layer.node(_operator(layer), *xs)
+def _elementwise(w: Writer, *xs: Edge) -> str:
+    return w.node(_operator(w), *xs)
 
 
 @writes(L.Softmax, L.LogSoftmax)
-def _softmax(layer: Layer, x: Edge) -> str:
-    return layer.node(_operator(layer), x, axis=int(layer.layer.axis))
+def _softmax(w: Writer, x: Edge) -> str:
+    return w.node(_operator(w), x, axis=int(w.layer.axis))
 
 
 @writes(L.LeakyReLU)
-def _leaky_relu(layer: Layer, x: Edge) -> str:
-    return layer.node("LeakyRelu", x, alpha=float(layer.layer.negative_slope))
+def _leaky_relu(w: Writer, x: Edge) -> str:
+    return w.node("LeakyRelu", x, alpha=float(w.layer.negative_slope))
 
 
 @writes(L.ELU)
-def _elu(layer: Layer, x: Edge) -> str:
-    return layer.node("Elu", x, alpha=float(layer.layer.alpha))
+def _elu(w: Writer, x: Edge) -> str:
+    return w.node("Elu", x, alpha=float(w.layer.alpha))
 
 
 # --- other activations ------------------------------------------------------------------------------
@@ -72,76 +73,76 @@ WITH_GELU = 20
 
 
 @writes(L.GELU)
-def _gelu(layer: Layer, x: Edge) -> str:
-    return gelu(layer, x, layer.layer.approximate)
+def _gelu(w: Writer, x: Edge) -> str:
+    return gelu(w, x, w.layer.approximate)
 
 
-def gelu(layer: Layer, x: Edge | str, approximate: str = "none") -> str:
+def gelu(w: Writer, x: Edge | str, approximate: str = "none") -> str:
     """x Phi(x): Gelu, or what it is composed of."""
-    if layer.to.graph.opset >= WITH_GELU:
-        return layer.node("Gelu", x, approximate=approximate)
+    if w.to.graph.opset >= WITH_GELU:
+        return w.node("Gelu", x, approximate=approximate)
     if approximate == "tanh":
-        cube = layer.node("Mul", layer.node("Mul", x, x), x)
-        inner = layer.node("Add", x, layer.node("Mul", cube, layer.number(0.044715)))
-        scaled = layer.node("Mul", inner, layer.number(math.sqrt(2.0 / math.pi)))
-        odd = layer.node("Tanh", scaled)
+        cube = w.node("Mul", w.node("Mul", x, x), x)
+        inner = w.node("Add", x, w.node("Mul", cube, w.number(0.044715)))
+        scaled = w.node("Mul", inner, w.number(math.sqrt(2.0 / math.pi)))
+        odd = w.node("Tanh", scaled)
     else:
-        odd = layer.node("Erf", layer.node("Mul", x, layer.number(math.sqrt(0.5))))
-    half = layer.node("Mul", x, layer.number(0.5))
-    return layer.node("Mul", half, layer.node("Add", odd, layer.number(1.0)))
+        odd = w.node("Erf", w.node("Mul", x, w.number(math.sqrt(0.5))))
+    half = w.node("Mul", x, w.number(0.5))
+    return w.node("Mul", half, w.node("Add", odd, w.number(1.0)))
 
 
 @writes(L.SiLU)
-def _silu(layer: Layer, x: Edge) -> str:
-    return layer.node("Mul", x, layer.node("Sigmoid", x))
+def _silu(w: Writer, x: Edge) -> str:
+    return w.node("Mul", x, w.node("Sigmoid", x))
 
 
 @writes(L.Softplus)
-def _softplus(layer: Layer, x: Edge) -> str:
-    beta = float(layer.layer.beta)
-    threshold = float(layer.layer.threshold)
+def _softplus(w: Writer, x: Edge) -> str:
+    beta = float(w.layer.beta)
+    threshold = float(w.layer.threshold)
     if beta == 1.0 and threshold == 20.0:  # beyond which softplus(x) is x, rounded
-        return layer.node("Softplus", x)
-    scaled = layer.node("Mul", x, layer.number(beta))
-    smooth = layer.node("Div", layer.node("Softplus", scaled), layer.number(beta))
-    is_large = layer.node("Greater", scaled, layer.number(threshold))
-    return layer.node("Where", is_large, x, smooth)
+        return w.node("Softplus", x)
+    scaled = w.node("Mul", x, w.number(beta))
+    smooth = w.node("Div", w.node("Softplus", scaled), w.number(beta))
+    is_large = w.node("Greater", scaled, w.number(threshold))
+    return w.node("Where", is_large, x, smooth)
 
 
 # --- affine layers, embeddings, convolutions ---------------------------------------------------------
 
 
 @writes(L.Affine)
-def _affine(layer: Layer, x: Edge) -> str:
-    own = layer.layer
+def _affine(w: Writer, x: Edge) -> str:
+    own = w.layer
     if len(x.shape) == 2:
-        return layer.node("Gemm", x, *layer.parameters(own.weight, own.bias))
-    y = layer.node("MatMul", x, *layer.parameters(own.weight))
+        return w.node("Gemm", x, *w.parameters(own.weight, own.bias))
+    y = w.node("MatMul", x, *w.parameters(own.weight))
     if own.bias is None:
         return y
-    return layer.node("Add", y, *layer.parameters(own.bias))
+    return w.node("Add", y, *w.parameters(own.bias))
 
 
 @writes(L.Embedding)
-def _embedding(layer: Layer, x: Edge) -> str:
-    return layer.node("Gather", *layer.parameters(layer.layer.weight), x, axis=0)
+def _embedding(w: Writer, x: Edge) -> str:
+    return w.node("Gather", *w.parameters(w.layer.weight), x, axis=0)
 
 
 @writes(L.Conv1d, L.Conv2d)
-def _conv(layer: Layer, x: Edge) -> str:
-    own = layer.layer
+def _conv(w: Writer, x: Edge) -> str:
+    own = w.layer
     pairs = padding_pairs(own.padding, own.kernel_size, own.stride, own.dilation)
-    return _convolution(layer, x, pairs)
+    return _convolution(w, x, pairs)
 
 
 @writes(L.ConvTranspose1d, L.ConvTranspose2d)
-def _conv_transpose(layer: Layer, x: Edge) -> str:
+def _conv_transpose(w: Writer, x: Edge) -> str:
     """The output padding of an axis is less than its stride, for ONNX Runtime.
 
     A longer one takes back padding at the end; or there are zeros at the end of x, whose share of the output
     is cut off.
     """
-    own = layer.layer
+    own = w.layer
     pairs = []
     zeros = []
     more = list(own.output_padding)
@@ -154,17 +155,17 @@ def _conv_transpose(layer: Layer, x: Edge) -> str:
             more[axis] = 0
         pairs.append((p, end))
         zeros.append((0, added))
-    return _convolution(layer, _padded(layer, x, zeros, 0.0), pairs, output_padding=more)
+    return _convolution(w, _padded(w, x, zeros, 0.0), pairs, output_padding=more)
 
 
 def _convolution(
-    layer: Layer, x: str | Edge, pairs: Sequence[tuple[int, int]], **attributes: Any
+    w: Writer, x: str | Edge, pairs: Sequence[tuple[int, int]], **attributes: Any
 ) -> str:
-    own = layer.layer
-    return layer.node(
-        _operator(layer),
+    own = w.layer
+    return w.node(
+        _operator(w),
         x,
-        *layer.parameters(own.weight, own.bias),
+        *w.parameters(own.weight, own.bias),
         kernel_shape=own.kernel_size,
         strides=own.stride,
         pads=_pads(pairs),
@@ -219,21 +220,21 @@ def _pool(layer: Any, spatial: Sequence[Any]) -> _Pool:
     return _Pool(kernel, stride, dilation, around, pairs)
 
 
-def _padded(layer: Layer, x: Edge, pairs: Sequence[tuple[int, int]], value: float) -> str | Edge:
+def _padded(w: Writer, x: Edge, pairs: Sequence[tuple[int, int]], value: float) -> str | Edge:
     """x with a number around its spatial axes."""
     if not any(map(any, pairs)):
         return x
     pads = _pads([(0, 0), (0, 0), *pairs])
-    return layer.node("Pad", x, layer.to.integers(*pads), layer.number(value))
+    return w.node("Pad", x, w.to.integers(*pads), w.number(value))
 
 
 @writes(L.MaxPool1d, L.MaxPool2d)
-def _max_pool(layer: Layer, x: Edge) -> str:
-    pool = _pool(layer.layer, x.shape[2:])
+def _max_pool(w: Writer, x: Edge) -> str:
+    pool = _pool(w.layer, x.shape[2:])
     if pool.fits:
-        return layer.node("MaxPool", x, **pool.attributes(pool.pairs))
-    padded = _padded(layer, x, pool.pairs, -np.inf)
-    return layer.node("MaxPool", padded, **pool.attributes())
+        return w.node("MaxPool", x, **pool.attributes(pool.pairs))
+    padded = _padded(w, x, pool.pairs, -np.inf)
+    return w.node("MaxPool", padded, **pool.attributes())
 
 
 def _takes_means(layer: Any, call: LayerCall, options: Mapping[str, Any]) -> bool:
@@ -245,22 +246,22 @@ def _takes_means(layer: Any, call: LayerCall, options: Mapping[str, Any]) -> boo
 
 
 @writes(L.AvgPool1d, L.AvgPool2d, takes=_takes_means)
-def _avg_pool(layer: Layer, x: Edge) -> str:
-    pool = _pool(layer.layer, x.shape[2:])
+def _avg_pool(w: Writer, x: Edge) -> str:
+    pool = _pool(w.layer, x.shape[2:])
     even = tuple((p, p) for p in pool.around)
-    if not layer.layer.count_include_pad or not any(map(any, pool.pairs)):
-        return layer.node("AveragePool", x, **pool.attributes(pool.pairs))
+    if not w.layer.count_include_pad or not any(map(any, pool.pairs)):
+        return w.node("AveragePool", x, **pool.attributes(pool.pairs))
     if pool.pairs == even and pool.fits:
-        return layer.node("AveragePool", x, **pool.attributes(even), count_include_pad=1)
+        return w.node("AveragePool", x, **pool.attributes(even), count_include_pad=1)
     # The padding counts, but not what `ceil_mode` adds: so the padding becomes zeros of x.
-    padded = _padded(layer, x, even, 0.0)
+    padded = _padded(w, x, even, 0.0)
     rest = [(a - p, b - p) for (a, b), p in zip(pool.pairs, pool.around, strict=True)]
-    return layer.node("AveragePool", padded, **pool.attributes(rest))
+    return w.node("AveragePool", padded, **pool.attributes(rest))
 
 
 @writes(L.GlobalAvgPool2d, L.GlobalMaxPool2d)
-def _global_pool(layer: Layer, x: Edge) -> str:
-    return layer.node("Flatten", layer.node(_operator(layer), x), axis=1)
+def _global_pool(w: Writer, x: Edge) -> str:
+    return w.node("Flatten", w.node(_operator(w), x), axis=1)
 
 
 # --- normalization ----------------------------------------------------------------------------------
@@ -273,21 +274,23 @@ def _has_averages(layer: Any, call: LayerCall, options: Mapping[str, Any]) -> bo
 
 
 @writes(L.BatchNorm1d, L.BatchNorm2d, takes=_has_averages)
-def _batch_norm(layer: Layer, x: Edge) -> str:
-    own = layer.layer
-    scale = layer.parameter_or(own.weight, 1.0, own.num_features)
-    shift = layer.parameter_or(own.bias, 0.0, own.num_features)
-    averages = layer.parameters(own.running_mean, own.running_var)
-    return layer.node("BatchNormalization", x, scale, shift, *averages, epsilon=float(own.eps))
+def _batch_norm(w: Writer, x: Edge) -> str:
+    own = w.layer
+    scale = w.parameter_or(own.weight, 1.0, own.num_features)
+    shift = w.parameter_or(own.bias, 0.0, own.num_features)
+    averages = w.parameters(own.running_mean, own.running_var)
+    return w.node("BatchNormalization", x, scale, shift, *averages, epsilon=float(own.eps))
 
 
 @writes(L.LayerNorm)
-def _layer_norm(layer: Layer, x: Edge) -> str:
-    own = layer.layer
-    scale = layer.parameter_or(own.weight, 1.0, own.normalized_shape)
-    shift = layer.parameters(own.bias)
-    axis = -len(own.normalized_shape)
-    return layer.node("LayerNormalization", x, scale, *shift, axis=axis, epsilon=float(own.eps))
+def _layer_norm(w: Writer, x: Edge) -> str:
+    own = w.layer
+    scale = w.parameter_or(own.weight, 1.0, own.normalized_shape)
+    shift = w.parameters(own.bias)
+    options: dict[str, Any] = {"axis": -len(own.normalized_shape), "epsilon": float(own.eps)}
+    if w.weights.dtype == np.float64:
+        options["stash_type"] = tensor_type(np.float64)  # else mean and deviation are of float32
+    return w.node("LayerNormalization", x, scale, *shift, **options)
 
 
 PER_CHANNEL = 21
@@ -295,31 +298,31 @@ PER_CHANNEL = 21
 
 
 @writes(L.GroupNorm)
-def _group_norm(layer: Layer, x: Edge) -> str:
-    own = layer.layer
-    if layer.to.graph.opset < PER_CHANNEL or len(x.shape) < 3:
-        return _group_norm_of_instances(layer, x)
-    scale = layer.parameter_or(own.weight, 1.0, own.num_channels)
-    shift = layer.parameter_or(own.bias, 0.0, own.num_channels)
+def _group_norm(w: Writer, x: Edge) -> str:
+    own = w.layer
+    if w.to.graph.opset < PER_CHANNEL or len(x.shape) < 3:
+        return _group_norm_of_instances(w, x)
+    scale = w.parameter_or(own.weight, 1.0, own.num_channels)
+    shift = w.parameter_or(own.bias, 0.0, own.num_channels)
     options = {"num_groups": own.num_groups, "epsilon": float(own.eps)}
-    return layer.node("GroupNormalization", x, scale, shift, **options)
+    return w.node("GroupNormalization", x, scale, shift, **options)
 
 
-def _group_norm_of_instances(layer: Layer, x: Edge) -> str:
+def _group_norm_of_instances(w: Writer, x: Edge) -> str:
     """Each group as one channel, which InstanceNormalization normalizes by itself."""
-    own = layer.layer
+    own = w.layer
     groups = own.num_groups
     rest = math.prod(x.shape[1:]) // groups  # type: ignore[arg-type]  # no length depends on the batch
-    grouped = layer.reshape(x, x.shape[0], groups, rest)
-    scale = layer.parameter_or(None, 1.0, groups)
-    shift = layer.parameter_or(None, 0.0, groups)
-    y = layer.node("InstanceNormalization", grouped, scale, shift, epsilon=float(own.eps))
-    y = layer.reshape(y, *x.shape)
+    grouped = w.reshape(x, x.shape[0], groups, rest)
+    scale = w.parameter_or(None, 1.0, groups)
+    shift = w.parameter_or(None, 0.0, groups)
+    y = w.node("InstanceNormalization", grouped, scale, shift, epsilon=float(own.eps))
+    y = w.reshape(y, *x.shape)
     shape = (-1,) + (1,) * (len(x.shape) - 2)
     for operator, holder in (("Mul", own.weight), ("Add", own.bias)):
         if holder is not None:
-            column = layer.weights(holder, form=f"{shape}", change=lambda a: a.reshape(shape))
-            y = layer.node(operator, y, column)
+            column = w.weights(holder, form=f"{shape}", change=lambda a: a.reshape(shape))
+            y = w.node(operator, y, column)
     return y
 
 
@@ -327,24 +330,24 @@ def _group_norm_of_instances(layer: Layer, x: Edge) -> str:
 
 
 @writes(L.Flatten)
-def _flatten(layer: Layer, x: Edge) -> str:
+def _flatten(w: Writer, x: Edge) -> str:
     ndim = len(x.shape)
-    first = layer.layer.start_dim
+    first = w.layer.start_dim
     if first < 0:
         first += ndim
-    last = layer.layer.end_dim
+    last = w.layer.end_dim
     if last < 0:
         last += ndim
     if first == 1 and last == ndim - 1:
-        return layer.node("Flatten", x, axis=1)
+        return w.node("Flatten", x, axis=1)
     joined = length(x.shape[first : last + 1])
-    return layer.reshape(x, *x.shape[:first], joined, *x.shape[last + 1 :])
+    return w.reshape(x, *x.shape[:first], joined, *x.shape[last + 1 :])
 
 
 @writes(L.Reshape)
-def _reshape(layer: Layer, x: Edge) -> str:
-    sizes = list(layer.layer.shape)
+def _reshape(w: Writer, x: Edge) -> str:
+    sizes = list(w.layer.shape)
     if -1 in sizes:
         known = math.prod(n for n in sizes if n != -1)
         sizes[sizes.index(-1)] = math.prod(x.shape[1:]) // known  # type: ignore[arg-type]  # as above
-    return layer.reshape(x, x.shape[0], *sizes)
+    return w.reshape(x, x.shape[0], *sizes)

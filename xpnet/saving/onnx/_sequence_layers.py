@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from xpnet import layers as L
-from xpnet.saving.onnx._layer import Layer, Table, kind_of, operators_of
+from xpnet.saving.onnx._layer import Table, Writer, kind_of, operators_of
 from xpnet.saving.onnx._lowering import Edge
 from xpnet.saving.onnx._network import LayerCall
 from xpnet.saving.onnx._plain_layers import PLAIN, gelu
@@ -34,48 +34,48 @@ def _without_lengths(layer: Any, call: LayerCall, options: Mapping[str, Any]) ->
 
 
 @writes(L.RNN, L.GRU, L.LSTM, takes=_without_lengths)
-def _recurrent(layer: Layer, x: Edge, steps: None = None, *states: Edge | None) -> list[str]:
-    own = layer.layer
+def _recurrent(w: Writer, x: Edge, steps: None = None, *states: Edge | None) -> list[str]:
+    own = w.layer
     y = x.name
     length, batch = x.shape[:2]
     if own.batch_first:
         length, batch = batch, length
-        y = layer.node("Transpose", y, perm=(1, 0, 2))
+        y = w.node("Transpose", y, perm=(1, 0, 2))
     given = [*states, None, None][: len(own.states)]
-    initial = [_of_each_layer(layer, state) for state in given]
+    initial = [_of_each_layer(w, state) for state in given]
     final: list[list[str]] = []
     for i in range(own.num_layers):
-        is_read = layer.wanted[0] or i + 1 < own.num_layers
-        wanted = [is_read, *layer.wanted[1:]]
-        y, *ends = _one_layer(layer, i, y, [state[i] for state in initial], wanted)
+        is_read = w.wanted[0] or i + 1 < own.num_layers
+        wanted = [is_read, *w.wanted[1:]]
+        y, *ends = _one_layer(w, i, y, [state[i] for state in initial], wanted)
         final.append(ends)
         if is_read:
-            y = _side_by_side(layer, y, (length, batch))
+            y = _side_by_side(w, y, (length, batch))
     if own.batch_first and y:
-        y = layer.node("Transpose", y, perm=(1, 0, 2))
-    return [y, *(_joined(layer, ends) for ends in zip(*final, strict=True))]
+        y = w.node("Transpose", y, perm=(1, 0, 2))
+    return [y, *(_joined(w, ends) for ends in zip(*final, strict=True))]
 
 
-def _of_each_layer(layer: Layer, state: Edge | None) -> list[str]:
+def _of_each_layer(w: Writer, state: Edge | None) -> list[str]:
     """The part of an initial state that belongs to each layer; "" for zeros."""
-    n = layer.layer.num_layers
+    n = w.layer.num_layers
     if state is None:
         return [""] * n
     if n == 1:
         return [state.name]
-    return layer.nodes("Split", n, state, axis=0, num_outputs=n)
+    return w.nodes("Split", n, state, axis=0, num_outputs=n)
 
 
 def _one_layer(
-    layer: Layer, i: int, x: str, states: Sequence[str], wanted: Sequence[bool]
+    w: Writer, i: int, x: str, states: Sequence[str], wanted: Sequence[bool]
 ) -> list[str]:
     """Layer i: all states, of shape (length, directions, batch, n); and the last ones."""
-    own = layer.layer
+    own = w.layer
     operator, _ = GATES[kind_of(GATES, own)]
     bias = ""
     if own.bias:
-        bias = _stacked(layer, i, "bias_ih", "bias_hh")
-    weights = [_stacked(layer, i, "weight_ih"), _stacked(layer, i, "weight_hh")]
+        bias = _stacked(w, i, "bias_ih", "bias_hh")
+    weights = [_stacked(w, i, "weight_ih"), _stacked(w, i, "weight_hh")]
     inputs = [x, *weights, bias, "", *states]
     while not inputs[-1]:
         inputs.pop()
@@ -86,12 +86,12 @@ def _one_layer(
         attributes["linear_before_reset"] = int(own.reset_after)
     if isinstance(own, L.RNN):
         attributes["activations"] = [own.nonlinearity.capitalize()] * len(own._directions)  # noqa: SLF001 - of xpnet
-    return layer.nodes(operator, wanted, *inputs, **attributes)
+    return w.nodes(operator, wanted, *inputs, **attributes)
 
 
-def _stacked(layer: Layer, i: int, *names: str) -> str:
+def _stacked(w: Writer, i: int, *names: str) -> str:
     """The parameters of these names of both directions, with gates in ONNX's order."""
-    own = layer.layer
+    own = w.layer
     ends = own._directions  # noqa: SLF001 - of xpnet
     holders = [getattr(own, f"{name}_l{i}{end}") for end in ends for name in names]
     _, order = GATES[kind_of(GATES, own)]
@@ -100,23 +100,23 @@ def _stacked(layer: Layer, i: int, *names: str) -> str:
         gates = [np.concatenate([np.split(x, len(order))[n] for n in order]) for x in arrays]
         return np.reshape(np.stack(gates), (len(ends), -1, *arrays[0].shape[1:]))
 
-    return layer.weights(*holders, form="gates", change=change)
+    return w.weights(*holders, form="gates", change=change)
 
 
-def _side_by_side(layer: Layer, y: str, sizes: tuple[Any, Any]) -> str:
+def _side_by_side(w: Writer, y: str, sizes: tuple[Any, Any]) -> str:
     """(length, directions, batch, n) as (length, batch, directions * n)."""
-    own = layer.layer
+    own = w.layer
     if not own.bidirectional:
-        return layer.node("Squeeze", y, layer.to.integers(1))
-    y = layer.node("Transpose", y, perm=(0, 2, 1, 3))
-    return layer.reshape(y, *sizes, 2 * own.hidden_size)
+        return w.node("Squeeze", y, w.to.integers(1))
+    y = w.node("Transpose", y, perm=(0, 2, 1, 3))
+    return w.reshape(y, *sizes, 2 * own.hidden_size)
 
 
-def _joined(layer: Layer, names: Sequence[str]) -> str:
+def _joined(w: Writer, names: Sequence[str]) -> str:
     """The last states of all layers; "" if nothing reads them."""
     if not names[0] or len(names) == 1:
         return names[0]
-    return layer.node("Concat", *names, axis=0)
+    return w.node("Concat", *names, axis=0)
 
 
 # --- attention --------------------------------------------------------------------------------------
@@ -135,39 +135,39 @@ def _without_mask(layer: Any, call: LayerCall, options: Mapping[str, Any]) -> bo
 
 @writes(L.MultiheadAttention, takes=_without_mask)
 def _attention(
-    layer: Layer, query: Edge, key: Edge | None = None, value: Edge | None = None, mask: None = None
+    w: Writer, query: Edge, key: Edge | None = None, value: Edge | None = None, mask: None = None
 ) -> str:
-    own = layer.layer
+    own = w.layer
     key = key or query
     value = value or key
-    projected = zip((query, key, value), _projected(layer, query, key, value), strict=True)
-    heads = [layer.reshape(z, *x.shape[:2], own.num_heads, own.head_dim) for x, z in projected]
+    projected = zip((query, key, value), _projected(w, query, key, value), strict=True)
+    heads = [w.reshape(z, *x.shape[:2], own.num_heads, own.head_dim) for x, z in projected]
     orders = (TO_ROWS, TO_COLUMNS, TO_ROWS)
     q, k, v = (
-        layer.node("Transpose", z, perm=order[own.batch_first])
+        w.node("Transpose", z, perm=order[own.batch_first])
         for z, order in zip(heads, orders, strict=True)
     )
-    q = layer.node("Mul", q, layer.number(own.head_dim**-0.5))
-    weights = layer.node("Softmax", layer.node("MatMul", q, k), axis=-1)
-    y = layer.node("Transpose", layer.node("MatMul", weights, v), perm=BACK[own.batch_first])
-    return layer.written("out_proj", layer.reshape(y, *query.shape), query.shape)
+    q = w.node("Mul", q, w.number(own.head_dim**-0.5))
+    weights = w.node("Softmax", w.node("MatMul", q, k), axis=-1)
+    y = w.node("Transpose", w.node("MatMul", weights, v), perm=BACK[own.batch_first])
+    return w.written("out_proj", w.reshape(y, *query.shape), query.shape)
 
 
-def _projected(layer: Layer, *xs: Edge) -> list[str]:
+def _projected(w: Writer, *xs: Edge) -> list[str]:
     """Queries, keys and values, those of all heads side by side."""
-    own = layer.layer
+    own = w.layer
     joint = getattr(own, "in_proj_weight", None)
     bias = own.in_proj_bias
     if joint is not None and len({x.name for x in xs}) == 1:
-        z = layer.node("MatMul", xs[0], layer.weights(joint, form="T", change=np.transpose))
+        z = w.node("MatMul", xs[0], w.weights(joint, form="T", change=np.transpose))
         if bias is not None:
-            z = layer.node("Add", z, *layer.parameters(bias))
-        return layer.nodes("Split", 3, z, axis=-1, num_outputs=3)
+            z = w.node("Add", z, *w.parameters(bias))
+        return w.nodes("Split", 3, z, axis=-1, num_outputs=3)
     found = []
     for i, (x, name) in enumerate(zip(xs, "qkv", strict=True)):
-        z = layer.node("MatMul", x, _projection(layer, joint, i, name))
+        z = w.node("MatMul", x, _projection(w, joint, i, name))
         if bias is not None:
-            z = layer.node("Add", z, layer.weights(bias, form=name, change=_third(i)))
+            z = w.node("Add", z, w.weights(bias, form=name, change=_third(i)))
         found.append(z)
     return found
 
@@ -177,13 +177,13 @@ def _third(i: int) -> Any:
     return lambda array: np.split(array, 3)[i]
 
 
-def _projection(layer: Layer, joint: Any, i: int, name: str) -> str:
+def _projection(w: Writer, joint: Any, i: int, name: str) -> str:
     """The matrix for queries, keys or values, in the layout of MatMul."""
     if joint is None:
-        holder = getattr(layer.layer, f"{name}_proj_weight")
-        return layer.weights(holder, form="T", change=np.transpose)
+        holder = getattr(w.layer, f"{name}_proj_weight")
+        return w.weights(holder, form="T", change=np.transpose)
     rows = _third(i)
-    return layer.weights(joint, form=f"T{name}", change=lambda array: rows(array).T)
+    return w.weights(joint, form=f"T{name}", change=lambda array: rows(array).T)
 
 
 # --- Transformers -----------------------------------------------------------------------------------
@@ -202,38 +202,38 @@ def _of_known_parts(layer: Any, call: LayerCall, options: Mapping[str, Any]) -> 
 
 
 @writes(L.TransformerEncoderLayer, takes=_of_known_parts)
-def _encoder_layer(layer: Layer, x: Edge, mask: None = None) -> str:
-    own = layer.layer
+def _encoder_layer(w: Writer, x: Edge, mask: None = None) -> str:
+    own = w.layer
     y = x.name
     for norm, part in (("norm1", _attended), ("norm2", _perceptron)):
         if own.norm_first:
-            y = layer.node("Add", y, part(layer, layer.written(norm, y, x.shape), x.shape))
+            y = w.node("Add", y, part(w, w.written(norm, y, x.shape), x.shape))
         else:
-            y = layer.node("Add", y, part(layer, y, x.shape))
-            y = layer.written(norm, y, x.shape)
+            y = w.node("Add", y, part(w, y, x.shape))
+            y = w.written(norm, y, x.shape)
     return y
 
 
-def _attended(layer: Layer, y: str, shape: tuple[Any, ...]) -> str:
-    return layer.written("self_attn", y, shape)
+def _attended(w: Writer, y: str, shape: tuple[Any, ...]) -> str:
+    return w.written("self_attn", y, shape)
 
 
-def _perceptron(layer: Layer, y: str, shape: tuple[Any, ...]) -> str:
-    hidden = layer.written("linear1", y, shape)
-    if layer.layer.activation == "gelu":
-        hidden = gelu(layer, hidden)
+def _perceptron(w: Writer, y: str, shape: tuple[Any, ...]) -> str:
+    hidden = w.written("linear1", y, shape)
+    if w.layer.activation == "gelu":
+        hidden = gelu(w, hidden)
     else:
-        hidden = layer.node("Relu", hidden)
-    return layer.written("linear2", hidden, shape)
+        hidden = w.node("Relu", hidden)
+    return w.written("linear2", hidden, shape)
 
 
 @writes(L.PositionalEncoding)
-def _positional_encoding(layer: Layer, x: Edge) -> str:
-    own = layer.layer
+def _positional_encoding(w: Writer, x: Edge) -> str:
+    own = w.layer
     shape = [1, x.shape[1], own.d_model]
     if not own.batch_first:
         shape = [x.shape[0], 1, own.d_model]
-    example = np.zeros(shape, layer.weights.dtype)
+    example = np.zeros(shape, w.weights.dtype)
     pattern = own._pattern(example).reshape(shape)  # noqa: SLF001 - of xpnet
-    name = f"{layer.path}.pattern".removeprefix(".")
-    return layer.node("Add", x, layer.to.graph.parameter(name, pattern))
+    name = f"{w.path}.pattern".removeprefix(".")
+    return w.node("Add", x, w.to.graph.parameter(name, pattern))

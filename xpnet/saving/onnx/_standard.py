@@ -108,14 +108,9 @@ def _trunc(lo: Lowering, y: Edge, x: Edge, /) -> str:
     return lo.node("Mul", lo.node("Sign", x.name), lo.node("Floor", lo.node("Abs", x.name)))
 
 
-@named("positive", "asarray", "astype", "x.astype", "copy", "to_device", "array_like", "checked")
+@named("positive", "asarray", "astype", "to_device", "array_like", "checked", "conj")
 def _converted(lo: Lowering, y: Edge, x: Operand, /, *args: Any, **options: Any) -> str:
     """The same numbers, in another dtype perhaps."""
-    return lo.cast(x, y.dtype)
-
-
-@named("real", "conj")
-def _real(lo: Lowering, y: Edge, x: Edge, /, *part: str) -> str:
     return lo.cast(x, y.dtype)
 
 
@@ -138,7 +133,7 @@ STANDARD["log2"] = partial(_in_double, (("Log",), ("Div", math.log(2.0))))
 STANDARD["log10"] = partial(_in_double, (("Log",), ("Div", math.log(10.0))))
 
 
-@named("erf", "special.erf")
+@named("erf")
 def _erf(lo: Lowering, y: Edge, x: Edge, /) -> str:
     found = lo.node("Erf", lo.cast(x, np.float32))  # all that runtimes have
     return lo.converted(found, np.float32, y.dtype)
@@ -314,7 +309,7 @@ def _clip(lo: Lowering, y: Edge, x: Edge, /, min: Any = None, max: Any = None) -
     return in_wide(lo, y, compute)
 
 
-@named("where", "np.where")
+@named("where")
 def _where(lo: Lowering, y: Edge, condition: Edge, x1: Operand, x2: Operand, /) -> str:
     found = lo.cast(condition, np.bool_)
     return in_wide(
@@ -464,7 +459,7 @@ def _cumulative_sum(
 # --- products of matrices ---------------------------------------------------------------------------
 
 
-@named("matmul", "outer_product")
+@named("matmul")
 def _matmul(lo: Lowering, y: Edge, x1: Edge, x2: Edge, /) -> str:
     return in_wide(lo, y, lambda dtype: lo.node("MatMul", lo.cast(x1, dtype), lo.cast(x2, dtype)))
 

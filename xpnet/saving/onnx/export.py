@@ -23,7 +23,7 @@ from xpnet._typing import PathLike
 from xpnet.compiler.record import Program
 from xpnet.errors import ArgumentError, CompileError, MissingPackageError
 from xpnet.layers import Layer
-from xpnet.saving.onnx._graph import OPSET, Graph
+from xpnet.saving.onnx._graph import OPSET, Graph, tensor_type
 from xpnet.saving.onnx._layer import Weights
 from xpnet.saving.onnx._layers import has_operator, lower_layer
 from xpnet.saving.onnx._network import LAYER, Example, record
@@ -177,16 +177,22 @@ def _write(
     holders = dict([*model.named_parameters(), *model.named_buffers()])
     paths = {id(holder): name for name, holder in holders.items()}
     weights = Weights(graph, paths, scalings.dtype)
-    used = used_inputs(program)
-    names = {x: weights(holders[x.name]) for x in program.states if x in used}
+    names = {}
     for i, x in enumerate(program.arguments):
         shape = _named_shape(*(p.arguments[i].shape for p in programs))
         name = graph.input(x.name, input_dtypes[i], shape)
         names[x] = scalings.applied(graph, name, input_dtypes[i])
+    used = used_inputs(program)
+    names |= {x: weights(holders[x.name]) for x in program.states if x in used}
     found = lower(graph, program, names, *others, table={**OPERATIONS, LAYER: lower_layer(weights)})
     outputs = program.outputs
     for y, name in zip(outputs, _output_names(len(outputs), output_names), strict=True):
-        graph.output(name, scalings.undone(graph, found[y]), y.dtype, found.shape(y))
+        given = graph.output(name, scalings.undone(graph, found[y]), y.dtype, found.shape(y))
+        if given != name:
+            raise ArgumentError(
+                f"Expected output_names that nothing else has, got {name!r}, which is the name of an input or "
+                "a parameter."
+            )
 
 
 def _named_shape(*shapes: Shape) -> list[int | str]:
@@ -226,10 +232,7 @@ class _Scalings(NamedTuple):
             return name
         mean, scale = (np.asarray(numbers, self.dtype) for numbers in self.before)
         if dtype != self.dtype:
-            from onnx import helper
-
-            to = helper.np_dtype_to_tensor_dtype(self.dtype)
-            name = graph.node("Cast", [name], "scaling/Cast", to=to)
+            name = graph.node("Cast", [name], "scaling/Cast", to=tensor_type(self.dtype))
         if np.any(mean):
             name = graph.node("Sub", [name, graph.constant(mean)], "scaling/Sub")
         return graph.node("Div", [name, graph.constant(scale)], "scaling/Div")

@@ -1,0 +1,330 @@
+"""Training steps in ONNX Runtime, against the same steps in xpnet: 50 of them, with batches of two sizes."""
+
+import copy
+import inspect
+import itertools
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+import xpnet
+from tests.onnx.runtime import session_of
+from xpnet import functions as F, models
+from xpnet.errors import ArgumentError, CompileError
+from xpnet.saving import export_training_step
+from xpnet.saving.onnx.training_step import training_step_model
+
+STEPS = 50
+CLASSES = 10
+
+
+def step_of(model, optimizer, clip=None, loss=F.softmax_cross_entropy):
+    """A training step of a model and its optimizer."""
+
+    def step(x, t):
+        found = loss(model(x), t)
+        optimizer.zero_grad()
+        found.backward()
+        if clip is not None:
+            clip(model.parameters())
+        optimizer.step()
+        return found
+
+    return step
+
+
+def batches(shape, samples=(6, 6, 4)):
+    """Three batches of images or rows, with class numbers; the last one is shorter."""
+    rng = np.random.default_rng(0)
+    return [
+        (rng.standard_normal((n, *shape)).astype("float32"), rng.integers(0, CLASSES, n))
+        for n in samples
+    ]
+
+
+class Runtime:
+    """A training step in ONNX Runtime, with its state."""
+
+    def __init__(self, step, *arguments, **options):
+        self.model, self.state = training_step_model(step, *arguments, **options)
+        self.session = session_of(self.model)
+        self.names = [output.name for output in self.session.get_outputs()]
+
+    def __call__(self, **inputs):
+        outputs = dict(
+            zip(self.names, self.session.run(None, {**inputs, **self.state}), strict=True)
+        )
+        new = {name: y for name, y in outputs.items() if name.startswith("new.")}
+        self.state |= {name.removeprefix("new."): y for name, y in new.items()}
+        return {name: y for name, y in outputs.items() if name not in new}
+
+
+def require_equal_training(model, step, data, tolerance=1e-5):
+    """Assert that 50 steps have the same losses and end with the same weights and buffers."""
+    runtime = Runtime(step, *data[0])
+    onnx.checker.check_model(runtime.model, full_check=True)
+    for i in range(STEPS):
+        x, t = data[i % len(data)]
+        expected = float(step(x, t).data)
+        np.testing.assert_allclose(runtime(x=x, t=t)["loss"], expected, rtol=tolerance, atol=0.0)
+    state = {name: np.asarray(x) for name, x in model.state_dict().items()}
+    for name, x in state.items():
+        found = runtime.state[f"model.{name}"]
+        assert found.dtype == x.dtype
+        size = max(float(np.max(np.abs(x))), 1e-3)
+        assert np.max(np.abs(found - x)) <= tolerance * size, name
+    return runtime
+
+
+def test_a_perceptron_and_adam_train_as_in_xpnet():
+    model = models.mlp((20,), CLASSES, hidden=(16, 12), rng=0)
+    step = step_of(model, xpnet.Adam(model.parameters(), lr=0.01))
+    runtime = require_equal_training(model, step, batches((20,)))
+    assert runtime.state["optimizer.t"] == STEPS
+
+
+def test_lenet_and_momentum_train_as_in_xpnet():
+    model = models.lenet((1, 12, 12), CLASSES, dropout=0.0, rng=0)
+    step = step_of(model, xpnet.Momentum(model.parameters(), lr=0.005))
+    require_equal_training(model, step, batches((1, 12, 12)))
+
+
+def test_an_lstm_and_rmsprop_with_clipping_train_as_in_xpnet():
+    model = models.lstm((5, 6), CLASSES, hidden=12, rng=0)
+    optimizer = xpnet.RMSProp(model.parameters(), lr=0.001, weight_decay=0.01)
+    step = step_of(model, optimizer, lambda ps: xpnet.clip_grad_norm(ps, 0.5))
+    require_equal_training(model, step, batches((5, 6)))
+
+
+def test_a_network_with_batch_norm_and_its_averages_train_as_in_xpnet():
+    model = models.resnet((3, 6, 6), CLASSES, channels=(4, 8), rng=0)
+    step = step_of(model, xpnet.Nesterov(model.parameters(), lr=0.01, weight_decay=1e-4))
+    require_equal_training(model, step, batches((3, 6, 6)))
+
+
+def test_a_transformer_and_adamw_with_clipping_train_as_in_xpnet():
+    """With a larger eps: Adam divides a gradient by its size, and that of the keys' bias is rounding only."""
+    model = models.transformer((5, 6), CLASSES, dropout=0.0, width=16, heads=2, layers=1, rng=0)
+    optimizer = xpnet.AdamW(model.parameters(), lr=0.001, eps=1e-3, weight_decay=0.1)
+    step = step_of(model, optimizer, lambda ps: xpnet.clip_grad_value(ps, 0.1))
+    require_equal_training(model, step, batches((5, 6)))
+
+
+OPTIMIZERS = {
+    "SGD with decay": lambda ps: xpnet.SGD(ps, lr=0.1, weight_decay=0.01),
+    "decoupled decay": lambda ps: xpnet.SGD(
+        ps, 0.1, weight_decay=0.01, decoupled_weight_decay=True
+    ),
+    "AdaGrad": lambda ps: xpnet.AdaGrad(ps, lr=0.05),
+    "Adadelta": lambda ps: xpnet.Adadelta(ps),
+    "Adam with amsgrad": lambda ps: xpnet.Adam(ps, lr=0.01, amsgrad=True),
+    "NAdam": lambda ps: xpnet.NAdam(ps, lr=0.01),
+    "LAMB": lambda ps: xpnet.LAMB(ps, lr=0.01),
+    "Lion": lambda ps: xpnet.Lion(ps, lr=0.001),
+    "RMSProp with momentum": lambda ps: xpnet.RMSProp(ps, lr=0.001, momentum=0.9),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_each_optimizer_trains_as_in_xpnet(name):
+    model = xpnet.MLP(8, 6, CLASSES, activation="tanh", rng=0)
+    step = step_of(model, OPTIMIZERS[name](model.parameters()))
+    require_equal_training(model, step, batches((8,)))
+
+
+# --- what is in a file --------------------------------------------------------------------------------
+
+
+def small_step():
+    """A step, its model and its optimizer, and a batch."""
+    model = xpnet.MLP(4, 5, 3, rng=0)
+    optimizer = xpnet.Adam(model.parameters(), lr=0.01)
+    x = np.random.default_rng(1).standard_normal((6, 4)).astype("float32")
+    t = np.asarray([0, 1, 2, 2, 1, 0])
+    return step_of(model, optimizer), model, optimizer, (x, t)
+
+
+def test_the_documented_loop_trains_from_the_file_and_the_weights_are_the_models_again(tmp_path):
+    step, model, optimizer, (x, t) = small_step()
+    path = tmp_path / "step.onnx"
+    state = export_training_step(step, path, x, t)
+    np.savez(tmp_path / "state.npz", **state)
+    session = session_of(onnx.load(path))
+    names = [output.name for output in session.get_outputs()]
+    state = dict(np.load(tmp_path / "state.npz"))
+    for i in range(10):
+        state["optimizer.lr"] = np.asarray(0.01 * 0.9**i)
+        outputs = dict(zip(names, session.run(None, {"x": x, "t": t, **state}), strict=True))
+        loss = outputs.pop("loss")
+        state |= {name.removeprefix("new."): y for name, y in outputs.items()}
+        optimizer.lr = 0.01 * 0.9**i
+        np.testing.assert_allclose(loss, step(x, t).data, rtol=1e-5)
+    weights = {name: state[f"model.{name}"] for name in model.state_dict()}
+    expected = {name: np.asarray(y) for name, y in model.state_dict().items()}
+    model.load_state_dict(weights)
+    for name, y in model.state_dict().items():
+        np.testing.assert_allclose(y, expected[name], rtol=1e-5, atol=1e-7)
+
+
+def test_the_export_leaves_the_model_the_optimizer_and_the_generator_as_they_were():
+    step, model, optimizer, batch = small_step()
+    model.train()
+    step(*batch)
+    optimizer.zero_grad()
+    before = copy.deepcopy((model.state_dict(), optimizer.state_dict(), xpnet.random.state()))
+    training_step_model(step, *batch)
+    after = (model.state_dict(), optimizer.state_dict(), xpnet.random.state())
+    for x, y in zip(before, after, strict=True):
+        np.testing.assert_equal(x, y)
+
+
+def test_the_metadata_map_each_new_state_to_the_input_that_takes_it():
+    step, _, _, batch = small_step()
+    runtime = Runtime(step, *batch)
+    metadata = {entry.key: entry.value for entry in runtime.model.metadata_props}
+    mapping = json.loads(metadata["xpnet.states"])
+    inputs = {x.name: (x.shape, x.type) for x in runtime.session.get_inputs()}
+    outputs = {x.name: (x.shape, x.type) for x in runtime.session.get_outputs()}
+    assert {*outputs} == {"loss", *mapping}
+    assert all(inputs[mapping[name]] == outputs[name] for name in mapping)
+    assert {*inputs} - {*mapping.values()} == {"x", "t", "optimizer.lr"}
+    assert inputs["x"] == (["batch", 4], "tensor(float)")
+
+
+def test_a_step_of_fixed_shapes_has_them():
+    step, _, _, (x, t) = small_step()
+    runtime = Runtime(step, x, t, dynamic_batch=False)
+    assert runtime.session.get_inputs()[0].shape == [6, 4]
+    np.testing.assert_allclose(runtime(x=x, t=t)["loss"], step(x, t).data, rtol=1e-5)
+
+
+def test_a_batch_of_one_sample_is_enough_to_export_a_step_for_all_sizes():
+    step, _, _, (x, t) = small_step()
+    runtime = Runtime(step, x[:1], t[:1])
+    np.testing.assert_allclose(runtime(x=x, t=t)["loss"], step(x, t).data, rtol=1e-5)
+
+
+def test_groups_have_learning_rates_of_their_own_and_a_frozen_layer_is_constant():
+    model = xpnet.MLP(4, 5, 3, rng=0)
+    first, last = model.layers[0], model.layers[-1]
+    first.bias.requires_grad = False
+    groups = [{"params": [first.weight]}, {"params": last.parameters(), "lr": 0.5}]
+    optimizer = xpnet.SGD(groups, lr=0.1)
+    step = step_of(model, optimizer)
+    x, t = small_step()[-1]
+    runtime = Runtime(step, x, t)
+    assert "model.layers.0.bias" not in runtime.state
+    assert runtime.state["optimizer.groups.1.lr"] == 0.5
+    for _ in range(3):
+        np.testing.assert_allclose(runtime(x=x, t=t)["loss"], step(x, t).data, rtol=1e-5)
+
+
+def test_an_average_of_the_weights_is_part_of_the_state():
+    model = xpnet.MLP(4, 5, 3, rng=0)
+    optimizer = xpnet.SGD(model.parameters(), lr=0.1)
+    average = xpnet.ExponentialMovingAverage(model.parameters(), decay=0.9)
+    inner = step_of(model, optimizer)
+
+    def step(x, t):
+        loss = inner(x, t)
+        average.update()
+        return loss
+
+    x, t = small_step()[-1]
+    runtime = Runtime(step, x, t)
+    for _ in range(3):
+        runtime(x=x, t=t)
+        step(x, t)
+    np.testing.assert_allclose(runtime.state["average.averages.0"], average.averages[0], rtol=1e-5)
+    assert runtime.state["average.updates"] == 3
+
+
+def test_what_a_step_returns_has_names():
+    inner, model, _, (x, t) = small_step()
+
+    def step(x, t):
+        loss = inner(x, t)
+        return {"loss": loss, "scores": model(x)}
+
+    def pair(x, t):
+        return inner(x, t), model(x)
+
+    assert {*Runtime(step, x, t)(x=x, t=t)} == {"loss", "scores"}
+    assert {*Runtime(pair, x, t)(x=x, t=t)} == {"output.0", "output.1"}
+    found = Runtime(pair, x, t, output_names=["l", "y"])(x=x, t=t)
+    assert found["y"].shape == (6, 3)
+    with pytest.raises(ArgumentError, match="Expected 2 output_names"):
+        training_step_model(pair, x, t, output_names=["l"])
+
+
+def test_the_mask_of_a_dropout_is_an_input_if_that_is_asked_for():
+    drop = xpnet.Dropout(0.5)
+    model = xpnet.Sequential(xpnet.Affine(4, 5, rng=0), drop, xpnet.Affine(5, 3, rng=1))
+    step = step_of(model, xpnet.SGD(model.parameters(), lr=0.1))
+    x, t = small_step()[-1]
+    with pytest.raises(CompileError, match="random_inputs=True") as error:
+        training_step_model(step, x, t)
+    assert "test_training_step.py" in str(error.value)
+    runtime = Runtime(step, x, t, random_inputs=True)
+    mask = (np.random.default_rng(2).random((6, 5)) >= 0.5).astype("float32")
+    loss = runtime(x=x, t=t, random=mask)["loss"]
+    hidden = model.layers[0](x).data * mask * 2.0
+    expected = F.softmax_cross_entropy(model.layers[2](hidden), t)
+    np.testing.assert_allclose(loss, expected.data, rtol=1e-5)
+
+
+# --- errors -------------------------------------------------------------------------------------------
+
+
+def test_an_optimizer_that_compares_its_numbers_is_an_error():
+    model = xpnet.MLP(4, 5, 3, rng=0)
+    step = step_of(model, xpnet.RAdam(model.parameters()))
+    with pytest.raises(CompileError, match="the numbers of the optimizer are compared"):
+        training_step_model(step, *small_step()[-1])
+
+
+def test_gradients_that_add_up_are_an_error():
+    model = xpnet.MLP(4, 5, 3, rng=0)
+    optimizer = xpnet.SGD(model.parameters(), lr=0.1)
+
+    def step(x, t):
+        F.softmax_cross_entropy(model(x), t).backward()
+        optimizer.step()
+
+    x, t = small_step()[-1]
+    step(x, t)
+    with pytest.raises(CompileError, match="adds to the gradients of an earlier step"):
+        training_step_model(step, x, t)
+
+
+def test_arguments_without_a_common_batch_are_an_error():
+    step, _, _, (x, t) = small_step()
+    with pytest.raises(
+        ArgumentError, match=r"first axes of the lengths \[3, 6\].*dynamic_batch=False"
+    ):
+        training_step_model(step, x, t[:3])
+
+
+def test_a_step_that_reads_a_value_is_an_error_that_names_its_line():
+    inner, _, _, batch = small_step()
+
+    def step(x, t):
+        loss = inner(x, t)
+        return float(loss)
+
+    line = inspect.getsourcelines(step)[1] + 2
+    with pytest.raises(CompileError, match=f"test_training_step.py:{line}"):
+        training_step_model(step, *batch)
+
+
+def test_a_step_that_computes_something_else_each_time_is_an_error():
+    inner, _, _, batch = small_step()
+    numbers = itertools.count(1)
+
+    def step(x, t):
+        return inner(x * float(next(numbers)), t)
+
+    with pytest.raises(CompileError, match=r"test_training_step.py:\d+: multiply is given \d"):
+        training_step_model(step, *batch)
