@@ -4,7 +4,6 @@ The keys, clicks and touches are those of a user: they pass through the browser'
 """
 
 import base64
-import fcntl
 import itertools
 import json
 import os
@@ -33,6 +32,8 @@ KEYS = {" ": ("Space", 32), "Tab": ("Tab", 9), "Escape": ("Escape", 27), "Enter"
 
 def pipe():
     """The two ends of a pipe, whose numbers are not 3 or 4: as the browser starts, these become its own."""
+    import fcntl  # not on Windows
+
     ends = os.pipe()
     high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends)
     for end in ends:
@@ -52,7 +53,7 @@ class Browser:
     def __init__(self, profile):
         reads, self.writer = pipe()  # the browser reads its file 3, and writes to its file 4
         self.reader, writes = pipe()
-        self.process = os.posix_spawn(
+        self.process = os.posix_spawnp(
             BROWSER,
             [BROWSER, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
             os.environ,

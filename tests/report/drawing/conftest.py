@@ -1,6 +1,7 @@
 """Networks that were trained for a few seconds, as ONNX, their pages, and a browser that opens them."""
 
 import hashlib
+import os
 from functools import partial
 
 import numpy as np
@@ -92,6 +93,8 @@ def chromium(tmp_path_factory):
     """A browser without a network."""
     if BROWSER is None:
         pytest.skip("no Chromium or Chrome was found; XPNET_BROWSER names one")
+    if not hasattr(os, "posix_spawnp"):
+        pytest.skip("the pipes to the browser are those of POSIX")
     browser = Browser(tmp_path_factory.mktemp("profile"))
     yield browser
     browser.close()

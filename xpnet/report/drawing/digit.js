@@ -33,13 +33,12 @@ function digitOf(drawing) {
 /** Each pixel is the mean of step x step pixels. */
 function reduced({ width, height, ink }, step) {
   const found = empty(Math.ceil(width / step), Math.ceil(height / step));
+  const sums = found.ink;
   for (let y = 0; y < height; y++) {
     const row = Math.floor(y / step) * found.width;
-    for (let x = 0; x < width; x++) {
-      found.ink[row + Math.floor(x / step)] += ink[y * width + x] / (step * step);
-    }
+    for (let x = 0; x < width; x++) sums[row + Math.floor(x / step)] += ink[y * width + x];
   }
-  return found;
+  return { ...found, ink: sums.map((sum) => sum / (step * step)) };
 }
 
 function withoutFaintInk(picture) {

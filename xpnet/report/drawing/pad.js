@@ -144,6 +144,8 @@ class Pad {
   /** The drawing: how opaque each pixel is, from 0 to 1. */
   get picture() {
     const { data, width, height } = this.context.getImageData(0, 0, this.side, this.side);
-    return { width, height, ink: Float32Array.from({ length: width * height }, (_, i) => data[4 * i + 3] / 255) };
+    const ink = new Float32Array(width * height);
+    for (let i = 0; i < ink.length; i++) ink[i] = data[4 * i + 3] / 255;
+    return { width, height, ink };
   }
 }

@@ -1,6 +1,6 @@
 // The page: after each change of the drawing it runs the network, and shows what it computed.
 //
-// `network` is what xpnet/report/drawing/page.py writes into the page; it is described there.
+// `network` describes the network: the dict of `Inspected` in graph.py, and the names of the classes.
 
 const element = (id) => document.getElementById(id);
 const network = JSON.parse(element("network").textContent);
