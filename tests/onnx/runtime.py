@@ -41,8 +41,10 @@ def model_of(function, arrays, fewer=None):
         shape = [n if n == m else "batch" for n, m in zip(x.shape, y.shape, strict=True)]
         names[x] = graph.input(f"x{i}", host_dtype(x.dtype), shape)
     for x in used_inputs(program) - {*names}:  # an array that the function refers to
-        (place, *_) = recording.cells[x.index]
-        names[x] = graph.parameter(x.name, place.get())
+        array = recording.held[x.index]  # if it is in a tuple
+        if array is None:
+            array = recording.cells[x.index][0].get()
+        names[x] = graph.parameter(x.name, array)
     lowered = lower(graph, program, names, other)
     for i, x in enumerate(program.outputs):
         graph.output(f"y{i}", lowered[x], host_dtype(x.dtype), lowered.shape(x))

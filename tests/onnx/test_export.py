@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 import xpnet
 from tests.layers.cases import LAYERS, Integers
 from xpnet import errors, functions as F, layers as L, models
+from xpnet.compiler.call import recorded_call
 from xpnet.saving import export_onnx
 from xpnet.saving.onnx.export import OLDEST
 
@@ -205,6 +206,12 @@ def test_a_network_has_the_nodes_and_names_that_a_person_would_give_it():
     assert proto.producer_name == "xpnet"
 
 
+def test_shapes_that_stay_as_they_are_need_no_node():
+    """`Rows` leaves sequences as they are."""
+    proto = export_onnx(models.lstm((5, 3), 2, rng=0), None, (5, 3))
+    assert operators(proto) == ["Transpose", "LSTM", "Gather", "Gemm"]
+
+
 def test_an_lstm_whose_last_state_is_read_has_no_other_output():
     proto = export_onnx(models.lstm((5, 3), 2, rng=0), None, (5, 3))
     (node,) = [node for node in proto.graph.node if node.op_type == "LSTM"]
@@ -298,6 +305,44 @@ def test_a_layer_of_ones_own_is_exported_with_the_layers_in_it():
     assert {"first.weight", "gate.bias", "scale"} <= initializers(proto).keys()
 
 
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (F.relu, ["Relu"]),
+        (F.sigmoid, ["Sigmoid"]),
+        (F.gelu, ["Gelu"]),
+        (lambda x: F.gelu(x, "tanh"), ["Gelu"]),
+        (F.silu, ["Sigmoid", "Mul"]),
+        (lambda x: F.elu(x, 0.5), ["Elu"]),
+        (lambda x: F.leaky_relu(x, 0.2), ["LeakyRelu"]),
+        (F.softplus, ["Softplus"]),
+        (lambda x: F.softplus(x, 2.0, 3.0), ["Mul", "Softplus", "Div", "Greater", "Where"]),
+    ],
+)
+def test_an_activation_that_is_called_as_a_function_is_its_operator(function, expected):
+    proto = require_agreement(lambda_layer(function), (5,))
+    assert operators(proto) == expected
+
+
+def test_an_activation_of_constants_is_a_constant():
+    constant = np.asarray([-1.0, 2.0], "float32")
+    proto = require_agreement(lambda_layer(lambda x: x + F.gelu(F.asarray(constant))), (2,))
+    assert operators(proto) == ["Add"]
+
+
+def test_an_activation_of_integers_is_written_as_before():
+    require_agreement(lambda_layer(lambda x: F.relu(x - 2)), (3,), below=5)
+
+
+def test_a_recording_of_the_compiler_has_no_kernels_of_onnx():
+    """Both record arrays of NumPy; kernels are looked up by the classes of arrays, once."""
+    export_onnx(lambda_layer(F.gelu), None, (3,))
+    found = recorded_call(F.gelu, [drawn((3,))])
+    names = [operation.name for operation in found.program.operations]
+    assert "gelu" not in names
+    assert "exp" in names
+
+
 class Rows(L.Layer):
     """The batch is in a shape, and is joined with another axis and split off again."""
 
@@ -342,6 +387,22 @@ class Causal(L.Layer):
 
 def test_attention_with_a_mask_is_written_function_by_function():
     require_agreement(Causal(), (5, 6), rtol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["out_proj", "q", "norm1", "linear2"])
+def test_a_layer_with_a_part_of_ones_own_is_written_with_that_part(name):
+    model = L.TransformerEncoderLayer(6, 2, 5, dropout=0.0, batch_first=True, rng=0)
+    owner = model
+    part = Squared(6, 6, rng=1)
+    if name == "out_proj":
+        owner = model.self_attn
+    if name == "q":
+        part = xpnet.Parameter(np.ones((18, 6), "float32"))
+        owner, name = model.self_attn, "in_proj_weight"
+    if name == "linear2":
+        part = Squared(5, 6, rng=1)
+    setattr(owner, name, part)
+    require_agreement(model, (4, 6))
 
 
 class Twice(L.Layer):
@@ -641,6 +702,8 @@ def test_what_cannot_be_exported_raises_an_error_that_says_why(forward, message)
         ({"opset": 7}, "opset from 18"),
         ({"opset": 10**4}, "opset from 18"),
         ({"batch_size": 0}, "batch_size"),
+        ({"batch_axis": 2}, "batch_axis from 0 to 1"),
+        ({"batch_axis": -1}, "batch_axis from 0 to 1"),
         ({"dtype": "int8"}, "dtype"),
         ({"input_dtype": "words"}, "input_dtype"),
         ({"input_dtype": ["int64", "int64"]}, "input_dtype"),
@@ -655,6 +718,19 @@ def test_what_cannot_be_exported_raises_an_error_that_says_why(forward, message)
 def test_invalid_options_raise_an_error(options, message):
     with pytest.raises(errors.ArgumentError, match=message):
         export_onnx(L.Affine(2, 2), None, (2,), **options)
+
+
+@pytest.mark.parametrize("shape", [4, [4], ("4",), (0,), None, [(4,), 4]])
+def test_a_shape_of_another_form_raises_an_error(shape):
+    with pytest.raises(errors.ArgumentTypeError, match="a tuple of lengths such as"):
+        export_onnx(L.Affine(4, 2), None, shape)
+
+
+def test_what_is_no_layer_raises_an_error():
+    with pytest.raises(
+        errors.ArgumentTypeError, match="Expected a Layer to export, got a function"
+    ):
+        export_onnx(lambda x: x, None, (4,))
 
 
 def test_without_the_package_the_error_says_how_to_install_it(monkeypatch):

@@ -11,7 +11,7 @@ import numpy as np
 
 from xpnet import _each_step, _libraries
 from xpnet._libraries import library_of
-from xpnet._typing import Array, DType
+from xpnet._typing import Array, DType, Namespace
 from xpnet.compiler import float_errors
 from xpnet.compiler.calls import Recorded, is_fact, unwrapped
 from xpnet.compiler.failures import (
@@ -118,10 +118,14 @@ class Recorder:
         _each_step.recorder.reset(self._tokens.pop())
         self._backend.__exit__(None, None, None)
 
+    def kind_of(self, xp: Namespace, kind: type) -> type[RecordedArray]:
+        """The class of the recording arrays for one class of arrays; a subclass may choose another."""
+        return recorded_type(xp, kind)
+
     def wrap(self, array: Array, value: Value) -> RecordedArray:
         """An array as a RecordedArray for this value."""
         own_kind = np.generic if isinstance(array, np.generic) else type(array)
-        kind = recorded_type(compat.array_namespace(array), own_kind)  # type: ignore[arg-type]
+        kind = self.kind_of(compat.array_namespace(array), own_kind)
         if kind not in _libraries._by_type:  # noqa: SLF001 - its table of types
             _libraries._by_type[kind] = RecordedLibrary(library_of(array))  # noqa: SLF001
         self.libraries[value] = library_of(array).name

@@ -67,6 +67,8 @@ class Mean(_Reduction):
 
     def backward(self, gy: Array) -> Array:
         n = math.prod(self.x_shape[i] for i in self.reduced)
+        if not is_half(gy):
+            return self.spread(gy / float(n))
         # Two divisions, since n may be infinite in float16; the first, by a power of 2, is exact.
         root = 2.0 ** (n.bit_length() // 2)
         return self.spread(gy / root / (n / root))

@@ -17,6 +17,7 @@ from xpnet.data import load_digit
 from xpnet.layers import hooks
 from xpnet.report.drawing import drawing_page
 from xpnet.saving import export_onnx
+from xpnet.saving.onnx._graph import Graph
 
 NAME = "document.getElementById('name').textContent"
 TEXT = "document.getElementById('text').textContent"
@@ -402,4 +403,18 @@ def test_a_network_that_does_not_start_is_reported(chromium, lenet, runtime, tmp
     chromium.call("Page.navigate", url=path.as_uri())
     message = "document.getElementById('text')?.textContent"
     chromium.wait(f"/could not be started: .*Firefox 113/.test({message})")
+    chromium.events.clear()
+
+
+def test_a_network_that_fails_is_reported(chromium, drawing, runtime, tmp_path):
+    """This one takes three images at once, which its description hides."""
+    graph = Graph()
+    x = graph.input("x", np.float32, ("batch", 784))
+    x = graph.node("Sqrt", [x])  # so that the page asks for nothing more than the scores
+    x = graph.node("Reshape", [x, graph.constant(np.array([3, 784]))])
+    y = graph.node("Gemm", [x, graph.parameter("weight", np.zeros((784, 10), np.float32))])
+    graph.output("y", y, np.float32, ("batch", 10))
+    chromium.open(drawing_page(tmp_path / "fails.html", graph.model(), runtime=runtime))
+    assert drawing(chromium, "1") == ""
+    assert re.match("The network failed: .*Reshape", chromium.run(TEXT), re.DOTALL)
     chromium.events.clear()

@@ -199,6 +199,9 @@ class Page {
         this.isStale = false;
         await this.look();
       }
+    } catch (error) {
+      this.answer("", `The network failed: ${error.message}.`);
+      throw error;
     } finally {
       this.setRunning(false);
     }

@@ -76,22 +76,12 @@ def _correlate(
 def _spread(
     lo: Lowering, y: Edge, gy: Edge, W: Edge, b: Edge | None, window: Window, groups: int, /
 ) -> str:
-    """The transposed convolution; zeros are added for the numbers at the end that no window meets."""
-    after = _after(window)
-    before = [n for n, _ in window.padding]
-    if (
-        not _fits(window, gy, W)
-        or max(before) >= max(window.reach)
-        or max(after) >= max(window.reach)
-    ):
+    """The transposed convolution, with zeros for the numbers at the end that no window meets."""
+    if not (_fits(window, gy, W) and _can_transpose(window)):
         return _portable("spread", lo, y, gy, W, b, window, groups)
     operands = [gy.name, W.name]
     if b is not None:
         operands.append(b.name)
-    more = [max(-n, 0) for n in after]
-    is_usual = all(n < s for n, s in zip(more, window.stride, strict=True))
-    if not is_usual:  # output_padding must be less than the stride
-        return _portable("spread", lo, y, gy, W, b, window, groups)
     return lo.node(
         "ConvTranspose",
         *operands,
@@ -99,9 +89,15 @@ def _spread(
         strides=[*window.stride],
         dilations=[*window.dilation],
         pads=_pads(window),
-        output_padding=more,
+        output_padding=[max(-n, 0) for n in _after(window)],
         group=groups,
     )
+
+
+def _can_transpose(window: Window) -> bool:
+    """Whether `ConvTranspose` takes a window: padding is less than its reach, zeros are less than its stride."""
+    axes = zip(window.padding, _after(window), window.reach, window.stride, strict=True)
+    return all(max(before, after) < r and -after < s for (before, _), after, r, s in axes)
 
 
 @named("weigh")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnet.errors import CompileError
 from xpnet.saving.onnx._lowering import Edge, Lowering, Lowers, Operand, Shape, length, names_of
 from xpnet.saving.onnx._sizes import Dimension, Size
 
@@ -78,10 +79,15 @@ def _getitem(lo: Lowering, y: Edge, x: Edge, key: Any, /) -> str:
 
 def selected(lo: Lowering, x: Edge, key: Any) -> str:
     """x[key]."""
+    if not isinstance(key, tuple):
+        key = (key,)
     parts = _parts(key, len(x.shape))
-    name = sliced(lo, x.name, [part for part in parts if part is not None])
+    own = [part for part in parts if part is not None]
+    if not any(isinstance(part, Edge) and part.dtype == np.bool_ for part in own):
+        own = [_within(part, n) for part, n in zip(own, x.shape, strict=True)]
+    name = sliced(lo, x.name, own)
     if any(map(_is_array, parts)):
-        return _gathered(lo, name, parts)
+        return _gathered(lo, name, parts, _are_apart(key))
     axis = 0
     new: list[int] = []
     for part in parts:
@@ -108,6 +114,27 @@ def _parts(key: Any, axes: int) -> list[Any]:
     return parts + rest
 
 
+def _within(part: Any, n: Dimension) -> Any:
+    """A slice whose bounds are in range, as Python counts them; ONNX has other rules beyond the ends."""
+    if not isinstance(part, slice) or not isinstance(n, int):
+        return part
+    bounds = (part.start, part.stop)
+    if any(isinstance(x, Size) for x in bounds):
+        return part
+    start, stop, step = part.indices(n)
+    if not range(start, stop, step):
+        return slice(0, 0)
+    if stop < 0:
+        return slice(start, None, step)
+    return slice(start, stop, step)
+
+
+def _are_apart(key: Any) -> bool:
+    """Whether a slice, `...` or a new axis is between the indices of a key."""
+    at = [i for i, part in enumerate(key) if isinstance(part, (int, Size)) or _is_array(part)]
+    return at != [*range(at[0], at[0] + len(at))]
+
+
 def _axes_used(x: Any) -> int:
     """How many axes of the array a part of the key is for."""
     if isinstance(x, Edge) and x.dtype == np.bool_:
@@ -119,8 +146,11 @@ def _is_array(x: Any) -> bool:
     return isinstance(x, Edge) or (hasattr(x, "dtype") and hasattr(x, "shape"))
 
 
-def _gathered(lo: Lowering, name: str, parts: Sequence[Any]) -> str:
-    """x[parts] with arrays of integers; the slices are taken already."""
+def _gathered(lo: Lowering, name: str, parts: Sequence[Any], are_apart: bool) -> str:
+    """x[parts] with arrays of integers; the slices are taken already.
+
+    The axes of the indices come first in the result if these are apart in the key, as in NumPy.
+    """
     new = [i for i, part in enumerate(parts) if part is None]
     if new:
         name = lo.node("Unsqueeze", name, lo.integers(*new))
@@ -131,8 +161,8 @@ def _gathered(lo: Lowering, name: str, parts: Sequence[Any]) -> str:
     rest = [i for i in range(len(parts)) if i not in at]
     table, count = _stacked(lo, indices)
     found = lo.node("GatherND", transposed(lo, name, [*at, *rest]), table)
-    if at != [*range(at[0], at[0] + len(at))]:
-        return found  # the axes of the indices come first, as here
+    if are_apart:
+        return found
     after = [count + i for i in range(len(rest))]
     return transposed(lo, found, [*after[: at[0]], *range(count), *after[at[0] :]])
 
@@ -142,7 +172,10 @@ def _index(lo: Lowering, x: Any) -> Edge:
     if isinstance(x, (int, Size)):
         return Edge(lo.scalar(x), (), INDICES)
     if x.dtype == np.bool_:
-        raise NotImplementedError("a selection by a mask has a shape that depends on values")
+        raise CompileError(
+            "expected integers as indices, got a mask, which selects a shape that depends on values. "
+            "Keep all elements, and set those that do not count to 0 with F.where."
+        )
     if isinstance(x, Edge):
         return Edge(lo.cast(x, INDICES), x.shape, INDICES)
     return Edge(lo.constant(x, INDICES), x.shape, INDICES)
@@ -181,7 +214,7 @@ def _set_item(lo: Lowering, y: Edge, x: Edge, key: Any, value: Operand, /) -> st
     """x after x[key] = value."""
     parts = _parts(key, len(x.shape))
     if any(part is None for part in parts):
-        raise NotImplementedError("an assignment to new axes, x[None] = y")
+        raise CompileError("expected a key without new axes, got x[None] = y. Assign to x itself.")
     if any(isinstance(part, Edge) and part.dtype == np.bool_ for part in parts):
         return _set_by_mask(lo, y, x, parts, value)
     changed = [i for i, part in enumerate(parts) if _is_array(part) or part != WHOLE]
@@ -193,7 +226,13 @@ def _set_item(lo: Lowering, y: Edge, x: Edge, key: Any, value: Operand, /) -> st
 
 
 def _broadcast(lo: Lowering, y: Edge, value: Operand, shape: Shape) -> str:
-    return lo.expanded(lo.cast(value, y.dtype), _shape_of(value), shape)
+    """A value in the shape of what it is assigned to; it may have more axes, of length 1."""
+    name = lo.cast(value, y.dtype)
+    own = _shape_of(value)
+    if len(own) > len(shape):
+        own = own[len(own) - len(shape) :]
+        name = lo.reshaped(name, own)
+    return lo.expanded(name, own, shape)
 
 
 def _shape_of(x: Operand) -> Shape:
@@ -205,7 +244,10 @@ def _shape_of(x: Operand) -> Shape:
 def _set_by_mask(lo: Lowering, y: Edge, x: Edge, parts: Sequence[Any], value: Operand) -> str:
     mask = parts[0]
     if not isinstance(mask, Edge) or mask.shape != x.shape[: len(mask.shape)] or _shape_of(value):
-        raise NotImplementedError("an assignment by a mask is of one number, x[mask] = 0.0")
+        raise CompileError(
+            "expected one number for the elements of a mask, as in x[mask] = 0.0. Use F.where, which takes "
+            "arrays."
+        )
     whole = mask.shape + (1,) * (len(x.shape) - len(mask.shape))
     name = lo.reshaped(mask.name, whole)
     return lo.node("Where", name, lo.cast(value, y.dtype), x.name)
@@ -256,10 +298,15 @@ def _scattered(lo: Lowering, y: Edge, x: Edge, key: Any, value: Operand) -> str:
 
 @named("scatter_add")
 def _scatter_add(lo: Lowering, y: Edge, x: Edge, indices: Edge, values: Edge, /) -> str:
-    """x after x[indices[i], ...] += values[i, ...]."""
-    table = lo.node("Unsqueeze", lo.cast(indices, INDICES), lo.integers(len(indices.shape)))
+    """x after x[indices[i], ...] += values[i, ...].
+
+    By `ScatterElements`: ONNX Runtime's `ScatterND` adds in several threads, and loses sums of equal indices.
+    """
+    column = indices.shape + (1,) * (len(values.shape) - len(indices.shape))
+    table = lo.expanded(lo.reshaped(lo.cast(indices, INDICES), column), column, values.shape)
     wide = x.dtype
     if wide == np.float16:  # which runtimes do not add
         wide = np.dtype(np.float32)
-    added = lo.node("ScatterND", lo.cast(x, wide), table, lo.cast(values, wide), reduction="add")
+    operands = (lo.cast(x, wide), table, lo.cast(values, wide))
+    added = lo.node("ScatterElements", *operands, axis=0, reduction="add")
     return lo.converted(added, wide, y.dtype)

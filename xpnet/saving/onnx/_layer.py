@@ -13,7 +13,17 @@ from xpnet.saving.onnx._lowering import Edge, Lowering
 from xpnet.saving.onnx._network import LayerCall, in_dtype
 from xpnet.saving.onnx._sizes import Size
 
-__all__ = ["Entry", "Names", "Table", "Weights", "Writer", "entry_of", "operators_of", "plainly"]
+__all__ = [
+    "Entry",
+    "Names",
+    "Table",
+    "Weights",
+    "Writer",
+    "Writes",
+    "entry_of",
+    "operators_of",
+    "plainly",
+]
 
 Names = str | list[str]
 Writes = Callable[..., Names]

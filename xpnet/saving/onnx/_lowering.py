@@ -58,6 +58,8 @@ def names_of(table: dict[str, Lowers]) -> Callable[..., Callable[[Lowers], Lower
     """A decorator that enters a function into a table, by the names of the operations that it lowers."""
 
     def named(*names: str) -> Callable[[Lowers], Lowers]:
+        """The decorator for a function that lowers the operations of these names."""
+
         def add(function: Lowers) -> Lowers:
             table.update(dict.fromkeys(names, function))
             return function
@@ -155,7 +157,7 @@ class Lowering:
             )
         except CompileError as error:
             raise CompileError(f"{x.where}: {x.name}: {error}") from None
-        except (TypeError, NotImplementedError) as error:
+        except TypeError as error:
             raise CompileError(
                 f"{x.where}: {x.name} is called in a way that has no ONNX operator: {error}. {_ADVICE}"
             ) from error
@@ -371,8 +373,7 @@ def host_dtype(dtype: DType) -> Any:
         return np.dtype(str(dtype).removeprefix("torch."))
     except TypeError:
         raise CompileError(
-            f"Expected a dtype that ONNX and NumPy have, got {dtype}: convert the model first, "
-            "model.to(dtype='float32')."
+            f"Expected a dtype that ONNX and NumPy have, got {dtype}: create the model with dtype='float32'."
         ) from None
 
 

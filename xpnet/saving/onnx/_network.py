@@ -24,6 +24,7 @@ from xpnet.errors import CompileError
 from xpnet.layers import Buffer, Layer
 from xpnet.layers._context import evaluating, hooked, unhooked
 from xpnet.layers._stand_ins import StandIns, original
+from xpnet.saving.onnx._activations import ActivationRecorder
 
 __all__ = ["LAYER", "LayerCall", "record"]
 
@@ -100,7 +101,7 @@ def record(
     """
     holders: Holders = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     with exclusive(), using("numpy"), np.errstate(all="ignore"):
-        recorder = Recorder()
+        recorder = ActivationRecorder()
         states, pairs = _stand_ins(recorder, holders, dtype)
         pairs += [(g, deepcopy(g)) for _, g in model.named_generators()]
         arguments = [

@@ -10,11 +10,11 @@ from xpnet import layers as L
 from xpnet.functions.pooling import _padding_with_last_window
 from xpnet.kernels.window import lengths, padding_pairs, sliding
 from xpnet.saving.onnx._graph import tensor_type
-from xpnet.saving.onnx._layer import Table, Writer, kind_of, operators_of, plainly
+from xpnet.saving.onnx._layer import Names, Table, Writer, Writes, kind_of, operators_of, plainly
 from xpnet.saving.onnx._lowering import Edge, length
 from xpnet.saving.onnx._network import LayerCall
 
-__all__ = ["PLAIN"]
+__all__ = ["ACTIVATIONS", "PLAIN", "gelu"]
 
 PLAIN: Table = {}
 """By the class of a layer: how it is written."""
@@ -56,25 +56,18 @@ def _softmax(w: Writer, x: Edge) -> str:
     return w.node(_operator(w), x, axis=int(w.layer.axis))
 
 
-@writes(L.LeakyReLU)
-def _leaky_relu(w: Writer, x: Edge) -> str:
-    return w.node("LeakyRelu", x, alpha=float(w.layer.negative_slope))
-
-
-@writes(L.ELU)
-def _elu(w: Writer, x: Edge) -> str:
-    return w.node("Elu", x, alpha=float(w.layer.alpha))
-
-
-# --- other activations ------------------------------------------------------------------------------
+# --- activations, which may be layers or functions ---------------------------------------------------
 
 WITH_GELU = 20
 """The first opset that has Gelu."""
 
 
-@writes(L.GELU)
-def _gelu(w: Writer, x: Edge) -> str:
-    return gelu(w, x, w.layer.approximate)
+def _leaky_relu(w: Writer, x: Edge, slope: float) -> str:
+    return w.node("LeakyRelu", x, alpha=float(slope))
+
+
+def _elu(w: Writer, x: Edge, alpha: float) -> str:
+    return w.node("Elu", x, alpha=float(alpha))
 
 
 def gelu(w: Writer, x: Edge | str, approximate: str = "none") -> str:
@@ -84,29 +77,51 @@ def gelu(w: Writer, x: Edge | str, approximate: str = "none") -> str:
     if approximate == "tanh":
         cube = w.node("Mul", w.node("Mul", x, x), x)
         inner = w.node("Add", x, w.node("Mul", cube, w.number(0.044715)))
-        scaled = w.node("Mul", inner, w.number(math.sqrt(2.0 / math.pi)))
-        odd = w.node("Tanh", scaled)
+        odd = w.node("Tanh", w.node("Mul", inner, w.number(math.sqrt(2.0 / math.pi))))
     else:
         odd = w.node("Erf", w.node("Mul", x, w.number(math.sqrt(0.5))))
     half = w.node("Mul", x, w.number(0.5))
     return w.node("Mul", half, w.node("Add", odd, w.number(1.0)))
 
 
-@writes(L.SiLU)
 def _silu(w: Writer, x: Edge) -> str:
     return w.node("Mul", x, w.node("Sigmoid", x))
 
 
-@writes(L.Softplus)
-def _softplus(w: Writer, x: Edge) -> str:
-    beta = float(w.layer.beta)
-    threshold = float(w.layer.threshold)
+def _softplus(w: Writer, x: Edge, beta: float, threshold: float) -> str:
     if beta == 1.0 and threshold == 20.0:  # beyond which softplus(x) is x, rounded
         return w.node("Softplus", x)
     scaled = w.node("Mul", x, w.number(beta))
     smooth = w.node("Div", w.node("Softplus", scaled), w.number(beta))
     is_large = w.node("Greater", scaled, w.number(threshold))
     return w.node("Where", is_large, x, smooth)
+
+
+ACTIVATIONS: dict[str, Writes] = {
+    "elu": _elu,
+    "gelu": gelu,
+    "leaky_relu": _leaky_relu,
+    "relu": lambda w, x: w.node("Relu", x),
+    "sigmoid": lambda w, x: w.node("Sigmoid", x),
+    "silu": _silu,
+    "softplus": _softplus,
+    "tanh_gelu": lambda w, x: gelu(w, x, "tanh"),
+}
+"""By the name of a kernel: how the function that has it is written, with its options."""
+
+OPTIONS: dict[type, tuple[Writes, tuple[str, ...]]] = {
+    L.LeakyReLU: (_leaky_relu, ("negative_slope",)),
+    L.ELU: (_elu, ("alpha",)),
+    L.GELU: (gelu, ("approximate",)),
+    L.SiLU: (_silu, ()),
+    L.Softplus: (_softplus, ("beta", "threshold")),
+}
+
+
+@writes(*OPTIONS)
+def _with_options(w: Writer, x: Edge) -> Names:
+    write, names = OPTIONS[kind_of(OPTIONS, w.layer)]
+    return write(w, x, *(getattr(w.layer, name) for name in names))
 
 
 # --- affine layers, embeddings, convolutions ---------------------------------------------------------

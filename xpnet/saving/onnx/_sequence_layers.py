@@ -130,7 +130,13 @@ BACK = {True: (0, 2, 1, 3), False: (2, 0, 1, 3)}  # and from (batch, heads, leng
 def _without_mask(layer: Any, call: LayerCall, options: Mapping[str, Any]) -> bool:
     """Whether every query attends to every key, and the weights are not returned."""
     asked = [x for name, x in options.items() if name != "average_attn_weights"]
-    return all(x is None or x is False for x in (*call.inputs[3:], *asked))
+    is_plain = all(x is None or x is False for x in (*call.inputs[3:], *asked))
+    return is_plain and _projects_by_affine(layer)
+
+
+def _projects_by_affine(layer: Any) -> bool:
+    """Whether an attention's `out_proj` was not replaced by another layer."""
+    return kind_of(PLAIN, layer.out_proj) is L.Affine
 
 
 @writes(L.MultiheadAttention, takes=_without_mask)
@@ -198,7 +204,8 @@ def _of_known_parts(layer: Any, call: LayerCall, options: Mapping[str, Any]) -> 
     }
     table = {**PLAIN, **SEQUENCES}
     known = all(kind_of(table, getattr(layer, name)) is kind for name, kind in parts.items())
-    return known and all(x is None or x is False for x in (*call.inputs[1:], *options.values()))
+    is_plain = all(x is None or x is False for x in (*call.inputs[1:], *options.values()))
+    return is_plain and known and _projects_by_affine(layer.self_attn)
 
 
 @writes(L.TransformerEncoderLayer, takes=_of_known_parts)

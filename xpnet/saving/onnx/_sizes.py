@@ -112,6 +112,8 @@ class Batch:
                 raise _different(x, y)
             return type(x)([self.merged(a, b) for a, b in zip(x, y, strict=True)])
         if isinstance(x, dict):
+            if [*x] != [*y]:
+                raise _different([*x], [*y])
             return {key: self.merged(part, y[key]) for key, part in x.items()}
         if isinstance(x, slice):
             return slice(*(self.merged(getattr(x, s), getattr(y, s)) for s in _SLICE))

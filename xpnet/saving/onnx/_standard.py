@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from xpnet._typing import DType
+from xpnet.errors import CompileError
 from xpnet.saving.onnx._indexing import sliced, transposed
 from xpnet.saving.onnx._lowering import Edge, Lowering, Lowers, Operand, length, names_of
 from xpnet.saving.onnx._sizes import Dimension, Ratio, Size
@@ -22,6 +23,8 @@ STANDARD: dict[str, Lowers] = {}
 """By the name of a function of the standard: the function that lowers it."""
 
 named = names_of(STANDARD)
+
+Axis = int | Sequence[int] | None
 
 WIDER = {
     **dict.fromkeys(("bool", "int8", "int16", "uint8", "uint16"), "int32"),
@@ -60,7 +63,7 @@ def in_wide(lo: Lowering, y: Edge, compute: Callable[[DType], str]) -> str:
     return lo.converted(compute(wide), wide, y.dtype)
 
 
-def axes_of(axis: int | Sequence[int] | None, x: Edge) -> list[int]:
+def axes_of(axis: Axis, x: Edge) -> list[int]:
     """Axes as numbers from 0, in order; all of them for None."""
     if axis is None:
         return [*range(len(x.shape))]
@@ -326,7 +329,7 @@ def _reduction(
     y: Edge,
     x: Edge,
     /,
-    axis: Any = None,
+    axis: Axis = None,
     *,
     dtype: Any = None,
     keepdims: bool = False,
@@ -343,7 +346,7 @@ for _name, _operator in (
 
 
 def _of_truth(
-    operator: str, lo: Lowering, y: Edge, x: Edge, /, axis: Any = None, *, keepdims: bool = False
+    operator: str, lo: Lowering, y: Edge, x: Edge, /, axis: Axis = None, *, keepdims: bool = False
 ) -> str:
     """Of 0 and 1, since no reduction takes booleans."""
     numbers = lo.converted(lo.cast(x, np.bool_), np.bool_, np.int32)
@@ -365,7 +368,7 @@ def _spread(
     y: Edge,
     x: Edge,
     /,
-    axis: Any = None,
+    axis: Axis = None,
     *,
     correction: float = 0.0,
     keepdims: bool = False,
@@ -395,7 +398,7 @@ NORMS = {1: "ReduceL1", 2: "ReduceL2", math.inf: "ReduceMax", -math.inf: "Reduce
 
 @named("linalg.vector_norm")
 def _vector_norm(
-    lo: Lowering, y: Edge, x: Edge, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2
+    lo: Lowering, y: Edge, x: Edge, /, *, axis: Axis = None, keepdims: bool = False, ord: float = 2
 ) -> str:
     axes = axes_of(axis, x)
     sizes = lo.node("Abs", x.name)
@@ -528,17 +531,19 @@ def _moveaxis(lo: Lowering, y: Edge, x: Edge, /, source: Any, destination: Any) 
 
 @named("reshape")
 def _reshape(lo: Lowering, y: Edge, x: Edge, /, *shape: Any, copy: bool | None = None) -> str:
+    if x.shape == y.shape:
+        return x.name
     return lo.reshaped(x.name, y.shape)
 
 
 @named("expand_dims")
-def _expand_dims(lo: Lowering, y: Edge, x: Edge, /, *, axis: Any = 0) -> str:
+def _expand_dims(lo: Lowering, y: Edge, x: Edge, /, *, axis: Axis = 0) -> str:
     axes = [n % len(y.shape) for n in several(axis)]
     return lo.node("Unsqueeze", x.name, lo.integers(*axes))
 
 
 @named("squeeze")
-def _squeeze(lo: Lowering, y: Edge, x: Edge, /, axis: Any) -> str:
+def _squeeze(lo: Lowering, y: Edge, x: Edge, /, axis: Axis) -> str:
     axes = axes_of(axis, x)
     if not axes:
         return x.name
@@ -577,7 +582,7 @@ def _unstack(lo: Lowering, ys: Sequence[Edge], x: Edge, /, *, axis: int = 0) -> 
 
 
 @named("flip")
-def _flip(lo: Lowering, y: Edge, x: Edge, /, *, axis: Any = None) -> str:
+def _flip(lo: Lowering, y: Edge, x: Edge, /, *, axis: Axis = None) -> str:
     axes = axes_of(axis, x)
     whole = [slice(None)] * len(x.shape)
     for i in axes:
@@ -586,7 +591,7 @@ def _flip(lo: Lowering, y: Edge, x: Edge, /, *, axis: Any = None) -> str:
 
 
 @named("roll")
-def _roll(lo: Lowering, y: Edge, x: Edge, /, shift: Any, *, axis: Any = None) -> str:
+def _roll(lo: Lowering, y: Edge, x: Edge, /, shift: Any, *, axis: Axis = None) -> str:
     name = x.name
     if axis is None:
         name = lo.node("Reshape", name, lo.integers(-1))
@@ -600,7 +605,7 @@ def _roll(lo: Lowering, y: Edge, x: Edge, /, shift: Any, *, axis: Any = None) ->
 
 def _rolled(lo: Lowering, name: str, n: Dimension, by: int, axis: int, axes: int) -> str:
     if isinstance(n, Size):
-        raise NotImplementedError("a roll along the axis of the batch")
+        raise CompileError("expected an axis other than the batch. Use a slice and concat.")
     if not by % n:
         return name
     cut = n - by % n
@@ -620,7 +625,7 @@ def _tile(lo: Lowering, y: Edge, x: Edge, /, repetitions: Sequence[Dimension]) -
 def _repeat(lo: Lowering, y: Edge, x: Edge, /, repeats: int, *, axis: int | None = None) -> str:
     """Each number several times: along a new axis, which is then joined with the one before."""
     if isinstance(repeats, Edge):
-        raise NotImplementedError("repeat with another number of times for each element")
+        raise CompileError("expected one number of repeats, got an array. Use F.take.")
     if axis is None:
         x = Edge(lo.node("Reshape", x.name, lo.integers(-1)), (length(x.shape),), x.dtype)
         axis = 0

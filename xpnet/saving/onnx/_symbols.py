@@ -39,8 +39,9 @@ class Symbol:
 
     def _read(self, *_: Any) -> Any:
         raise CompileError(
-            "the numbers of the optimizer are compared, and select what a step computes: a graph computes "
-            "the same in each step. Take an optimizer such as Adam, SGD or RMSProp."
+            "expected an optimizer that adds, multiplies and raises to powers, got one that compares its "
+            "numbers, or reads them, and so selects what a step computes: a graph computes the same in each "
+            "step. Take Adam, SGD or RMSProp, for example."
         )
 
     __bool__ = __float__ = __int__ = __index__ = _read

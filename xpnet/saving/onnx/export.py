@@ -21,12 +21,12 @@ import numpy as np
 from xpnet import __version__
 from xpnet._typing import PathLike
 from xpnet.compiler.record import Program
-from xpnet.errors import ArgumentError, CompileError, MissingPackageError
+from xpnet.errors import ArgumentError, ArgumentTypeError, CompileError, MissingPackageError
 from xpnet.layers import Layer
 from xpnet.saving.onnx._graph import OPSET, Graph, tensor_type
 from xpnet.saving.onnx._layer import Weights
-from xpnet.saving.onnx._layers import has_operator, lower_layer
-from xpnet.saving.onnx._network import LAYER, Example, record
+from xpnet.saving.onnx._layers import has_operator, lowers_of
+from xpnet.saving.onnx._network import Example, record
 from xpnet.saving.onnx._operations import OPERATIONS, lower, used_inputs
 from xpnet.saving.safetensors import replacing
 
@@ -109,8 +109,8 @@ def export_onnx(
     CompileError
         The model reads numbers of its input in Python, has an operation that ONNX has not, or depends
         on the batch size in a way that a file cannot. The message names the place.
-    ArgumentError
-        An argument has another value than those above.
+    ArgumentError, ArgumentTypeError
+        An argument has another value than those above, or is of another type.
     MissingPackageError
         The package onnx is not installed.
     OSError
@@ -131,10 +131,8 @@ def export_onnx(
     """
     _require_onnx()
     _require_valid(opset, batch_size, dtype)
+    shapes = _shapes(model, input_shape, batch_axis)
     kind = np.dtype(dtype or _dtype_of(model))
-    shapes: list[Any] = [input_shape]
-    if isinstance(input_shape, list):
-        shapes = input_shape
     names = _input_names(model, len(shapes), input_names)
     scalings = _Scalings(input_scaling, output_scaling, kind)
     scalings.require_one_input(shapes)
@@ -184,7 +182,7 @@ def _write(
         names[x] = scalings.applied(graph, name, input_dtypes[i])
     used = used_inputs(program)
     names |= {x: weights(holders[x.name]) for x in program.states if x in used}
-    found = lower(graph, program, names, *others, table={**OPERATIONS, LAYER: lower_layer(weights)})
+    found = lower(graph, program, names, *others, table={**OPERATIONS, **lowers_of(weights)})
     outputs = program.outputs
     for y, name in zip(outputs, _output_names(len(outputs), output_names), strict=True):
         given = graph.output(name, scalings.undone(graph, found[y]), y.dtype, found.shape(y))
@@ -288,6 +286,26 @@ def _require_valid(opset: int, batch_size: int, dtype: str | None) -> None:
         raise ArgumentError(f"Expected a batch_size of 1 or more, got {batch_size!r}.")
     if dtype is not None and dtype not in DTYPES:
         raise ArgumentError(f"Expected a dtype of {', '.join(DTYPES)}; got {dtype!r}.")
+
+
+def _shapes(model: Layer, given: Any, axis: int) -> list[Shape]:
+    """The shape of a sample of each input."""
+    if not isinstance(model, Layer):
+        raise ArgumentTypeError(f"Expected a Layer to export, got a {type(model).__name__}.")
+    shapes = [given]
+    if isinstance(given, list):
+        shapes = given
+    for shape in shapes:
+        if not isinstance(shape, tuple) or not all(type(n) is int and n > 0 for n in shape):
+            raise ArgumentTypeError(
+                "Expected the input_shape of a sample, a tuple of lengths such as (1, 28, 28), or a list of "
+                f"such tuples for several inputs; got {given!r}."
+            )
+        if type(axis) is not int or not 0 <= axis <= len(shape):
+            raise ArgumentError(
+                f"Expected a batch_axis from 0 to {len(shape)} for samples of shape {shape}, got {axis!r}."
+            )
+    return shapes
 
 
 def _dtype_of(model: Layer) -> str:

@@ -29,6 +29,7 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.backend import to_numpy
 from xpnet.compiler.call import Constant, Recording, Scalar, recorded_call, roots_of
+from xpnet.compiler.compiled import Compiled
 from xpnet.compiler.generators import set_state_of, state_of
 from xpnet.compiler.guard import difference
 from xpnet.compiler.record import Program, Value, leaves, replaced
@@ -68,7 +69,7 @@ def export_training_step(
     Parameters
     ----------
     step : callable
-        A function that `xpnet.compile` could compile: it takes arrays, and refers to layers and
+        A function that `xpnet.compile` could compile, or has compiled: it takes arrays, and refers to layers and
         optimizers, which it changes. It calls `optimizer.zero_grad()` itself.
     path : str or path-like
         The file. An existing one is replaced in one step, once the new one is complete.
@@ -173,6 +174,8 @@ def training_step_model(
         raise MissingPackageError(
             "export_training_step needs the package onnx: pip install 'xpnet[onnx]'."
         ) from None
+    if isinstance(step, Compiled):
+        step = step.function
     other = None
     if dynamic_batch:
         arguments, fewer = _two_batches(arguments)
@@ -210,29 +213,34 @@ def _two_batches(arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any
 
 
 def _recorded(step: Callable[..., Any], arguments: tuple[Any, ...]) -> Recording:
-    """A record of the step, which is undone; two in a row must agree, as for `xpnet.compile`."""
-    problem: str | None = ""
-    last = _recorded_once(step, arguments)
+    """A record of the step, which is undone.
+
+    As for `xpnet.compile`, a step may create something when it is called first; then two records in a row
+    must agree.
+    """
+    problem: str | None = None
+    last: Recording | None = None
+    varying: set[tuple[int, Any]] = set()
     for _ in range(RECORDINGS):
-        recording = _recorded_once(step, arguments)
-        problem = _difference(last, recording)
-        if problem is None:
-            return recording
+        recording = _recorded_once(step, arguments, varying)
+        varying |= recording.varying
+        if last is not None:
+            problem = _lasting_change(recording) or _difference(last, recording)
+            if problem is None:
+                return recording
         last = recording
-    raise CompileError(f"The step does not compute the same in two calls: {problem}")
+    raise CompileError(f"The step cannot be exported: {problem}")
 
 
-def _difference(a: Recording, b: Recording) -> str | None:
-    trees = (a.tree, a.stores), (b.tree, b.stores)
-    return difference(a.program, b.program, a.recorder, b.recorder, trees)
-
-
-def _recorded_once(step: Callable[..., Any], arguments: tuple[Any, ...]) -> Recording:
+def _recorded_once(
+    step: Callable[..., Any], arguments: tuple[Any, ...], varying: set[tuple[int, Any]]
+) -> Recording:
+    """A record of the step, which is undone."""
     generators = [random, *(x for _, x in survey(*roots_of(step, arguments, {})).generators)]
     states = [state_of(x) for x in generators]
     before = Before()
     try:
-        recording = recorded_call(step, arguments, before=before)
+        recording = recorded_call(step, arguments, varying=varying, before=before)
     except Exception:
         if before.can_undo_error:
             before.undo_error()
@@ -242,20 +250,29 @@ def _recorded_once(step: Callable[..., Any], arguments: tuple[Any, ...]) -> Reco
             set_state_of(x, state)
     before.undo()
     before.undo_actions()
-    _require_exportable(recording, before)
+    failures = dict.fromkeys(map(str, recording.recorder.failures))
+    if failures:
+        raise CompileError("The step cannot be exported: " + "\n".join(failures))
     return recording
 
 
-def _require_exportable(recording: Recording, before: Before) -> None:
-    """Raise CompileError if the step does what a graph cannot do."""
-    failures = list(dict.fromkeys(map(str, recording.recorder.failures)))
-    failures += [f"{change}: a graph would not" for change in recording.changes.values()]
-    failures += [
-        f"{place.name}: the step puts an array where none was: create it before, or return it"
-        for place, _ in recording.writes
-    ]
-    if failures:
-        raise CompileError("The step cannot be exported: " + "\n".join(failures))
+def _lasting_change(recording: Recording) -> str | None:
+    """What a step changes that is no array of its state; None if there is nothing."""
+    for change in recording.changes.values():
+        return f"{change}, which a graph cannot do. Do it outside of the step."
+    for place, _ in recording.writes:
+        return (
+            f"it puts an array into {place.name}, where none was. Create it before, or return it."
+        )
+    return None
+
+
+def _difference(a: Recording, b: Recording) -> str | None:
+    """What differs in two records; None if they agree."""
+    if a.cell_keys != b.cell_keys:
+        return "it finds other arrays in each call. Create them outside of the step."
+    trees = (a.tree, a.stores), (b.tree, b.stores)
+    return difference(a.program, b.program, a.recorder, b.recorder, trees)
 
 
 # --- the graph ----------------------------------------------------------------------------------------
@@ -370,7 +387,8 @@ class _StepGraph:
 
     def _reader(self, x: Value) -> str:
         """The line that first uses a value."""
-        return next(op.where for op in self._program.operations if x in op.inputs())
+        lines = (op.where for op in self._program.operations if x in op.inputs())
+        return next(lines, "the step")
 
     def _number(self, x: Value) -> Any:
         """A Symbol for a number that Python computes in each step; or the number, if it never changes."""
@@ -387,26 +405,31 @@ class _StepGraph:
     def _result(self, i: int, x: Value) -> Any:
         """What an action of `each_step` returns, computed in the graph."""
         if i not in self._results:
-            action = self._recording.recorder.actions[i]
-            function = getattr(action, "func", action)
-            owner = getattr(function, "__self__", None)
-            if isinstance(owner, Optimizer) and isinstance(action, partial):
-                self._results[i] = self._of_optimizer(owner, *action.args)
-            elif isinstance(owner, ExponentialMovingAverage):
-                self._results[i] = self._of_average(owner)
-            else:
-                raise CompileError(
-                    f"{self._reader(x)}: expected numbers that an optimizer or an average computes, got one "
-                    "of another action of each_step. Pass the number as an argument of the step, an array."
-                )
+            try:
+                self._results[i] = self._computed(self._recording.recorder.actions[i])
+            except CompileError as error:
+                raise CompileError(f"{self._reader(x)}: {error}") from None
         return self._results[i]
+
+    def _computed(self, action: Callable[[], Any]) -> Mapping[str, Any]:
+        """What an action returns, with Symbols."""
+        function = getattr(action, "func", action)
+        owner = getattr(function, "__self__", None)
+        if isinstance(owner, Optimizer) and isinstance(action, partial):
+            return self._of_optimizer(owner, *action.args)
+        if isinstance(owner, ExponentialMovingAverage):
+            return self._of_average(owner)
+        raise CompileError(
+            "expected numbers that an optimizer or an average computes, got one of another action of "
+            "each_step. Pass the number as an argument of the step, an array."
+        )
 
     def _of_optimizer(
         self, optimizer: Optimizer, states: list[dict[str, Any]], group: dict[str, Any]
     ) -> Mapping[str, Any]:
         """The coefficients of a step, from counts that are inputs of the graph."""
         prefix = self._name_of(optimizer)
-        options = optimizer._options_of(group)  # noqa: SLF001
+        options = optimizer._options_of(group)  # noqa: SLF001 - with numbers of the graph
         name = f"{prefix}.lr"
         if "lr" in group:
             (i,) = (i for i, other in enumerate(optimizer.groups) if other is group)
@@ -416,7 +439,7 @@ class _StepGraph:
         options["lr"] = self._symbols[name]
         counts = {key: self._symbol(f"{prefix}.{key}", states[0][key]) for key in optimizer.counts}
         new = dict(counts)
-        found = optimizer._numbers([new], options)  # noqa: SLF001
+        found = optimizer._numbers([new], options)  # noqa: SLF001 - with numbers of the graph
         self._counts += [(counts[key].name, new[key]) for key in counts]
         return found
 
@@ -426,7 +449,7 @@ class _StepGraph:
         count: Any = self._symbol(f"{self._name_of(average)}.updates", given)
         average.updates = count
         try:
-            found = average._advanced()  # noqa: SLF001
+            found = average._advanced()  # noqa: SLF001 - with numbers of the graph
             self._counts.append((count.name, average.updates))  # type: ignore[arg-type]
         finally:
             average.updates = given
