@@ -2,6 +2,7 @@
 
 import copy
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -124,6 +125,35 @@ def test_each_layer_agrees_with_other_options(name, data):
     sizes = case.at(**drawn_sizes)
     shapes, axis, below = arguments_of(name, sizes)
     require_agreement(trained(case, sizes), shapes, axis, below)
+
+
+WINDOWS = {
+    "more at the end than a stride": L.ConvTranspose1d(
+        2, 3, 3, dilation=2, output_padding=1, rng=0
+    ),
+    "taken from the padding": L.ConvTranspose1d(
+        2, 3, 3, padding=2, dilation=2, output_padding=1, rng=0
+    ),
+    "two strides": L.ConvTranspose1d(2, 3, 2, 2, 1, 4, dilation=5, rng=0),
+    "a padding longer than the kernel": L.MaxPool1d(2, dilation=3, padding=2),
+    "of zeros that count": L.AvgPool1d(2, dilation=3, padding=2),
+    "of nothing": L.AvgPool1d(2, dilation=3, padding=2, count_include_pad=False),
+    "a last window that counts": L.AvgPool1d(3, 2, 1, ceil_mode=True),
+    "a last window that does not count": L.AvgPool1d(3, 2, 1, True, count_include_pad=False),
+    "a last window beyond the end": L.MaxPool1d(3, 2, ceil_mode=True),
+}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_at_the_ends_agree_with_the_runtime(name):
+    require_agreement(WINDOWS[name], (2, 6))
+
+
+def test_attention_to_others_of_the_same_size():
+    layer = L.MultiheadAttention(6, 2, batch_first=True, rng=0)
+    layer.in_proj_bias.data = drawn((), n=18)
+    require_agreement(layer, [(3, 6), (4, 6), (4, 6)])
+    require_agreement(L.MultiheadAttention(6, 2, bias=False, rng=0), (3, 6), axis=1)
 
 
 EXPECTED = {
@@ -582,6 +612,7 @@ def deep():
     return L.Sequential(
         L.Conv2d(2, 4, 3, padding=1, rng=0),
         L.GroupNorm(2, 4),
+        L.GroupNorm(4, 4, affine=False),
         L.GELU(),
         L.AvgPool2d(2, dilation=1),
         L.Flatten(),
@@ -737,3 +768,12 @@ def test_without_the_package_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(errors.MissingPackageError, match=r"pip install 'xpnet\[onnx\]'"):
         export_onnx(L.Affine(2, 2), None, (2,))
+
+
+def test_the_compiler_and_onnx_are_imported_when_they_are_needed():
+    code = "import sys, xpnet.saving; print('xpnet.compiler' in sys.modules, 'onnx' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+    assert "export_onnx" in dir(xpnet.saving)
+    with pytest.raises(errors.MissingAttributeError, match="export_onxx"):
+        xpnet.saving.export_onxx  # noqa: B018 - looked up, and not there

@@ -134,6 +134,18 @@ def test_a_regression_returns_numbers_in_their_units(table, folder, tmp_path):
     assert "classes" not in metadata(path)
 
 
+def test_an_archive_is_standardized_in_the_file(table, folder, tmp_path):
+    _, x = table
+    archive = folder / "rows.npz"
+    np.savez(archive, x=x, t=np.arange(60) % 2)
+    run = trained(archive, "--epochs", 1, folder / "rows-run")
+    path = tmp_path / "net.onnx"
+    assert xpnet("export", run, path)[0] == 0
+    figures = json.loads(metadata(path)["preprocessing"])["input"]
+    scaled = (x - figures["mean"]) / figures["scale"]
+    np.testing.assert_allclose(results(path, x), network_scores(run, scaled), rtol=1e-4, atol=1e-5)
+
+
 def test_batch_and_opset_may_be_chosen(images, tmp_path):
     path = tmp_path / "net.onnx"
     code, output = xpnet("export", images, path, "--batch", 3, "--opset", 21)

@@ -122,7 +122,10 @@ def _within(part: Any, n: Dimension) -> Any:
     if any(isinstance(x, Size) for x in bounds):
         return part
     start, stop, step = part.indices(n)
-    if not range(start, stop, step):
+    chosen = range(start, stop, step)
+    if chosen == range(n):
+        return WHOLE
+    if not chosen:
         return slice(0, 0)
     if stop < 0:
         return slice(start, None, step)
