@@ -31,6 +31,8 @@ def write_page(trained: "Trained", run: Path, page: Path, package: Path | None) 
     ------
     typer.BadParameter
         The network was not trained on digits.
+    MissingPackageError
+        The package onnx is not installed.
     DataError
         onnxruntime-web is missing, and could not be fetched.
     """
@@ -39,10 +41,10 @@ def write_page(trained: "Trained", run: Path, page: Path, package: Path | None) 
     from xpnet.saving import export_onnx
 
     _require_digits(trained, run)
-    runtime = find_runtime(package, announce=echo)
     with using("numpy", trained.model.dtype):
         model = trained.build()
         written = export_onnx(model, None, trained.input_shape, dtype="float32")
+    runtime = find_runtime(package, announce=echo)
     drawing_page(
         page, written, trained.classes, subtitle=_subtitle(trained, run, model), runtime=runtime
     )

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -132,3 +133,12 @@ def test_without_onnxruntime_web_the_message_says_how_to_get_it(
     assert "npm was not found. Install Node.js" in answer.output
     assert module.URL in answer.output
     assert not (tmp_path / "page.html").exists()
+
+
+def test_without_onnx_nothing_is_fetched(mnist, small, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))  # npm would not be found
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    answer = xpnet("export", mnist, "--page", tmp_path / "page.html")
+    assert answer.code == 2
+    assert "pip install 'xpnet[onnx]'" in answer.output
+    assert list(tmp_path.iterdir()) == []
