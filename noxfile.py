@@ -27,6 +27,7 @@ nox.options.sessions = [
     "c",
     "distributed",
     "onnx",
+    "page",
     "tests(array_api_strict)",
     "tests(cupy)",
     "cupy_names",
@@ -109,7 +110,8 @@ def libraries() -> list[str]:
 BACKENDS = {name: INSTALLED.get(name, ("plots", [name.replace("_", "-")])) for name in libraries()}
 # Tests that have a session of their own, and do not run in that of their library as well.
 ELSEWHERE = {
-    "numpy": ("tests/examples", "tests/compiler/c", "tests/onnx"),  # `examples`, `c` and `onnx`
+    # `examples`, `c`, `onnx` and `page`
+    "numpy": ("tests/examples", "tests/compiler/c", "tests/onnx", "tests/report/drawing"),
     # `cuda_compiler`, on the emulated device, and `cupy_names`; on a GPU all of them run here.
     "cupy": (
         "tests/kernels",
@@ -194,6 +196,20 @@ def onnx(session: nox.Session) -> None:
     session.install("-e", ".[onnx]", *tools(*needed))
     env = ENV | {"XPNET_TEST_BACKENDS": "numpy", "COVERAGE_FILE": ".coverage.onnx"}
     pytest = ("pytest", "-m", "not slow", "tests/onnx", *session.posargs)
+    session.run("coverage", "erase", env=env)
+    session.run("coverage", "run", "-m", *pytest, env=env)
+
+
+@nox.session
+def page(session: nox.Session) -> None:
+    """The page on which one draws a digit, in headless Chromium: strokes of known digits, keys, widths, colours.
+
+    It needs Chromium or Chrome, and npm, which fetches onnxruntime-web once into the user's cache; without them
+    the tests that open the page are skipped, with the reason. What of Python it runs is traced, for the session coverage.
+    """
+    session.install("-e", ".[onnx,plots]", *tools("coverage", "onnxruntime", "pytest"))
+    env = ENV | {"XPNET_TEST_BACKENDS": "numpy", "COVERAGE_FILE": ".coverage.page"}
+    pytest = ("pytest", "-m", "not slow", "tests/report/drawing", *session.posargs)
     session.run("coverage", "erase", env=env)
     session.run("coverage", "run", "-m", *pytest, env=env)
 
@@ -357,9 +373,9 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """The tests on NumPy, of CuPy's kernels, of the C library and of ONNX cover 95 % of xpnet/, lines and branches.
+    """The tests on NumPy, of CuPy's kernels, of the C library, of ONNX and of the page cover 95 % of xpnet/, lines and branches.
 
-    It combines the traces of the sessions tests(numpy), cuda_compiler, c and onnx.
+    It combines the traces of the sessions tests(numpy), cuda_compiler, c, onnx and page.
     """
     session.install(*tools("coverage"))
     session.run("coverage", "combine", "--quiet")

@@ -1,9 +1,7 @@
 """The report in a real browser: what it shows on a screen and a phone, and what it requests."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from html import unescape
 
@@ -12,10 +10,9 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from tests.report.drawing.browser import BROWSER
 from xpnet.report import page, report
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-BROWSER = os.environ.get("XPNET_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
 pytestmark = pytest.mark.skipif(
     BROWSER is None, reason="no Chromium or Chrome was found; XPNET_BROWSER names one"
 )

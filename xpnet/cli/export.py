@@ -1,4 +1,4 @@
-"""`xpnet export`: a trained network as an ONNX file, with the preprocessing of its data."""
+"""`xpnet export`: a trained network as an ONNX file, with the preprocessing of its data; or as a page."""
 
 import math
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xpnet.cli.errors import bad_flag
-from xpnet.cli.flags import RunArgument, Trust, file
+from xpnet.cli.flags import RunArgument, Trust, file, option
 from xpnet.cli.screen import echo
 
 if TYPE_CHECKING:
@@ -17,10 +17,20 @@ PIXELS = (0.0, 255.0)  # the mean and scale by which pixels from 0 to 255 become
 
 Scaling = tuple[Any, Any]
 
+Page = Annotated[Path | None, option(
+    file, "FILE.html", "A new page on which one draws a digit; for a run on mnist.",
+)]  # fmt: skip
+Package = Annotated[Path | None, option(
+    file, "FOLDER|FILE.tgz", "The npm package onnxruntime-web, for the page; by default npm fetches it once.",
+    "--onnxruntime-web",
+)]  # fmt: skip
+
 
 def export(
     run: RunArgument,
-    path: Annotated[Path, typer.Argument(metavar="FILE.onnx", parser=file, help="The new file.")],
+    path: Annotated[
+        Path | None, typer.Argument(metavar="FILE.onnx", parser=file, help="The new file.")
+    ] = None,
     preprocessing: Annotated[
         bool,
         typer.Option(
@@ -38,6 +48,8 @@ def export(
         int | None,
         typer.Option(metavar="NUMBER", help="Version of ONNX's operators; by default 20, of 2024."),
     ] = None,
+    page: Page = None,
+    package: Package = None,
     trust: Trust = False,
 ) -> None:
     """Write a trained network to an ONNX file, for ONNX Runtime, a browser or a phone.
@@ -47,13 +59,46 @@ def export(
     --no-preprocessing it takes the numbers that the network itself takes. It
     returns the scores of the classes, whose softmax are the probabilities, or
     the predicted numbers. Its metadata have the names of the classes.
+
+    With --page FILE.html it writes a page, too, or instead: one draws a digit
+    on it, and sees what the network computes. It is for a run on mnist, and is
+    one file that needs neither a server nor an internet connection.
     """
-    from xpnet.backend import using
+    from xpnet.cli.drawing import write_page
     from xpnet.cli.run_folder import RunFolder
+
+    options = {"batch": batch, "opset": opset, "no-preprocessing": not preprocessing or None}
+    _require_a_file(path, page, package, options)
+    for new, flag in ((path, "FILE.onnx"), (page, "--page")):
+        if new is not None:
+            _require_new(new, flag)
+    trained = RunFolder(run).trained(trust)
+    if page is not None:
+        write_page(trained, run, page, package)
+    if path is not None:
+        _write_onnx(trained, path, preprocessing, batch, opset)
+
+
+def _require_a_file(
+    path: Path | None, page: Path | None, package: Path | None, options: dict[str, Any]
+) -> None:
+    """Refuse a command that writes nothing, and options of a file that is not written."""
+    if path is None and page is None:
+        raise bad_flag("FILE.onnx", "expected a file to write, FILE.onnx or --page FILE.html.")
+    for name, value in options.items():
+        if path is None and value is not None:
+            raise bad_flag(f"--{name}", "it is for FILE.onnx, which is not given.")
+    if page is None and package is not None:
+        raise bad_flag("--onnxruntime-web", "it is for the page; name that with --page FILE.html.")
+
+
+def _write_onnx(
+    trained: "Trained", path: Path, preprocessing: bool, batch: int | None, opset: int | None
+) -> None:
+    """Write the ONNX file, and print what is in it."""
+    from xpnet.backend import using
     from xpnet.saving import export_onnx
 
-    _require_new(path)
-    trained = RunFolder(run).trained(trust)
     before, after = _scalings(trained)
     options: dict[str, Any] = {}
     if opset is not None:
@@ -83,15 +128,13 @@ def export(
         echo(f"{value.name} ({', '.join(sizes)})")
 
 
-def _require_new(path: Path) -> None:
+def _require_new(path: Path, flag: str) -> None:
     """Refuse a path at which something exists, or whose folder does not exist."""
     if path.exists():
-        raise bad_flag(
-            "FILE.onnx", f"{path}: expected a new file; it exists. Remove it, or name another."
-        )
+        raise bad_flag(flag, f"{path}: expected a new file; it exists. Remove it, or name another.")
     if not path.parent.is_dir():
         raise bad_flag(
-            "FILE.onnx", f"{path}: expected a file in an existing folder; there is no such folder."
+            flag, f"{path}: expected a file in an existing folder; there is no such folder."
         )
 
 
