@@ -184,7 +184,7 @@ class Layer(Holder):
                 message += " For PyTorch's names see xpnet.saving.pytorch."
             raise StateError(message)
         for name, holder in holders.items():
-            _require_shape(self, name, tuple(holder.data.shape), state[name])
+            require_shape(self, name, tuple(holder.data.shape), state[name])
         arrays = {name: array_like(state[name], holder.data) for name, holder in holders.items()}
         for name, holder in holders.items():  # nothing can fail any more
             holder.data = arrays[name]
@@ -265,7 +265,7 @@ class Layer(Holder):
         ]
 
 
-def _require_shape(layer: Layer, name: str, expected: tuple[int, ...], x: Any) -> None:
+def require_shape(layer: Layer, name: str, expected: tuple[int, ...], x: Any) -> None:
     """Raise StateError if x is not an array of the expected shape."""
     if not hasattr(x, "shape"):
         raise StateError(f"{layer!r}: expected {name} to be an array, got {x!r}.")
