@@ -41,6 +41,11 @@ class Torch(Library):
     def owns(self, x: object) -> bool:
         return bool(compat.is_torch_array(x))
 
+    def has_values(self, x: Array) -> bool:
+        """False within `torch.func.grad`, `vmap` and the like: there no array has memory to read."""
+        functorch = import_module("torch")._C._functorch  # noqa: SLF001 - it has no public name
+        return functorch.peek_interpreter_stack() is None
+
     def to_host(self, x: Array) -> np.ndarray:
         host: np.ndarray = x.numpy(force=True)
         return host

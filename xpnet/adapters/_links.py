@@ -12,12 +12,12 @@ from xpnet._each_step import recorder
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_types
 from xpnet.autodiff.variable import Parameter, Variable, data_of
-from xpnet.errors import ArgumentTypeError, CompileError, StateError
+from xpnet.errors import ArgumentTypeError, StateError
 from xpnet.layers import Buffer
 
 NOT_COMPILED = (
-    "A step with a PyTorch module in it, or with a layer that is in one, cannot be compiled: PyTorch's own "
-    "operations are not recorded. Run it as it is: Trainer(compile=False)."
+    "A PyTorch module expected tensors, got a RecordedArray: PyTorch's own operations are not recorded, so a "
+    "step with such a module in it cannot be compiled. Run it as it is: Trainer(compile=False)."
 )
 
 
@@ -206,15 +206,13 @@ def required_tensor(what: str, x: Any) -> Any:
 
     Raises
     ------
-    CompileError
-        It is an array that is being recorded.
     ArgumentTypeError
-        It is anything else.
+        It is anything else; or the step is being recorded, to be compiled.
     """
+    if recorder.get() is not None:
+        raise ArgumentTypeError(NOT_COMPILED)
     if is_tensor(x):
         return x
-    if recorder.get() is not None:
-        raise CompileError(NOT_COMPILED)
     raise ArgumentTypeError(
         f"{what} expected a PyTorch tensor, got a {type(x).__module__}.{type(x).__name__}. Choose PyTorch "
         'first: xpnet.use("torch"), and layer.to("torch") for layers that exist already.'

@@ -21,7 +21,7 @@ from xpnet.autodiff.function import Function
 from xpnet.autodiff.tape import recording
 from xpnet.autodiff.variable import Variable, constant, data_of
 from xpnet.backend import Backend, resolve
-from xpnet.errors import ArgumentError, ArgumentTypeError, CompileError, GradientError, StateError
+from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError, StateError
 from xpnet.layers import Buffer, Layer
 from xpnet.layers._context import training_mode
 
@@ -46,11 +46,11 @@ class TorchLayer(Layer):
     Raises
     ------
     ArgumentTypeError
-        `module` is not a module; or, from a call, an input is not a PyTorch tensor.
+        `module` is not a module; or, from a call, an input is not a PyTorch tensor. A step that is being
+        compiled has none: `Trainer` then runs its steps as they are, and `xpnet.compile` raises
+        CompileError.
     StateError
         From a call: the module has other parameters than when the layer was made.
-    CompileError
-        From a call in a step that is being compiled.
 
     Notes
     -----
@@ -128,8 +128,8 @@ class TorchLayer(Layer):
 
     def forward(self, *xs: Any, **options: Any) -> Any:
         if recorder.get() is not None:
-            raise CompileError(NOT_COMPILED)
-        parameters = {name: x for name, x in vars(self).items() if isinstance(x, Variable)}
+            raise ArgumentTypeError(NOT_COMPILED)
+        parameters = self._parameters()
         self._require_same(parameters)
         inputs = selected((xs, options), _is_array)
         given = [*inputs, *parameters.values()]
@@ -147,9 +147,15 @@ class TorchLayer(Layer):
             y = replaced(y, is_tensor, map(constant, selected(y, is_tensor)))
         return y
 
+    def _parameters(self) -> dict[str, Variable]:
+        """The parameters, each under its first name; in a copy for `functional_call`, other Variables."""
+        named = {name: x for name, x in vars(self).items() if isinstance(x, Variable)}
+        first = {id(x): name for name, x in reversed(named.items())}
+        return {name: x for name, x in named.items() if first[id(x)] == name}
+
     def _require_same(self, parameters: dict[str, Any]) -> None:
         """Raise StateError unless the module has the parameters that it had at first."""
-        names = {name for name, _ in self.module.named_parameters(remove_duplicate=False)}
+        names = {name for name, _ in self.module.named_parameters()}
         if names != parameters.keys():
             raise StateError(
                 f"{self!r}: parameters of the module were added or removed, "
@@ -174,12 +180,20 @@ class TorchLayer(Layer):
         with _lock, _in_mode(self.module, self.training):
             y = torch.func.functional_call(self.module, state, args, kwargs)
         for name, buffer in own.items():
-            if state[name]._version:  # how often it was changed in place
+            if _differ(state[name], buffer.data):
                 buffer.data = state[name]
         return y
 
     def __repr__(self) -> str:
         return f"TorchLayer({self.module!r})"
+
+
+def _differ(x: Any, y: Any) -> bool:
+    """Whether two tensors have different numbers; True for those that cannot be read, as in `vmap`."""
+    try:
+        return not import_module("torch").equal(x, y)
+    except RuntimeError:
+        return True
 
 
 def _is_array(x: Any) -> bool:
