@@ -1,7 +1,9 @@
 """Weights in safetensors files, and to and from PyTorch. Nothing is pickled or executed."""
 
 from xpnet.saving.pytorch import (
+    TorchNames as TorchNames,
     load_torch_state_dict as load_torch_state_dict,
+    match_torch_state_dict as match_torch_state_dict,
     torch_state_dict as torch_state_dict,
 )
 from xpnet.saving.safetensors import (
@@ -12,9 +14,11 @@ from xpnet.saving.safetensors import (
 )
 
 __all__ = [
+    "TorchNames",
     "load",
     "load_file",
     "load_torch_state_dict",
+    "match_torch_state_dict",
     "save",
     "save_file",
     "torch_state_dict",
