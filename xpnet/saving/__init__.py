@@ -1,5 +1,11 @@
-"""Weights in safetensors files, and to and from PyTorch. Nothing is pickled or executed."""
+"""Weights in safetensors files, and to and from PyTorch and Keras. Nothing is pickled or executed."""
 
+from xpnet.saving.keras import (
+    KerasMatch as KerasMatch,
+    keras_weights as keras_weights,
+    load_keras_weights as load_keras_weights,
+    match_keras_weights as match_keras_weights,
+)
 from xpnet.saving.pytorch import (
     TorchNames as TorchNames,
     load_torch_state_dict as load_torch_state_dict,
@@ -14,10 +20,14 @@ from xpnet.saving.safetensors import (
 )
 
 __all__ = [
+    "KerasMatch",
     "TorchNames",
+    "keras_weights",
     "load",
     "load_file",
+    "load_keras_weights",
     "load_torch_state_dict",
+    "match_keras_weights",
     "match_torch_state_dict",
     "save",
     "save_file",

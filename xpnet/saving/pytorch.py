@@ -219,10 +219,9 @@ def match_torch_state_dict(model: Layer, state: Mapping[str, Any]) -> TorchNames
     rows: list[Row] = []
     for entry, name in zip(entries, names, strict=False):
         shape = _shape(state, name)
-        if by_name:
-            evidence = "name"
-        else:
-            evidence = "shape" if kinds[_last(name), shape] == 1 else "order"
+        evidence = "name"
+        if not by_name:
+            evidence = "order" if kinds[_last(name), shape] > 1 else "shape"
         rows.append((entry.name, name, str(shape), _note(entry, shape), evidence))
         if shape != entry.torch_shape or _contradict(entry.name, name, endings):
             raise StateError(
@@ -230,13 +229,18 @@ def match_torch_state_dict(model: Layer, state: Mapping[str, Any]) -> TorchNames
                 f"PyTorch, got {name} of shape {shape}.\n{TorchNames(rows)}\nThe order of the layers "
                 "differs. Write the names into a dict, and pass it to load_torch_state_dict."
             )
+    _require_all(model, entries, names, rows)
+    return TorchNames(rows + _counts(model, state, rows))
+
+
+def _require_all(model: Layer, entries: list["_Entry"], names: list[str], rows: list[Row]) -> None:
+    """Raise StateError if one side has more tensors than the other."""
     if len(entries) != len(names):
         rest = [entry.name for entry in entries[len(names) :]] + names[len(entries) :]
         raise StateError(
             f"{model!r}: expected {len(entries)} tensors, got {len(names)}; without a counterpart are "
             f"{rest}.\n{TorchNames(rows)}"
         )
-    return TorchNames(rows + _counts(model, state, rows))
 
 
 def _contradict(ours: str, theirs: str, endings: Collection[str]) -> bool:
