@@ -14,6 +14,8 @@ from xpnet.saving import keras_weights, load_keras_weights, match_keras_weights
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras", reason="Keras is the other side")
+# Keras calls NumPy in a deprecated way.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 L = keras.layers
 RNG = np.random.default_rng(0)
 
