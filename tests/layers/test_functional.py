@@ -216,9 +216,11 @@ def test_hessian_of_jax(jax):
     """Forward over reverse: sum(W^2 x^2) has the second derivatives 2 x^2."""
     model = Affine(2, 1, bias=False)
     x = jax.numpy.asarray([[3.0, 5.0]], dtype="float32")
-    f = lambda w: F.sum(
-        (x * functional_call(model, {"weight": w}, jax.numpy.eye(2, dtype="float32")).T) ** 2
-    )  # noqa: E731
+
+    def f(w):
+        rows = functional_call(model, {"weight": w}, jax.numpy.eye(2, dtype="float32"))
+        return F.sum((x * rows.T) ** 2)
+
     h = jax.hessian(f)(model.weight.data)
     assert_close(h[:, 0, :, 0], [[18.0, 0.0], [0.0, 50.0]], rtol=1e-6)
 
