@@ -312,8 +312,13 @@ def test_data_may_be_assigned():
     assert_close(module.weight, [[5.0, 6.0]])
     with pytest.raises(ArgumentTypeError, match=r"expected a PyTorch tensor, got a numpy.ndarray"):
         layer.weight.data = np.ones((1, 2))
-    with pytest.raises(ArgumentError, match="stays with PyTorch, got 'numpy'"):
-        layer.to("numpy")
+
+
+def test_a_model_that_cannot_move_stays_as_it_is():
+    model = Sequential(Affine(2, 2), TorchLayer(nn.Linear(2, 1)))
+    with pytest.raises(ArgumentError, match=r"(?s)layers.1.weight stays with torch.*to\('numpy'\)"):
+        model.to("numpy")
+    assert isinstance(model[0].weight.data, torch.Tensor)
 
 
 def test_functional_call_passes_parameters_and_buffers_to_the_module():

@@ -63,6 +63,7 @@ class LinkedParameter(Parameter):
     """A parameter whose data, gradient and `requires_grad` are those of a `torch.nn.Parameter`."""
 
     __slots__ = ()
+    stays_with = "torch"
 
     @property
     def place(self) -> Place:
@@ -153,6 +154,7 @@ class LinkedBuffer(Buffer):
     """A buffer whose data are a module's."""
 
     __slots__ = ()
+    stays_with = "torch"
 
     @property
     def place(self) -> Place:

@@ -20,7 +20,6 @@ from xpnet.adapters._selected import replaced, selected
 from xpnet.autodiff.function import Function
 from xpnet.autodiff.tape import recording
 from xpnet.autodiff.variable import Variable, constant, data_of
-from xpnet.backend import Backend, resolve
 from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError, StateError
 from xpnet.layers import Buffer, Layer
 from xpnet.layers._context import training_mode
@@ -118,13 +117,6 @@ class TorchLayer(Layer):
     def training(self, mode: bool) -> None:
         if mode != self.module.training:
             self.module.train(mode)
-
-    def to(self, backend: str | Backend) -> "TorchLayer":
-        """Move the module to another device of PyTorch; gradients are forgotten."""
-        if resolve(backend).library.name != "torch":
-            raise ArgumentError(f"{self!r} stays with PyTorch, got {backend!r}.")
-        super().to(backend)
-        return self
 
     def forward(self, *xs: Any, **options: Any) -> Any:
         if recorder.get() is not None:
