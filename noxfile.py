@@ -214,6 +214,18 @@ def page(session: nox.Session) -> None:
     session.run("coverage", "run", "-m", *pytest, env=env)
 
 
+@nox.session
+def keras(session: nox.Session) -> None:
+    """Models of Keras and of xpnet with each other's weights compute the same; .keras files are read.
+
+    Keras computes with JAX here. Plain nox does not run it: the layouts are tested without Keras too.
+    """
+    session.install("-e", ".[jax,keras]", "keras>=3.8", *tools("array-api-strict", "pytest"))
+    env = ENV | {"XPNET_TEST_BACKENDS": "numpy", "KERAS_BACKEND": "jax"}
+    files = ("tests/saving/test_keras.py", "tests/saving/test_keras_itself.py")
+    session.run("python", "-m", "pytest", *files, *session.posargs, env=env)
+
+
 def require_compiler(session: nox.Session, *names: str) -> None:
     """End the session as failed if none of these C compilers is on the PATH: its tests would all be skipped."""
     if not any(map(shutil.which, names)):

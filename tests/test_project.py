@@ -104,6 +104,7 @@ def test_few_files_import_an_array_library(path):
     named = {module.partition(".")[0] for module in imported(path)} & LIBRARIES
     executor = {"cupy", "cupyx"} if path.stem.startswith("cu") else {path.stem}
     allowed = {
+        "adapters": {"torch"},
         "compiler": {"numpy"} | (executor if "executors" in inside.parts else set()),
         "data": {"numpy", "cupy", "cupyx"} if path.stem == "_transfer" else {"numpy"},
         "distributed": {"numpy", "cupy"} if path.stem == "nccl" else {"numpy"},

@@ -62,6 +62,7 @@ from xpnet.random import manual_seed as manual_seed
 __version__ = "0.1.0"
 
 MODULES = (
+    "adapters",
     "autodiff",
     "compiler",
     "data",

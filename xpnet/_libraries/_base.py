@@ -1,14 +1,18 @@
 """The base class of the objects for array libraries."""
 
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeAlias
 
 import array_api_compat as compat
 import numpy as np
 
 from xpnet._typing import Array, Device, Namespace
 from xpnet.errors import ArgumentError, MissingMethodError
+
+Rule: TypeAlias = Callable[[Any, Any, Sequence[Array]], Sequence[Array | None]]
+"""`rule(gy, y, xs)`: the gradients of the inputs; see `Library.with_rule`."""
 
 
 class Library:
@@ -130,6 +134,29 @@ class Library:
     def has_values(self, x: Array) -> bool:
         """Whether the numbers of an array can be read; they cannot while JAX traces a function."""
         return True
+
+    def without_gradient(self, x: Array) -> Array:
+        """`x` as a constant, for a library that differentiates by itself what is computed from it."""
+        return x
+
+    def with_rule(self, f: Callable[..., Any], rule: Rule, arrays: Sequence[Array]) -> Any:
+        """f(*arrays) with a derivative of its own, while the library itself differentiates.
+
+        Parameters
+        ----------
+        f : callable
+            From arrays to an array, or a tuple of them.
+        rule : callable
+            `rule(gy, y, arrays)` returns the gradient of each array, of its shape and dtype, or None.
+            It is called with gy and y as f returns them.
+        arrays : sequence of arrays
+
+        Returns
+        -------
+        array, tuple of arrays, or None
+            None if the library does not differentiate what is computed from these arrays.
+        """
+        return None
 
     def to_host(self, x: Array) -> np.ndarray:
         """`x` as a NumPy array, which may share its memory."""

@@ -1,11 +1,12 @@
 """JAX, whose arrays never change, and whose functions may be traced before any number is known."""
 
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 import array_api_compat as compat
 
-from xpnet._libraries._base import Library, device_number
+from xpnet._libraries._base import Library, Rule, device_number
 from xpnet._typing import Array, Device, Namespace
 from xpnet.errors import ArgumentError
 
@@ -43,6 +44,21 @@ class JAX(Library):
 
     def has_values(self, x: Array) -> bool:
         return not isinstance(x, import_module("jax").core.Tracer)
+
+    def without_gradient(self, x: Array) -> Array:
+        return x if self.has_values(x) else import_module("jax").lax.stop_gradient(x)
+
+    def with_rule(self, f: Callable[..., Any], rule: Rule, arrays: Sequence[Array]) -> Any:
+        if all(map(self.has_values, arrays)):
+            return None
+
+        def forward(*xs: Array) -> tuple[Any, Any]:
+            y = f(*xs)
+            return y, (y, xs)
+
+        with_own_rule = import_module("jax").custom_vjp(f)
+        with_own_rule.defvjp(forward, lambda saved, gy: tuple(rule(gy, *saved)))
+        return with_own_rule(*arrays)
 
     def set_item(self, x: Array, key: Any, value: Array | complex) -> Array:
         return x.at[key].set(value)

@@ -1,11 +1,13 @@
 """PyTorch, on the CPU, on NVIDIA and AMD GPUs, and on Apple's."""
 
+from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import Any
 
 import array_api_compat as compat
 import numpy as np
 
-from xpnet._libraries._base import Library, gibibytes
+from xpnet._libraries._base import Library, Rule, gibibytes
 from xpnet._typing import Array, Device, Namespace
 
 
@@ -39,9 +41,22 @@ class Torch(Library):
     def owns(self, x: object) -> bool:
         return bool(compat.is_torch_array(x))
 
+    def has_values(self, x: Array) -> bool:
+        """False within `torch.func.grad`, `vmap` and the like: there no array has memory to read."""
+        functorch = import_module("torch")._C._functorch  # noqa: SLF001 - it has no public name
+        return functorch.peek_interpreter_stack() is None
+
     def to_host(self, x: Array) -> np.ndarray:
         host: np.ndarray = x.numpy(force=True)
         return host
+
+    def without_gradient(self, x: Array) -> Array:
+        return x.detach() if x.requires_grad else x
+
+    def with_rule(self, f: Callable[..., Any], rule: Rule, arrays: Sequence[Array]) -> Any:
+        if not any(x.requires_grad for x in arrays):
+            return None
+        return _with_rule(f, rule).apply(*arrays)
 
     def is_host_memory(self, x: Array) -> bool:
         return bool(x.device.type == "cpu")
@@ -62,6 +77,36 @@ class Torch(Library):
     def scatter_add(self, x: Array, indices: Array, values: Array) -> Array:
         from_front = indices % max(x.shape[0], 1)  # index_add takes no negative indices
         return x.index_add(0, from_front, values)
+
+
+def _with_rule(f: Callable[..., Any], rule: Rule) -> Any:
+    """f as a function that PyTorch differentiates by a rule: see `Library.with_rule`."""
+    base: Any = import_module("torch").autograd.Function
+
+    class WithRule(base):  # type: ignore[misc]
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(*xs: Array) -> Any:
+            return f(*xs)
+
+        @staticmethod
+        def setup_context(ctx: Any, xs: tuple[Array, ...], y: Any) -> None:
+            ctx.is_tuple = isinstance(y, tuple)
+            ys = y if ctx.is_tuple else (y,)
+            ctx.save_for_backward(*ys, *xs)
+            ctx.count = len(ys)
+
+        @staticmethod
+        def backward(ctx: Any, *gys: Array) -> Any:
+            saved = ctx.saved_tensors
+            ys = saved[: ctx.count]
+            xs = saved[ctx.count :]
+            if ctx.is_tuple:
+                return tuple(rule(gys, ys, xs))
+            return tuple(rule(gys[0], ys[0], xs))
+
+    return WithRule
 
 
 library = Torch()

@@ -3,14 +3,20 @@
 import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import array_api_compat as compat
+
+from xpnet._libraries import library_of
 from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff._signatures import Rule
 from xpnet.autodiff._traced_call import name_of
 from xpnet.autodiff.function import Arrays, Function
-from xpnet.autodiff.variable import Variable
+from xpnet.autodiff.namespace import has_dtype
+from xpnet.autodiff.tape import fit
+from xpnet.autodiff.variable import FLOATING, Variable, constant, data_of
 from xpnet.errors import ArgumentTypeError, GradientError
 
 Callee = Callable[..., Any]
@@ -73,11 +79,50 @@ def custom_rule(rule: Callee) -> Callable[[Callee], Callee]:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             _require_constants(f, bound.kwargs)
-            return custom(bound.kwargs)(*bound.args)
+            function = custom(bound.kwargs)
+            y = _differentiated_by_library(function, bound.args)
+            if y is None:
+                y = function(*bound.args)
+            return y
 
         return differentiable
 
     return decorate
+
+
+def _differentiated_by_library(function: Any, args: Sequence[Any]) -> Any:
+    """What a function returns while its arrays' own library differentiates; None if it does not.
+
+    `jax.grad` does, and `backward` of a PyTorch tensor: they would not know of the rule otherwise.
+    """
+    given = [data_of(x) for x in args]
+    places = [i for i, x in enumerate(given) if compat.is_array_api_obj(x)]
+    if not places or any(isinstance(x, Variable) and x.requires_grad for x in args):
+        return None
+
+    def all_of(arrays: Sequence[Array]) -> list[Any]:
+        """All arguments; those that are not arrays are constants."""
+        new = dict(zip(places, arrays, strict=True))
+        return [new.get(i, x) for i, x in enumerate(given)]
+
+    def f(*arrays: Array) -> Arrays:
+        y: Arrays = function.forward(*all_of(arrays))
+        return y
+
+    def rule(gy: Arrays, y: Arrays, arrays: Sequence[Array]) -> list[Array | None]:
+        gxs = function.gradients_of(gy, y, all_of(arrays))
+        return [gxs[i] for i in places]
+
+    arrays = [given[i] for i in places]
+    y = library_of(arrays[0]).with_rule(f, rule, arrays)
+    if y is not None and any(isinstance(x, Variable) for x in args):
+        y = tree.map(constant, y)
+    return y
+
+
+def _is_floating(x: Any) -> bool:
+    """Whether x is an array of numbers that have derivatives."""
+    return compat.is_array_api_obj(x) and has_dtype(x, *FLOATING)
 
 
 class _Names(NamedTuple):
@@ -113,6 +158,20 @@ def _function_class(f: Callee, rule: Callee) -> Callable[[dict[str, Any]], Funct
             by_name = {name: values[name] for name in names.by_name}
             gradients: Array | Sequence[Array | None] = rule(gy, *by_position, **by_name)
             return gradients
+
+        def gradients_of(self, gy: Arrays, y: Arrays, xs: Sequence[Array]) -> list[Array | None]:
+            """The gradient of each input, in its shape and dtype; None for integers."""
+            saved = [xs[i] for i in names.inputs]
+            if y_at is not None:
+                saved.insert(y_at, y)
+            gxs = self.backward(gy, *saved)
+            if not isinstance(gxs, (tuple, list)):
+                gxs = (gxs,)
+            call = SimpleNamespace(function=self)
+            return [
+                None if gx is None or not _is_floating(x) else fit(gx, x, call, False)
+                for gx, x in zip(gxs, xs, strict=True)
+            ]
 
     Custom.__name__ = Custom.__qualname__ = name_of(f)
     return Custom

@@ -266,7 +266,7 @@ def _add_gradients(node: Node, g: Array, grads: dict[int, Any], create_graph: bo
             follow(gx)
         # Nearly all gradients of a first derivative fit already: this saves the call.
         if create_graph or getattr(gx, "shape", None) != p.shape or gx.dtype is not p.dtype:
-            gx = _fit(gx, p, node, create_graph)
+            gx = fit(gx, p, node, create_graph)
         key = id(p)
         grads[key] = grads[key] + gx if key in grads else gx  # `_add`, without its frame
 
@@ -353,7 +353,7 @@ def edge(roots: Iterable[Node], start: int) -> list[Node]:
     return found
 
 
-def _fit(g: Array | None, node: Node, user: Node, create_graph: bool) -> Array:
+def fit(g: Array | None, node: Node, user: Node, create_graph: bool) -> Array:
     """The gradient `g`, from the call `user`, in the shape and dtype of the input `node`.
 
     It undoes broadcasting and promotion.

@@ -92,18 +92,23 @@ def _mapped(f: Callable[[Leaf], Leaf], tree: Tree) -> Tree:
     """A tree of f(leaf)."""
     if tree is None:
         return None
+    children = _children(tree)
+    if children is not None:
+        return with_parts(tree, {key: _mapped(f, child) for key, child in children.items()})
+    return f(tree)
+
+
+def with_parts(tree: Tree, parts: Mapping[Any, Tree]) -> Tree:
+    """A dict, list or tuple like `tree` with other parts, which are given by their keys or places."""
     if isinstance(tree, dict):
         new = copy(tree)  # it may be of a subclass of dict
-        new.update({key: _mapped(f, child) for key, child in tree.items()})
+        new.update(parts)
         return new
-    if isinstance(tree, (list, tuple)):
-        parts = [_mapped(f, child) for child in tree]
-        if isinstance(tree, list):
-            return parts
-        if hasattr(tree, "_fields"):  # a named tuple
-            return type(tree)(*parts)
-        return tuple(parts)
-    return f(tree)
+    if isinstance(tree, list):
+        return list(parts.values())
+    if hasattr(tree, "_fields"):  # a named tuple
+        return type(tree)(*parts.values())
+    return tuple(parts.values())
 
 
 def _described(tree: Tree, children: Mapping[Hashable, Tree] | None) -> str:

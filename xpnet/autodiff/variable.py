@@ -203,6 +203,7 @@ class Parameter(Variable):
     """
 
     __slots__ = ()
+    stays_with: ClassVar[str | None] = None  # the library that it cannot leave
     _array: Array = vars(Variable)["data"]  # the same slot under another name
     data: Array = property(attrgetter("_array"), _set_data)  # reading it takes no Python frame
     __iadd__ = _update("__iadd__")

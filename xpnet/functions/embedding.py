@@ -37,10 +37,15 @@ class Embedding(Function):
             chosen = xp.where(in_range, i, 0)
         self.places = xp.reshape(chosen, (-1,))
         self.has_gradient = in_range
+        is_trained = None
         if self.padding_idx is not None:
             is_trained = i != self.padding_idx
             self.has_gradient = is_trained if in_range is None else in_range & is_trained
         y = xp.reshape(xp.take(W, self.places, axis=0), (*i.shape, W.shape[1]))
+        if is_trained is not None:
+            constant = library_of(y).without_gradient(y)
+            if constant is not y:  # the library differentiates, and does not know of the rule
+                y = xp.where(is_trained[..., None], y, constant)
         return y if in_range is None else xp.where(in_range[..., None], y, xp.nan)
 
     def backward(self, gy: Array) -> Array:

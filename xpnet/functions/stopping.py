@@ -1,5 +1,8 @@
 """`stop_gradient`: a value that is constant for derivatives."""
 
+import array_api_compat as compat
+
+from xpnet._libraries import library_of
 from xpnet.autodiff import tree
 from xpnet.autodiff.tree import Leaf, Tree
 from xpnet.autodiff.variable import Variable, as_constant
@@ -17,7 +20,8 @@ def stop_gradient(x: Tree) -> Tree:
     -------
     array, Variable, or a tree of them
         Variables are replaced by Variables without history, which share memory with those of `x`.
-        Arrays and other objects are returned unchanged.
+        Arrays and other objects are returned unchanged, except for an array that JAX or PyTorch is
+        differentiating by: it becomes a constant for that library.
 
     Notes
     -----
@@ -35,4 +39,8 @@ def stop_gradient(x: Tree) -> Tree:
 
 
 def _constant(x: Leaf) -> Leaf:
-    return as_constant(x.data) if isinstance(x, Variable) else x
+    if isinstance(x, Variable):
+        return as_constant(library_of(x.data).without_gradient(x.data))
+    if compat.is_array_api_obj(x):
+        return library_of(x).without_gradient(x)
+    return x

@@ -27,6 +27,7 @@ from xpnet.layers.convolution import (
 )
 from xpnet.layers.dropout import Dropout as Dropout
 from xpnet.layers.embedding import Embedding as Embedding
+from xpnet.layers.functional import functional_call as functional_call
 from xpnet.layers.hooks import watching as watching
 from xpnet.layers.normalization import (
     BatchNorm1d as BatchNorm1d,
@@ -94,6 +95,7 @@ __all__ = [
     "Tanh",
     "TransformerEncoder",
     "TransformerEncoderLayer",
+    "functional_call",
     "initializers",
     "watching",
 ]

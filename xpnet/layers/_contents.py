@@ -1,7 +1,7 @@
 """What a layer consists of: parameters, buffers, random number generators, and other layers."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from xpnet._typing import Array
 from xpnet.autodiff.variable import Parameter, Variable
@@ -25,6 +25,7 @@ class Buffer:
     """
 
     __slots__ = ("data",)
+    stays_with: ClassVar[str | None] = None  # the library that it cannot leave
 
     def __init__(self, data: Array) -> None:
         self.data = data

@@ -130,7 +130,7 @@ def backward(self: "Layer", dout: Any) -> Any:
         if p.raw_grad is not None and p.raw_grad is not step.previous_gradients.get(id(p)):
             g = p.raw_grad + g
         p.raw_grad = g
-        step.previous_gradients[id(p)] = g
+        step.previous_gradients[id(p)] = p.raw_grad  # it may be a copy: see `LinkedParameter`
     if not inputs:
         return None
     if len(inputs) == 1:

@@ -10,7 +10,7 @@ from xpnet._libraries.devices import call_on_their_device, known
 from xpnet._typing import Array
 from xpnet.autodiff.variable import Parameter
 from xpnet.backend import Backend, array_like, resolve, to_numpy
-from xpnet.errors import MissingMethodError, StateError
+from xpnet.errors import ArgumentError, MissingMethodError, StateError
 from xpnet.layers import _step_by_step
 from xpnet.layers._contents import (
     Buffer,
@@ -184,7 +184,7 @@ class Layer(Holder):
                 message += " For PyTorch's names see xpnet.saving.pytorch."
             raise StateError(message)
         for name, holder in holders.items():
-            _require_shape(self, name, tuple(holder.data.shape), state[name])
+            require_shape(self, name, tuple(holder.data.shape), state[name])
         arrays = {name: array_like(state[name], holder.data) for name, holder in holders.items()}
         for name, holder in holders.items():  # nothing can fail any more
             holder.data = arrays[name]
@@ -193,8 +193,20 @@ class Layer(Holder):
         """Move parameters and buffers to another library or device; gradients are forgotten.
 
         Create the optimizer afterwards: its state does not move.
+
+        Raises
+        ------
+        ArgumentError
+            A parameter belongs to a PyTorch module, see `xpnet.adapters`, and `backend` is another
+            library. Then nothing has moved.
         """
         backend = resolve(backend)
+        for name, holder in self._state():
+            if holder.stays_with not in (None, backend.library.name):
+                raise ArgumentError(
+                    f"{self!r}: {name} stays with {holder.stays_with}, as it is in a module of that "
+                    f"library, got to({backend.name!r})."
+                )
         for p in self.parameters():
             p.data = backend.asarray(to_numpy(p.data).copy())
             p.zero_grad()
@@ -265,7 +277,7 @@ class Layer(Holder):
         ]
 
 
-def _require_shape(layer: Layer, name: str, expected: tuple[int, ...], x: Any) -> None:
+def require_shape(layer: Layer, name: str, expected: tuple[int, ...], x: Any) -> None:
     """Raise StateError if x is not an array of the expected shape."""
     if not hasattr(x, "shape"):
         raise StateError(f"{layer!r}: expected {name} to be an array, got {x!r}.")

@@ -33,7 +33,7 @@ _NONE: Mapping[int, _Applied] = MappingProxyType({})
 _applied: ContextVar[Mapping[int, _Applied]] = ContextVar("xpnet_averages", default=_NONE)
 """The averages of this block, by the ids of their parameters."""
 
-_own_data: Any = Variable.__dict__["data"]  # the slot of Variable
+_slot_of_data: Any = Variable.__dict__["data"]  # past the property of Parameter
 _checked_data: Any = Parameter.__dict__["data"]  # the property, which refuses a Variable
 
 
@@ -45,12 +45,13 @@ class _Averaged:
     """
 
     __slots__ = ()
+    own_data: ClassVar[Any]  # where the parameter has its data: `data` of the class that it had
 
     @property
     def data(self) -> Any:
         average = _applied.get().get(id(self))
         if average is None:
-            return _own_data.__get__(self)
+            return type(self).own_data.__get__(self)
         return average.data
 
     @data.setter
@@ -59,7 +60,7 @@ class _Averaged:
             _checked_data.__set__(self, x)  # raises an error, which names what to write
         average = _applied.get().get(id(self))
         if average is None:
-            _own_data.__set__(self, x)
+            type(self).own_data.__set__(self, x)
         else:
             average.data = x
 
@@ -71,6 +72,7 @@ def _averaged(kind: Any) -> Any:
         return kind
     # A copy of the parameter has no average, so it has the plain class.
     attributes = {"__slots__": (), "__module__": kind.__module__, "class_of_copies": kind}
+    attributes["own_data"] = _slot_of_data if kind.data is _checked_data else kind.data
     subclass = type(kind.__name__, (_Averaged, kind), attributes)
     array_types.add(subclass)
     return subclass

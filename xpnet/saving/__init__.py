@@ -1,11 +1,19 @@
-"""Weights in safetensors files, to and from PyTorch; networks as ONNX files. Nothing is pickled or executed."""
+"""Weights in safetensors files, to and from PyTorch and Keras; networks as ONNX files. Nothing is pickled or executed."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from xpnet.errors import MissingAttributeError
+from xpnet.saving.keras import (
+    KerasMatch as KerasMatch,
+    keras_weights as keras_weights,
+    load_keras_weights as load_keras_weights,
+    match_keras_weights as match_keras_weights,
+)
 from xpnet.saving.pytorch import (
+    TorchNames as TorchNames,
     load_torch_state_dict as load_torch_state_dict,
+    match_torch_state_dict as match_torch_state_dict,
     torch_state_dict as torch_state_dict,
 )
 from xpnet.saving.safetensors import (
@@ -17,16 +25,22 @@ from xpnet.saving.safetensors import (
 
 if TYPE_CHECKING:
     from xpnet.saving.onnx.export import export_onnx as export_onnx
-    from xpnet.saving.onnx.training_step import export_training_step as export_training_step
     from xpnet.saving.onnx.load import load_onnx as load_onnx
+    from xpnet.saving.onnx.training_step import export_training_step as export_training_step
 
 __all__ = [
+    "KerasMatch",
+    "TorchNames",
     "export_onnx",
     "export_training_step",
+    "keras_weights",
     "load",
     "load_file",
+    "load_keras_weights",
     "load_onnx",
     "load_torch_state_dict",
+    "match_keras_weights",
+    "match_torch_state_dict",
     "save",
     "save_file",
     "torch_state_dict",

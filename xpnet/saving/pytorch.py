@@ -7,10 +7,17 @@ Layers have PyTorch's names and shapes, with two exceptions: the weight of an `A
 transpose of the weight of PyTorch's Linear, and in a `Sequential` the name of a layer is "layers.0"
 where PyTorch's is "0". In files:
 `save_file(torch_state_dict(model), path)` writes a file for `safetensors.torch.load_file(path)`.
+
+Where the containers of the two models have other names, tensors are matched by their order:
+
+    names = match_torch_state_dict(model, state)  # checks shapes
+    print(names)                                  # a table: what goes where, and why
+    load_torch_state_dict(model, state, names)
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
@@ -19,13 +26,20 @@ from xpnet.backend import to_numpy
 from xpnet.errors import StateError
 from xpnet.layers import Affine, Buffer, Layer, Sequential
 from xpnet.layers._contents import contents
+from xpnet.saving._table import table
 
 __all__ = [
+    "TorchNames",
     "load_torch_state_dict",
+    "match_torch_state_dict",
     "torch_state_dict",
 ]
 
 COUNT = "num_batches_tracked"  # of BatchNorm; only with momentum=None does it affect the averages
+
+
+Row: TypeAlias = tuple[str, str, str, str, str]
+"""A line of the table of `TorchNames`."""
 
 
 class _Entry(NamedTuple):
@@ -35,6 +49,12 @@ class _Entry(NamedTuple):
     torch_name: str
     tensor: Parameter | Buffer
     is_transposed: bool
+
+    @property
+    def torch_shape(self) -> tuple[int, ...]:
+        """The shape that the tensor has in PyTorch."""
+        shape = tuple(self.tensor.data.shape)
+        return shape[::-1] if self.is_transposed else shape
 
 
 def torch_state_dict(model: Layer) -> dict[str, Array]:
@@ -66,7 +86,9 @@ def torch_state_dict(model: Layer) -> dict[str, Array]:
     return state
 
 
-def load_torch_state_dict(model: Layer, state: Mapping[str, Any]) -> None:
+def load_torch_state_dict(
+    model: Layer, state: Mapping[str, Any], names: Mapping[str, str] | None = None
+) -> None:
     """Set the parameters and buffers of `model` from those of the same model in PyTorch.
 
     Parameters
@@ -76,6 +98,9 @@ def load_torch_state_dict(model: Layer, state: Mapping[str, Any]) -> None:
     state : mapping of str to tensor or array
         The result of `state_dict()`, or arrays of any library by those names. The counts
         "num_batches_tracked" are optional.
+    names : mapping of str to str, optional
+        For each name in `model.state_dict()`, the name in `state`: what `match_torch_state_dict`
+        returns, or a dict. By default PyTorch's names are those of the same containers.
 
     Raises
     ------
@@ -84,6 +109,8 @@ def load_torch_state_dict(model: Layer, state: Mapping[str, Any]) -> None:
         two tensors that are one tensor here are not equal. Then nothing is changed.
     """
     entries = list(_entries(model))
+    if names is not None:
+        entries = _renamed(model, entries, names)
     _require_names(model, {entry.torch_name for entry in entries}, state.keys())
     new = dict(model.state_dict())  # a count that is not given stays as it is
     first: dict[int, _Entry] = {}  # the first entry of each tensor, by its id
@@ -102,23 +129,180 @@ def load_torch_state_dict(model: Layer, state: Mapping[str, Any]) -> None:
     model.load_state_dict(new)
 
 
+def _renamed(model: Layer, entries: list["_Entry"], names: Mapping[str, str]) -> list["_Entry"]:
+    """The entries with other names in PyTorch; StateError if they are not named one by one."""
+    own = {entry.name for entry in entries}
+    missing = sorted(n for n in own - names.keys() if not _is_count(n))
+    unknown = sorted(names.keys() - own)
+    repeated = sorted(n for n, times in Counter(names.values()).items() if times > 1)
+    if missing or unknown or repeated:
+        raise StateError(
+            f"{model!r}: `names` lacks {missing}, has unknown {unknown}, and names {repeated} more than "
+            "once. Expected a name in the state for each name of the model."
+        )
+    return [entry._replace(torch_name=names.get(entry.name, entry.name)) for entry in entries]
+
+
+class TorchNames(dict[str, str]):
+    """The names of a model's tensors, and of those in a PyTorch state that belong to them.
+
+    It is a dict, from a name in `model.state_dict()` to a name in the state, and prints as a table.
+    To change a pair, make another dict: `{**names, "head.weight": "fc.weight"}`.
+
+    Attributes
+    ----------
+    rows : list of tuple of str
+        The lines of the table: name, PyTorch's name, PyTorch's shape, "transposed" or "", and what
+        the pair is matched by. "name": both have it. "shape": there is no other tensor with this last
+        name and this shape. "order": there are several, and only the place in the order decides; look
+        at these. A transposed matrix that is square has the right shape either way.
+    """
+
+    def __init__(self, rows: list[Row]) -> None:
+        super().__init__({row[0]: row[1] for row in rows})
+        self.rows = rows
+
+    def __str__(self) -> str:
+        return table(["name", "PyTorch", "shape", "", "matched by"], self.rows)
+
+    __repr__ = __str__
+
+
+def match_torch_state_dict(model: Layer, state: Mapping[str, Any]) -> TorchNames:
+    """Which tensor of a PyTorch state belongs to which of the model's: by name, else by their order.
+
+    Nothing is changed. Print the result, and pass it to `load_torch_state_dict`.
+
+    Parameters
+    ----------
+    model : Layer
+        With the layers of the PyTorch model in the same order; what contains them may have other
+        names, and be nested in another way.
+    state : mapping of str to tensor or array
+        The result of `state_dict()`, in its order.
+
+    Returns
+    -------
+    TorchNames
+
+    Raises
+    ------
+    StateError
+        The numbers of tensors differ, or two tensors at the same place have other shapes or
+        contradicting names ("weight" and "bias", where both models have both). The message shows the
+        table to this place.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> model = xpnet.MLP(4, 3, 3)
+    >>> theirs = {
+    ...     "fc1.weight": xpnet.functions.zeros((3, 4)),
+    ...     "fc1.bias": xpnet.functions.zeros(3),
+    ...     "fc2.weight": xpnet.functions.zeros((3, 3)),
+    ...     "fc2.bias": xpnet.functions.zeros(3),
+    ... }
+    >>> print(match_torch_state_dict(model, theirs))
+    name             PyTorch     shape                       matched by
+    layers.0.weight  fc1.weight  (3, 4)  transposed          shape
+    layers.0.bias    fc1.bias    (3,)                        order
+    layers.2.weight  fc2.weight  (3, 3)  transposed, square  shape
+    layers.2.bias    fc2.bias    (3,)                        order
+    """
+    entries = [entry for entry in _entries(model) if not _is_count(entry.name)]
+    names = [name for name in state if not _is_count(name)]
+    by_name = {entry.torch_name for entry in entries} == set(names)
+    if by_name:
+        names = [entry.torch_name for entry in entries]  # in whatever order the state has them
+    endings = {_last(entry.name) for entry in entries} & set(map(_last, names))
+    kinds = Counter((_last(name), _shape(state, name)) for name in names)
+    rows: list[Row] = []
+    for entry, name in zip(entries, names, strict=False):
+        shape = _shape(state, name)
+        evidence = "name"
+        if not by_name:
+            evidence = "order" if kinds[_last(name), shape] > 1 else "shape"
+        rows.append((entry.name, name, str(shape), _note(entry, shape), evidence))
+        if shape != entry.torch_shape or _contradict(entry.name, name, endings):
+            raise StateError(
+                f"{model!r}: expected a tensor for {entry.name}, of shape {entry.torch_shape} in "
+                f"PyTorch, got {name} of shape {shape}.\n{TorchNames(rows)}\nThe order of the layers "
+                "differs. Write the names into a dict, and pass it to load_torch_state_dict."
+            )
+    _require_all(model, entries, names, rows)
+    return TorchNames(rows + _counts(model, state, rows))
+
+
+def _require_all(model: Layer, entries: list["_Entry"], names: list[str], rows: list[Row]) -> None:
+    """Raise StateError if one side has more tensors than the other."""
+    if len(entries) != len(names):
+        rest = [entry.name for entry in entries[len(names) :]] + names[len(entries) :]
+        raise StateError(
+            f"{model!r}: expected {len(entries)} tensors, got {len(names)}; without a counterpart are "
+            f"{rest}.\n{TorchNames(rows)}"
+        )
+
+
+def _contradict(ours: str, theirs: str, endings: Collection[str]) -> bool:
+    """Whether two last names differ, although both models have both: "weight" and "bias"."""
+    last = {_last(ours), _last(theirs)}
+    return len(last) == 2 and last.issubset(endings)
+
+
+def _counts(model: Layer, state: Mapping[str, Any], rows: list[Row]) -> list[Row]:
+    """The rows of the counts of batches, which belong to the layers that are matched already."""
+    owners = {_owner(row[0]): _owner(row[1]) for row in rows}
+    found = []
+    for entry in _entries(model):
+        name = f"{owners.get(_owner(entry.name), '')}.{COUNT}".removeprefix(".")
+        if _is_count(entry.name) and name in state:
+            found.append((entry.name, name, str(_shape(state, name)), "", "name"))
+    return found
+
+
+def _note(entry: "_Entry", shape: tuple[int, ...]) -> str:
+    if not entry.is_transposed:
+        return ""
+    return "transposed, square" if shape[0] == shape[-1] else "transposed"
+
+
+def _shape(state: Mapping[str, Any], name: str) -> tuple[int, ...]:
+    x = state[name]
+    if not hasattr(x, "shape"):
+        raise StateError(f"Expected {name} to be a tensor, got {x!r}.")
+    return tuple(x.shape)
+
+
+def _owner(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _is_count(name: str) -> bool:
+    return _last(name) == COUNT
+
+
 def _require_names(model: Layer, expected: set[str], given: Collection[str]) -> None:
     """Raise StateError unless the names of a state are those of the model; counts are optional."""
-    missing = sorted(n for n in expected if n not in given and n.rpartition(".")[2] != COUNT)
-    unknown = sorted(n for n in given if n not in expected and n.rpartition(".")[2] != COUNT)
+    missing = sorted(n for n in expected if n not in given and not _is_count(n))
+    unknown = sorted(n for n in given if n not in expected and not _is_count(n))
     if missing or unknown:
-        raise StateError(f"{model!r}: PyTorch's state lacks {missing} and has unknown {unknown}.")
+        message = f"{model!r}: PyTorch's state lacks {missing} and has unknown {unknown}."
+        if missing and unknown:
+            message += " If only the names differ, see match_torch_state_dict."
+        raise StateError(message)
 
 
 def _converted(model: Layer, entry: _Entry, x: Array) -> Array:
     """A tensor of PyTorch's as a NumPy array of the shape that the model's own tensor has."""
     x = _to_host(entry.torch_name, x)
-    expected = tuple(entry.tensor.data.shape)
-    if entry.is_transposed:
-        expected = expected[::-1]
-    if tuple(x.shape) != expected:
+    if tuple(x.shape) != entry.torch_shape:
         raise StateError(
-            f"{model!r}: expected {entry.torch_name} of shape {expected}, got {tuple(x.shape)}."
+            f"{model!r}: expected {entry.torch_name} of shape {entry.torch_shape}, got "
+            f"{tuple(x.shape)}."
         )
     if entry.is_transposed:
         x = x.T

@@ -1,0 +1,174 @@
+"""Models of Keras 3 and of xpnet with each other's weights compute the same; and .keras files are read.
+
+`nox -s keras` installs Keras, with JAX to compute. Without Keras these tests are skipped.
+"""
+
+import os
+
+import numpy as np
+import pytest
+
+import xpnet
+from xpnet import Affine, Conv1d, Conv2d, Flatten, ReLU, Sequential, StateError
+from xpnet.saving import keras_weights, load_keras_weights, match_keras_weights
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+keras = pytest.importorskip("keras", reason="Keras is the other side")
+# Keras calls NumPy in a deprecated way.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+L = keras.layers
+RNG = np.random.default_rng(0)
+
+
+def channels_first(x):
+    return np.moveaxis(x, -1, 1)
+
+
+def channels_last(y):
+    return np.moveaxis(y, 1, -1)
+
+
+def same(x):
+    return x
+
+
+def first_output(y):
+    return y[0]
+
+
+# The shape of a sample, Keras's layer, ours, x to our layout, y to Keras's.
+CASES = {
+    "Dense": ((3,), lambda: L.Dense(4), lambda: Affine(3, 4), same, same),
+    "Dense of sequences": ((5, 3), lambda: L.Dense(4), lambda: Affine(3, 4), same, same),
+    "Conv1D": ((9, 2), lambda: L.Conv1D(4, 3), lambda: Conv1d(2, 4, 3), channels_first, channels_last),
+    "Conv2D": ((8, 7, 2), lambda: L.Conv2D(4, (3, 2)), lambda: Conv2d(2, 4, (3, 2)), channels_first, channels_last),
+    "Conv2D, same": ((8, 7, 2), lambda: L.Conv2D(4, 3, padding="same"), lambda: Conv2d(2, 4, 3, padding="same"), channels_first, channels_last),
+    "Conv2D, groups": ((8, 7, 4), lambda: L.Conv2D(6, 3, groups=2), lambda: Conv2d(4, 6, 3, groups=2), channels_first, channels_last),
+    "DepthwiseConv2D": ((8, 7, 3), lambda: L.DepthwiseConv2D(3, depth_multiplier=2), lambda: Conv2d(3, 6, 3, groups=3), channels_first, channels_last),
+    "Conv1DTranspose": ((5, 2), lambda: L.Conv1DTranspose(4, 3, strides=2), lambda: xpnet.ConvTranspose1d(2, 4, 3, stride=2), channels_first, channels_last),
+    "Conv2DTranspose": ((5, 4, 2), lambda: L.Conv2DTranspose(4, (3, 2), strides=2), lambda: xpnet.ConvTranspose2d(2, 4, (3, 2), stride=2), channels_first, channels_last),
+    "BatchNormalization": ((4, 5, 3), L.BatchNormalization, lambda: xpnet.BatchNorm2d(3, eps=1e-3), channels_first, channels_last),
+    "BatchNormalization of rows": ((3,), L.BatchNormalization, lambda: xpnet.BatchNorm1d(3, eps=1e-3), same, same),
+    "LayerNormalization": ((5, 3), L.LayerNormalization, lambda: xpnet.LayerNorm(3, eps=1e-3), same, same),
+    "GroupNormalization": ((4, 5, 6), lambda: L.GroupNormalization(2), lambda: xpnet.GroupNorm(2, 6, eps=1e-3), channels_first, channels_last),
+    "SimpleRNN": ((5, 3), lambda: L.SimpleRNN(4, return_sequences=True), lambda: xpnet.RNN(3, 4, batch_first=True), same, first_output),
+    "LSTM": ((5, 3), lambda: L.LSTM(4, return_sequences=True), lambda: xpnet.LSTM(3, 4, batch_first=True), same, first_output),
+    "GRU": ((5, 3), lambda: L.GRU(4, return_sequences=True), lambda: xpnet.GRU(3, 4, batch_first=True), same, first_output),
+    "GRU, reset before": ((5, 3), lambda: L.GRU(4, return_sequences=True, reset_after=False), lambda: xpnet.GRU(3, 4, batch_first=True, reset_after=False), same, first_output),
+    "Bidirectional": ((5, 3), lambda: L.Bidirectional(L.LSTM(4, return_sequences=True)), lambda: xpnet.LSTM(3, 4, batch_first=True, bidirectional=True), same, first_output),
+    "flattened": (
+        (8, 8, 2),
+        lambda: keras.Sequential([L.Conv2D(4, 3), L.ReLU(), L.MaxPooling2D(2), L.Flatten(), L.Dense(5)]),
+        lambda: Sequential(Conv2d(2, 4, 3), ReLU(), xpnet.MaxPool2d(2), Flatten(), Affine(36, 5)),
+        channels_first,
+        same,
+    ),
+}  # fmt: skip
+
+
+def randomized(model):
+    """The model, with weights that are not 0 and 1; variances are positive."""
+    model.set_weights([np.abs(RNG.normal(size=w.shape)) * 0.3 + 0.1 for w in model.get_weights()])
+    signs = [1.0 if "variance" in v.path else -1.0 for v in model.weights]
+    model.set_weights(
+        [s**k * w for k, (s, w) in enumerate(zip(signs, model.get_weights(), strict=True))]
+    )
+    return model
+
+
+def outputs(case, theirs, ours, x):
+    _, _, _, to_ours, to_theirs = CASES[case]
+    with xpnet.using("numpy"), xpnet.no_grad():
+        y = ours.eval()(to_ours(x))
+    y = to_theirs(y)
+    return xpnet.to_numpy(y), np.asarray(theirs(x, training=False))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_outputs_are_those_of_keras(case, tmp_path):
+    """Keras's weights here, ours there, and Keras's file here."""
+    shape, make_theirs, make_ours, _, _ = CASES[case]
+    theirs = randomized(keras.Sequential([keras.Input(shape), make_theirs()]))
+    x = RNG.normal(size=(3, *shape)).astype("float32")
+    ours = make_ours()
+    load_keras_weights(ours, theirs.get_weights())
+    np.testing.assert_allclose(*outputs(case, theirs, ours, x), rtol=1e-4, atol=1e-5)
+    others = make_ours()
+    theirs.set_weights(keras_weights(others))
+    np.testing.assert_allclose(*outputs(case, theirs, others, x), rtol=1e-4, atol=1e-5)
+    pytest.importorskip("pyfive", reason="it reads HDF5")
+    theirs.save(tmp_path / "net.keras")
+    load_keras_weights(ours, tmp_path / "net.keras")
+    for a, b in zip(keras_weights(ours), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_embedding():
+    theirs = keras.Sequential(
+        [keras.Input((4,), dtype="int32"), L.Embedding(6, 3), L.Flatten(), L.Dense(2)]
+    )
+    ours = Sequential(xpnet.Embedding(6, 3), Flatten(), Affine(12, 2))
+    load_keras_weights(ours, theirs.get_weights())
+    x = RNG.integers(0, 6, (5, 4))
+    np.testing.assert_allclose(ours(x).data, np.asarray(theirs(x)), rtol=1e-4, atol=1e-6)
+
+
+def test_attention(tmp_path):
+    """Two inputs; with a key and value of another size."""
+    query, value = keras.Input((5, 6)), keras.Input((7, 4))
+    y = L.MultiHeadAttention(2, 3)(query, value)
+    theirs = randomized(keras.Model([query, value], y))
+    ours = xpnet.MultiheadAttention(6, 2, kdim=4, vdim=4, batch_first=True)
+    load_keras_weights(ours, theirs.get_weights())
+    q, v = (
+        RNG.normal(size=(2, 5, 6)).astype("float32"),
+        RNG.normal(size=(2, 7, 4)).astype("float32"),
+    )
+    np.testing.assert_allclose(ours(q, v).data, np.asarray(theirs([q, v])), rtol=1e-4, atol=1e-5)
+    x = keras.Input((5, 6))
+    theirs = randomized(keras.Model(x, L.MultiHeadAttention(2, 3)(x, x)))
+    ours = xpnet.MultiheadAttention(6, 2, batch_first=True)
+    load_keras_weights(ours, theirs.get_weights())
+    np.testing.assert_allclose(ours(q).data, np.asarray(theirs(q)), rtol=1e-4, atol=1e-5)
+    pytest.importorskip("pyfive", reason="it reads HDF5")
+    theirs.save(tmp_path / "net.keras")
+    load_keras_weights(ours, tmp_path / "net.keras")
+    np.testing.assert_allclose(ours(q).data, np.asarray(theirs(q)), rtol=1e-4, atol=1e-5)
+
+
+def test_files_of_larger_models(tmp_path):
+    """More than ten layers of a kind, models within models, and layers in another order than made."""
+    pytest.importorskip("pyfive", reason="it reads HDF5")
+    inner = keras.Sequential([keras.Input((3,)), L.Dense(3), L.Dense(3)])
+    x = keras.Input((3,))
+    y = x
+    for _ in range(12):
+        y = L.Dense(3)(y)
+    y = L.BatchNormalization()(inner(y))
+    theirs = randomized(keras.Model(x, L.Add()([y, L.Dense(3)(x)])))
+    theirs.save(tmp_path / "net.keras")
+    ours = Sequential(*[Affine(3, 3) for _ in range(14)], xpnet.BatchNorm1d(3), Affine(3, 3))
+    load_keras_weights(ours, tmp_path / "net.keras")
+    for a, b in zip(keras_weights(ours), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len(match_keras_weights(ours, tmp_path / "net.keras").rows) == len(theirs.weights)
+
+
+def test_a_model_that_is_a_class_of_its_own_is_an_error(tmp_path):
+    pytest.importorskip("pyfive", reason="it reads HDF5")
+
+    @keras.saving.register_keras_serializable()
+    class Net(keras.Model):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.dense = L.Dense(2)
+
+        def call(self, x):
+            return self.dense(x)
+
+    net = Net()
+    net(np.ones((1, 3), "float32"))
+    net.save(tmp_path / "net.keras")
+    with pytest.raises(StateError, match="expected a Sequential or Functional model, got Net"):
+        load_keras_weights(Affine(3, 2), tmp_path / "net.keras")
+    load_keras_weights(Affine(3, 2), net.get_weights())
