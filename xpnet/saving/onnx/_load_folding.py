@@ -25,8 +25,6 @@ WEIGHTED = (
     *("InstanceNormalization", "LayerNormalization", "PRelu", "RMSNormalization"),
 )
 """Operators whose further inputs are weights, also where these are single numbers."""
-
-
 INVALID = (ArithmeticError, IndexError, KeyError, MemoryError, TypeError, ValueError, XpnetError)
 """What a node raises whose attributes or tensors do not fit each other."""
 
@@ -86,8 +84,8 @@ class Folding:
         learned = [name for name in names if name in self.learned]
         if node.kind == "Dropout" or not all(name in self.arrays for name in names):
             return self._simplified_shapes(node)
-        if node.outputs[0] in self._forced:
-            self.learned.update(node.outputs * bool(learned))
+        if learned and node.outputs[0] in self._forced:
+            self.learned.update(node.outputs)
         elif learned and node.kind != "Shape":
             return self._rearranged(node, given, learned)
         self.arrays.update(zip(node.outputs, self._computed(node), strict=False))
