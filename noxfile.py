@@ -89,7 +89,8 @@ INSTALLED = {  # what to install for a library: xpnet's extras, then packages
     # A fixed version, so that a failure is caused by a change of ours. Where the package index has a
     # CPU build, pip prefers it (2.13.0+cpu), and this is 200 MB. The default build for Linux downloads
     # gigabytes of CUDA, which is why this session runs only when it is named.
-    "torch": ("plots,torch", ["torch==2.13.0"]),
+    # Its exporters write ONNX files, which are read.
+    "torch": ("onnx,plots,torch", ["torch==2.13.0", "onnxscript", *tools("onnxruntime")]),
     "jax": ("plots,jax", []),
     # For a GPU. Without one, the emulated device brings its own CuPy: see `cuda_device`.
     "cupy": ("plots,cuda{major}", []),
@@ -192,8 +193,8 @@ def onnx(session: nox.Session) -> None:
 
     What of Python it runs is traced, for the session coverage.
     """
-    needed = ("array-api-strict", "coverage", "hypothesis", "onnxruntime", "pytest")
-    session.install("-e", ".[onnx]", *tools(*needed))
+    needed = ("array-api-strict", "coverage", "hypothesis", "onnxruntime", "pytest", "scikit-learn")
+    session.install("-e", ".[onnx]", "skl2onnx", *tools(*needed))
     env = ENV | {"XPNET_TEST_BACKENDS": "numpy", "COVERAGE_FILE": ".coverage.onnx"}
     pytest = ("pytest", "-m", "not slow", "tests/onnx", *session.posargs)
     session.run("coverage", "erase", env=env)

@@ -32,11 +32,13 @@ class Graph:
 
     Examples
     --------
-    >>> graph = Graph()  # doctest: +SKIP
-    >>> x = graph.input("x", np.float32, ("batch", 3))
-    >>> y = graph.node("Mul", [x, graph.constant(np.float32(2.0))])
-    >>> graph.output("y", y, np.float32, ("batch", 3))
-    >>> model = graph.model()
+    The package onnx is needed::
+
+        graph = Graph()
+        x = graph.input("x", np.float32, ("batch", 3))
+        y = graph.node("Mul", [x, graph.constant(np.float32(2.0))])
+        graph.output("y", y, np.float32, ("batch", 3))
+        model = graph.model()
     """
 
     def __init__(self, name: str = "xpnet", opset: int = OPSET) -> None:
