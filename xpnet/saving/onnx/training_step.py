@@ -77,7 +77,7 @@ def export_training_step(
         What the step is called with, such as one batch: the dtypes and shapes of the inputs.
     dynamic_batch : bool
         Whether the file takes batches of any size. The first axis of each argument is the batch; the
-        step is recorded with two sizes, that of the arguments and one less, and what differs follows
+        step is recorded with two sizes, that of the arguments and half of it, and what differs follows
         the inputs. Code that the step selects by the size, `if len(x) > 1`, is that of these sizes.
     random_inputs : bool
         Whether what the step draws at random is an input of the graph, such as the mask of a dropout:
@@ -193,7 +193,10 @@ def training_step_model(
 
 
 def _two_batches(arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The arguments, with five samples or more, and the same with one sample less."""
+    """The arguments, with five samples or more, and the same with half of the samples.
+
+    With one sample less, `x[: len(x) // 2]` could have the same length in both, as if it were fixed.
+    """
     arrays = [data_of(x) for x in leaves(arguments) if hasattr(data_of(x), "shape")]
     lengths = {x.shape[0] for x in arrays if x.shape}
     if len(lengths) != 1 or 0 in lengths:
@@ -213,7 +216,7 @@ def _two_batches(arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any
 
     return (
         replaced(arguments, lambda x: taken(x, size)),
-        replaced(arguments, lambda x: taken(x, size - 1)),
+        replaced(arguments, lambda x: taken(x, size // 2)),
     )
 
 
