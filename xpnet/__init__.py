@@ -67,6 +67,7 @@ MODULES = (
     "data",
     "distributed",
     "errors",
+    "estimators",
     "functions",
     "layers",
     "lessons",
