@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import shuffle
 
 from xpnet import random
 from xpnet._typing import Array
@@ -60,7 +59,7 @@ class InOrder(DataLoader):
 
 
 class Shuffled(InOrder):
-    """The same in a new order in each epoch, which scikit-learn's `shuffle` makes of the last one.
+    """The same in a new order in each epoch, made of the last one as by `sklearn.utils.shuffle`.
 
     Parameters
     ----------
@@ -77,7 +76,9 @@ class Shuffled(InOrder):
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         while self._epoch < epoch:
-            self._rows = shuffle(self._rows, random_state=self._source)
+            change = np.arange(len(self._rows))
+            self._source.shuffle(change)
+            self._rows = self._rows[change]
             self._epoch += 1
         return self._rows
 
