@@ -51,7 +51,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
 
     _checks: ClassVar[dict[str, Check]] = {}  # of parameters whose values depend on the class
     _takes_images: ClassVar[bool] = False  # whether X may have more than two axes
-    _trainer: Trainer | None  # of the last `partial_fit`
+    _trainer: Trainer | None  # of the last `partial_fit`, and the parameters that it was made with
+    _parameters: dict[str, Any]
 
     # --- the model ------------------------------------------------------------------------------
 
@@ -125,6 +126,11 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         is_first = not hasattr(self, "n_iter_") or not (self.warm_start or is_partial)
         X, y = self._checked_pair(X, y, reset=is_first)
         weight = self._weights(y, self._checked_weight(X, sample_weight))
+        if callable(self.loss) and weight is not None:
+            raise ArgumentError(
+                f"{type(self).__name__} expected no weights of samples or classes if the loss is a "
+                f"function, (y, t) -> mean over the batch, got loss={self.loss!r}."
+            )
         y = self._learnable(y, is_first, is_partial)
         source = check_random_state(self.random_state)
         dtype = dtype_for(X) if is_first else self._dtype_of_model()
@@ -174,8 +180,10 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         self.validation_scores_: list[float] | None = None
         self.best_validation_score_: float | None = None
         self._idle_epochs = 0
+        self._steps = 0
         self._trainer = None
-        self._saved_optimizer = None
+        self._parameters = {}
+        self._saved_optimizer: dict[str, Any] | None = None
         if self.early_stopping:
             self.best_loss_ = None
             self.validation_scores_ = []
@@ -196,33 +204,50 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             weight = None if weight is None else weight[kept]
         trainer = self._new_trainer(model)
         progress = self._progress(trainer, x, score)
-        trainer.callbacks = [*(self.callbacks or ()), progress]
+        trainer.callbacks = [*trainer.callbacks, progress]
         trainer.fit(self._loader(x, y, weight, source), epochs=self.max_iter)
-        progress.warn(trainer)
         self._idle_epochs = progress.idle_epochs
+        self._saved_optimizer = _copied(trainer.optimizer.state_dict())
+        self._steps = trainer.steps
+        progress.warn(trainer)
 
     def _train_on(
         self, model: Layer, x: Array, y: NDArray[Any], weight: Weights, source: Seeds
     ) -> Layer:
-        """Train for one epoch, with the optimizer of the last `partial_fit`; returns the model."""
-        trainer = self._trainer
-        if trainer is None or not is_on(trainer.model, current()):
-            trainer = self._new_trainer(model)
-            if self._saved_optimizer is not None:
-                trainer.optimizer.load_state_dict(self._saved_optimizer)
-        elif trainer.model is not model:
-            trainer.model.load_state_dict(model.state_dict())
-        done = trainer.steps
-        if self.schedule is not None:  # `fit` counts steps from 0
-            trainer.learner.schedule = lambda step: self.schedule(done + step)
+        """Train for one epoch, with the state of the optimizer so far; returns the model."""
+        trainer = self._continued(model)
+        done = self._steps
+        schedule = self.schedule
+        if schedule is not None:  # a trainer counts the steps of each `fit` from 0
+            trainer.learner.schedule = lambda step: schedule(done + step)
         progress = self._progress(trainer, x, None, is_partial=True)
         trainer.callbacks = [*(self.callbacks or ()), progress]
         trainer.fit(Streamed(self._loader(x, y, weight, source)), epochs=1)
-        self._idle_epochs = progress.idle_epochs
-        trainer.learner.steps += done
         trainer.callbacks = []
-        self._trainer = trainer
+        self._idle_epochs = progress.idle_epochs
+        self._steps = done + trainer.steps
         return trainer.model
+
+    def _continued(self, model: Layer) -> Trainer:
+        """The trainer of the last `partial_fit`, whose steps are recorded; or a new one in its state."""
+        parameters = self.get_params(deep=False)
+        trainer = self._trainer
+        if trainer is not None:
+            is_same = all(parameters[name] is x for name, x in self._parameters.items())
+            if is_same and is_on(trainer.model, current()):
+                if trainer.model is not model:
+                    trainer.model.load_state_dict(model.state_dict())
+                return trainer
+            self._saved_optimizer = _copied(trainer.optimizer.state_dict())
+        trainer = self._new_trainer(model)
+        saved = self._saved_optimizer or {}
+        if (
+            f"{type(trainer.optimizer).__name__}.parameters" in saved
+        ):  # else it is another optimizer
+            trainer.optimizer.load_state_dict(saved)
+        self._trainer = trainer
+        self._parameters = parameters
+        return trainer
 
     def _new_trainer(self, model: Layer) -> Trainer:
         objective = self._objective(model)
@@ -231,6 +256,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             objective,
             self._new_optimizer(model),
             [objective.of_data] if objective.divisor != 1.0 else [],
+            list(self.callbacks or ()),
             schedule=self.schedule,
             compile=self.compile,
         )
@@ -323,11 +349,9 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         state: dict[str, Any] = super().__getstate__()
         trainer = state.get("_trainer")
         if trainer is not None:
-            saved = trainer.optimizer.state_dict()
-            state["_saved_optimizer"] = {
-                name: to_numpy(x).copy() if hasattr(x, "shape") else x for name, x in saved.items()
-            }
+            state["_saved_optimizer"] = _copied(trainer.optimizer.state_dict())
             state["_trainer"] = None
+            state["_parameters"] = {}
         return state
 
 
@@ -336,6 +360,11 @@ def evaluated(model: Layer, x: Array) -> Array:
     with no_grad(), evaluating():
         parts = [data_of(model(x[part, ...])) for part in slices(int(x.shape[0]), BATCH)]
     return parts[0] if len(parts) == 1 else current().xp.concat(parts, axis=0)
+
+
+def _copied(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of an optimizer on the host: not the arrays themselves, which a record moves."""
+    return {name: to_numpy(x).copy() if hasattr(x, "shape") else x for name, x in state.items()}
 
 
 def _rows(x: Array, rows: NDArray[Any]) -> Array:
