@@ -129,10 +129,11 @@ class Classifier(ClassifierMixin):  # type: ignore[misc]
             In X's library, on its device. For several labels per sample, these are the probabilities
             that a sample has a label, and do not sum to 1.
         """
-        return self._probabilities(X, F.softmax, F.sigmoid, 1.0)
+        z, X = self._outputs(X)
+        return like(self._probabilities(z), X)
 
     def predict_log_proba(self, X: Any) -> Array:
-        """The logarithms of `predict_proba`, which are finite also where a probability rounds to 0.
+        """The logarithms of `predict_proba`: -inf where a probability is rounded to 0.
 
         Parameters
         ----------
@@ -143,18 +144,20 @@ class Classifier(ClassifierMixin):  # type: ignore[misc]
         array, shape (n_samples, n_classes)
             In X's library, on its device.
         """
-        return self._probabilities(X, F.log_softmax, _log_sigmoid, 0.0)
-
-    def _probabilities(self, X: Any, softmax: Any, sigmoid: Any, of_certain: float) -> Array:
         z, X = self._outputs(X)
+        with np.errstate(divide="ignore"):
+            return like(array_namespace(z).log(self._probabilities(z)), X)
+
+    def _probabilities(self, z: Array) -> Array:
+        """The probabilities of all classes, from the outputs."""
         xp = array_namespace(z)
         if self.out_activation_ == "softmax":
-            return like(softmax(z), X)
+            return F.softmax(z)
         if self._kind == "multilabel":
-            return like(sigmoid(z), X)
+            return F.sigmoid(z)
         if len(self.classes_) == 1:
-            return like(xp.zeros_like(z) + of_certain, X)
-        return like(xp.concat([sigmoid(-z), sigmoid(z)], axis=1), X)
+            return xp.ones_like(z)
+        return xp.concat([F.sigmoid(-z), F.sigmoid(z)], axis=1)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The accuracy: the share of samples whose prediction is right.
@@ -312,10 +315,6 @@ class Regressor(RegressorMixin):  # type: ignore[misc]
         """
         fitted: Self = self._fit(X, y, sample_weight, is_partial=True)
         return fitted
-
-
-def _log_sigmoid(z: Array) -> Array:
-    return -F.softplus(-z)
 
 
 def _with_weight(t: Array, weight: Weights, backend: Backend) -> Any:
