@@ -271,6 +271,16 @@ def test_dropout(iris):
     np.testing.assert_array_equal(found[0].predict_proba(X), found[0].predict_proba(X))
 
 
+def test_masks_differ_in_each_partial_fit(iris):
+    """Also with a fixed random_state, from which each call starts anew."""
+    options = {"shuffle": False, "learning_rate_init": 1e-12, "random_state": 0}
+    for dropout, losses in ((0.0, 1), (0.5, 4)):
+        found = MLPRegressor(dropout=dropout, **options)
+        for _ in range(4):
+            found.partial_fit(*iris)
+        assert len(set(np.round(found.loss_curve_, 6))) == losses
+
+
 def test_random_numbers_of_others_stay_as_they_are(iris):
     xpnet.manual_seed(0)
     before = xpnet.random.state()
@@ -491,6 +501,33 @@ def test_a_loss_that_becomes_nan_is_an_error(iris):
     X, _ = iris
     with pytest.raises(XpnetError, match="became|non-finite"), np.errstate(all="ignore"):
         MLPRegressor(solver="sgd", learning_rate_init=1e6, max_iter=50).fit(X * 1e6, X[:, 0] * 1e9)
+
+
+class Pressed(Callback):
+    """Ctrl-C in the second epoch."""
+
+    def on_epoch(self, trainer):
+        if len(trainer.history) == 2:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_keeps_what_was_learned(iris):
+    found = MLPClassifier(callbacks=[Pressed()], random_state=0)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        found.fit(*iris)
+    assert found.n_iter_ == 2
+    assert found.predict(iris[0]).shape == (150,)
+
+
+def test_a_fit_that_fails_leaves_nothing_fitted(iris):
+    X, y = iris
+    found = MLPRegressor(solver="sgd", learning_rate_init=1e6, warm_start=True)
+    with pytest.raises(XpnetError), np.errstate(all="ignore"):
+        found.fit(X * 1e6, y * 1e9)
+    with pytest.raises(NotFittedError):
+        found.predict(X)
+    found.set_params(learning_rate_init=0.001, **SHORT).fit(X, y)
+    assert np.isfinite(found.predict(X)).all()
 
 
 def test_verbose_prints_each_epoch(iris, capsys):

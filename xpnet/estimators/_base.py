@@ -33,10 +33,9 @@ from xpnet.layers.hooks import evaluating
 from xpnet.optimizers import Optimizer
 from xpnet.training import Trainer
 from xpnet.training.batches import slices
+from xpnet.training.evaluation import BATCH
 
 __all__ = ["NetworkEstimator", "Seeds", "Weights", "evaluated", "is_on"]
-
-BATCH = 10_000  # how many samples of a prediction are computed at a time
 
 Weights = NDArray[Any] | None  # of the samples
 Seeds = np.random.RandomState
@@ -50,6 +49,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     """
 
     _checks: ClassVar[dict[str, Check]] = {}  # of parameters whose values depend on the class
+    _fitted: ClassVar[str]  # the name of the attribute with the weights
     _takes_images: ClassVar[bool] = False  # whether X may have more than two axes
     _trainer: Trainer | None  # of the last `partial_fit`, and the parameters that it was made with
     _parameters: dict[str, Any]
@@ -123,7 +123,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         require_valid(self, self._checks)
         if is_partial and self.early_stopping:
             raise ArgumentError("partial_fit does not support early_stopping=True")
-        is_first = not hasattr(self, "n_iter_") or not (self.warm_start or is_partial)
+        is_first = not (self.__sklearn_is_fitted__() and (self.warm_start or is_partial))
         X, y = self._checked_pair(X, y, reset=is_first)
         weight = self._weights(y, self._checked_weight(X, sample_weight))
         if callable(self.loss) and weight is not None:
@@ -135,7 +135,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         source = check_random_state(self.random_state)
         dtype = dtype_for(X) if is_first else self._dtype_of_model()
         backend = backend_for(X, self.backend, dtype)
-        with using(backend), seeded(source, self._draws_more()):
+        with using(backend), seeded(source, self._draws_more(), 0 if is_first else self.t_):
             x = self._shaped(placed(X, backend))
             if is_first:
                 model = self._new_model(tuple(x.shape[1:]), source)
@@ -334,7 +334,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             return evaluated(self._fitted_model(), x), X
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "n_iter_")
+        return hasattr(self, self._fitted)  # the last attribute that a fit sets
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

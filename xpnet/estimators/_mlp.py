@@ -43,6 +43,8 @@ CHECKS = {
 class Perceptron(NetworkEstimator):
     """What the two multi-layer perceptrons have in common: all but the meaning of their outputs."""
 
+    _fitted = "coefs_"
+
     # --- the model ------------------------------------------------------------------------------
 
     def _new_model(self, input_shape: tuple[int, ...], source: Seeds) -> Layer:
@@ -86,14 +88,16 @@ class Perceptron(NetworkEstimator):
 
     def _keep(self, model: Layer) -> None:
         affines = [layer for layer in model.sublayers() if isinstance(layer, Affine)]
-        self.coefs_ = [_copy(layer.weight.data) for layer in affines]
-        self.intercepts_ = [_copy(layer.bias.data) for layer in affines if layer.bias is not None]
-        for x in [*self.coefs_, *self.intercepts_]:
+        coefs = [_copy(layer.weight.data) for layer in affines]
+        intercepts = [_copy(layer.bias.data) for layer in affines if layer.bias is not None]
+        for x in [*coefs, *intercepts]:
             if not bool(array_namespace(x).all(array_namespace(x).isfinite(x))):
                 raise TrainingError(
                     f"{type(self).__name__}: Solver produced non-finite parameter weights. The input "
                     "data may contain large values and need to be preprocessed."
                 )
+        self.intercepts_ = intercepts
+        self.coefs_ = coefs
 
     def _dtype_of_model(self) -> str:
         return str(self.coefs_[0].dtype).rpartition(".")[2]

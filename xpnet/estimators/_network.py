@@ -34,6 +34,7 @@ CHECKS = {"optimizer": one_of(*OPTIMIZERS, or_function=True)}
 class Network(NetworkEstimator):
     """What the two estimators of any model have in common."""
 
+    _fitted = "model_"
     _takes_images = True
     # --- the model ------------------------------------------------------------------------------
 

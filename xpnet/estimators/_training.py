@@ -24,16 +24,21 @@ __all__ = ["InOrder", "Progress", "Shuffled", "Streamed", "copied_state", "seede
 
 
 @contextmanager
-def seeded(source: np.random.RandomState, is_needed: bool) -> Iterator[None]:
+def seeded(source: np.random.RandomState, is_needed: bool, samples: int) -> Iterator[None]:
     """A block in which xpnet's own random numbers follow from `source`, and outside of it do not change.
 
-    Nothing is drawn from `source` unless it is needed: scikit-learn, which has no dropout, draws nothing
-    for it.
+    Parameters
+    ----------
+    source : numpy.random.RandomState
+    is_needed : bool
+        If not, nothing is drawn from `source`: scikit-learn, which has no dropout, draws nothing for it.
+    samples : int
+        How many have been learned from: with one seed, masks differ from one `partial_fit` to the next.
     """
     with random.aside():
         if is_needed:
             seed = int(source.randint(np.iinfo(np.int32).max))
-            random.set_state(random.state(np.random.default_rng(seed)))
+            random.set_state(random.state(np.random.default_rng([seed, samples])))
         yield
 
 
