@@ -115,8 +115,10 @@ def test_dataframes_have_names_of_columns(library, estimator, iris):
     names = ["a", "b", "c", "d"]
     frame = module.DataFrame({name: X[:, i] for i, name in enumerate(names)})
     fitted = clone(estimator).fit(frame, y)
-    assert list(fitted.feature_names_in_) == names
     np.testing.assert_array_equal(fitted.predict(frame), clone(estimator).fit(X, y).predict(X))
+    if not hasattr(StandardScaler().fit(frame), "feature_names_in_"):
+        pytest.skip(f"scikit-learn {sklearn.__version__} finds no names in {library}'s DataFrames")
+    assert list(fitted.feature_names_in_) == names
     with pytest.raises(ValueError, match="feature names should match"):
         fitted.predict(frame[names[::-1]])
     with pytest.warns(UserWarning, match="does not have valid feature names"):
