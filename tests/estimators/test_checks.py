@@ -39,7 +39,7 @@ def test_check(estimator, check):
         NetworkRegressor(),
         MLPClassifier(solver="sgd", learning_rate_init=0.1, densify=True),
         MLPRegressor(solver="lbfgs", densify=True),
-        MLPClassifier(warm_start=True, dropout=0.1),
+        MLPClassifier(activation="tanh", batch_size=1000),
     ]
 )
 def test_check_of_other_parameters(estimator, check):

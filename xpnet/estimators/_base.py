@@ -224,6 +224,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         trainer.callbacks = [*(self.callbacks or ()), progress]
         trainer.fit(Streamed(self._loader(x, y, weight, source)), epochs=1)
         trainer.callbacks = []
+        trainer.loader = None  # which has the data
         self._idle_epochs = progress.idle_epochs
         self._steps = done + trainer.steps
         return trainer.model
@@ -241,9 +242,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             self._saved_optimizer = _copied(trainer.optimizer.state_dict())
         trainer = self._new_trainer(model)
         saved = self._saved_optimizer or {}
-        if (
-            f"{type(trainer.optimizer).__name__}.parameters" in saved
-        ):  # else it is another optimizer
+        # Otherwise it is another kind of optimizer, whose state would not fit.
+        if f"{type(trainer.optimizer).__name__}.parameters" in saved:
             trainer.optimizer.load_state_dict(saved)
         self._trainer = trainer
         self._parameters = parameters
