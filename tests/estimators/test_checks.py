@@ -39,7 +39,7 @@ def test_check(estimator, check):
         NetworkRegressor(),
         MLPClassifier(solver="sgd", learning_rate_init=0.1, densify=True),
         MLPRegressor(solver="lbfgs", densify=True),
-        MLPClassifier(activation="tanh", batch_size=1000),
+        MLPClassifier(hidden_layer_sizes=(50, 20), batch_size=1000),
     ]
 )
 def test_check_of_other_parameters(estimator, check):
