@@ -70,7 +70,9 @@ def test_links_lead_to_files():
     for page in ("estimators.md", "sweeps.md"):
         file = ROOT / "docs" / page
         links = re.findall(r"\]\(([^)#]+)\)", file.read_text(encoding="utf-8"))
-        assert [link for link in links if "://" not in link and not (file.parent / link).exists()] == []
+        assert [
+            link for link in links if "://" not in link and not (file.parent / link).exists()
+        ] == []
 
 
 @pytest.mark.parametrize("name", ["scores", "times"])
