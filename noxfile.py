@@ -28,6 +28,8 @@ nox.options.sessions = [
     "distributed",
     "onnx",
     "page",
+    "estimators(oldest)",
+    "estimators(newest)",
     "tests(array_api_strict)",
     "tests(cupy)",
     "cupy_names",
@@ -121,6 +123,8 @@ ELSEWHERE = {
         "tests/test_cupy_names.py",
     ),
 }
+# These need scikit-learn, also to be collected: they run in the sessions `estimators` only.
+ESTIMATORS = ("--ignore=tests/estimators", "--ignore=xpnet/estimators")
 COVERED = "numpy"  # tracing doubles the time; the tests on NumPy run all code but CuPy's kernels
 
 
@@ -145,7 +149,7 @@ def tests(session: nox.Session, backend: str) -> None:
     if backend == "jax":
         env |= hurried(session)
     # Slow tests run in the sessions `examples` and `mutants`; here they would run on every library.
-    pytest = ["pytest", "-m", "not slow", *session.posargs]
+    pytest = ["pytest", "-m", "not slow", *ESTIMATORS, *session.posargs]
     on_a_gpu = "XPNET_REQUIRE_GPU" in env
     if not session.posargs and not on_a_gpu:
         pytest += [f"--ignore={path}" for path in ELSEWHERE.get(backend, ())]
@@ -314,6 +318,36 @@ def cupy_names(session: nox.Session, version: str) -> None:
     session.run("python", "-m", "pytest", "tests/test_cupy_names.py", *session.posargs, env=env)
 
 
+SKLEARN_VERSIONS = ("oldest", "newest")
+
+
+@nox.session
+@nox.parametrize("version", [nox.param(name, id=name) for name in SKLEARN_VERSIONS])
+def estimators(session: nox.Session, version: str) -> None:
+    """The estimators, with the oldest scikit-learn allowed and the newest: its own checks, and that results are equal.
+
+    `-- -m slow` also compares scores on eight data sets. The newest is traced, for the session coverage.
+    """
+    (requirement,) = EXTRAS["sklearn"]
+    if version == "oldest":
+        requirement = oldest_of(requirement)
+    runner = tools(
+        "array-api-strict", "coverage", "hypothesis", "pandas", "polars", "pytest", "skops"
+    )
+    session.install("-e", ".", requirement, *runner)
+    env = ENV | {"XPNET_TEST_BACKENDS": "numpy,array_api_strict", "SCIPY_ARRAY_API": "1"}
+    chosen = session.posargs or ("-m", "not slow")
+    # scikit-learn 1.6 itself gives pytest a generator as parameters.
+    quiet = ("-W", "ignore:Passing a non-Collection iterable")
+    pytest = ("pytest", *quiet, "tests/estimators", "xpnet/estimators", *chosen)
+    if version == "newest" and not session.posargs:
+        env["COVERAGE_FILE"] = ".coverage.estimators"
+        session.run("coverage", "erase", env=env)
+        session.run("coverage", "run", "-m", *pytest, env=env)
+    else:
+        session.run("python", "-m", *pytest, env=env)
+
+
 @nox.session
 def oldest(session: nox.Session) -> None:
     """The tests on NumPy, with the oldest version of each dependency that pyproject.toml allows.
@@ -328,7 +362,7 @@ def oldest(session: nox.Session) -> None:
     )
     session.install("-e", ".", *map(oldest_of, allowed), *runner)
     env = ENV | {"XPNET_TEST_BACKENDS": "numpy"}
-    pytest = ("pytest", "-m", "not slow", "--ignore=tests/examples", *session.posargs)
+    pytest = ("pytest", "-m", "not slow", "--ignore=tests/examples", *ESTIMATORS, *session.posargs)
     session.run("python", "-m", *pytest, env=env)
 
 
@@ -388,7 +422,7 @@ def conformance(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """The tests on NumPy, of CuPy's kernels, of the C library, of ONNX and of the page cover 95 % of xpnet/, lines and branches.
 
-    It combines the traces of the sessions tests(numpy), cuda_compiler, c, onnx and page.
+    It combines the traces of the sessions tests(numpy), cuda_compiler, c, onnx, page and estimators(newest).
     """
     session.install(*tools("coverage"))
     session.run("coverage", "combine", "--quiet")

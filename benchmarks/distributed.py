@@ -204,7 +204,9 @@ class Moving:
         return self._pending.test() and time.perf_counter() >= self._arrival
 
     def wait(self) -> None:
-        time.sleep(max(self._arrival - time.perf_counter(), 0.0))
+        remaining = self._arrival - time.perf_counter()
+        if remaining > 0.0:  # a sleep of no time takes 50 us
+            time.sleep(remaining)
 
 
 class Slow(Around):

@@ -81,11 +81,11 @@ def with_tables(page: str, folder: Path) -> str:
         if path.exists():
             record = load(path)
             body = f"{part(record['results'])}\n\n{footnote(record)}"
-            page = _replaced(page, name, body)
+            page = replaced(page, name, body)
     return page
 
 
-def _replaced(page: str, name: str, body: str) -> str:
+def replaced(page: str, name: str, body: str) -> str:
     """The page, with another part between the marks of this name."""
     begin = f"<!-- {name}: begin -->\n"
     end = f"\n<!-- {name}: end -->"

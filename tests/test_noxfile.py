@@ -94,7 +94,9 @@ def ignored(noxfile, library, posargs=()):
     session = Session("(1,)", posargs)
     noxfile.tests(session, library)
     (command,) = [x for x in session.commands if "pytest" in x]
-    return [word.partition("=")[2] for word in command if word.startswith("--ignore=")]
+    assert set(noxfile.ESTIMATORS) <= set(command)  # without scikit-learn they cannot be collected
+    others = [word for word in command if word not in noxfile.ESTIMATORS]
+    return [word.partition("=")[2] for word in others if word.startswith("--ignore=")]
 
 
 def test_without_a_gpu_the_tests_of_kernels_run_once(noxfile, monkeypatch):
@@ -111,6 +113,19 @@ def test_without_a_gpu_the_tests_of_kernels_run_once(noxfile, monkeypatch):
 @pytest.mark.parametrize("library", ["torch", "jax", "array_api_strict"])
 def test_other_libraries_leave_nothing_out(noxfile, library):
     assert ignored(noxfile, library) == []
+
+
+@pytest.mark.parametrize(("version", "operator"), [("oldest", "=="), ("newest", ">=")])
+def test_estimators_run_with_the_oldest_and_the_newest_scikit_learn(noxfile, version, operator):
+    class Installed(Session):
+        def install(self, *requirements):
+            self.installed = requirements
+
+    session = Installed()
+    noxfile.estimators.func(session, version)
+    assert any(x.startswith(f"scikit-learn{operator}1.6") for x in session.installed)
+    command = session.commands[-1]
+    assert {"tests/estimators", "xpnet/estimators", "not slow"} <= set(command)
 
 
 @pytest.mark.parametrize(

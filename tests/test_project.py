@@ -98,7 +98,7 @@ def test_import_brings_numpy_and_array_api_compat_alone():
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_few_files_import_an_array_library(path):
     """The third law: a file of _libraries/ imports its library, and NumPy; data/, distributed/ and
-    random.py use NumPy, as ONNX's files do, NCCL is CuPy's, and kernels/ is optional. An executor of compiler/ is for
+    random.py use NumPy, as estimators/ and ONNX's files do, NCCL is CuPy's, and kernels/ is optional. An executor of compiler/ is for
     one library, and C's memory and what is recorded of NumPy's own protocols are NumPy's."""
     inside = path.relative_to(PACKAGE)
     named = {module.partition(".")[0] for module in imported(path)} & LIBRARIES
@@ -108,6 +108,7 @@ def test_few_files_import_an_array_library(path):
         "compiler": {"numpy"} | (executor if "executors" in inside.parts else set()),
         "data": {"numpy", "cupy", "cupyx"} if path.stem == "_transfer" else {"numpy"},
         "distributed": {"numpy", "cupy"} if path.stem == "nccl" else {"numpy"},
+        "estimators": {"numpy"},
         "random.py": {"numpy"},
         "saving": {"numpy"} if "onnx" in inside.parts else set(),
         "kernels": {"cupy", "cupyx", "numpy", "torch"},

@@ -328,6 +328,7 @@ def test_einops_may_be_imported_later():
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True)
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.skipif(SCIPY_ASKS, reason="SciPy asks its arrays in this process already")
 def test_scipy_is_differentiated_in_a_process_with_its_array_api(backend64):
     """The process has the same settings, and SCIPY_ARRAY_API=1."""

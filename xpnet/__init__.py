@@ -68,6 +68,7 @@ MODULES = (
     "data",
     "distributed",
     "errors",
+    "estimators",
     "functions",
     "layers",
     "lessons",

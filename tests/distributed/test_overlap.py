@@ -89,9 +89,9 @@ def test_mixed_precision_overlaps(executor):
 class Steps:
     """Steps of a learner, by a communicator that notes what is sent."""
 
-    def __init__(self, compile=None):
+    def __init__(self, model=None, compile=None):
         self.communicator = Noted()
-        self.model = xpnet.MLP(4, 8, 3, rng=0)
+        self.model = model or xpnet.MLP(4, 8, 3, rng=0)
         self.learner = Learner(
             self.model,
             F.softmax_cross_entropy,
@@ -163,6 +163,48 @@ def test_a_plan_sends_by_the_sum_that_the_learner_has_now(executor):
     eager.events(8)
     for a, b in zip(steps.model.parameters(), eager.model.parameters(), strict=True):
         np.testing.assert_allclose(a.data, b.data, rtol=1e-12)
+
+
+class Fragile(xpnet.Function):
+    """Twice its argument; the walk back through it may fail."""
+
+    fails = False
+
+    def forward(self, x):
+        return 2.0 * x
+
+    def backward(self, gy):
+        if Fragile.fails:
+            raise RuntimeError("in the first layer")
+        return 2.0 * gy
+
+
+class FragileLayer(xpnet.Layer):
+    def forward(self, x):
+        return Fragile()(x)
+
+
+@pytest.mark.usefixtures("small_buckets")
+def test_a_step_that_fails_while_gradients_are_on_their_way_is_not_continued(monkeypatch):
+    """Those of the last layer are sent, and would be taken for the ones of the next step."""
+    with xpnet.using("numpy", dtype="float64"):
+        first, *others = xpnet.MLP(4, 8, 3, rng=0).layers
+        steps = Steps(xpnet.Sequential(first, FragileLayer(), *others), compile=False)
+    a_step = steps.events(1)
+    before = {name: np.array(x) for name, x in steps.model.state_dict().items()}
+    monkeypatch.setattr(Fragile, "fails", True)
+    with pytest.raises(RuntimeError, match="in the first layer"):
+        steps.events(1)
+    assert steps.communicator.events == [(3,), (24,)]
+    monkeypatch.setattr(Fragile, "fails", False)
+    with pytest.raises(xpnet.StateError, match="on their way"):
+        steps.events(1)
+    with pytest.raises(xpnet.StateError, match="on their way"):
+        steps.learner.step_without_samples(*clusters(0))
+    for name, x in steps.model.state_dict().items():
+        np.testing.assert_array_equal(x, before[name])
+    steps.learner.reset()
+    assert steps.events(2) == 2 * a_step
 
 
 def over_mpi():

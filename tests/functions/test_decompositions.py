@@ -82,6 +82,7 @@ def test_qr(backend64, array, shape, mode, dtype):
         assert_close(unit, np.broadcast_to(np.eye(k), unit.shape), atol=1e-13)
 
 
+@pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("shape", [(3, 3), (3, 2), (2, 3), (2, 3, 2)], ids=str)
 def test_derivatives_of_qr(backend64, array, shape, dtype):
@@ -128,6 +129,7 @@ def test_svd(backend64, array, shape, full, dtype):
         assert_close(linalg.svdvals(given), S, rtol=1e-12)
 
 
+@pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("shape", [(2, 2), (3, 2), (2, 3), (2, 2, 1)], ids=str)
 def test_derivatives_of_svd(backend64, array, shape, dtype):

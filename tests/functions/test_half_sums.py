@@ -133,6 +133,7 @@ def test_sums_and_cumulative_sums(backend, half):
     near(g, counts[::-1], half)
 
 
+@pytest.mark.usefixtures("eager")
 def test_overlapping_windows(backend, half):
     """A number is the maximum of 96 windows, whose gradients of 1 + eps would be rounded away."""
     numbers = np.zeros((1, 1, 96))

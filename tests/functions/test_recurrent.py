@@ -257,6 +257,7 @@ def test_gru_that_resets_before(backend64, array, order):
     check_gradients(call, *arrays[:3], order=order)
 
 
+@pytest.mark.usefixtures("eager")
 def test_padding_of_a_gru_that_resets_before(backend64, array):
     """The state does not change at padding, which has no gradient."""
     arrays = [array(a) for a in drawn("gru")]
@@ -271,6 +272,7 @@ def test_padding_of_a_gru_that_resets_before(backend64, array):
     check_gradients(call, *arrays)
 
 
+@pytest.mark.usefixtures("eager")
 def test_each_output_of_a_gru_that_resets_before(backend64, array):
     """The gates and the weighed states have derivatives too, which second derivatives need."""
     arrays = [array(a) for a in drawn("gru")]

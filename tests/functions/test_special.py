@@ -439,6 +439,7 @@ def test_scipys_own_functions_accept_variables(backend64, array, name):
     assert function is getattr(special, name)
 
 
+@pytest.mark.usefixtures("eager")
 def test_scipys_functions_in_a_process_with_scipy_array_api(backend64):
     if os.environ.get("SCIPY_ARRAY_API") == "1":
         pytest.skip("SciPy asks its arrays in this process already")

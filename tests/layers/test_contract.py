@@ -89,6 +89,7 @@ def in_training_on_jax(backend, mode):
         pytest.skip("on JAX evaluation is asked for in float32 alone")
 
 
+@pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @each_layer
 def test_the_lessons_style_equals_the_tape(backend64, array, name, mode):

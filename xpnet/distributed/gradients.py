@@ -83,6 +83,11 @@ class GradientSum:
         self._bucket_of = {id(p): i for i, bucket in enumerate(self.buckets) for p in bucket}
         self._reset()
 
+    @property
+    def is_half_done(self) -> bool:
+        """Whether gradients are on their way. Between two steps they are only after one that failed."""
+        return bool(self._flat)
+
     def is_of(self, parameters: Iterable[Parameter]) -> bool:
         """Whether these are still the parameters that require a gradient."""
         return [id(p) for p in parameters if p.requires_grad] == self._ids

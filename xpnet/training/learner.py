@@ -170,7 +170,7 @@ class Learner:
         if found is not None:
             self.end_update()
         else:
-            self._agree_on_unit(samples(t))
+            self._begin_batch(samples(t))
             sends = self.sends(isinstance(parts, CompiledParts))
             found = parts.gradients(x, t, self.weight(samples(t)), not self.gathered, sends)
             self.end_batch(samples(t))
@@ -185,7 +185,7 @@ class Learner:
         """
         if not self.gathered:
             self.optimizer.zero_grad()
-        self._agree_on_unit(0)
+        self._begin_batch(0)
         if self.communicates:
             parts = self._parts()
             sends = self.sends(isinstance(parts, CompiledParts))
@@ -296,9 +296,16 @@ class Learner:
             return n / (self.unit or 1.0)
         return n / self._first_size if self.gathered else 1.0
 
-    def _agree_on_unit(self, n: int) -> None:
-        """Before the first step: the ranks add up the samples of their batches."""
-        if self.is_distributed and self.unit is None:
+    def _begin_batch(self, n: int) -> None:
+        """Before a batch of n samples: before the first one, the ranks add up the samples of theirs."""
+        if not self.is_distributed:
+            return
+        if self._sum is not None and self._sum.is_half_done:
+            raise StateError(
+                "Expected the last step to have ended on all ranks, but it has failed while gradients "
+                "were on their way between them. Load a state (load_state_dict), or begin anew (reset)."
+            )
+        if self.unit is None:
             self.unit = float(sum(self.communicator.allgather(n)))
 
     def _count(self, n: int) -> None:

@@ -1,0 +1,540 @@
+"""Estimators where scikit-learn's users put theirs: pipelines, searches, copies, files, DataFrames."""
+
+import copy
+import math
+import pickle
+import warnings
+from functools import partial
+
+import numpy as np
+import pytest
+import scipy.sparse
+import sklearn
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_digits, load_iris
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+import xpnet
+from xpnet import functions as F
+from xpnet.errors import XpnetError
+from xpnet.estimators import MLPClassifier, MLPRegressor, NetworkClassifier, NetworkRegressor
+from xpnet.training import Callback
+
+SHORT = {"max_iter": 4, "tol": 10.0, "n_iter_no_change": 2, "random_state": 0}
+ALL = [
+    MLPClassifier(**SHORT),
+    MLPRegressor(**SHORT),
+    NetworkClassifier(model_options={"hidden": 8}, **SHORT),
+    NetworkRegressor(model_options={"hidden": 8}, **SHORT),
+]
+CLASSIFIERS = ALL[::2]
+REGRESSORS = ALL[1::2]
+
+
+@pytest.fixture
+def iris():
+    return load_iris(return_X_y=True)
+
+
+def network(input_shape, outputs, hidden=8):
+    return xpnet.MLP(*input_shape, hidden, outputs)
+
+
+def convolution(input_shape, outputs):
+    return xpnet.Sequential(
+        xpnet.Conv2d(1, 4, 3), xpnet.ReLU(), xpnet.Flatten(), xpnet.Affine(144, outputs)
+    )
+
+
+# --- scikit-learn's tools ---------------------------------------------------------------------------
+
+
+def test_a_pipeline_learns(iris):
+    pipeline = make_pipeline(StandardScaler(), MLPClassifier(20, solver="lbfgs", random_state=0))
+    assert pipeline.fit(*iris).score(*iris) > 0.95
+
+
+@pytest.mark.parametrize("estimator", ALL, ids=str)
+def test_a_search_in_two_processes(estimator, iris):
+    name = "alpha" if "alpha" in estimator.get_params() else "learning_rate_init"
+    search = GridSearchCV(estimator, {name: [1e-4, 1e-2]}, n_jobs=2, cv=2, error_score="raise")
+    search.fit(*iris)
+    alone = GridSearchCV(estimator, {name: [1e-4, 1e-2]}, cv=2, error_score="raise").fit(*iris)
+    np.testing.assert_array_equal(
+        search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"]
+    )
+
+
+@pytest.mark.parametrize("estimator", ALL, ids=str)
+def test_cross_validation(estimator, iris):
+    assert np.isfinite(cross_val_score(estimator, *iris, cv=3, error_score="raise")).all()
+
+
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=str)
+def test_calibration(estimator, iris):
+    calibrated = CalibratedClassifierCV(estimator, cv=2).fit(*iris)
+    np.testing.assert_allclose(calibrated.predict_proba(iris[0]).sum(axis=1), 1.0)
+
+
+def test_several_outputs_at_once_or_one_by_one(iris):
+    X, _ = iris
+    Y = X[:, :2] - X[:, 2:]
+    both = MLPRegressor(solver="lbfgs", random_state=0, max_iter=2000).fit(X, Y)
+    apart = MultiOutputRegressor(both).fit(X, Y)
+    for found in (both, apart):
+        assert found.predict(X).shape == (150, 2)
+        assert found.score(X, Y) > 0.99
+
+
+def test_sample_weights_are_routed(iris):
+    X, y = iris
+    weight = np.linspace(0.0, 1.0, len(y))
+    with sklearn.config_context(enable_metadata_routing=True):
+        last = MLPClassifier(**SHORT).set_fit_request(sample_weight=True)
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        routed = make_pipeline(scaler, last).fit(X, y, sample_weight=weight)
+    alone = MLPClassifier(**SHORT).fit(StandardScaler().fit_transform(X), y, sample_weight=weight)
+    np.testing.assert_array_equal(routed[-1].coefs_[0], alone.coefs_[0])
+
+
+# --- DataFrames -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("estimator", ALL, ids=str)
+def test_dataframes_have_names_of_columns(library, estimator, iris):
+    module = pytest.importorskip(library, reason=f"{library} is not installed")
+    X, y = iris
+    names = ["a", "b", "c", "d"]
+    frame = module.DataFrame({name: X[:, i] for i, name in enumerate(names)})
+    fitted = clone(estimator).fit(frame, y)
+    np.testing.assert_array_equal(fitted.predict(frame), clone(estimator).fit(X, y).predict(X))
+    if not hasattr(StandardScaler().fit(frame), "feature_names_in_"):
+        pytest.skip(f"scikit-learn {sklearn.__version__} finds no names in {library}'s DataFrames")
+    assert list(fitted.feature_names_in_) == names
+    with pytest.raises(ValueError, match="feature names should match"):
+        fitted.predict(frame[names[::-1]])
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        fitted.predict(X)
+
+
+def test_a_table_with_categories():
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    rng = np.random.default_rng(0)
+    table = pandas.DataFrame({"x": rng.normal(size=200), "kind": rng.choice(["a", "b"], 200)})
+    y = np.where((table["x"] > 0) == (table["kind"] == "a"), "yes", "no")
+    columns = ColumnTransformer(
+        [("number", StandardScaler(), ["x"]), ("category", OneHotEncoder(), ["kind"])]
+    ).set_output(transform="default")
+    model = make_pipeline(columns, MLPClassifier(20, solver="lbfgs", random_state=0))
+    assert model.fit(table, y).score(table, y) > 0.9
+
+
+def test_transformers_before_it_may_return_dataframes(iris):
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    pipeline = make_pipeline(StandardScaler(), MLPClassifier(**SHORT)).set_output(
+        transform="pandas"
+    )
+    pipeline.fit(*iris)
+    assert len(pipeline[-1].feature_names_in_) == 4
+
+
+# --- sparse matrices ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo"])
+@pytest.mark.parametrize("estimator", ALL, ids=str)
+def test_sparse_matrices_are_made_dense_if_that_is_wanted(kind, estimator, iris):
+    X, y = iris
+    X = np.where(X > 1.5, X, 0.0)
+    sparse = scipy.sparse.csr_array(X).asformat(kind)
+    with pytest.raises(TypeError, match=r"expected dense data, got a sparse matrix.*densify=True"):
+        clone(estimator).fit(sparse, y)
+    willing = clone(estimator).set_params(densify=True).fit(sparse, y)
+    expected = clone(estimator).fit(X, y)
+    np.testing.assert_allclose(willing.predict(sparse), expected.predict(X))
+    with pytest.raises(TypeError, match="densify=True"):
+        expected.predict(sparse)
+
+
+# --- copies and files -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize("estimator", ALL, ids=str)
+def test_copies_predict_the_same_and_go_on_the_same(copied, estimator, iris):
+    """The state of the optimizer is copied too."""
+    X, y = iris
+    options = {"classes": np.unique(y)} if hasattr(estimator, "predict_proba") else {}
+    first = clone(estimator).partial_fit(X, y, **options).partial_fit(X, y)
+    second = copied(first)
+    np.testing.assert_array_equal(first.predict(X), second.predict(X))
+    np.testing.assert_array_equal(
+        first.partial_fit(X, y).loss_curve_, second.partial_fit(X, y).loss_curve_
+    )
+    np.testing.assert_array_equal(first.predict(X), second.predict(X))
+
+
+def test_clones_are_not_fitted(iris):
+    fitted = MLPClassifier(**SHORT).fit(*iris)
+    check_is_fitted(fitted)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(clone(fitted))
+
+
+@pytest.mark.parametrize("estimator", ALL[:2], ids=str)
+def test_skops(estimator, iris, tmp_path):
+    """Only the class itself has to be trusted: the state consists of numbers, strings and NumPy's arrays."""
+    skops = pytest.importorskip("skops.io", reason="skops is not installed")
+    fitted = clone(estimator).fit(*iris)
+    skops.dump(fitted, tmp_path / "model.skops")
+    unknown = skops.get_untrusted_types(file=tmp_path / "model.skops")
+    assert unknown == [f"xpnet.estimators._mlp.{type(estimator).__name__}"]
+    loaded = skops.load(tmp_path / "model.skops", trusted=unknown)
+    np.testing.assert_array_equal(loaded.predict(iris[0]), fitted.predict(iris[0]))
+
+
+# --- beyond scikit-learn's perceptron ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", ALL, ids=str)
+def test_a_weight_of_two_is_the_sample_twice(estimator, iris):
+    X, y = iris
+    options = {"max_iter": 3, "batch_size": 1000}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        weighted = clone(estimator).set_params(**options)
+        weighted.fit(X, y, sample_weight=np.where(y == 1, 2.0, 1.0))
+        X = np.concatenate([X, X[y == 1]])
+        y = np.concatenate([y, y[y == 1]])
+        repeated = clone(estimator).set_params(**options).fit(X, y)
+    assert weighted.loss_ == pytest.approx(repeated.loss_, rel=1e-10)
+
+
+def test_batches_of_weight_zero_change_nothing(iris):
+    X, y = iris
+    found = MLPClassifier(**SHORT, batch_size=10, alpha=0.0, shuffle=False)
+    found.fit(X, y, sample_weight=np.where(np.arange(150) < 20, 0.0, 1.0))
+    assert np.isfinite(found.coefs_[0]).all()
+
+
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=str)
+def test_class_weights(estimator, iris):
+    X, y = iris
+    by_class = clone(estimator).set_params(class_weight={0: 1.0, 1: 3.0, 2: 0.5}).fit(X, y)
+    by_sample = clone(estimator).fit(X, y, sample_weight=np.array([1.0, 3.0, 0.5])[y])
+    assert by_class.loss_curve_ == by_sample.loss_curve_
+    clone(estimator).set_params(class_weight="balanced").fit(X, y)
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "huber"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_losses_of_regression(loss, weighted, iris):
+    """The loss of the first batch is that of NumPy, for the initial weights."""
+    X, _ = iris
+    y = 5.0 * X[:, :2]
+    weight = np.linspace(0.1, 2.0, 150) if weighted else None
+    found = MLPRegressor(loss, batch_size=150, learning_rate_init=1e-12, **SHORT)
+    found.fit(X, y, sample_weight=weight)
+    d = np.abs(found.predict(X) - y)
+    each = d if loss == "absolute_error" else np.where(d < 1.0, 0.5 * d * d, d - 0.5)
+    squares = sum((W**2).sum() for W in found.coefs_)
+    total = 150 if weight is None else weight.sum()
+    expected = np.average(each.mean(axis=1), weights=weight) + 0.5 * found.alpha * squares / total
+    assert found.loss_ == pytest.approx(expected, rel=1e-8)
+
+
+def test_an_own_loss(iris):
+    own = MLPRegressor(F.mean_squared_error, alpha=0.0, **SHORT).fit(*iris)
+    named = MLPRegressor("squared_error", alpha=0.0, **SHORT).fit(*iris)
+    assert own.loss_curve_[0] == pytest.approx(2.0 * named.loss_curve_[0], rel=1e-12)
+    smoothed = partial(F.softmax_cross_entropy, label_smoothing=0.1)
+    assert MLPClassifier(loss=smoothed, **SHORT).fit(*iris).loss_ > 0.0
+
+
+def test_an_own_loss_has_no_weights(iris):
+    with pytest.raises(XpnetError, match="loss is a function"):
+        MLPClassifier(loss=F.softmax_cross_entropy).fit(*iris, sample_weight=np.ones(150))
+
+
+def test_dropout(iris):
+    """The masks follow from random_state, and change nothing in prediction."""
+    X, y = iris
+    found = [MLPClassifier(dropout=0.5, **SHORT).fit(X, y) for _ in range(2)]
+    without = MLPClassifier(**SHORT).fit(X, y)
+    assert found[0].loss_curve_ == found[1].loss_curve_ != without.loss_curve_
+    np.testing.assert_array_equal(found[0].predict_proba(X), found[0].predict_proba(X))
+
+
+def test_masks_differ_in_each_partial_fit(iris):
+    """Also with a fixed random_state, from which each call starts anew."""
+    options = {"shuffle": False, "learning_rate_init": 1e-12, "random_state": 0}
+    for dropout, losses in ((0.0, 1), (0.5, 4)):
+        found = MLPRegressor(dropout=dropout, **options)
+        for _ in range(4):
+            found.partial_fit(*iris)
+        assert len(set(np.round(found.loss_curve_, 6))) == losses
+
+
+def test_random_numbers_of_others_stay_as_they_are(iris):
+    xpnet.manual_seed(0)
+    before = xpnet.random.state()
+    NetworkClassifier(network, **SHORT).fit(*iris)
+    MLPClassifier(dropout=0.5, **SHORT).fit(*iris)
+    assert xpnet.random.state() == before
+
+
+class Epochs(Callback):
+    """Counts epochs, and ends the training after the second."""
+
+    def __init__(self):
+        self.count = 0
+
+    def on_epoch(self, trainer):
+        self.count += 1
+        if self.count == 2:
+            trainer.stop("enough")
+
+
+@pytest.mark.parametrize("estimator", ALL, ids=str)
+def test_callbacks(estimator, iris):
+    callback = Epochs()
+    fitted = clone(estimator).set_params(callbacks=[callback], max_iter=50)
+    fitted.callbacks = [callback]  # `set_params` keeps it, and clones have copies
+    assert fitted.fit(*iris).n_iter_ == 2
+
+
+@pytest.mark.parametrize("estimator", ALL, ids=str)
+def test_a_schedule(estimator, iris):
+    """A factor of 0 leaves the initial weights; a factor of 1 changes nothing."""
+    X, y = iris
+    expected = clone(estimator).fit(X, y)
+    same = clone(estimator).set_params(schedule=lambda step: 1.0).fit(X, y)
+    still = clone(estimator).set_params(schedule=lambda step: 0.0, shuffle=False).fit(X, y)
+    assert same.loss_curve_ == expected.loss_curve_
+    assert len(set(np.round(still.loss_curve_, 10))) == 1
+
+
+def test_partial_fit_goes_on_with_the_schedule(iris):
+    steps = []
+    found = MLPClassifier(
+        schedule=lambda step: steps.append(step) or 1.0, compile=False, batch_size=50
+    )
+    for _ in range(2):
+        found.partial_fit(*iris, classes=[0, 1, 2])
+    assert steps == [0, 1, 2, 3, 4, 5]
+
+
+def test_partial_fit_reads_parameters_anew(iris):
+    """As scikit-learn's."""
+    changed, fresh = MLPClassifier(random_state=0), MLPClassifier(random_state=0)
+    for found in (changed, fresh):
+        found.partial_fit(*iris, classes=[0, 1, 2])
+    changed.set_params(alpha=100.0)
+    for found in (changed, fresh):
+        found.partial_fit(*iris)
+    assert changed.loss_ > 2.0 * fresh.loss_
+
+
+def test_without_compilation(iris):
+    found = [MLPClassifier(compile=compile, **SHORT).fit(*iris) for compile in (False, True, None)]
+    for other in found[1:]:
+        np.testing.assert_allclose(other.coefs_[0], found[0].coefs_[0], atol=1e-12)
+
+
+def test_coefficients_may_be_changed(iris):
+    X, y = iris
+    found = MLPRegressor(**SHORT).fit(X, y)
+    found.coefs_[-1] = found.coefs_[-1] * 0.0
+    found.intercepts_[-1][:] = 7.0
+    np.testing.assert_array_equal(found.predict(X), 7.0)
+
+
+def test_one_class_is_predicted(iris):
+    X, _ = iris
+    for estimator in CLASSIFIERS:
+        found = clone(estimator).fit(X, np.full(150, "only"))
+        assert set(found.predict(X)) == {"only"}
+        np.testing.assert_array_equal(found.predict_proba(X), np.ones((150, 1)))
+
+
+def test_several_labels(iris):
+    X, y = iris
+    Y = np.stack([y == 0, y > 0, X[:, 0] > 5.8], axis=1).astype(int)
+    for estimator in CLASSIFIERS:
+        options = {"max_iter": 200, "tol": 0.0, "n_iter_no_change": math.inf}
+        with pytest.warns(ConvergenceWarning):
+            found = clone(estimator).set_params(**options, learning_rate_init=0.02).fit(X, Y)
+        assert found.score(X, Y) > 0.8
+        assert found.predict_proba(X).shape == (150, 3)
+
+
+# --- any model ------------------------------------------------------------------------------------
+
+
+def test_a_model_is_a_name_a_function_or_a_layer(iris):
+    X, y = iris
+    for model in ("mlp", network, lambda shape: network(shape, 3), network((4,), 3)):
+        found = NetworkClassifier(model, **SHORT).fit(X, y)
+        assert found.predict_proba(X).shape == (150, 3)
+        assert isinstance(found.model_, xpnet.Layer)
+
+
+def test_a_layer_is_copied_for_each_fit(iris):
+    layer = network((4,), 3)
+    before = xpnet.to_numpy(layer[0].weight.data).copy()
+    found = NetworkClassifier(layer, **SHORT)
+    losses = [found.fit(*iris).loss_curve_ for _ in range(2)]
+    assert losses[0] == losses[1]
+    np.testing.assert_array_equal(xpnet.to_numpy(layer[0].weight.data), before)
+
+
+def test_images_of_rows_and_of_arrays():
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:200] / 16.0, y[:200]
+    rows = NetworkClassifier(convolution, input_shape=(1, 8, 8), **SHORT).fit(X, y)
+    images = NetworkClassifier(convolution, **SHORT).fit(X.reshape(-1, 1, 8, 8), y)
+    np.testing.assert_array_equal(rows.predict(X), images.predict(X.reshape(-1, 1, 8, 8)))
+
+
+def test_options_of_a_model_are_searched(iris):
+    grid = {"model_options": [{"hidden": 4}, {"hidden": 16}]}
+    search = GridSearchCV(NetworkClassifier(network, **SHORT), grid, cv=2, error_score="raise")
+    assert search.fit(*iris).best_params_["model_options"]["hidden"] in (4, 16)
+
+
+def test_optimizers(iris):
+    named = NetworkClassifier(network, optimizer="adamw", **SHORT).fit(*iris)
+    made = NetworkClassifier(network, optimizer=xpnet.AdamW, **SHORT).fit(*iris)
+    other = NetworkClassifier(network, optimizer=partial(xpnet.AdamW, weight_decay=0.5), **SHORT)
+    assert named.loss_curve_ == made.loss_curve_ != other.fit(*iris).loss_curve_
+
+
+def test_early_stopping_restores_the_best_weights(iris):
+    X, y = iris
+    found = NetworkClassifier(
+        network, early_stopping=True, learning_rate_init=0.3, n_iter_no_change=3, random_state=0
+    ).fit(X, y)
+    assert found.best_validation_score_ == max(found.validation_scores_)
+    assert len(found.validation_scores_) == found.n_iter_
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"hidden_layer_sizes": (4, 0)}, r"hidden_layer_sizes to be whole numbers.*got \(4, 0\)"),
+        ({"activation": "relue"}, "activation to be one of 'identity', 'logistic'"),
+        ({"solver": "adamw"}, "solver to be one of"),
+        ({"alpha": -1.0}, "alpha to be a number >= 0, got -1.0"),
+        ({"batch_size": 0}, "batch_size to be 'auto' or a whole number"),
+        ({"learning_rate_init": 0}, "learning_rate_init to be a number > 0"),
+        ({"max_iter": 0.5}, "max_iter to be a whole number"),
+        ({"momentum": 1.5}, "momentum to be a number from 0 to 1"),
+        ({"beta_1": 1.0}, "beta_1"),
+        ({"loss": "hinge"}, "loss to be one of 'log_loss', or a function"),
+        ({"dropout": 1.0}, "dropout to be a probability"),
+        ({"early_stopping": "yes"}, "early_stopping to be True or False"),
+        ({"early_stopping": True, "validation_fraction": 0.005}, "validation set is too small"),
+        ({"callbacks": [len]}, "Expected callbacks"),
+    ],
+)  # fmt: skip
+def test_invalid_parameters(parameters, message, iris):
+    with pytest.raises((ValueError, TypeError), match=message):
+        MLPClassifier(**parameters).fit(*iris)
+
+
+def test_models_that_do_not_fit(iris):
+    X, y = iris
+    with pytest.raises(
+        XpnetError, match=r"expected a model with 3 outputs.*returned shape \(1, 5\)"
+    ):
+        NetworkClassifier(network((4,), 5)).fit(X, y)
+    with pytest.raises(XpnetError, match="name, a function or a Layer, got 3"):
+        NetworkClassifier(3).fit(X, y)
+    with pytest.raises(XpnetError, match="a model that is a Layer, got 7"):
+        NetworkClassifier(lambda shape: 7).fit(X, y)
+    with pytest.raises(XpnetError, match="model_options"):
+        NetworkClassifier(network((4,), 3), model_options={"hidden": 3}).fit(X, y)
+    with pytest.raises(XpnetError, match=r"input_shape=\(2, 3\), 6 numbers"):
+        NetworkClassifier(network, input_shape=(2, 3)).fit(X, y)
+    with pytest.raises(XpnetError, match="Unknown model 'perceptron'"):
+        NetworkClassifier("perceptron").fit(X, y)
+
+
+def test_no_partial_fit_with_lbfgs_or_early_stopping(iris):
+    assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
+    with pytest.raises(AttributeError, match="partial_fit"):
+        MLPRegressor(solver="lbfgs").partial_fit  # noqa: B018
+    with pytest.raises(ValueError, match="early_stopping"):
+        MLPClassifier(early_stopping=True).partial_fit(*iris, classes=[0, 1, 2])
+
+
+def test_classes_of_partial_fit_and_of_warm_starts(iris):
+    X, y = iris
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        MLPClassifier().partial_fit(X, y)
+    found = MLPClassifier().partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="classes not in"):
+        found.partial_fit(X, y + 1)
+    with pytest.raises(ValueError, match="is not the same as on last call"):
+        found.partial_fit(X, y, classes=[0, 1])
+    warm = MLPClassifier(warm_start=True, **SHORT).fit(X, y)
+    with pytest.raises(ValueError, match="warm_start can only be used where"):
+        warm.fit(X[:100], y[:100])
+
+
+def test_targets_of_several_classes_each_are_refused(iris):
+    X, y = iris
+    with pytest.raises(ValueError, match="MultiOutputClassifier|Multioutput|multioutput"):
+        MLPClassifier().fit(X, np.stack([y, y], axis=1))
+
+
+def test_a_loss_that_becomes_nan_is_an_error(iris):
+    X, _ = iris
+    with pytest.raises(XpnetError, match="became|non-finite"), np.errstate(all="ignore"):
+        MLPRegressor(solver="sgd", learning_rate_init=1e6, max_iter=50).fit(X * 1e6, X[:, 0] * 1e9)
+
+
+class Pressed(Callback):
+    """Ctrl-C in the second epoch."""
+
+    def on_epoch(self, trainer):
+        if len(trainer.history) == 2:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_keeps_what_was_learned(iris):
+    found = MLPClassifier(callbacks=[Pressed()], random_state=0)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        found.fit(*iris)
+    assert found.n_iter_ == 2
+    assert found.predict(iris[0]).shape == (150,)
+
+
+def test_a_fit_that_fails_leaves_nothing_fitted(iris):
+    X, y = iris
+    found = MLPRegressor(solver="sgd", learning_rate_init=1e6, warm_start=True)
+    with pytest.raises(XpnetError), np.errstate(all="ignore"):
+        found.fit(X * 1e6, y * 1e9)
+    with pytest.raises(NotFittedError):
+        found.predict(X)
+    found.set_params(learning_rate_init=0.001, **SHORT).fit(X, y)
+    assert np.isfinite(found.predict(X)).all()
+
+
+def test_verbose_prints_each_epoch(iris, capsys):
+    MLPClassifier(verbose=True, **SHORT).fit(*iris)
+    MLPRegressor(verbose=True, solver="lbfgs", max_iter=2000, random_state=0).fit(*iris)
+    printed = capsys.readouterr().out
+    assert "Iteration 1, loss = " in printed
+    assert "consecutive epochs. Stopping." in printed
