@@ -127,6 +127,9 @@ OPTIMIZERS = {
     "LAMB": lambda ps: xpnet.LAMB(ps, lr=0.01),
     "Lion": lambda ps: xpnet.Lion(ps, lr=0.001),
     "RMSProp with momentum": lambda ps: xpnet.RMSProp(ps, lr=0.001, momentum=0.9),
+    "dampened momentum": lambda ps: xpnet.Momentum(ps, lr=0.05, dampening=0.4),
+    "RAdam": lambda ps: xpnet.RAdam(ps, lr=0.01),  # from the sixth step on with its divisor
+    "RAdam that never divides": lambda ps: xpnet.RAdam(ps, lr=0.01, betas=(0.9, 0.6)),
 }
 
 
@@ -405,12 +408,33 @@ def test_the_mask_of_a_dropout_is_an_input_if_that_is_asked_for():
 # --- errors -------------------------------------------------------------------------------------------
 
 
-def test_an_optimizer_that_compares_its_numbers_is_an_error():
+class Choosing(xpnet.SGD):
+    """Its learning rate is chosen by a function of the count of its steps."""
+
+    def __init__(self, parameters, chosen):
+        super().__init__(parameters, lr=0.5)
+        self.chosen = chosen
+
+    def coefficients(self, s, o):
+        return {"lr": o["lr"] * self.chosen(s["t"])}
+
+
+def test_an_optimizer_may_compare_its_numbers():
+    def chosen(t):
+        return (t <= 1) + 0.5 * (2 <= t) * (t < 3) + 0.25 * (3 > t) + 0.125 * (t >= 4)
+
     model = xpnet.MLP(4, 5, 3, rng=0)
-    step = step_of(model, xpnet.RAdam(model.parameters()))
-    with pytest.raises(
-        CompileError, match=r"test_training_step.py:\d+: expected an optimizer that adds"
-    ):
+    step = step_of(model, Choosing(model.parameters(), chosen))
+    require_equal_training(model, step, [small_step()[-1]], steps=5)
+
+
+@pytest.mark.parametrize(
+    "chosen", [lambda t: 0.5 if t > 1 else 1.0, lambda t: float(t), lambda t: 1.0 * (t == 1)]
+)
+def test_an_optimizer_that_chooses_what_it_computes_is_an_error(chosen):
+    model = xpnet.MLP(4, 5, 3, rng=0)
+    step = step_of(model, Choosing(model.parameters(), chosen))
+    with pytest.raises(CompileError, match=r"test_training_step.py:\d+: .* as a factor of 0 or 1"):
         training_step_model(step, *small_step()[-1])
 
 
