@@ -421,7 +421,7 @@ class Choosing(xpnet.SGD):
 
 def test_an_optimizer_may_compare_its_numbers():
     def chosen(t):
-        return (t <= 1) + 0.5 * (2 <= t) * (t < 3) + 0.25 * (3 > t) + 0.125 * (t >= 4)
+        return (t <= 1) + 0.5 * (t > 1) * (t < 3) + 0.25 * (t >= 3)
 
     model = xpnet.MLP(4, 5, 3, rng=0)
     step = step_of(model, Choosing(model.parameters(), chosen))
@@ -531,6 +531,20 @@ def test_arguments_without_a_common_batch_are_an_error():
         ArgumentError, match=r"first axes of the lengths \[3, 6\].*dynamic_batch=False"
     ):
         training_step_model(step, x, t[:3])
+
+
+@pytest.mark.parametrize("samples", [1, 4, 5, 6, 8])
+def test_a_step_on_half_of_its_batch_is_an_error(samples):
+    """With one sample less, the half of five samples would seem to be a number, 2."""
+    inner, _, _, (x, t) = small_step()
+
+    def step(x, t):
+        half = x.shape[0] // 2
+        return inner(x[:half, ...], t[:half])
+
+    batch = [np.resize(array, (samples, *array.shape[1:])) for array in (x, t)]
+    with pytest.raises(CompileError, match="in proportion to the batch"):
+        training_step_model(step, *batch)
 
 
 def test_a_step_that_reads_a_value_is_an_error_that_names_its_line():

@@ -13,7 +13,8 @@ onnxscript describe operators in Python, from which nothing is gained where the 
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 __all__ = ["export_onnx"]
 
 OLDEST = 18
-SIZES = [3, 8]  # of the batches with which a model is recorded: a half of them differs, too, and is no line
+SIZES = [
+    3,
+    8,
+]  # of the batches with which a model is recorded: a half of them differs, too, and is no line
 DTYPES = ("float16", "float32", "float64")
 
 Shape = tuple[int, ...]
@@ -72,7 +76,9 @@ def export_onnx(
     input_shape : tuple of int, or list of them
         The shape of one sample, without the batch; for a model with several inputs, a list.
     dynamic_batch : bool
-        Whether the file takes batches of any size; else of `batch_size` samples only.
+        Whether the file takes batches of any size; else of `batch_size` samples only. The model is
+        recorded with batches of 3 and of 8, and what differs follows the inputs. Code that it selects by
+        the size, `if len(x) == 1`, is that of these sizes.
     batch_size : int
         The size of all batches if `dynamic_batch` is False.
     batch_axis : int
@@ -86,7 +92,8 @@ def export_onnx(
         The dtype of all inputs, or of each: "int64" for an `Embedding`. By default that of the weights.
     input_names, output_names : sequence of str, optional
         By default "input" and "output"; of a model with several inputs, the names of the arguments of
-        its `forward`; and "output_0", "output_1" ... of one that returns several arrays.
+        its `forward`; and "output_0", "output_1" ... of one that returns several arrays, or their keys in
+        a dict.
     input_scaling : (mean, scale), optional
         Numbers, or arrays that broadcast to a sample. The file then takes inputs as they are, and
         computes (x - mean) / scale first: `xpnet.data.Standardizer` of a table; or (0, 255) for pictures
@@ -138,14 +145,18 @@ def export_onnx(
     scalings.require_one_input(shapes)
     dtypes = _input_dtypes(input_dtype, kind, len(shapes))
     sizes = SIZES if dynamic_batch else [batch_size]
-    programs = []
+    recorded = []
     for n in sizes:
         arrays = [
             _example(shape, n, batch_axis, scalings.dtype_of_scaled(given))
             for shape, given in zip(shapes, dtypes, strict=True)
         ]
-        programs.append(record(model, Example(arrays, names), kind, has_operator))
+        with _noted(n, dynamic_batch):
+            recorded.append(record(model, Example(arrays, names), kind, has_operator))
     graph = Graph(type(model).__name__, opset)
+    if output_names is None:
+        output_names = recorded[0][1]
+    programs = [program for program, _ in recorded]
     _write(graph, model, programs, scalings, dtypes, output_names)
     given = {
         "xpnet": __version__,
@@ -162,13 +173,28 @@ def export_onnx(
     return found
 
 
+@contextmanager
+def _noted(n: int, dynamic_batch: bool) -> Iterator[None]:
+    """A block in which the model is called with n samples, which errors of the model itself then mention."""
+    try:
+        yield
+    except CompileError:
+        raise
+    except Exception as error:
+        note = f"in a call with {n} samples of zeros or normal numbers, with which the model was to be recorded"
+        if dynamic_batch:
+            note += ". For a model of one batch size, pass dynamic_batch=False and that batch_size"
+        error.add_note(f"{note}.")
+        raise
+
+
 def _write(
     graph: Graph,
     model: Layer,
     programs: Sequence[Program],
     scalings: "_Scalings",
     input_dtypes: Sequence[Any],
-    output_names: Sequence[str] | None,
+    output_names: Sequence[str],
 ) -> None:
     """Add the inputs, the nodes and the outputs to a graph."""
     program, *others = programs
@@ -184,7 +210,7 @@ def _write(
     names |= {x: weights(holders[x.name]) for x in program.states if x in used}
     found = lower(graph, program, names, *others, table={**OPERATIONS, **lowers_of(weights)})
     outputs = program.outputs
-    for y, name in zip(outputs, _output_names(len(outputs), output_names), strict=True):
+    for y, name in zip(outputs, _distinct("output", output_names, len(outputs)), strict=True):
         given = graph.output(name, scalings.undone(graph, found[y]), y.dtype, found.shape(y))
         if given != name:
             raise ArgumentError(
@@ -346,11 +372,6 @@ def _input_names(model: Layer, count: int, names: Sequence[str] | None) -> list[
         if len(own) > count:
             names = own[1 : count + 1]
     return _distinct("input", names, count)
-
-
-def _output_names(count: int, names: Sequence[str] | None) -> list[str]:
-    """The names of the outputs."""
-    return _distinct("output", names, count)
 
 
 def _distinct(what: str, names: Sequence[str] | None, count: int) -> list[str]:
