@@ -408,6 +408,17 @@ def test_the_mask_of_a_dropout_is_an_input_if_that_is_asked_for():
 # --- errors -------------------------------------------------------------------------------------------
 
 
+def test_layers_without_a_gradient_stay_as_they_are():
+    """LAMB takes another step where the norm of a parameter or of its update is 0."""
+    model = xpnet.MLP(4, 5, 3, activation="tanh", rng=0)
+    initial = np.copy(model.layers[0].weight.data)
+    step = step_of(model, xpnet.LAMB(model.parameters(), lr=0.01))
+    x, _ = small_step()[-1]
+    t = np.asarray([0, 0, 0, 0, 1, 2])
+    runtime = require_equal_training(model, step, [(np.zeros_like(x), t)], steps=5)
+    np.testing.assert_array_equal(runtime.state["model.layers.0.weight"], initial)
+
+
 class Choosing(xpnet.SGD):
     """Its learning rate is chosen by a function of the count of its steps."""
 
