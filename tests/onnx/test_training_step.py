@@ -14,7 +14,7 @@ import xpnet
 from tests.onnx.runtime import session_of
 from xpnet import functions as F, models
 from xpnet.compiler import each_step
-from xpnet.errors import ArgumentError, CompileError, MissingPackageError
+from xpnet.errors import ArgumentError, ArgumentTypeError, CompileError, MissingPackageError
 from xpnet.saving import export_training_step
 from xpnet.saving.onnx.training_step import training_step_model
 
@@ -405,6 +405,21 @@ def test_the_mask_of_a_dropout_is_an_input_if_that_is_asked_for():
     np.testing.assert_allclose(loss, expected.data, rtol=1e-5)
 
 
+def test_several_masks_are_numbered_in_the_order_in_which_they_are_drawn():
+    layers = (xpnet.Dropout(0.25), xpnet.Affine(4, 5, rng=0), xpnet.Dropout(0.5))
+    model = xpnet.Sequential(*layers, xpnet.Affine(5, 3, rng=1))
+    step = step_of(model, xpnet.SGD(model.parameters(), lr=0.1))
+    x, t = small_step()[-1]
+    runtime = Runtime(step, x, t, random_inputs=True)
+    rng = np.random.default_rng(2)
+    first = (rng.random((6, 4)) >= 0.25).astype("float32")
+    second = (rng.random((6, 5)) >= 0.5).astype("float32")
+    hidden = model.layers[1](x * first / 0.75).data * second / 0.5
+    expected = F.softmax_cross_entropy(model.layers[3](hidden), t)
+    loss = runtime(x=x, t=t, random=first, random_2=second)["loss"]
+    np.testing.assert_allclose(loss, expected.data, rtol=1e-5)
+
+
 # --- errors -------------------------------------------------------------------------------------------
 
 
@@ -534,6 +549,17 @@ def test_without_the_package_onnx_the_error_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'xpnet\[onnx\]'"):
         training_step_model(step, *batch)
+
+
+def test_what_is_no_step_is_an_error():
+    _, _, optimizer, batch = small_step()
+    with pytest.raises(ArgumentTypeError, match="a function of arrays; got Adam"):
+        training_step_model(optimizer, *batch)
+
+
+def test_a_step_without_a_result_is_an_error():
+    with pytest.raises(CompileError, match="a graph with an output: return an array"):
+        training_step_model(lambda x: None, np.ones(3))
 
 
 def test_arguments_without_a_common_batch_are_an_error():

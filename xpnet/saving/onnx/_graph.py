@@ -155,11 +155,15 @@ class Graph:
         Raises
         ------
         CompileError
-            The constants have 2 GB or more.
+            The constants have 2 GB or more, or there is no output.
         """
         import onnx
         from onnx import helper
 
+        if not self._outputs:
+            raise CompileError(
+                "Expected a graph with an output: return an array, or change one in a training step."
+            )
         nodes = [self._with_names_of_outputs(node) for node in self._needed()]
         read = {name for node in nodes for name in node.input}
         arrays = [array for array in self._initializers if array.name in read]
