@@ -405,19 +405,27 @@ def test_the_mask_of_a_dropout_is_an_input_if_that_is_asked_for():
     np.testing.assert_allclose(loss, expected.data, rtol=1e-5)
 
 
-def test_several_masks_are_numbered_in_the_order_in_which_they_are_drawn():
+def test_fifty_steps_with_two_masks_which_are_numbered_in_the_order_in_which_they_are_drawn():
     layers = (xpnet.Dropout(0.25), xpnet.Affine(4, 5, rng=0), xpnet.Dropout(0.5))
     model = xpnet.Sequential(*layers, xpnet.Affine(5, 3, rng=1))
-    step = step_of(model, xpnet.SGD(model.parameters(), lr=0.1))
-    x, t = small_step()[-1]
-    runtime = Runtime(step, x, t, random_inputs=True)
+    optimizer = xpnet.AdamW(model.parameters(), lr=0.01)
+    data = batches((4,))
+    data = [(x, t % 3) for x, t in data]
+    runtime = Runtime(step_of(model, optimizer), *data[0], random_inputs=True)
     rng = np.random.default_rng(2)
-    first = (rng.random((6, 4)) >= 0.25).astype("float32")
-    second = (rng.random((6, 5)) >= 0.5).astype("float32")
-    hidden = model.layers[1](x * first / 0.75).data * second / 0.5
-    expected = F.softmax_cross_entropy(model.layers[3](hidden), t)
-    loss = runtime(x=x, t=t, random=first, random_2=second)["loss"]
-    np.testing.assert_allclose(loss, expected.data, rtol=1e-5)
+    for i in range(STEPS):
+        x, t = data[i % len(data)]
+        first = (rng.random((len(x), 4)) >= 0.25).astype("float32")
+        second = (rng.random((len(x), 5)) >= 0.5).astype("float32")
+        loss = runtime(x=x, t=t, random=first, random_2=second)["loss"]
+        hidden = model.layers[1](x * first / 0.75) * second / 0.5
+        expected = F.softmax_cross_entropy(model.layers[3](hidden), t)
+        optimizer.zero_grad()
+        expected.backward()
+        optimizer.step()
+        np.testing.assert_allclose(loss, expected.data, rtol=1e-5)
+    for name, x in model.state_dict().items():
+        np.testing.assert_allclose(runtime.state[f"model.{name}"], x, rtol=1e-5, atol=1e-6)
 
 
 # --- errors -------------------------------------------------------------------------------------------
