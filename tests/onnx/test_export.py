@@ -806,8 +806,8 @@ def test_an_error_of_a_model_that_takes_batches_of_one_size_says_how_to_export_i
     model = lambda_layer(lambda x: x + np.ones((4, 1), "float32"))
     with pytest.raises(ValueError, match="broadcast") as error:
         export_onnx(model, None, (3,))
-    (note,) = (x for x in error.value.__notes__ if "samples" in x)
-    assert note.startswith("in a call with 3 samples")
+    (note,) = (x for x in error.value.__notes__ if "recorded" in x)
+    assert "float32 of shape (3, 3)" in note
     assert "dynamic_batch=False" in note
     x = drawn((3,), n=4)
     (y,) = run(export_onnx(model, None, (3,), dynamic_batch=False, batch_size=4), x)
@@ -837,11 +837,33 @@ def test_more_than_two_gigabytes_are_refused(monkeypatch):
         ({"output_names": ["input"]}, "nothing else"),
         ({"output_names": ["weight"]}, "nothing else"),
         ({"output_names": []}, "names of 1 output"),
+        ({"input_names": [""]}, "names of 1 input"),
+        ({"output_names": [3]}, "names of 1 output"),
+        ({"batch_size": 5}, "dynamic_batch=False with batch_size=5"),
         ({"input_scaling": ([1.0, 2.0, 3.0], 1.0)}, "input_scaling"),
+        ({"input_scaling": 3.0}, r"Expected input_scaling \(mean, scale\)"),
+        ({"input_scaling": (0.0, [1.0, 0.0])}, "no scale of 0"),
+        ({"output_scaling": (np.nan, 1.0)}, "Expected output_scaling .* finite"),
+        ({"output_scaling": ("a", 1.0)}, "Expected output_scaling"),
+        ({"output_scaling": ([1.0, 2.0, 3.0], 1.0)}, "broadcasts to the output, of shape"),
     ],
 )
 def test_invalid_options_raise_an_error(options, message):
     with pytest.raises(errors.ArgumentError, match=message):
+        export_onnx(L.Affine(2, 2), None, (2,), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"classes": "ab"}, "classes in a list, got the string 'ab'"),
+        ({"metadata": [1]}, "metadata that map strings"),
+        ({"metadata": {1: "a"}}, "the key 1 is no string"),
+        ({"metadata": {"a": object()}}, "is of object"),
+    ],
+)
+def test_metadata_of_another_form_raise_an_error(options, message):
+    with pytest.raises(errors.ArgumentTypeError, match=message):
         export_onnx(L.Affine(2, 2), None, (2,), **options)
 
 
