@@ -451,7 +451,7 @@ def _metadata(
 def _name(key: Any) -> str:
     """A key of the metadata."""
     if not isinstance(key, str):
-        raise TypeError(f"the key {key!r} is no string")
+        raise ArgumentTypeError(f"the key {key!r} is no string")
     return key
 
 
@@ -466,5 +466,5 @@ def _listed(x: Any) -> Any:
     """An array as lists of numbers."""
     array = np.asarray(x)
     if array.dtype == object:
-        raise TypeError(f"{x!r} is of {type(x).__name__}")
+        raise ArgumentTypeError(f"{x!r} is of {type(x).__name__}")
     return array.tolist()
