@@ -128,6 +128,33 @@ def test_estimators_run_with_the_oldest_and_the_newest_scikit_learn(noxfile, ver
     assert {"tests/estimators", "xpnet/estimators", "not slow"} <= set(command)
 
 
+def started_by(noxfile, name):
+    """The last command of a session: `tests(numpy)`, `c`."""
+    session = Session()
+    function, _, case = name.removesuffix(")").partition("(")
+    getattr(noxfile, function).func(session, *[case] * bool(case))
+    return session.commands[-1]
+
+
+def test_coverage_runs_its_sessions_traced_and_nothing_else_does(noxfile, monkeypatch):
+    """All of them exist, and the report comes after them."""
+    monkeypatch.setattr(noxfile, "emulated_device", lambda session: {})
+    monkeypatch.delenv("XPNET_TRACED", raising=False)
+    plain = {name: started_by(noxfile, name) for name in noxfile.COVERED}
+    assert {command[:2] for command in plain.values()} == {("python", "-m")}
+    monkeypatch.setenv("XPNET_TRACED", "1")
+    for name, command in plain.items():
+        assert started_by(noxfile, name) == ("coverage", "run", *command[1:])
+
+    session = Session(posargs=["-R"])
+    noxfile.coverage.func(session)
+    erase, sessions, combine, report = session.commands
+    assert erase == ("coverage", "erase")
+    assert sessions[1:] == ("-m", "nox", "-R", "--sessions", *noxfile.COVERED)
+    assert combine[:2] == ("coverage", "combine")
+    assert report == ("coverage", "report")
+
+
 @pytest.mark.parametrize(
     ("system", "machine", "libc", "tag"),
     [
