@@ -47,9 +47,12 @@ DEV = EXTRAS["dev"]
 # The tests multiply small matrices, for which BLAS would start a thread on every core of a large
 # machine. A value that the environment already has is kept.
 THREADS = str(min(os.cpu_count() or 1, 4))
-ENV = {
-    name: os.environ.get(name, THREADS)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# Where Python may not keep bytecode, each process that a test starts would compile xpnet, which is half of
+# the time that it takes to start; and each session would compile the tests, which takes 10 s.
+ENV: dict[str, str | None] = {
+    "PYTHONDONTWRITEBYTECODE": None,
+    **{name: os.environ.get(name, THREADS) for name in BLAS},
 }
 
 
@@ -63,7 +66,7 @@ def tools(*names: str) -> list[str]:
     return [stated[name] for name in names]
 
 
-def run_module(session: nox.Session, *command: str, env: dict[str, str]) -> None:
+def run_module(session: nox.Session, *command: str, env: dict[str, str | None]) -> None:
     """Run `python -m` with these arguments; traced, where the session `coverage` asks for it.
 
     Tracing doubles the time. Each process writes a file of its own (`parallel` in pyproject.toml).
@@ -188,10 +191,7 @@ def distributed(session: nox.Session) -> None:
     are skipped.
     """
     session.install("-e", ".[mpi]", *tools("array-api-strict", "hypothesis", "pytest"))
-    env = {"XPNET_TEST_BACKENDS": "numpy"} | dict.fromkeys(ENV, "1")  # ranks share the cores
-    # Half of the time that a rank takes to start is for compiling xpnet, where Python may not keep the bytecode.
-    bytecode = Path(session.cache_dir, "bytecode").resolve()
-    env |= {"PYTHONDONTWRITEBYTECODE": None, "PYTHONPYCACHEPREFIX": str(bytecode)}
+    env = ENV | {"XPNET_TEST_BACKENDS": "numpy"} | dict.fromkeys(BLAS, "1")  # ranks share the cores
     session.run("python", "-m", "pytest", "tests/distributed", *session.posargs, env=env)
 
 
