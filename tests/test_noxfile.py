@@ -1,13 +1,16 @@
 """noxfile.py: what a session needs is looked for before anything is built, and what is missing is no success."""
 
+import ast
 import base64
 import contextlib
 import hashlib
 import importlib.util
 import platform
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -113,6 +116,45 @@ def test_without_a_gpu_the_tests_of_kernels_run_once(noxfile, monkeypatch):
 @pytest.mark.parametrize("library", ["torch", "jax", "array_api_strict"])
 def test_other_libraries_leave_nothing_out(noxfile, library):
     assert ignored(noxfile, library) == []
+
+
+# What every session of a library installs.
+INSTALLED = {
+    *("array_api_compat", "filelock", "numpy", "opt_einsum", "rich", "safetensors", "threadpoolctl", "typer"),
+    *("PIL", "benchmarks", "hypothesis", "mpmath", "pytest", "tests", "xpnet"),
+}  # fmt: skip
+# Folders that conftest.py or noxfile.py leave out where their package is missing.
+OF_ONE_PACKAGE = {"estimators", "host_cuda"}
+
+
+def imported_at_once(path):
+    """The packages that a file needs to be collected; not those without which it is skipped."""
+    skipped = set()
+    for statement in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(statement, ast.Expr | ast.Assign):
+            skipped |= set(re.findall(r"importorskip\('(\w+)", ast.unparse(statement)))
+        if isinstance(statement, ast.Import):
+            names = [alias.name for alias in statement.names]
+        elif isinstance(statement, ast.ImportFrom):
+            names = [statement.module]
+        else:
+            continue
+        yield from {name.partition(".")[0] for name in names} - skipped
+
+
+def test_no_file_needs_an_optional_package_to_be_collected():
+    """One that does ends the whole session of another library as failed, before its first test."""
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]
+    ignored = {x.partition("=")[2] for x in options["ini_options"]["addopts"] if "--ignore" in x}
+    ignored.add("tests/cupy_names.py")  # `collect_ignore` in conftest.py
+    found = {}
+    for folder in ("xpnet", "tests"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            needed = set(imported_at_once(path)) - INSTALLED - sys.stdlib_module_names
+            if needed and name not in ignored and not OF_ONE_PACKAGE & {*path.parts}:
+                found[name] = needed
+    assert found == {}
 
 
 @pytest.mark.parametrize(("version", "operator"), [("oldest", "=="), ("newest", ">=")])
