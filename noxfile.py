@@ -131,8 +131,11 @@ def libraries() -> list[str]:
 BACKENDS = {name: INSTALLED.get(name, ("plots", [name.replace("_", "-")])) for name in libraries()}
 # Tests that have a session of their own, and do not run in that of their library as well.
 ELSEWHERE = {
-    # `examples`, `c`, `onnx` and `page`
-    "numpy": ("tests/examples", "tests/compiler/c", "tests/onnx", "tests/report/drawing"),
+    # `examples`, `c`, `distributed`, `onnx` and `page`
+    "numpy": (
+        *("tests/examples", "tests/compiler/c", "tests/distributed", "tests/onnx"),
+        "tests/report/drawing",
+    ),
     # `cuda_compiler`, on the emulated device, and `cupy_names`; on a GPU all of them run here.
     "cupy": (
         "tests/kernels",
@@ -192,7 +195,7 @@ def distributed(session: nox.Session) -> None:
     """
     session.install("-e", ".[mpi]", *tools("array-api-strict", "hypothesis", "pytest"))
     env = ENV | {"XPNET_TEST_BACKENDS": "numpy"} | dict.fromkeys(BLAS, "1")  # ranks share the cores
-    session.run("python", "-m", "pytest", "tests/distributed", *session.posargs, env=env)
+    run_module(session, "pytest", "tests/distributed", *session.posargs, env=env)
 
 
 @nox.session
@@ -409,15 +412,18 @@ def conformance(session: nox.Session) -> None:
 
 
 # Whose tests together run all code of xpnet but that of optional libraries: see [tool.coverage.run].
-COVERED = ("tests(numpy)", "cuda_compiler", "c", "onnx", "page", "estimators(newest)")
+COVERED = (
+    *("tests(numpy)", "cuda_compiler", "c", "distributed", "onnx", "page"),
+    "estimators(newest)",
+)
 
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """The tests on NumPy, of CuPy's kernels, the C library, ONNX, the page and estimators cover 95 % of xpnet/, lines and branches.
+    """The tests on NumPy, with those of CuPy's kernels, cover 95 % of xpnet/, lines and branches.
 
-    It runs these sessions itself, traced, which takes most of an hour: plain nox does not. `-- -R` reuses
-    their environments.
+    It runs the sessions in COVERED itself, traced, which takes most of an hour: plain nox does not.
+    `-- -R` reuses their environments.
     """
     session.install(*tools("coverage"))
     session.run("coverage", "erase")
