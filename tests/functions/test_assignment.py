@@ -432,7 +432,7 @@ VIEWS = {  # name -> (the view, an index in it, where that is in x)
 }
 
 
-@pytest.mark.usefixtures("sampled")
+@pytest.mark.usefixtures("sampled")  # the tape knows the views; writes are tested above
 @pytest.mark.parametrize("recorded", [True, False])
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_write_through_a_view_reaches_its_base(backend64, array, name, recorded):
@@ -460,7 +460,7 @@ def test_a_write_through_a_view_reaches_its_base(backend64, array, name, recorde
         assert_close(gw, 10.0)
 
 
-@pytest.mark.usefixtures("sampled")
+@pytest.mark.usefixtures("sampled")  # likewise
 @pytest.mark.parametrize("recorded", [True, False])
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_write_into_the_base_changes_its_views(backend64, array, name, recorded):

@@ -168,7 +168,7 @@ def test_the_derivative_by_completed_vectors_is_an_error(backend64, array, shape
     assert_close(getattr(linalg.svd(x.data), field), completed)  # the value itself is defined
 
 
-@pytest.mark.usefixtures("sampled")
+@pytest.mark.usefixtures("sampled")  # one formula for all shapes
 @pytest.mark.parametrize("values", [(1.0, 1.0), (2.0, 0.0), (0.0, 0.0)], ids=str)
 @pytest.mark.parametrize("shape", [(2, 2), (3, 2), (2, 3)], ids=str)
 def test_equal_singular_values_have_a_derivative(backend64, array, values, shape):

@@ -44,7 +44,7 @@ def test_the_extension_is_complete(backend, array):
         assert str(inspect.Signature(plain)) == expected, name
 
 
-@pytest.mark.usefixtures("sampled")
+@pytest.mark.usefixtures("sampled")  # test_values.py calls each function on JAX, too
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", ONE_AXIS)
 def test_one_axis(backend64, array, name, norm):
