@@ -425,6 +425,7 @@ def test_invalid_options_are_an_error_or_give_a_model_that_the_weights_fit(tmp_p
                 None,
                 1,
                 1,
+                finished=True,
             )
             try:
                 built = trained.build()

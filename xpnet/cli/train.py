@@ -189,7 +189,6 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
     device : str
         The description of the backend's device.
     """
-    from xpnet import distributed
     from xpnet.cli import setup
     from xpnet.cli.dataset import read_samples
     from xpnet.cli.run_files import RunFiles
@@ -206,22 +205,19 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
     model = setup.build_model(architecture, source, rng, rows=has_rows)
     setup.require_outputs(model, settings["model"], samples)
     samples = _settled(settings, record, samples, has_rows)
-    path = Path(settings["out"])
     last = None
     environments: list[dict[str, Any]] = []
     if record is not None:
         setup.require_same(settings, record, samples)
         setup.remember_plan(settings, record)
-        last = path / Checkpoint.LAST
+        last = Path(settings["out"], Checkpoint.LAST)
         environments = record.environments
-    files = RunFiles(path, settings, samples.reading, source, environments)
-    callbacks = _callbacks(settings, architecture, samples, record)
-    trainer = _trainer(settings, model, samples, [files, *callbacks], rng)
-    communicator = distributed.current()
-    if settings["compile"] and settings["backend"] == "numpy":
-        setup.await_c_library(quiet=not communicator.is_root)
+    files = RunFiles(Path(settings["out"]), settings, samples.reading, source, environments)
+    callbacks = [files, *_callbacks(settings, architecture, samples, record)]
+    trainer = _trainer(settings, model, samples, callbacks, rng)
+    _await_c_library(settings)
     data = setup.training_data(settings, samples, images, model, rng)
-    if communicator.is_root and not settings["quiet"]:
+    if trainer.communicator.is_root and not settings["quiet"]:
         echo(_first_lines(settings, device, samples, model))
         for line in setup.differences(settings, record, trainer):
             echo(line)
@@ -233,6 +229,14 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
         resume=last,
         validation=samples.validation,
     )
+
+
+def _await_c_library(settings: dict[str, Any]) -> None:
+    from xpnet.cli.setup import await_c_library
+    from xpnet.distributed import current
+
+    if settings["compile"] and settings["backend"] == "numpy":
+        await_c_library(quiet=not current().is_root)
 
 
 def _settled(
