@@ -44,6 +44,7 @@ from xpnet.training.batches import (
     loader_of,
     loader_state,
     pair,
+    require_same_data,
     samples,
     shared,
     shared_loader,
@@ -298,11 +299,18 @@ class Trainer:
         if index(epochs) < 1:
             raise ArgumentError(f"Expected epochs >= 1, got {epochs}.")
         with evaluation.in_dtype_of(self.model), using(self.communicator):
+            communicator = self.communicator
             loader = self._loader(train, batch_size, resumed=resume is not None)
-            loader = shared_loader(loader, self.communicator)
             prepared_test = None
             if test is not None:
-                prepared_test = shared(evaluation.prepared(self.model, test), self.communicator)
+                prepared_test = evaluation.prepared(self.model, test)
+            if self.learner.is_distributed:
+                communicator.barrier()  # a rank that has failed in another `fit` takes no message of it
+                require_same_data(communicator, "train", loader)
+                if prepared_test is not None:
+                    require_same_data(communicator, "test", prepared_test)
+                    prepared_test = shared(prepared_test, communicator)
+                loader = shared_loader(loader, communicator)
             self._start(epochs, loader, resume)
             self.tested = prepared_test is not None
             return self._run(loader, prepared_test)
