@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import importlib.util
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -126,6 +127,21 @@ def test_estimators_run_with_the_oldest_and_the_newest_scikit_learn(noxfile, ver
     assert any(x.startswith(f"scikit-learn{operator}1.6") for x in session.installed)
     command = session.commands[-1]
     assert {"tests/estimators", "xpnet/estimators", "not slow"} <= set(command)
+
+
+def test_the_programs_on_sweeps_have_what_their_page_installs(noxfile):
+    class Installed(Session):
+        def install(self, *requirements):
+            self.installed = requirements
+
+    page = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    commands = re.findall(r"`pip install \"xpnet\[sklearn\]\" ([^`]+)`", page)
+    assert len(commands) == 3
+    session = Installed()
+    noxfile.sweeps.func(session)
+    assert {x.strip('"') for x in commands} <= set(session.installed)
+    assert ".[sklearn]" in session.installed
+    assert "tests/estimators/test_sweeps.py" in session.commands[-1]
 
 
 @pytest.mark.parametrize(
