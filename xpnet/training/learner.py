@@ -165,6 +165,11 @@ class Learner:
             The model's output, before the update.
         loss : Variable, shape ()
             The loss of y.
+
+        Raises
+        ------
+        StateError
+            With a communicator: the last step has failed on this rank, and the others wait for it.
         """
         if is_observed() and self.is_compiling:
             with self.observed(x, t):

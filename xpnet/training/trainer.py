@@ -93,7 +93,8 @@ class Trainer:
         `lambda parameters: clip_grad_value(parameters, 0.5)`.
     accumulate : int
         The number of batches that make a step. Its gradient is that of the mean loss over all their
-        samples. If fewer batches are left at the end of an epoch, they make a step too.
+        samples. If fewer batches are left at the end of an epoch, they make a step too. A parameter that
+        is frozen (`requires_grad = False`) after some of them is not moved by that step.
     precision : {"float16", "bfloat16"} or MixedPrecision, optional
         The dtype to compute in, while the weights stay float32: see `xpnet.training.precision`.
     average : float or ExponentialMovingAverage, optional
@@ -287,7 +288,7 @@ class Trainer:
             `epochs` or `batch_size` is below 1.
         ShapeError, DataError
             The data are empty, fewer than `batch_size`, do not fit the model or the device, or have a
-            label outside the model's classes.
+            label outside the model's classes; or ranks have different data.
         StateError
             The checkpoint is damaged, or another training's. The trainer is unchanged then.
         TrainingError
