@@ -238,6 +238,25 @@ def test_early_stopping_and_the_plateau_are_decided_for_the_whole():
         assert_same(alone, outcome)
 
 
+def test_log_lines_are_of_all_ranks():
+    """The progress bar shows them: samples, losses and metrics after each step."""
+
+    def logged(communicator):
+        lines = []
+
+        class Log(Callback):
+            def on_log(self, trainer, progress):
+                lines.append([progress.seen, progress.samples, *progress.figures.values()])
+
+        train(communicator, callbacks=[Log()], log_every=0.0, data=clusters(41), epochs=2)
+        return lines
+
+    alone = logged(None)
+    assert [line[:2] for line in alone] == 2 * [[20, 41], [40, 41], [41, 41]]
+    for lines in distributed.run(3, logged):
+        np.testing.assert_allclose(lines, alone, rtol=1e-9)
+
+
 def test_a_callback_of_one_rank_stops_all():
     class Stop(Callback):
         def on_epoch(self, trainer):
