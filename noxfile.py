@@ -343,6 +343,20 @@ def estimators(session: nox.Session, version: str) -> None:
 
 
 @nox.session
+def sweeps(session: nox.Session) -> None:
+    """The programs of docs/sweeps.md find good parameters, on local workers of Optuna, Dask and Ray Tune.
+
+    Plain nox does not run it: Ray alone is 79 MB, and starts a cluster of its own.
+    """
+    searched = ("optuna", "dask[distributed]", "ray[tune]")
+    session.install("-e", ".[sklearn]", *searched, *tools("pytest"))
+    # No variables for threads: the tests set one for each worker.
+    file = "tests/estimators/test_sweeps.py"
+    env = {"XPNET_TEST_BACKENDS": "numpy"}
+    session.run("python", "-m", "pytest", file, *session.posargs, env=env)
+
+
+@nox.session
 def oldest(session: nox.Session) -> None:
     """The tests on NumPy, with the oldest version of each dependency that pyproject.toml allows.
 

@@ -197,6 +197,21 @@ def test_coverage_runs_its_sessions_traced_and_nothing_else_does(noxfile, monkey
     assert report == ("coverage", "report")
 
 
+def test_the_programs_on_sweeps_have_what_their_page_installs(noxfile):
+    class Installed(Session):
+        def install(self, *requirements):
+            self.installed = requirements
+
+    page = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    commands = re.findall(r"`pip install \"xpnet\[sklearn\]\" ([^`]+)`", page)
+    assert len(commands) == 3
+    session = Installed()
+    noxfile.sweeps.func(session)
+    assert {x.strip('"') for x in commands} <= set(session.installed)
+    assert ".[sklearn]" in session.installed
+    assert "tests/estimators/test_sweeps.py" in session.commands[-1]
+
+
 @pytest.mark.parametrize(
     ("system", "machine", "libc", "tag"),
     [

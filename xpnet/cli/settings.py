@@ -72,7 +72,7 @@ def _refuse_kept_settings(ctx: typer.Context) -> None:
             raise bad_flag(
                 flag,
                 "a resumed run keeps its settings; with --resume only --epochs, --backend, "
-                "--no-compile, --data-dir and --quiet may be given.",
+                "--no-compile, --compression, --timeout, --data-dir, --trust and --quiet may be given.",
             )
 
 

@@ -74,7 +74,7 @@ def train(
     training early and keeps what was learned; --resume RUN continues it.
     """
     from xpnet.cli.config import RESUMED
-    from xpnet.cli.ranks import claimed, joined
+    from xpnet.cli.ranks import claimed, joined, not_joined
     from xpnet.cli.run_folder import RunFolder
     from xpnet.cli.settings import read_settings
     from xpnet.errors import StateError
@@ -82,7 +82,8 @@ def train(
     from xpnet.training.run import claim_path
 
     start = time.perf_counter()
-    settings = read_settings(ctx)
+    with not_joined():
+        settings = read_settings(ctx)
     record = None
     run = settings["resume"]
 
@@ -191,12 +192,14 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
     """
     from xpnet.cli import setup
     from xpnet.cli.dataset import read_samples
+    from xpnet.cli.ranks import require_same_samples
     from xpnet.cli.run_files import RunFiles
     from xpnet.random import default_rng, manual_seed
     from xpnet.training import Checkpoint
 
     source = setup.source_of(settings, record)
     samples = read_samples(settings)
+    require_same_samples(distributed.current(), samples.reading)
     images = samples.input_shape
     has_rows = len(images) == 1
     manual_seed(settings["seed"])  # for dropout, and for a model of the user's own

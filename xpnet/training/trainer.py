@@ -44,6 +44,7 @@ from xpnet.training.batches import (
     loader_of,
     loader_state,
     pair,
+    require_same_data,
     samples,
     shared,
     shared_loader,
@@ -93,7 +94,8 @@ class Trainer:
         `lambda parameters: clip_grad_value(parameters, 0.5)`.
     accumulate : int
         The number of batches that make a step. Its gradient is that of the mean loss over all their
-        samples. If fewer batches are left at the end of an epoch, they make a step too.
+        samples. If fewer batches are left at the end of an epoch, they make a step too. A parameter that
+        is frozen (`requires_grad = False`) after some of them is not moved by that step.
     precision : {"float16", "bfloat16"} or MixedPrecision, optional
         The dtype to compute in, while the weights stay float32: see `xpnet.training.precision`.
     average : float or ExponentialMovingAverage, optional
@@ -291,7 +293,7 @@ class Trainer:
             `epochs` or `batch_size` is below 1.
         ShapeError, DataError
             The data are empty, fewer than `batch_size`, do not fit the model or the device, or have a
-            label outside the model's classes.
+            label outside the model's classes; or ranks have different data.
         StateError
             The checkpoint is damaged, or another training's. The trainer is unchanged then.
         TrainingError
@@ -303,13 +305,18 @@ class Trainer:
         if index(epochs) < 1:
             raise ArgumentError(f"Expected epochs >= 1, got {epochs}.")
         with evaluation.in_dtype_of(self.model), using(self.communicator):
+            communicator = self.communicator
             loader = self._loader(train, batch_size, resumed=resume is not None)
-            loader = shared_loader(loader, self.communicator)
             measured: Measured = {}
             for part, data in (("validation", validation), ("test", test)):
                 if data is not None:
-                    found = evaluation.prepared(self.model, data)
-                    measured[part] = shared(found, self.communicator)
+                    measured[part] = evaluation.prepared(self.model, data)
+            if self.learner.is_distributed:
+                communicator.barrier()  # a rank that has failed in another `fit` takes no message of it
+                for part, found in {"train": loader, **measured}.items():
+                    require_same_data(communicator, part, found)
+                measured = {part: shared(found, communicator) for part, found in measured.items()}
+                loader = shared_loader(loader, communicator)
             self._start(epochs, loader, resume)
             self.validated = validation is not None
             self.tested = test is not None
