@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from xpnet._hints import LAYERS, hinted
 from xpnet._libraries.devices import call_on_their_device, known
 from xpnet._typing import Array
-from xpnet.autodiff.variable import Parameter
+from xpnet.autodiff.namespace import has_dtype
+from xpnet.autodiff.variable import Parameter, data_of
 from xpnet.backend import Backend, array_like, resolve, to_numpy
 from xpnet.errors import ArgumentError, MissingMethodError, StateError
 from xpnet.layers import _step_by_step
@@ -171,7 +172,8 @@ class Layer(Holder):
         Raises
         ------
         StateError
-            A name is missing or unknown, or a shape differs. Then nothing is changed.
+            A name is missing or unknown, a shape differs, or an array is complex, and the model's is
+            not. Then nothing is changed.
         """
         holders = dict(self._state())
         if holders.keys() != state.keys():
@@ -185,6 +187,7 @@ class Layer(Holder):
             raise StateError(message)
         for name, holder in holders.items():
             require_shape(self, name, tuple(holder.data.shape), state[name])
+            _require_real(self, name, holder.data, state[name])
         arrays = {name: array_like(state[name], holder.data) for name, holder in holders.items()}
         for name, holder in holders.items():  # nothing can fail any more
             holder.data = arrays[name]
@@ -275,6 +278,12 @@ class Layer(Holder):
             for path, owner, value in contents(self)
             if owner is self and isinstance(value, Layer)
         ]
+
+
+def _require_real(layer: Layer, name: str, own: Array, x: Any) -> None:
+    """Raise StateError if an array is complex where the model has real numbers: half of it would be lost."""
+    if has_dtype(data_of(x), "complex floating") and not has_dtype(own, "complex floating"):
+        raise StateError(f"{layer!r}: expected {name} to be real, as {own.dtype}, got {x.dtype}.")
 
 
 def require_shape(layer: Layer, name: str, expected: tuple[int, ...], x: Any) -> None:
