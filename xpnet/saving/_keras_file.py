@@ -15,7 +15,7 @@ from xpnet.errors import MissingPackageError, StateError
 
 # Parts of a layer that have weights of their own, in the order of `layer.weights`.
 PARTS = (
-    *("forward_layer", "backward_layer", "cell"),
+    *("layer", "forward_layer", "backward_layer", "cell"),
     *("query_dense", "key_dense", "value_dense", "output_dense"),
 )
 
@@ -85,13 +85,22 @@ def _of_layer(group: Any, where: str) -> Iterator[Array]:
     if "vars" in keys:
         variables = group["vars"]
         for key in sorted(variables, key=int):
-            yield variables[key][...]
+            yield _array(variables[key])
     for part in PARTS:
         if part in keys:
             yield from _of_layer(group[part], f"{where}.{part}")
     others = [key for key in keys - {"vars", *PARTS} if _has_arrays(group[key])]
     if others:
         raise StateError(f"{where} has parts of an unknown order, {sorted(others)}.")
+
+
+def _array(variable: Any) -> Array:
+    """The numbers of a variable. bfloat16, which HDF5 does not have, is the first half of a float32."""
+    x = variable[...]
+    if variable.attrs.get("dtype") not in (b"bfloat16", "bfloat16"):
+        return x
+    halves = x.view("uint16").astype("uint32")
+    return (halves << 16).view("float32")
 
 
 def _has_arrays(item: Any) -> bool:

@@ -29,6 +29,7 @@ from xpnet.backend import to_numpy
 from xpnet.errors import ArgumentTypeError, StateError
 from xpnet.layers import Affine, Buffer, Layer, Sequential
 from xpnet.layers._contents import contents
+from xpnet.layers.base import require_real
 from xpnet.saving._table import table
 
 __all__ = [
@@ -186,9 +187,7 @@ def _renamed(model: Layer, entries: list["_Entry"], names: Mapping[str, str]) ->
         )
     # What is not named is a count, or has another name that is.
     return [
-        entry._replace(torch_name=names[entry.name])
-        for entry in entries
-        if entry.name in names
+        entry._replace(torch_name=names[entry.name]) for entry in entries if entry.name in names
     ]
 
 
@@ -385,6 +384,7 @@ def _converted(model: Layer, entry: _Entry, x: Array) -> Array:
             f"{model!r}: expected {entry.torch_name} of shape {entry.torch_shape}, got "
             f"{tuple(x.shape)}."
         )
+    require_real(model, entry.torch_name, entry.tensor.data, x)
     if entry.is_transposed:
         x = x.T
     return x
