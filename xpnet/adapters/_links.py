@@ -49,8 +49,9 @@ class Place:
         found = getattr(self.module, self.kind).get(self.name)
         if found is None:
             raise StateError(
-                f"{type(self.module).__name__}.{self.name} is no longer a tensor of its module. Make the "
-                "TorchLayer after the module is complete."
+                f"{type(self.module).__name__}.{self.name} is no longer a tensor of its module, where a layer of "
+                "xpnet reads it. Make the TorchLayer after the module is complete; what torch_module returns "
+                "cannot be given parametrizations, such as weight_norm."
             )
         return found
 
