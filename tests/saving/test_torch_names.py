@@ -103,13 +103,17 @@ def test_names_of_both_models_at_other_places_are_pointed_out():
 
 
 def test_a_tensor_in_two_places_here_may_be_there_once():
-    tied = Sequential(Affine(2, 2, bias=False), Affine(2, 2, bias=False))
-    tied[1].weight = tied[0].weight
-    theirs = {"embedding.weight": np.asarray([[1.0, 2.0], [3.0, 4.0]])}
+    tied = Sequential(*[Affine(2, 2, bias=False) for _ in range(3)])
+    tied[2].weight = tied[0].weight
+    theirs = {
+        "first.weight": np.asarray([[1.0, 2.0], [3.0, 4.0]]),
+        "middle.weight": np.ones((2, 2)),
+    }
     names = match_torch_state_dict(tied, theirs)
-    assert dict(names) == {"layers.0.weight": "embedding.weight"}
+    assert dict(names) == {"layers.0.weight": "first.weight", "layers.1.weight": "middle.weight"}
     load_torch_state_dict(tied, theirs, names)
-    assert tied[1].weight.data.tolist() == [[1.0, 3.0], [2.0, 4.0]]
+    assert tied[2].weight.data.tolist() == [[1.0, 3.0], [2.0, 4.0]]
+    assert tied[1].weight.data.tolist() == [[1.0, 1.0], [1.0, 1.0]]
 
 
 def test_a_safetensors_file_has_the_order_of_its_names(tmp_path):

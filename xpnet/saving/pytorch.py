@@ -263,11 +263,8 @@ def match_torch_state_dict(model: Layer, state: Mapping[str, Any]) -> TorchNames
     layers.2.bias    fc2.bias    (3,)                        order
     """
     _require_state("match_torch_state_dict", model, state)
-    entries = [entry for entry in _entries(model) if not _is_count(entry.name)]
     names = [name for name in state if not _is_count(name)]
-    once = list({id(entry.tensor): entry for entry in reversed(entries)}.values())[::-1]
-    if len(names) == len(once):  # what is held in two places here is there once
-        entries = once
+    entries = _counterparts(model, len(names))
     prefix = _prefix({entry.torch_name for entry in entries}, set(names))
     if prefix is not None:  # in whatever order the state has them
         names = [prefix + entry.torch_name for entry in entries]
@@ -276,12 +273,9 @@ def match_torch_state_dict(model: Layer, state: Mapping[str, Any]) -> TorchNames
     rows: list[Row] = []
     for entry, name in zip(entries, names, strict=False):
         shape = _shape(state, name)
-        evidence = "shape"
-        if prefix is not None:
-            evidence = "name"
-        elif kinds[_last(name), shape] > 1:
-            other = entry.torch_name in state and entry.torch_name != name
-            evidence = "order, not name" if other else "order"
+        evidence = "name"
+        if prefix is None:
+            evidence = _evidence(entry, name, state, kinds[_last(name), shape])
         rows.append((entry.name, name, str(shape), _note(entry, shape), evidence))
         if shape != entry.torch_shape or _contradict(entry.name, name, endings):
             raise StateError(
@@ -292,6 +286,24 @@ def match_torch_state_dict(model: Layer, state: Mapping[str, Any]) -> TorchNames
             )
     _require_all(model, entries, names, rows)
     return TorchNames(rows + _counts(model, state, rows))
+
+
+def _counterparts(model: Layer, count: int) -> list[_Entry]:
+    """What a state of this many tensors may have: what is held in two places is there twice or once."""
+    entries = [entry for entry in _entries(model) if not _is_count(entry.name)]
+    once: dict[int, _Entry] = {}  # the first entry of each tensor
+    for entry in entries:
+        once.setdefault(id(entry.tensor), entry)
+    return list(once.values()) if count == len(once) else entries
+
+
+def _evidence(entry: _Entry, name: str, state: Mapping[str, Any], alike: int) -> str:
+    """What a pair is matched by, where so many tensors of the state have its last name and its shape."""
+    if alike == 1:
+        return "shape"
+    if entry.torch_name in state and entry.torch_name != name:
+        return "order, not name"
+    return "order"
 
 
 def _prefix(own: Collection[str], theirs: Collection[str]) -> str | None:
