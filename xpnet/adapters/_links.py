@@ -20,6 +20,12 @@ NOT_COMPILED = (
     "step with such a module in it cannot be compiled. Run it as it is: Trainer(compile=False)."
 )
 
+LINKED = (
+    "The tensors of a PyTorch module are asked for while a step is recorded, by a layer that is in a torch_module "
+    "or holds a module: they are PyTorch's to change, so such a step cannot be compiled. Run it as it is: "
+    "Trainer(compile=False)."
+)
+
 
 class Place:
     """Where a module has a tensor.
@@ -68,7 +74,8 @@ class LinkedParameter(Parameter):
 
     @property
     def place(self) -> Place:
-        """Where the tensor is."""
+        """Where the tensor is; ArgumentTypeError while a step is recorded."""
+        _require_not_recorded()
         found: Place = _place_of_parameter.__get__(self)
         return found
 
@@ -159,7 +166,8 @@ class LinkedBuffer(Buffer):
 
     @property
     def place(self) -> Place:
-        """Where the tensor is."""
+        """Where the tensor is; ArgumentTypeError while a step is recorded."""
+        _require_not_recorded()
         found: Place = _place_of_buffer.__get__(self)
         return found
 
@@ -197,6 +205,12 @@ def link_buffer(buffer: Buffer, place: Place) -> None:
     """Make a buffer of a layer the tensor at a place."""
     buffer.__class__ = LinkedBuffer
     _place_of_buffer.__set__(buffer, place)
+
+
+def _require_not_recorded() -> None:
+    """Raise ArgumentTypeError while a step is recorded: a module then has arrays that are no tensors."""
+    if recorder.get() is not None:
+        raise ArgumentTypeError(LINKED)
 
 
 def is_tensor(x: object) -> bool:
