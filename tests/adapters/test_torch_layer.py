@@ -356,6 +356,31 @@ def test_a_tensor_in_two_places_is_one_parameter():
     assert_close(grad, module[0].weight.grad, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["one module", "a part of it", "tied", "a layer and its module"])
+def test_a_tensor_in_two_layers_is_one_parameter(kind):
+    """So that an optimizer changes it once."""
+    module = nn.Linear(3, 3, bias=False)
+    if kind == "one module":
+        model = Sequential(TorchLayer(module), TorchLayer(module))
+    elif kind == "a part of it":
+        model = Sequential(TorchLayer(nn.Sequential(module)), TorchLayer(module))
+    elif kind == "tied":
+        other = nn.Linear(3, 3, bias=False)
+        other.weight = module.weight
+        model = Sequential(TorchLayer(module), TorchLayer(other))
+    else:
+        layer = Affine(3, 3, bias=False)
+        module = torch_module(layer)
+        model = Sequential(layer, TorchLayer(module))
+    (p,) = model.parameters()
+    (tensor,) = module.parameters()
+    before = tensor.detach().clone()
+    F.sum(model(rows())).backward()
+    xpnet.SGD([p], lr=0.1).step()
+    assert_close(tensor, before - 0.1 * tensor.grad, rtol=1e-6)
+    assert not torch.equal(tensor, before)
+
+
 def test_train_and_eval_reach_the_module_and_come_from_it():
     module = body()
     model = Sequential(TorchLayer(module))

@@ -16,6 +16,7 @@ from xpnet import (
     ArgumentError,
     ArgumentTypeError,
     BatchNorm1d,
+    CompileError,
     Layer,
     Parameter,
     Sequential,
@@ -25,6 +26,7 @@ from xpnet import (
 )
 from xpnet.adapters import TorchLayer, torch_module
 from xpnet.testing import assert_close
+from xpnet.training import Trainer
 
 torch = pytest.importorskip("torch", reason="PyTorch's modules are what is tested")
 nn = torch.nn
@@ -273,6 +275,37 @@ def test_a_graph_is_freed_with_its_last_tensor():
         assert [found() for found in made] == [None]
     finally:
         gc.enable()
+
+
+def test_a_trainer_runs_a_layer_that_is_in_a_module_as_it_is():
+    """A recording replaces tensors by arrays that PyTorch must not be asked about: it would crash."""
+    layer = Sequential(Affine(3, 4), xpnet.Tanh(), Affine(4, 1))
+    torch_module(layer)
+    trainer = Trainer(layer, F.mean_squared_error, xpnet.Adam(layer.parameters(), lr=0.05), rng=0)
+    x = rows(64)
+    history = trainer.fit((x, x[:, :1]), epochs=5, batch_size=16)
+    assert history["train_loss"][-1] < 0.5 * history["train_loss"][0]
+    assert "PyTorch" in trainer.learner.reason
+
+
+def test_a_compiled_step_of_a_layer_in_a_module_is_an_error_that_says_why():
+    layer = Affine(3, 1)
+    module = torch_module(layer)
+    optimizer = xpnet.SGD(layer.parameters())
+
+    @xpnet.compile
+    def step(x):
+        loss = F.sum(layer(x))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    with pytest.raises((CompileError, ArgumentTypeError), match="such a step cannot be compiled"):
+        step(rows())
+    assert all(isinstance(p, nn.Parameter) for p in module.parameters())
+    module(rows()).sum().backward()
+    assert layer.weight.grad is not None
 
 
 def test_a_variable_is_an_error():

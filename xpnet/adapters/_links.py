@@ -7,6 +7,7 @@ name: so it stays the right one when PyTorch puts another tensor there, as `modu
 import copy
 from importlib import import_module
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 from xpnet._each_step import recorder
 from xpnet._typing import Array
@@ -137,6 +138,22 @@ _recorded_grad: Any = vars(Variable)["raw_grad"]
 array_types.add(LinkedParameter)
 
 
+_by_tensor: WeakValueDictionary[int, LinkedParameter] = WeakValueDictionary()
+"""The parameters of layers by the ids of the tensors that they were linked to."""
+
+
+def shared_parameter(place: Place) -> LinkedParameter:
+    """The parameter that is the tensor at a place: the same one for all layers of the module.
+
+    So an optimizer of a model with two layers of one module has it once.
+    """
+    known = _by_tensor.get(id(place.tensor))
+    if known is None or known.place.tensor is not place.tensor:
+        known = linked_parameter(place)
+        _by_tensor[id(place.tensor)] = known
+    return known
+
+
 def linked_parameter(place: Place) -> LinkedParameter:
     """A parameter that is the tensor at a place."""
     return _linked(object.__new__(LinkedParameter), place)
@@ -145,7 +162,7 @@ def linked_parameter(place: Place) -> LinkedParameter:
 def link(p: Parameter, place: Place) -> None:
     """Make a parameter of a layer the tensor at a place; whoever holds it has the same object."""
     p.__class__ = LinkedParameter
-    _linked(p, place)
+    _by_tensor[id(place.tensor)] = _linked(p, place)
 
 
 def _linked(p: Any, place: Place) -> LinkedParameter:

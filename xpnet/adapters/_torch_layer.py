@@ -13,8 +13,8 @@ from xpnet.adapters._links import (
     Place,
     is_tensor,
     linked_buffer,
-    linked_parameter,
     required_tensor,
+    shared_parameter,
 )
 from xpnet.adapters._selected import replaced, selected
 from xpnet.autodiff import tree
@@ -95,7 +95,7 @@ class TorchLayer(Layer):
         for name, tensor in module.named_parameters(remove_duplicate=False):
             self._require_usable(name, tensor)
             if id(tensor) not in shared:
-                shared[id(tensor)] = linked_parameter(_place(module, name, "_parameters"))
+                shared[id(tensor)] = shared_parameter(_place(module, name, "_parameters"))
             vars(self)[name] = shared[id(tensor)]
         for name, tensor in module.named_buffers(remove_duplicate=False):
             self._require_usable(name, tensor)
