@@ -301,7 +301,7 @@ def test_a_compiled_step_of_a_layer_in_a_module_is_an_error_that_says_why():
         optimizer.step()
         return loss
 
-    with pytest.raises((CompileError, ArgumentTypeError), match="such a step cannot be compiled"):
+    with pytest.raises(CompileError, match="such a step cannot be compiled"):
         step(rows())
     assert all(isinstance(p, nn.Parameter) for p in module.parameters())
     module(rows()).sum().backward()

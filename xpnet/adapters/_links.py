@@ -22,9 +22,8 @@ NOT_COMPILED = (
 )
 
 LINKED = (
-    "The tensors of a PyTorch module are asked for while a step is recorded, by a layer that is in a torch_module "
-    "or holds a module: they are PyTorch's to change, so such a step cannot be compiled. Run it as it is: "
-    "Trainer(compile=False)."
+    "A layer that has its tensors in a PyTorch module expected them there, got a RecordedArray: a module's tensors "
+    "are not recorded, so such a step cannot be compiled. Run it as it is: Trainer(compile=False)."
 )
 
 
