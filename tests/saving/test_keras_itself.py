@@ -175,6 +175,41 @@ def test_files_of_larger_models(tmp_path):
     assert len(match_keras_weights(ours, tmp_path / "net.keras").rows) == len(theirs.weights)
 
 
+def test_parts_of_an_unknown_order_are_an_error(tmp_path):
+    """The order in which a class of one's own makes its parts is not in the file."""
+    pytest.importorskip("pyfive", reason="it reads HDF5")
+
+    @keras.saving.register_keras_serializable()
+    class Block(L.Layer):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.layer = L.Dense(3)
+            self.cell = L.Dense(3)
+
+        def build(self, shape):
+            self.layer.build(shape)
+            self.cell.build(shape)
+
+        def call(self, x):
+            return self.cell(self.layer(x))
+
+    x = keras.Input((5, 6))
+    attention = L.GroupQueryAttention(3, 2, 1)(x, x)  # its group has another name than its class
+    for theirs, message in (
+        (
+            keras.Sequential([keras.Input((3,)), Block()]),
+            r"parts of an unknown order, \['cell', 'layer'\]",
+        ),
+        (
+            keras.Model(x, attention),
+            r"layers that its description lacks, \['grouped_query_attention'\]",
+        ),
+    ):
+        theirs.save(tmp_path / "net.keras")
+        with pytest.raises(StateError, match=message):
+            load_keras_weights(Sequential(Affine(3, 3), Affine(3, 3)), tmp_path / "net.keras")
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_files_of_half_precision(tmp_path, dtype):
     """HDF5 has no bfloat16: Keras writes two bytes for each number."""

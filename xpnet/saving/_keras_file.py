@@ -65,18 +65,35 @@ def _of_model(config: Mapping[str, Any], group: Any, where: str) -> Iterator[Arr
             "Keras, and pass its get_weights()."
         )
     seen: Counter[str] = Counter()
+    known: set[str] = set()
     for layer in layers:
         name = _group_name(layer["class_name"])
         seen[name] += 1
         if seen[name] > 1:
             name = f"{name}_{seen[name] - 1}"
+        known.add(name)
         found = group["layers"]
         if name not in found:
             continue  # a layer without weights
         if "layers" in layer["config"]:
             yield from _of_model(layer, found[name], where)
         else:
+            _require_known_order(layer, found[name], f"{where}: {name}")
             yield from _of_layer(found[name], f"{where}: {name}")
+    others = [
+        key for key in group["layers"] if key not in known and _has_arrays(group["layers"][key])
+    ]
+    if others:
+        raise StateError(
+            f"{where} has weights of layers that its description lacks, {sorted(others)}."
+        )
+
+
+def _require_known_order(layer: Mapping[str, Any], group: Any, where: str) -> None:
+    """Raise StateError for a class that is not Keras's own, if several of its parts have weights."""
+    parts = [key for key in group if key != "vars" and _has_arrays(group[key])]
+    if len(parts) > 1 and not layer.get("module", "").startswith("keras"):
+        raise StateError(f"{where} has parts of an unknown order, {sorted(parts)}.")
 
 
 def _of_layer(group: Any, where: str) -> Iterator[Array]:
