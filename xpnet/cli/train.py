@@ -191,15 +191,12 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
         The description of the backend's device.
     """
     from xpnet.cli import setup
-    from xpnet.cli.dataset import read_samples
-    from xpnet.cli.ranks import require_same_samples
     from xpnet.cli.run_files import RunFiles
     from xpnet.random import default_rng, manual_seed
     from xpnet.training import Checkpoint
 
     source = setup.source_of(settings, record)
-    samples = read_samples(settings)
-    require_same_samples(distributed.current(), samples.reading)
+    samples = _samples(settings)
     images = samples.input_shape
     has_rows = len(images) == 1
     manual_seed(settings["seed"])  # for dropout, and for a model of the user's own
@@ -232,6 +229,17 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
         resume=last,
         validation=samples.validation,
     )
+
+
+def _samples(settings: dict[str, Any]) -> "Samples":
+    """The samples for training and test, which are the same on all ranks."""
+    from xpnet.cli.dataset import read_samples
+    from xpnet.cli.ranks import require_same_samples
+    from xpnet.distributed import current
+
+    samples = read_samples(settings)
+    require_same_samples(current(), samples.reading)
+    return samples
 
 
 def _await_c_library(settings: dict[str, Any]) -> None:
