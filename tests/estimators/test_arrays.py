@@ -141,6 +141,23 @@ def test_arrays_with_wrong_shapes_raise_scikit_learns_errors(backend):
         fresh(ALL[0]).fit(backend.asarray(X), y[:-1])
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")  # PyTorch's own words
+def test_sparse_tensors_are_refused_or_made_dense():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    X, y = data()
+    dense = torch.asarray(X)
+    expected = fresh(ALL[0]).fit(dense, y)
+    for sparse in (dense.to_sparse(), dense.to_sparse_csr()):
+        with pytest.raises(
+            TypeError, match=r"got a sparse matrix of shape \(90, 64\).*densify=True"
+        ):
+            fresh(ALL[0]).fit(sparse, y)
+        with pytest.raises(TypeError, match="densify=True"):
+            expected.predict(sparse)
+        willing = fresh(ALL[0]).set_params(densify=True).fit(sparse, y)
+        assert torch.equal(willing.predict(sparse), expected.predict(dense))
+
+
 def test_partial_fit_keeps_the_device(backend):
     X, y = data()
     x = backend.asarray(X)

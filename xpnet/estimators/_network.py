@@ -113,7 +113,12 @@ class Network(NetworkEstimator):
     def _new_optimizer(self, model: Layer) -> Optimizer:
         optimizer = self.optimizer
         kind = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
-        made: Optimizer = kind(model.parameters(), lr=float(self.learning_rate_init))
+        made = kind(model.parameters(), lr=float(self.learning_rate_init))
+        if not isinstance(made, Optimizer):
+            raise ArgumentTypeError(
+                f"{type(self).__name__} expected as optimizer a name, or a function that returns an "
+                f"Optimizer, got {optimizer!r}, which returned {made!r}."
+            )
         return made
 
     def _draws_more(self) -> bool:
