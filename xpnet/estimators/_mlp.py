@@ -254,10 +254,10 @@ class MLPClassifier(Classifier, Perceptron):
     tol : float
         An epoch improves if its loss is lower by `tol`, or its validation score higher. For "lbfgs",
         the largest gradient at the end.
-    verbose : bool
+    verbose : bool or int
         Whether to print the loss of each epoch.
     warm_start : bool
-        Whether `fit` begins with the weights of the last one.
+        Whether `fit` begins with the weights of the last one. Classes and hidden layers must be the same.
     momentum : float
         For "sgd", the share of the velocity that remains in the next step, from 0 to 1.
     nesterovs_momentum : bool
@@ -279,18 +279,20 @@ class MLPClassifier(Classifier, Perceptron):
         Its y are the outputs before the last activation. Its t are the numbers of the classes, shape
         (n,); or, for two classes (which have one output) and for labels, zeros and ones of y's shape.
     dropout : float
-        The probability with which a hidden unit is left out in training.
+        The probability with which a hidden unit is left out in training. Not for "lbfgs".
     class_weight : dict, "balanced" or None
-        The weight of each class, by which those of its samples are multiplied. "balanced": inverse to
-        its number of samples.
+        The weight of each class, by which those of its samples are multiplied; 1 for classes that the
+        dict lacks. "balanced": inverse to the number of its samples, or to the sum of their weights;
+        not for `partial_fit`. For several labels per sample, "balanced" or a list of dicts, one for each
+        label, with the weights of 0 and 1.
     backend : str, Backend or None
         Where to compute, such as "cupy" or "torch:cuda"; by default where X is.
     callbacks : sequence of Callback
-        Of `xpnet.training`; they are notified of each epoch, and may end the training.
+        Of `xpnet.training`; they are notified of each epoch, and may end the training. Not for "lbfgs".
     schedule : function `step -> factor`, optional
-        Multiplies the learning rate of each step, counted from 0: see `xpnet.schedules`.
+        Multiplies the learning rate of each step, counted from 0: see `xpnet.schedules`. Not for "lbfgs".
     compile : bool, optional
-        Whether to compile the steps; by default, where that is possible: see `Trainer`.
+        Whether to compile the steps; by default, where that is possible: see `Trainer`. "lbfgs" has none.
     densify : bool
         Whether to accept sparse matrices, and to make them dense, which takes memory for all zeros. By
         default, they raise an error.
@@ -419,8 +421,8 @@ class MLPRegressor(Regressor, Perceptron):
     loss : {"squared_error", "poisson", "absolute_error", "huber"}, or function (y, t) -> mean
         Half the squared error; half the Poisson deviance, for counts; the absolute error; or squares
         of small and absolute values of large errors, from 1 on. The gradient is that of their sum over
-        the outputs, and what is reported is their mean. A function is given the outputs and targets of
-        a batch, shapes (n, n_outputs).
+        the outputs, and what is reported is their mean; for "poisson", their sum. A function is given
+        the outputs and targets of a batch, shapes (n, n_outputs).
     **others
         All other parameters are those of `MLPClassifier`, which has no `loss` in their place, and a
         `class_weight` in addition.
