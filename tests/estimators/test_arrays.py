@@ -1,10 +1,14 @@
 """Everything follows X: where an estimator computes, and what its predictions are."""
 
+import os
 import pickle
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.datasets import load_digits
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
 
 import xpnet
 from xpnet.estimators import MLPClassifier, MLPRegressor, NetworkClassifier, NetworkRegressor
@@ -90,6 +94,28 @@ def test_backend_overrides_x(backend, estimator):
     )
     assert type(weight) is type(backend.asarray(X))
     assert type(fitted.predict(X)) is np.ndarray
+
+
+@pytest.mark.parametrize("estimator", ALL, ids=str)
+def test_the_current_backend_does_not_decide_and_is_left(backend, estimator):
+    X, y = data()
+    with xpnet.using(backend):
+        fitted = fresh(estimator).fit(X, y)
+        assert type(fitted.predict(X)) is np.ndarray
+        assert xpnet.backend.current() == backend
+    np.testing.assert_array_equal(fitted.predict(X), fresh(estimator).fit(X, y).predict(X))
+
+
+@pytest.mark.skipif("SCIPY_ARRAY_API" not in os.environ, reason="SciPy was imported without it")
+def test_pipelines_follow_x_where_scikit_learn_does(backend):
+    X, y = data()
+    x = backend.asarray(X)
+    pipeline = make_pipeline(MaxAbsScaler(), fresh(ALL[0]))
+    with sklearn.config_context(array_api_dispatch=True):
+        found = pipeline.fit(x, y).predict_proba(x)
+    assert is_like(found, x)
+    expected = make_pipeline(MaxAbsScaler(), fresh(ALL[0])).fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(xpnet.to_numpy(found), expected, atol=1e-4)
 
 
 def test_the_dtype_is_that_of_x(backend64):

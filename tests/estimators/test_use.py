@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -14,8 +15,22 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits, load_iris
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - it makes the next import work
+from sklearn.inspection import partial_dependence, permutation_importance
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    cross_val_score,
+    learning_curve,
+)
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -91,6 +106,56 @@ def test_several_outputs_at_once_or_one_by_one(iris):
     for found in (both, apart):
         assert found.predict(X).shape == (150, 2)
         assert found.score(X, Y) > 0.99
+
+
+TOOLS = {
+    "VotingClassifier": lambda e: VotingClassifier([("a", e), ("b", e)], voting="soft"),
+    "StackingClassifier": lambda e: StackingClassifier([("a", e)], cv=2),
+    "BaggingClassifier": lambda e: BaggingClassifier(e, 2, bootstrap_features=True, random_state=0),
+    "AdaBoostClassifier": lambda e: AdaBoostClassifier(e, n_estimators=2, random_state=0),
+    "OneVsRestClassifier": OneVsRestClassifier,
+    "HalvingGridSearchCV": lambda e: HalvingGridSearchCV(
+        e, {"learning_rate_init": [0.01, 0.1]}, cv=2, random_state=0
+    ),
+}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=str)
+def test_estimators_of_estimators(estimator, tool, iris):
+    """They need clones, weights of samples, and the tags; each learns more than one class."""
+    X, y = iris
+    part = clone(estimator).set_params(max_iter=100, tol=0.01, learning_rate_init=0.05)
+    found = TOOLS[tool](part).fit(X, y)
+    assert found.score(X, y) > 0.5
+    np.testing.assert_allclose(found.predict_proba(X).sum(axis=1), 1.0)
+
+
+def test_inspection_and_curves(iris):
+    X, y = iris
+    found = MLPClassifier(solver="lbfgs", hidden_layer_sizes=5, max_iter=300, random_state=0)
+    found.fit(X, y)
+    importance = permutation_importance(found, X, y, n_repeats=3, random_state=0, n_jobs=2)
+    assert importance.importances_mean[2:].max() > 0.1
+    assert partial_dependence(found, X, [2])["average"].shape[0] == 3
+    _, _, scores = learning_curve(
+        MLPClassifier(**SHORT), X, y, cv=2, shuffle=True, exploit_incremental_learning=True
+    )
+    assert np.isfinite(scores).all()
+
+
+def test_fits_in_several_threads_do_not_meet(iris):
+    """Each has its random numbers and its backend."""
+    X, y = iris
+
+    def learned(seed):
+        found = MLPClassifier(hidden_layer_sizes=8, dropout=0.3, **SHORT | {"random_state": seed})
+        return found.fit(X, y).predict_proba(X)
+
+    alone = [learned(seed) for seed in range(2)]
+    with ThreadPoolExecutor(4) as pool:
+        for seed, found in enumerate(pool.map(learned, [0, 1] * 4)):
+            np.testing.assert_array_equal(found, alone[seed % 2])
 
 
 def test_sample_weights_are_routed(iris):
