@@ -190,6 +190,17 @@ def test_dataframes_have_names_of_columns(library, estimator, iris):
         fitted.predict(X)
 
 
+def test_a_column_may_have_any_name(iris):
+    """Columns are attributes of a DataFrame, and are not mistaken for those of an array."""
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    X, y = iris
+    frame = pandas.DataFrame(X, columns=["layout", "device", "dtype", "is_sparse"])
+    fitted = MLPClassifier(**SHORT).fit(frame, y)
+    np.testing.assert_array_equal(
+        fitted.predict(frame), MLPClassifier(**SHORT).fit(X, y).predict(X)
+    )
+
+
 def test_a_table_with_categories():
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
     rng = np.random.default_rng(0)

@@ -46,7 +46,7 @@ def dense(x: Any) -> Any:
 
 def _is_sparse(x: Any) -> bool:
     """Whether x is a sparse matrix of SciPy, or a sparse tensor of PyTorch, which has a layout."""
-    return issparse(x) or not str(getattr(x, "layout", "strided")).endswith("strided")
+    return issparse(x) or (is_foreign(x) and "sparse" in str(getattr(x, "layout", "")))
 
 
 # --- checks ---------------------------------------------------------------------------------------
