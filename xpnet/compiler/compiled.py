@@ -501,6 +501,8 @@ class Compiled:
         ------
         ShapeError
             The arrays are not equally long, or there are none.
+        Undone
+            With `undo`, the first call could not be rehearsed; no call was made.
         """
         count = _length(stacked)
         results: list[Results] = []
@@ -509,7 +511,7 @@ class Compiled:
                 args = replaced(stacked, partial(_at, i))
                 current = self._current
                 if self._runs_as_it_is() or current is None or not current.ready(args, {}):
-                    results.append(_one_result(self(*args)))
+                    results.append(_one_result(self._one_of_many(args, bool(results))))
                     continue
                 mismatch = current.run_steps(stacked, i, count, results)
                 if mismatch is not None:
@@ -517,6 +519,27 @@ class Compiled:
                     args = replaced(stacked, partial(_at, i))
                     results.append(_one_result(self._after(mismatch, args)))
         return _joined(results)
+
+    def _one_of_many(self, args: Any, is_later: bool) -> Any:
+        """A call of `scan`; a later one cannot be left to the caller, as those before it were made."""
+        try:
+            return self(*args)
+        except Undone:
+            if not is_later:
+                raise
+            return self.function(*args)
+
+    @property
+    def scans_in_one_call(self) -> bool:
+        """Whether `scan` runs the last plan many times without Python in between.
+
+        Its actions of `each_step`, which all run before, are then none of the user's: such a one might
+        read what its caller changes from call to call.
+        """
+        current = self._current
+        if current is None or any(current.recording.recorder.of_user):
+            return False
+        return current.executor.runs_many_in_one
 
     def _after(self, mismatch: Mismatch, args: Any) -> Any:
         """The result of a call in which an action of `each_step` has selected other code."""
