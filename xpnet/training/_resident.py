@@ -124,9 +124,7 @@ class Resident:
         self._seconds_per_step = (time.perf_counter() - began) / len(batches)
         self.reason = self.compiled.trouble
 
-    def _learn_together(
-        self, learner: "Learner", batches: Sequence[Array], meter: "Meter"
-    ) -> None:
+    def _learn_together(self, learner: "Learner", batches: Sequence[Array], meter: "Meter") -> None:
         """Make several steps in one call."""
         learner.forget_observed()
         rows = array_namespace(*batches).stack(list(batches))
