@@ -42,7 +42,7 @@ from xpnet.errors import ArgumentTypeError, CompileError, ShapeError
 __all__ = ["Compiled", "Recording", "compile", "recorded_call"]
 
 
-REHEARSALS = 5  # recordings of one call: more than three if the first ones create something
+REHEARSALS = 5  # recordings of one call: more than two if the first ones create something
 MOST_KEYS = 256
 MOST_PLANS = 64  # the ones that were used last are kept, with their memory
 MOST_RECORDINGS = 256  # more than there are replays

@@ -107,7 +107,8 @@ class Trainer:
         then on: see `xpnet.compile`. By default it is compiled where that is possible; if it is not,
         `learner.reason` says why. True: raise CompileError if it is not possible. During `fit`,
         gradients are not kept after a compiled step if no callback reads them and `step` is not
-        overridden.
+        overridden. Where C has all operations of a step, and nothing is to happen between two steps
+        (`on_step`, a schedule), as many are made in one call as take 0.05 s.
     communicator : Communicator, optional
         This rank among others that train the same model together: see `xpnet.distributed`. All ranks
         create the same trainer, and call `fit`, `save` and `state_dict` at the same time, with the
