@@ -468,6 +468,15 @@ class Replay:
             results.append(Results(last, len(hosts), self._columns(outputs, given, hosts)))
         return found
 
+    @property
+    def runs_many_in_one(self) -> bool:
+        """Whether nothing happens in Python between two steps of `run_steps`.
+
+        No action of the user's either, which runs before all steps there: it might read what the caller
+        changes from step to step.
+        """
+        return self.executor.runs_many_in_one and not any(self.recording.recorder.of_user)
+
     def _count_of_steps(self) -> int:
         """How many steps are run in one call, such that their inputs and outputs need little memory."""
         if any(x.dtype is not None for x in self.program.hosts):
