@@ -15,9 +15,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from sphinx.search.en import SearchEnglish
+
 import xpnet
 from docs.builder.docstrings import converted
-from docs.builder.korean import SearchKorean
+from docs.builder.korean import words
 from docs.builder.names import PUBLIC, links, paths, value_of
 
 project = "xpnet"
@@ -82,6 +84,17 @@ html_theme_options = {
     "top_of_page_buttons": ["view"],  # the template of this button is the switch of language
     "light_css_variables": {"font-stack": FONTS, "font-stack--monospace": MONOSPACE},
 }
+
+
+class SearchKorean(SearchEnglish):
+    """English words as in English, since code has them everywhere; Korean ones without their particles."""
+
+    lang = "ko"
+    language_name = "English"  # of the stemmer in the browser
+
+    def split(self, text):
+        """The words of a text."""
+        return words(text)
 
 
 def plain_docstring(app, what, name, value, options, lines):

@@ -2,8 +2,6 @@
 
 import re
 
-from sphinx.search.en import SearchEnglish
-
 PARTICLES = (
     "에서는", "에서의", "으로는", "으로서", "으로써", "이라는", "에서", "으로", "까지", "부터", "처럼", "보다", "마다", "에는",
     "에게", "이나", "이란", "라는", "은", "는", "이", "가", "을", "를", "의", "에", "로", "와", "과", "도", "만",
@@ -22,13 +20,7 @@ def without_particle(word: str) -> str:
     return word
 
 
-class SearchKorean(SearchEnglish):
-    """English words as in English; Korean ones without their particles. Code has English words everywhere."""
-
-    lang = "ko"
-    language_name = "English"  # of the stemmer in the browser
-
-    def split(self, text: str) -> list[str]:
-        """The words of a text."""
-        words = WORD.findall(text)
-        return [without_particle(word) if HANGUL.search(word) else word for word in words]
+def words(text: str) -> list[str]:
+    """The words of a text, in Korean or English."""
+    found = WORD.findall(text)
+    return [without_particle(word) if HANGUL.search(word) else word for word in found]

@@ -52,6 +52,12 @@ def astype(x: Array, dtype: DType, /, *, copy: bool = True, device: Device | Non
 
     A result that is not of floating-point numbers has no history. With `copy=False` the result may
     share memory with x.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.astype(F.asarray([1, 2]), F.float32)
+    Variable(array([1., 2.], dtype=float32))
     """
     if device is not None and device != compat.device(data_of(x)):
         x = to_device(x, device)
@@ -81,7 +87,14 @@ def _dtype_of(x: Array | DType) -> DType:
 
 @structural
 def can_cast(from_: Array | DType, to: DType, /) -> bool:
-    """Whether a dtype, or the dtype of an array, promotes to another dtype."""
+    """Whether a dtype, or the dtype of an array, promotes to another dtype.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.can_cast(F.float32, F.float64)
+    True
+    """
     answer: bool = _library_of(from_).can_cast(_dtype_of(from_), to)
     return answer
 
@@ -109,12 +122,26 @@ def iinfo(type: Array | DType, /) -> Any:
 
 @structural
 def isdtype(dtype: DType, kind: DType | str | tuple[DType | str, ...]) -> bool:
-    """Whether a dtype is another dtype, or of a kind such as "real floating", or one of several."""
+    """Whether a dtype is another dtype, or of a kind such as "real floating", or one of several.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.isdtype(F.float32, "real floating")
+    True
+    """
     answer: bool = current().xp.isdtype(dtype, kind)
     return answer
 
 
 @structural
 def result_type(*arrays_and_dtypes: Any) -> DType:
-    """The dtype that arrays, dtypes and Python scalars promote to."""
+    """The dtype that arrays, dtypes and Python scalars promote to.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.result_type(F.float32, F.float64)
+    dtype('float64')
+    """
     return _library_of(*arrays_and_dtypes).result_type(*map(data_of, arrays_and_dtypes))

@@ -242,6 +242,13 @@ def cholesky(x: Array, /, *, upper: bool = False) -> Array:
     numpy.linalg.LinAlgError
         A matrix is not positive definite, on NumPy and CuPy; for CuPy the host waits for the GPU.
         PyTorch raises an error of its own; JAX returns NaN.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.cholesky(F.asarray([[4.0, 2.0], [2.0, 2.0]]))
+    Variable(array([[2., 0.],
+           [1., 1.]], dtype=float32))
     """
     L = Cholesky()(x)
     return adjoint(L) if upper else L

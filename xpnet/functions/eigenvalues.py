@@ -121,6 +121,12 @@ def eigvalsh(x: Array, /) -> Array:
     Returns
     -------
     array or Variable, shape (..., n), real
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.eigvalsh(F.asarray([[2.0, 1.0], [1.0, 2.0]]))
+    Variable(array([1., 3.], dtype=float32))
     """
     return Eigvalsh()(x)
 

@@ -161,6 +161,13 @@ def inv(x: Array, /) -> Array:
     numpy.linalg.LinAlgError
         A matrix has no inverse, on NumPy and CuPy; for CuPy the host waits for the GPU. PyTorch
         raises an error of its own; JAX returns numbers that are NaN or infinite.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.inv(F.asarray([[2.0, 0.0], [0.0, 4.0]]))
+    Variable(array([[0.5 , 0.  ],
+           [0.  , 0.25]], dtype=float32))
     """
     return Inv()(x)
 
@@ -183,6 +190,12 @@ def solve(x1: Array, x2: Array, /) -> Array:
     ------
     numpy.linalg.LinAlgError
         A matrix x1 has no inverse; see `inv`.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.solve(F.asarray([[2.0, 0.0], [0.0, 4.0]]), F.asarray([1.0, 1.0]))
+    Variable(array([0.5 , 0.25], dtype=float32))
     """
     return Solve()(x1, x2)
 
@@ -198,6 +211,12 @@ def det(x: Array, /) -> Array:
     Returns
     -------
     array or Variable, shape (...)
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.det(F.asarray([[1.0, 2.0], [3.0, 5.0]]))
+    Variable(array(-1., dtype=float32))
     """
     return Det()(x)
 

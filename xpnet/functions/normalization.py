@@ -345,6 +345,13 @@ def layer_norm(
     -----
     One fused node. The gradient by x is that of `batch_norm` with gy * weight in place of gy.
     Source: Ba, Kiros and Hinton, "Layer normalization", 2016.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> xpnet.to_numpy(F.layer_norm(xpnet.Variable([[1.0, 3.0], [10.0, 30.0]]), 2)).tolist()
+    [[-1.0000, 1.0000], [-1.0, 1.0]]
     """
     if isinstance(normalized_shape, Iterable):
         shape = tuple(map(int, normalized_shape))
@@ -395,6 +402,12 @@ def group_norm(
     Notes
     -----
     One fused node between two reshapes. Source: Wu and He, "Group normalization", 2018.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.group_norm(F.ones((2, 4, 8, 8)), 2).shape
+    (2, 4, 8, 8)
     """
     shape = tuple(x.shape)
     if len(shape) < 2 or num_groups < 1 or shape[1] % num_groups:

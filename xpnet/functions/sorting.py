@@ -42,12 +42,26 @@ class UniqueInverse(NamedTuple):
 
 @constant
 def argsort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
-    """The indices that sort x along `axis`; with `stable`, equal numbers keep their order."""
+    """The indices that sort x along `axis`; with `stable`, equal numbers keep their order.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.argsort(F.asarray([3.0, 1.0, 2.0]))
+    Variable(array([1, 2, 0]))
+    """
 
 
 @standard
 def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
-    """x with the numbers along `axis` in order."""
+    """x with the numbers along `axis` in order.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.sort(F.asarray([3.0, 1.0, 2.0]), descending=True)
+    Variable(array([3., 2., 1.], dtype=float32))
+    """
     axis = from_front(axis, x.ndim, "sort")
     order = argsort(x, axis=axis, descending=descending, stable=stable)
     return along_axis(x, data_of(order), axis)
@@ -55,7 +69,14 @@ def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool 
 
 @constant
 def isin(x1: Array, x2: Array, /, *, invert: bool = False) -> Array:
-    """Whether each number of x1 occurs in x2; with `invert`, whether it does not."""
+    """Whether each number of x1 occurs in x2; with `invert`, whether it does not.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.isin(F.asarray([1, 2, 3]), F.asarray([2, 3]))
+    Variable(array([False,  True,  True]))
+    """
 
 
 @standard
@@ -116,5 +137,12 @@ def unique_inverse(x: Array, /) -> UniqueInverse:
 
 @standard
 def unique_values(x: Array, /) -> Array:
-    """The different numbers of x, as an array of one dimension."""
+    """The different numbers of x, as an array of one dimension.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.unique_values(F.asarray([2.0, 1.0, 2.0]))
+    Variable(array([1., 2.], dtype=float32))
+    """
     return unique_all(x).values

@@ -75,7 +75,15 @@ def glorot_uniform(shape: Shape, rng: Rng = None) -> Array:
 
 
 def he_normal(shape: Shape, rng: Rng = None) -> Array:
-    """Normal, variance 2 / fan_in: He, Zhang, Ren and Sun, ICCV 2015, eq. 10."""
+    """Normal, variance 2 / fan_in: He, Zhang, Ren and Sun, ICCV 2015, eq. 10.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> w = xpnet.layers.initializers.he_normal((100, 50), 0)
+    >>> w.shape
+    (100, 50)
+    """
     return normal(shape, rng, std=math.sqrt(2.0 / _fans(shape)[0]))
 
 
