@@ -307,6 +307,14 @@ def transformer(
     -----
     The layers normalize their inputs ("pre-norm"), so that no warm-up of the learning rate is
     needed: Xiong et al., 2020.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> model = xpnet.models.transformer((28, 28), 10, rng=0)
+    >>> model(F.ones((2, 28, 28))).shape
+    (2, 10)
     """
     _, features = Rows.of(input_shape)
     rng = _one_generator(rng)

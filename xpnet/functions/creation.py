@@ -145,6 +145,13 @@ def from_dlpack(x: Array, /, *, device: Device | None = None, copy: bool | None 
         `x` is a Variable that requires a gradient, which would be lost.
     ArgumentError
         On CuPy, a copy to another device is needed, and `copy` is False.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> import numpy as np
+    >>> F.from_dlpack(np.asarray([1.0, 2.0], dtype=np.float32))
+    Variable(array([1., 2.], dtype=float32))
     """
     backend = current()
     if isinstance(x, Variable) and x.requires_grad:
@@ -314,7 +321,14 @@ def _created_like(
 
 @structural
 def empty_like(x: Array, /, *, dtype: DType | None = None, device: Device | None = None) -> Array:
-    """An array like x whose numbers are not set yet."""
+    """An array like x whose numbers are not set yet.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.empty_like(F.ones((2, 3))).shape
+    (2, 3)
+    """
     return _created_like("empty_like", x, dtype=dtype, device=device)
 
 

@@ -108,6 +108,12 @@ def finfo(type: Array | DType, /) -> SimpleNamespace:
     object with the attributes bits, dtype, eps, max, min and smallest_normal
         The limits are Python numbers, as the standard prescribes. Some libraries return NumPy
         scalars, which do not mix with other libraries' arrays.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> float(F.finfo(F.float32).eps) == 2.0**-23
+    True
     """
     limits = _library_of(type).finfo(_dtype_of(type))
     numbers = {n: float(getattr(limits, n)) for n in ("eps", "max", "min", "smallest_normal")}
@@ -116,7 +122,14 @@ def finfo(type: Array | DType, /) -> SimpleNamespace:
 
 @structural
 def iinfo(type: Array | DType, /) -> Any:
-    """The limits of an integer dtype, or of the dtype of an array: bits, max, min."""
+    """The limits of an integer dtype, or of the dtype of an array: bits, max, min.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.iinfo(F.int8).max
+    127
+    """
     return _library_of(type).iinfo(_dtype_of(type))
 
 

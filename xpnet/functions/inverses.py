@@ -234,6 +234,13 @@ def slogdet(x: Array, /) -> SlogdetResult:
     sign : array or Variable, shape (...)
         A complex sign has the absolute value 1. The derivative of a real sign is 0.
     logabsdet : array or Variable, shape (...), real
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> sign, logabsdet = F.linalg.slogdet(F.asarray([[0.0, 1.0], [1.0, 0.0]]))
+    >>> sign, logabsdet
+    (Variable(array(-1., dtype=float32)), Variable(array(0., dtype=float32)))
     """
     return SlogdetResult(*Slogdet()(x))
 
@@ -252,5 +259,11 @@ def pinv(x: Array, /, *, rtol: Array | float | None = None) -> Array:
     Returns
     -------
     array or Variable, shape (..., n, m)
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.pinv(F.ones((3, 2))).shape
+    (2, 3)
     """
     return Pinv(data_of(rtol))(x)

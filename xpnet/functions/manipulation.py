@@ -199,7 +199,15 @@ def broadcast_to(x: Array, /, shape: tuple[int, ...]) -> Array:
 
 @standard
 def broadcast_arrays(*arrays: Array) -> tuple[Array, ...]:
-    """The arrays, each repeated to the shape that they broadcast to."""
+    """The arrays, each repeated to the shape that they broadcast to.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> a, b = F.broadcast_arrays(F.ones((3, 1)), F.ones((1, 4)))
+    >>> a.shape, b.shape
+    ((3, 4), (3, 4))
+    """
     shape = broadcast_shapes(*(x.shape for x in arrays))
     return tuple(broadcast_to(x, shape) for x in arrays)
 
@@ -446,6 +454,13 @@ def meshgrid(*arrays: Array, indexing: str = "xy") -> tuple[Array, ...]:
 
     Array i holds vector i along axis i, and repeats it along the other axes. With indexing "xy" the
     first two axes are exchanged: y changes from row to row.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> a, b = F.meshgrid(F.asarray([1.0, 2.0]), F.asarray([3.0, 4.0, 5.0]))
+    >>> a.shape, b.shape
+    ((3, 2), (3, 2))
     """
     if indexing not in ("xy", "ij"):
         raise ArgumentError(f'meshgrid expected indexing "xy" or "ij", got {indexing!r}.')

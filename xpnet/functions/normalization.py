@@ -260,6 +260,14 @@ def batch_norm(
     One fused node. With c = x - mean, r = 1 / sqrt(var + eps) and means over a channel,
     gx = weight r (gy - mean(gy) - c r^2 mean(gy c)). Source: Ioffe and Szegedy, "Batch
     normalization: accelerating deep network training by reducing internal covariate shift", 2015.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> y, mean, var = F.batch_norm(xpnet.Variable([[1.0], [3.0]]))
+    >>> mean, var
+    (array([2.], dtype=float32), array([1.], dtype=float32))
     """
     if mean is None or var is None:
         y, node = _normalized_batch(x, weight, bias, eps)

@@ -67,7 +67,14 @@ def argmin(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> A
 
 @constant
 def nonzero(x: Array, /) -> Any:
-    """The places of the numbers that are not 0: an array of indices for each axis."""
+    """The places of the numbers that are not 0: an array of indices for each axis.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.nonzero(F.asarray([0.0, 5.0, 0.0, 7.0]))
+    (Variable(array([1, 3])),)
+    """
 
 
 @constant

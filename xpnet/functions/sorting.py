@@ -123,14 +123,30 @@ def _inverse_indices(x: Array) -> Array:
 
 @standard
 def unique_counts(x: Array, /) -> UniqueCounts:
-    """The different numbers of x, and how often each occurs."""
+    """The different numbers of x, and how often each occurs.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> values, counts = F.unique_counts(F.asarray([2, 1, 2]))
+    >>> values, counts
+    (Variable(array([1, 2])), Variable(array([1, 2])))
+    """
     found = unique_all(x)
     return UniqueCounts(found.values, found.counts)
 
 
 @standard
 def unique_inverse(x: Array, /) -> UniqueInverse:
-    """The different numbers of x, and the index of the value at each place of x."""
+    """The different numbers of x, and the index of the value at each place of x.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> values, places = F.unique_inverse(F.asarray([2, 1, 2]))
+    >>> places
+    Variable(array([1, 0, 1]))
+    """
     found = unique_all(x)
     return UniqueInverse(found.values, found.inverse_indices)
 
