@@ -29,6 +29,7 @@ nox.options.sessions = [
     "distributed",
     "onnx",
     "page",
+    "docs",
     "estimators(oldest)",
     "estimators(newest)",
     "tests(array_api_strict)",
@@ -131,9 +132,9 @@ def libraries() -> list[str]:
 BACKENDS = {name: INSTALLED.get(name, ("plots", [name.replace("_", "-")])) for name in libraries()}
 # Tests that have a session of their own, and do not run in that of their library as well.
 ELSEWHERE = {
-    # `examples`, `c`, `distributed`, `onnx` and `page`
+    # `examples`, `c`, `distributed`, `docs`, `onnx` and `page`
     "numpy": (
-        *("tests/examples", "tests/compiler/c", "tests/distributed", "tests/onnx"),
+        *("tests/examples", "tests/compiler/c", "tests/distributed", "tests/docs", "tests/onnx"),
         "tests/report/drawing",
     ),
     # `cuda_compiler`, on the emulated device, and `cupy_names`; on a GPU all of them run here.
@@ -231,6 +232,20 @@ def keras(session: nox.Session) -> None:
     env = ENV | {"XPNET_TEST_BACKENDS": "numpy", "KERAS_BACKEND": "jax"}
     files = ("tests/saving/test_keras.py", "tests/saving/test_keras_itself.py")
     session.run("python", "-m", "pytest", *files, *session.posargs, env=env)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, in English and Korean, is built without a warning, into docs/_build/html; then it is checked.
+
+    Every public name is in the reference; code runs, and is the same in both languages; no link is dead; and in
+    headless Chromium every page fits a screen and a phone, and axe-core finds nothing. Without Chromium, or without
+    npm, which fetches axe-core once into the user's cache, these tests are skipped, with the reason.
+    """
+    session.install("-e", ".[docs,onnx,plots,sklearn]", *tools("pytest"))
+    session.run("python", "-m", "docs.builder", env=ENV)
+    env = ENV | {"XPNET_TEST_BACKENDS": "numpy"}
+    session.run("python", "-m", "pytest", "tests/docs", *session.posargs, env=env)
 
 
 def require_compiler(session: nox.Session, *names: str) -> None:

@@ -121,7 +121,7 @@ def test_other_libraries_leave_nothing_out(noxfile, library):
 # What every session of a library installs.
 INSTALLED = {
     *("array_api_compat", "filelock", "numpy", "opt_einsum", "rich", "safetensors", "threadpoolctl", "typer"),
-    *("PIL", "benchmarks", "hypothesis", "mpmath", "pytest", "tests", "xpnet"),
+    *("PIL", "benchmarks", "docs", "hypothesis", "mpmath", "pytest", "tests", "xpnet"),
 }  # fmt: skip
 # Folders that conftest.py or noxfile.py leave out where their package is missing.
 OF_ONE_PACKAGE = {"estimators", "host_cuda"}

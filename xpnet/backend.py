@@ -152,6 +152,13 @@ def use(spec: str | Backend, dtype: str = "float32") -> Backend:
     ------
     BackendError
         The spec is unknown, or cannot be used on this machine; the message contains the reason.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> backend = xpnet.use("numpy")
+    >>> backend.name, backend.device
+    ('numpy', 'cpu')
     """
     global _run
     backend = resolve(spec, dtype)
@@ -295,6 +302,12 @@ def to_numpy(x: Array) -> Array:
     numpy.ndarray
         Same shape and dtype. It may share memory with `x` where `x` is on the host, so do not write
         to it.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xpnet.to_numpy(xpnet.Variable([1.0, 2.0]))
+    array([1., 2.], dtype=float32)
     """
     return library_of(x).to_host(x)
 

@@ -77,6 +77,19 @@ def mlp(
         As for `MLP`.
     rng : int, numpy.random.Generator or None
         The source of the initial weights; None: the generator of `xpnet.manual_seed`.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xpnet.models.mlp((28, 28), 10, rng=0)
+    Sequential(
+      Flatten()
+      Affine(784 -> 256)
+      ReLU()
+      Affine(256 -> 128)
+      ReLU()
+      Affine(128 -> 10)
+    )
     """
     inner = MLP(math.prod(input_shape), hidden, outputs, activation=activation, rng=rng)
     return Sequential(Flatten(), *inner)
@@ -118,6 +131,14 @@ def lenet(
     ReLU and max pooling replace LeNet-5's tanh and average pooling: they have proved better since.
     Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
     recognition", 1998; dropout: Srivastava et al., 2014.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> model = xpnet.models.lenet((1, 28, 28), 10, rng=0)
+    >>> model(F.ones((2, 1, 28, 28))).shape
+    (2, 10)
     """
     colours, height, width = _image("lenet", input_shape, 12)
     rng = _one_generator(rng)
@@ -227,6 +248,14 @@ def lstm(
     rng : int, numpy.random.Generator or None
         The source of the initial weights and of dropout's masks; None: the generator of
         `xpnet.manual_seed`.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> model = xpnet.models.lstm((28, 28), 10, rng=0)
+    >>> model(F.ones((2, 28, 28))).shape
+    (2, 10)
     """
     _, features = Rows.of(input_shape)
     rng = _one_generator(rng)
@@ -278,6 +307,14 @@ def transformer(
     -----
     The layers normalize their inputs ("pre-norm"), so that no warm-up of the learning rate is
     needed: Xiong et al., 2020.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> model = xpnet.models.transformer((28, 28), 10, rng=0)
+    >>> model(F.ones((2, 28, 28))).shape
+    (2, 10)
     """
     _, features = Rows.of(input_shape)
     rng = _one_generator(rng)
@@ -397,5 +434,13 @@ def build(name: str, input_shape: Shape, outputs: int, **options: Any) -> Layer:
         No network has that name; the message lists the known ones.
     ShapeError
         The network does not take samples of that shape.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> model = xpnet.models.build("lenet", (1, 28, 28), 10, rng=0)
+    >>> model(F.ones((2, 1, 28, 28))).shape
+    (2, 10)
     """
     return choose("model", name, BY_NAME)(tuple(input_shape), outputs, **options)

@@ -138,6 +138,17 @@ def manual_seed(seed: int, device: bool = False) -> None:
     device : bool
         Whether to draw dropout masks on the GPU, with CuPy: by one launch in each step instead of
         on the host with a copy. With other libraries, dropout then raises BackendError.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> xpnet.manual_seed(0)
+    >>> a = xpnet.Affine(2, 3)
+    >>> xpnet.manual_seed(0)
+    >>> b = xpnet.Affine(2, 3)
+    >>> bool(F.all(a.weight == b.weight))
+    True
     """
     global _generator, _device
     _generator = np.random.default_rng(seed)

@@ -54,6 +54,14 @@ def numerical_gradient(f: Callable[[Array], Array], x: Array, eps: float | None 
     ------
     TypeError
         `x` has an integer dtype, in which there are no small steps.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> with xpnet.using("numpy", "float64"):
+    ...     print(xpnet.testing.numerical_gradient(lambda x: F.sum(x * x), F.asarray([1.0, 3.0])))
+    Variable(array([2., 6.]))
     """
     if not has_dtype(x, *FLOATING):
         raise ArgumentTypeError(
@@ -92,6 +100,12 @@ def assert_close(actual: Array, expected: Array, rtol: float = 1e-7, atol: float
     ------
     AssertionError
         They differ; the message has both values, and the largest difference.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> xpnet.testing.assert_close(F.asarray([1.0, 2.0]), [1.0, 2.0 + 1e-9])
     """
     a = to_numpy(actual)
     b = to_numpy(expected)
@@ -143,6 +157,13 @@ def check_gradients(
     AssertionError
         A derivative is wrong; the message has the argument, the order, both values, and a line that
         repeats the check.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> with xpnet.using("numpy", "float64"):
+    ...     xpnet.testing.check_gradients(lambda x: F.sin(x) * x, [0.5, 2.0])
     """
     if order < 1:
         raise ArgumentError(f"Expected order >= 1, got {order}.")

@@ -131,6 +131,13 @@ def array_namespace(*xs: Array) -> Namespace:
     ------
     TypeError
         None of `xs` is an array, or they are arrays of different libraries.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xp = xpnet.array_namespace(xpnet.Variable([1.0, 4.0]))
+    >>> xp.sqrt(xpnet.Variable([1.0, 4.0]))
+    Variable(array([1., 2.], dtype=float32))
     """
     found = None
     for x in xs:

@@ -55,7 +55,17 @@ recording: ContextVar[bool] = ContextVar("xpnet_recording", default=True)
 
 @contextmanager
 def no_grad() -> Iterator[None]:
-    """A block, or a decorated function, in which nothing is recorded: `with no_grad(): ...`."""
+    """A block, or a decorated function, in which nothing is recorded: `with no_grad(): ...`.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> x = xpnet.Variable(3.0)
+    >>> with xpnet.no_grad():
+    ...     y = x * x
+    >>> y.requires_grad, y.creator
+    (False, None)
+    """
     with recorded(on=False):
         yield
 

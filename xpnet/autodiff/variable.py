@@ -200,6 +200,15 @@ class Parameter(Variable):
     ------
     GradientError
         The data are complex, or not floating-point.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> weight = xpnet.Parameter([[1.0, 2.0]])
+    >>> F.sum(weight * 3.0).backward()
+    >>> weight.grad.tolist()
+    [[3.0, 3.0]]
     """
 
     __slots__ = ()
@@ -252,6 +261,14 @@ def gradients(
         As from `Variable.backward`; or one of `xs` requires no gradient.
     ArgumentTypeError
         `xs` is a Variable.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> x = xpnet.Variable(3.0)
+    >>> y = x * x
+    >>> float(xpnet.gradients(y, [x])[0]), x.grad
+    (6.0, None)
     """
     if isinstance(xs, Variable):
         raise ArgumentTypeError(

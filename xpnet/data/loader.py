@@ -93,6 +93,15 @@ class DataLoader:
     DataError
         With last="drop", a batch is larger than the data, so that no batch would be left; or
         resident data do not fit on the device.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> import numpy as np
+    >>> from xpnet.data import DataLoader
+    >>> loader = DataLoader(np.zeros((5, 3)), np.arange(5), batch_size=2, shuffle=True, seed=0)
+    >>> [x.shape for x, t in loader]
+    [(2, 3), (2, 3), (1, 3)]
     """
 
     def __init__(

@@ -40,6 +40,14 @@ def split(t: ArrayLike, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Row
     ------
     DataError
         There are too few samples: one of the two parts would be empty.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet.data import split
+    >>> train, test = split(["a", "a", "a", "a", "b", "b", "b", "b"], fraction=0.25)
+    >>> len(train), len(test)
+    (6, 2)
     """
     if not 0 < fraction < 1:
         raise ArgumentError(f"Expected a fraction between 0 and 1, got {fraction}.")
@@ -76,6 +84,16 @@ class Standardizer(NamedTuple):
     ----------
     mean, scale : tuple of float
         One number for each feature; Python floats, which JSON stores exactly.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet.data import Standardizer
+    >>> scaled = Standardizer.of([[1.0, 10.0], [3.0, 30.0]])
+    >>> scaled.mean, scaled.scale
+    ((2.0, 20.0), (1.0, 10.0))
+    >>> scaled([[3.0, 20.0]]).tolist()
+    [[1.0, 0.0]]
     """
 
     mean: tuple[float, ...]

@@ -41,6 +41,15 @@ class Compose:
     Parameters
     ----------
     transforms : sequence of functions `(x, rng) -> x`
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> import numpy as np
+    >>> from xpnet.data import transforms
+    >>> both = transforms.Compose([transforms.RandomShift(2), transforms.RandomHorizontalFlip()])
+    >>> both(np.zeros((8, 1, 28, 28), np.float32), np.random.default_rng(0)).shape
+    (8, 1, 28, 28)
     """
 
     def __init__(self, transforms: Sequence[Callable[[Images, Generator], Images]]) -> None:
@@ -67,6 +76,15 @@ class Normalize:
     Notes
     -----
     Floating-point images keep their dtype; all others become float32.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> import numpy as np
+    >>> from xpnet.data import transforms
+    >>> normalize = transforms.Normalize(0.5, 0.25)
+    >>> normalize(np.ones((1, 1, 1, 2), np.float32), np.random.default_rng(0)).tolist()
+    [[[[2.0, 2.0]]]]
     """
 
     def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
@@ -107,6 +125,15 @@ class RandomCrop:
         `size=32, padding=4` moves them by up to 4 pixels, as is usual for CIFAR-10 (He et al. 2016).
     fill : float
         The value of the added pixels.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> import numpy as np
+    >>> from xpnet.data import transforms
+    >>> crop = transforms.RandomCrop(28, padding=2)
+    >>> crop(np.zeros((8, 1, 28, 28), np.float32), np.random.default_rng(0)).shape
+    (8, 1, 28, 28)
     """
 
     def __init__(self, size: int | tuple[int, int], padding: int = 0, fill: float = 0) -> None:
@@ -141,6 +168,15 @@ class RandomShift:
         The shifts are drawn uniformly from -pixels to pixels.
     fill : float
         The value of the pixels that are uncovered.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> import numpy as np
+    >>> from xpnet.data import transforms
+    >>> shift = transforms.RandomShift(2)
+    >>> shift(np.zeros((8, 1, 28, 28), np.float32), np.random.default_rng(0)).shape
+    (8, 1, 28, 28)
     """
 
     def __init__(self, pixels: int, fill: float = 0) -> None:
@@ -159,7 +195,17 @@ class RandomShift:
 
 
 class RandomHorizontalFlip:
-    """Each image mirrored horizontally with probability p."""
+    """Each image mirrored horizontally with probability p.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> import numpy as np
+    >>> from xpnet.data import transforms
+    >>> flip = transforms.RandomHorizontalFlip(1.0)
+    >>> flip(np.asarray([[[[1.0, 2.0]]]], np.float32), np.random.default_rng(0)).tolist()
+    [[[[2.0, 1.0]]]]
+    """
 
     def __init__(self, p: float = 0.5) -> None:
         if not 0 <= p <= 1:
@@ -188,6 +234,15 @@ class Cutout:
         The side of the square. The paper uses 16 for CIFAR-10.
     fill : float
         The value inside the square. After `Normalize`, 0 is the mean, which the paper uses.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> import numpy as np
+    >>> from xpnet.data import transforms
+    >>> cut = transforms.Cutout(4)
+    >>> float(cut(np.ones((1, 1, 8, 8), np.float32), np.random.default_rng(0)).min())
+    0.0
     """
 
     def __init__(self, size: int, fill: float = 0) -> None:

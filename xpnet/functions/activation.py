@@ -205,12 +205,27 @@ def relu(x: Array) -> Array:
     """max(x, 0), elementwise; its derivative is 1 where x > 0 and 0 elsewhere, at 0 too.
 
     Source: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", 2010.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> F.relu(xpnet.Variable([-1.0, 0.0, 2.0]))
+    Variable(array([0., 0., 2.], dtype=float32))
     """
     return ReLU()(x)
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), elementwise, without overflow for any x."""
+    """1 / (1 + exp(-x)), elementwise, without overflow for any x.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> xpnet.to_numpy(F.sigmoid(xpnet.Variable([-1.0, 0.0, 2.0]))).tolist()
+    [0.2689, 0.5, 0.8808]
+    """
     return Sigmoid()(x)
 
 
@@ -220,6 +235,13 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
 
     Source: Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models",
     2013.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> F.leaky_relu(xpnet.Variable([-1.0, 0.0, 2.0]), 0.25)
+    Variable(array([-0.25,  0.  ,  2.  ], dtype=float32))
     """
     return LeakyReLU(negative_slope)(x)
 
@@ -230,6 +252,13 @@ def elu(x: Array, alpha: float = 1.0) -> Array:
 
     Source: Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by
     exponential linear units (ELUs)", 2016.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> F.elu(xpnet.Variable([-1.0, 0.0, 2.0]))
+    Variable(array([-0.6321,  0.    ,  2.    ], dtype=float32))
     """
     return ELU(alpha)(x)
 
@@ -258,6 +287,13 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     -----
     The relative error of Phi is small in the far negative tail too: see `xpnet.functions.normal`.
     Source: Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", 2016.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> xpnet.to_numpy(F.gelu(xpnet.Variable([-1.0, 0.0, 2.0]))).tolist()
+    [-0.1587, 0.0, 1.9545]
     """
     if approximate == "tanh":
         return TanhGELU()(x)
@@ -274,6 +310,13 @@ def silu(x: Array) -> Array:
 
     Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units for neural network function
     approximation in reinforcement learning", 2018.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> xpnet.to_numpy(F.silu(xpnet.Variable([-1.0, 0.0, 2.0]))).tolist()
+    [-0.2689, 0.0, 1.7616]
     """
     if kernel("silu", data_of(x)):
         return SiLU()(x)
@@ -289,6 +332,13 @@ def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
 
     Source: Dugas, Bengio, Belisle, Nadeau and Garcia, "Incorporating second-order functional
     knowledge for better option pricing", 2001.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> xpnet.to_numpy(F.softplus(xpnet.Variable([-1.0, 0.0, 2.0]))).tolist()
+    [0.3133, 0.6931, 2.1269]
     """
     return Softplus(beta, threshold)(x)
 
@@ -298,6 +348,13 @@ def softmax(x: Array, axis: int = -1) -> Array:
     """exp(x) / sum(exp(x)) over `axis`: positive numbers that sum to 1, without overflow.
 
     For float16 and bfloat16 inputs it is computed in float32, and rounded once.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> xpnet.to_numpy(F.softmax(xpnet.Variable([[0.0, 0.0], [0.0, 2.0]]))).tolist()
+    [[0.5, 0.5], [0.1192, 0.8808]]
     """
     full = in_full(x)
     y = Softmax(axis)(full)
@@ -311,6 +368,13 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     """log(softmax(x)) over `axis`, finite where the softmax itself would underflow to 0.
 
     For float16 and bfloat16 inputs it is computed in float32, and rounded once.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> F.log_softmax(xpnet.Variable([[0.0, 0.0]]))
+    Variable(array([[-0.6931, -0.6931]], dtype=float32))
     """
     full = in_full(x)
     y = LogSoftmax(axis)(full)

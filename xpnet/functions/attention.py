@@ -74,6 +74,14 @@ def attention_weights(
         The mask is neither of booleans nor of floating-point numbers.
     ValueError
         The softcap is not positive, or the window is not a number of keys.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> q = F.ones((1, 2, 4))
+    >>> F.attention_weights(q, q, is_causal=True)
+    Variable(array([[[1. , 0. ],
+            [0.5, 0.5]]], dtype=float32))
     """
     if min(query.ndim, key.ndim) < 2 or query.shape[-1] != key.shape[-1]:
         raise ShapeError(
@@ -214,6 +222,13 @@ def scaled_dot_product_attention(
     Sources: Vaswani et al., "Attention is all you need", 2017, eq. 1; the softcap: Gemma Team,
     "Gemma 2: improving open language models at a practical size", 2024, section 2; the window:
     Beltagy, Peters and Cohan, "Longformer: the long-document transformer", 2020.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> q = F.ones((2, 5, 16))
+    >>> F.scaled_dot_product_attention(q, q, q, is_causal=True).shape
+    (2, 5, 16)
     """
     if value.ndim < 2 or value.shape[-2] != key.shape[-2]:
         raise ShapeError(

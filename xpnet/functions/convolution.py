@@ -147,6 +147,13 @@ def conv(
     et al., "Gradient-based learning applied to document recognition", 1998; dilation: Yu and
     Koltun, "Multi-scale context aggregation by dilated convolutions", 2016; groups: Krizhevsky,
     Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks", 2012.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> x = F.reshape(F.asarray([1.0, 2.0, 3.0, 4.0]), (1, 1, 4))
+    >>> F.conv(x, F.asarray([[[1.0, -1.0]]]))
+    Variable(array([[[-1., -1., -1.]]], dtype=float32))
     """
     d = _check("conv", x, weight, bias, groups, weight.shape[0])
     if x.shape[1] != weight.shape[1] * groups:
@@ -212,6 +219,13 @@ def conv_transpose(
     -----
     Differentiable to any order. Source: Zeiler, Krishnan, Taylor and Fergus, "Deconvolutional
     networks", 2010.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> x = F.asarray([[[1.0, 2.0]]])
+    >>> F.conv_transpose(x, F.asarray([[[1.0, 10.0]]]), stride=2)
+    Variable(array([[[ 1., 10.,  2., 20.]]], dtype=float32))
     """
     d = _check("conv_transpose", x, weight, bias, groups, weight.shape[1] * groups)
     if x.shape[1] != weight.shape[0]:

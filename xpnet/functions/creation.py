@@ -75,6 +75,12 @@ def asarray(
     ------
     ArgumentError
         A copy is needed, and `copy` is False.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.asarray([1.0, 2.0])
+    Variable(array([1., 2.], dtype=float32))
     """
     if isinstance(obj, Variable):
         return _converted(obj, dtype, device, copy)
@@ -139,6 +145,13 @@ def from_dlpack(x: Array, /, *, device: Device | None = None, copy: bool | None 
         `x` is a Variable that requires a gradient, which would be lost.
     ArgumentError
         On CuPy, a copy to another device is needed, and `copy` is False.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> import numpy as np
+    >>> F.from_dlpack(np.asarray([1.0, 2.0], dtype=np.float32))
+    Variable(array([1., 2.], dtype=float32))
     """
     backend = current()
     if isinstance(x, Variable) and x.requires_grad:
@@ -166,7 +179,14 @@ def arange(
     dtype: DType | None = None,
     device: Device | None = None,
 ) -> Array:
-    """start, start + step, ... up to `stop`, which is not included; arange(n) starts at 0."""
+    """start, start + step, ... up to `stop`, which is not included; arange(n) starts at 0.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.arange(0, 6, 2)
+    Variable(array([0, 2, 4]))
+    """
     _require_numbers("arange", start, stop, step)
     if stop is None:
         stop = start
@@ -186,7 +206,14 @@ def linspace(
     device: Device | None = None,
     endpoint: bool = True,
 ) -> Array:
-    """`num` numbers at equal distances from `start` to `stop`, which `endpoint=False` leaves out."""
+    """`num` numbers at equal distances from `start` to `stop`, which `endpoint=False` leaves out.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linspace(0.0, 1.0, 5)
+    Variable(array([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32))
+    """
     _require_numbers("linspace", start, stop)
     xp = current().xp
     return created(
@@ -198,19 +225,40 @@ def linspace(
 
 @structural
 def empty(shape: Shape, *, dtype: DType | None = None, device: Device | None = None) -> Array:
-    """An array whose numbers are not set yet."""
+    """An array whose numbers are not set yet.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.empty((2, 3)).shape
+    (2, 3)
+    """
     return created(lambda **options: current().xp.empty(shape, **options), dtype, device)
 
 
 @structural
 def zeros(shape: Shape, *, dtype: DType | None = None, device: Device | None = None) -> Array:
-    """An array of zeros."""
+    """An array of zeros.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.zeros((1, 2))
+    Variable(array([[0., 0.]], dtype=float32))
+    """
     return created(lambda **options: current().xp.zeros(shape, **options), dtype, device)
 
 
 @structural
 def ones(shape: Shape, *, dtype: DType | None = None, device: Device | None = None) -> Array:
-    """An array of ones."""
+    """An array of ones.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.ones((1, 2))
+    Variable(array([[1., 1.]], dtype=float32))
+    """
     return created(lambda **options: current().xp.ones(shape, **options), dtype, device)
 
 
@@ -221,6 +269,12 @@ def full(
     """`fill_value` everywhere; by default it decides the kind of the dtype.
 
     A Variable as `fill_value` is broadcast to the shape, and differentiated.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.full((2,), 7.0)
+    Variable(array([7., 7.], dtype=float32))
     """
     if isinstance(fill_value, Variable):
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
@@ -238,7 +292,15 @@ def eye(
     dtype: DType | None = None,
     device: Device | None = None,
 ) -> Array:
-    """1 on the k-th diagonal, 0 elsewhere: shape (n_rows, n_cols), by default (n_rows, n_rows)."""
+    """1 on the k-th diagonal, 0 elsewhere: shape (n_rows, n_cols), by default (n_rows, n_rows).
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.eye(2)
+    Variable(array([[1., 0.],
+           [0., 1.]], dtype=float32))
+    """
     return created(
         lambda **options: current().xp.eye(n_rows, n_cols, k=k, **options), dtype, device
     )
@@ -259,19 +321,40 @@ def _created_like(
 
 @structural
 def empty_like(x: Array, /, *, dtype: DType | None = None, device: Device | None = None) -> Array:
-    """An array like x whose numbers are not set yet."""
+    """An array like x whose numbers are not set yet.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.empty_like(F.ones((2, 3))).shape
+    (2, 3)
+    """
     return _created_like("empty_like", x, dtype=dtype, device=device)
 
 
 @structural
 def zeros_like(x: Array, /, *, dtype: DType | None = None, device: Device | None = None) -> Array:
-    """Zeros of the shape and dtype of x, on its device."""
+    """Zeros of the shape and dtype of x, on its device.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.zeros_like(F.ones(2))
+    Variable(array([0., 0.], dtype=float32))
+    """
     return _created_like("zeros_like", x, dtype=dtype, device=device)
 
 
 @structural
 def ones_like(x: Array, /, *, dtype: DType | None = None, device: Device | None = None) -> Array:
-    """Ones of the shape and dtype of x, on its device."""
+    """Ones of the shape and dtype of x, on its device.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.ones_like(F.zeros(2))
+    Variable(array([1., 1.], dtype=float32))
+    """
     return _created_like("ones_like", x, dtype=dtype, device=device)
 
 
@@ -282,6 +365,12 @@ def full_like(
     """`fill_value` everywhere, in the shape and dtype of x, on its device.
 
     A Variable as `fill_value` is broadcast to the shape, and differentiated.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.full_like(F.ones(2), 7.0)
+    Variable(array([7., 7.], dtype=float32))
     """
     if isinstance(fill_value, Variable):
         if dtype is None:

@@ -149,6 +149,18 @@ def softmax_cross_entropy(
     Sources: Bridle, "Probabilistic interpretation of feedforward classification network outputs",
     1990; label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception
     architecture for computer vision", 2016.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> scores = xpnet.Variable([[0.0, 0.0], [0.0, 2.0]])
+    >>> loss = F.softmax_cross_entropy(scores, F.asarray([0, 1]))
+    >>> loss.backward()
+    >>> float(loss)
+    0.4100
+    >>> scores.grad.tolist()
+    [[-0.25, 0.25], [0.0596, -0.0596]]
     """
     if not (hasattr(x, "shape") and hasattr(t, "shape")):
         array_namespace(x)  # the error for a list or a number
@@ -259,6 +271,14 @@ def kl_divergence(y: Array, t: Array, log_target: bool = False) -> Array:
     -----
     A class with the probability 0 in t has no share, whatever y is: 0 log 0 = 0. Source: Kullback
     and Leibler, "On information and sufficiency", 1951.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> log_q = F.log(xpnet.Variable([[0.5, 0.5]]))
+    >>> float(F.kl_divergence(log_q, F.asarray([[0.25, 0.75]])))
+    0.1308
     """
     t = matching_target("kl_divergence", y, t)
     xp = array_namespace(y, t)
@@ -296,6 +316,13 @@ def binary_cross_entropy(y: Array, t: Array) -> Array:
     -----
     The negative log-likelihood of logistic regression. Source: Cox, "The regression analysis of
     binary sequences", 1958.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> float(F.binary_cross_entropy(xpnet.Variable([0.5, 0.75]), F.asarray([0.0, 1.0])))
+    0.4904
     """
     t = matching_target("binary_cross_entropy", y, t)
     if not has_dtype(y, "real floating"):
@@ -334,6 +361,13 @@ def binary_cross_entropy_with_logits(
     It is computed as t log(1 + exp(-x)) + (1 - t) log(1 + exp(x)): without overflow, and with a small
     relative error, also of its derivative, however confident the prediction is. A number of weight 0
     has no share, even if it is infinite. Source: as for `binary_cross_entropy`.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> float(F.binary_cross_entropy_with_logits(xpnet.Variable([0.0, 2.0]), F.asarray([0.0, 1.0])))
+    0.4100
     """
     t = matching_target("binary_cross_entropy_with_logits", x, t)
     xp = array_namespace(x, t, weight, pos_weight)

@@ -52,6 +52,12 @@ def astype(x: Array, dtype: DType, /, *, copy: bool = True, device: Device | Non
 
     A result that is not of floating-point numbers has no history. With `copy=False` the result may
     share memory with x.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.astype(F.asarray([1, 2]), F.float32)
+    Variable(array([1., 2.], dtype=float32))
     """
     if device is not None and device != compat.device(data_of(x)):
         x = to_device(x, device)
@@ -81,7 +87,14 @@ def _dtype_of(x: Array | DType) -> DType:
 
 @structural
 def can_cast(from_: Array | DType, to: DType, /) -> bool:
-    """Whether a dtype, or the dtype of an array, promotes to another dtype."""
+    """Whether a dtype, or the dtype of an array, promotes to another dtype.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.can_cast(F.float32, F.float64)
+    True
+    """
     answer: bool = _library_of(from_).can_cast(_dtype_of(from_), to)
     return answer
 
@@ -95,6 +108,12 @@ def finfo(type: Array | DType, /) -> SimpleNamespace:
     object with the attributes bits, dtype, eps, max, min and smallest_normal
         The limits are Python numbers, as the standard prescribes. Some libraries return NumPy
         scalars, which do not mix with other libraries' arrays.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> float(F.finfo(F.float32).eps) == 2.0**-23
+    True
     """
     limits = _library_of(type).finfo(_dtype_of(type))
     numbers = {n: float(getattr(limits, n)) for n in ("eps", "max", "min", "smallest_normal")}
@@ -103,18 +122,39 @@ def finfo(type: Array | DType, /) -> SimpleNamespace:
 
 @structural
 def iinfo(type: Array | DType, /) -> Any:
-    """The limits of an integer dtype, or of the dtype of an array: bits, max, min."""
+    """The limits of an integer dtype, or of the dtype of an array: bits, max, min.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.iinfo(F.int8).max
+    127
+    """
     return _library_of(type).iinfo(_dtype_of(type))
 
 
 @structural
 def isdtype(dtype: DType, kind: DType | str | tuple[DType | str, ...]) -> bool:
-    """Whether a dtype is another dtype, or of a kind such as "real floating", or one of several."""
+    """Whether a dtype is another dtype, or of a kind such as "real floating", or one of several.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.isdtype(F.float32, "real floating")
+    True
+    """
     answer: bool = current().xp.isdtype(dtype, kind)
     return answer
 
 
 @structural
 def result_type(*arrays_and_dtypes: Any) -> DType:
-    """The dtype that arrays, dtypes and Python scalars promote to."""
+    """The dtype that arrays, dtypes and Python scalars promote to.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.result_type(F.float32, F.float64)
+    dtype('float64')
+    """
     return _library_of(*arrays_and_dtypes).result_type(*map(data_of, arrays_and_dtypes))

@@ -242,6 +242,13 @@ def cholesky(x: Array, /, *, upper: bool = False) -> Array:
     numpy.linalg.LinAlgError
         A matrix is not positive definite, on NumPy and CuPy; for CuPy the host waits for the GPU.
         PyTorch raises an error of its own; JAX returns NaN.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.cholesky(F.asarray([[4.0, 2.0], [2.0, 2.0]]))
+    Variable(array([[2., 0.],
+           [1., 1.]], dtype=float32))
     """
     L = Cholesky()(x)
     return adjoint(L) if upper else L
@@ -267,6 +274,13 @@ def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
     GradientError
         Raised by `backward` if mode is "complete" and m > n: the columns that complete Q are not
         determined by x, and have no derivative.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> q, r = F.linalg.qr(F.asarray([[3.0, 0.0], [4.0, 5.0]]))
+    >>> q.shape, r.shape
+    ((2, 2), (2, 2))
     """
     Q, R = QR(mode)(x)
     m, n = x.shape[-2:]
@@ -297,6 +311,13 @@ def svd(x: Array, /, *, full_matrices: bool = True) -> SVDResult:
     GradientError
         Raised by `backward` if vectors were added that complete U or Vh: these are not determined
         by x, and have no derivative.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> u, s, vh = F.linalg.svd(F.ones((3, 2)), full_matrices=False)
+    >>> u.shape, s.shape, vh.shape
+    ((3, 2), (2,), (2, 2))
     """
     U, S, Vh = SVD(full_matrices)(x)
     m, n = x.shape[-2:]
@@ -318,5 +339,11 @@ def svdvals(x: Array, /) -> Array:
     Returns
     -------
     array or Variable, shape (..., min(m, n)), real
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.svdvals(F.asarray([[3.0, 0.0], [0.0, 4.0]]))
+    Variable(array([4., 3.], dtype=float32))
     """
     return Svdvals()(x)

@@ -157,6 +157,14 @@ def dropout(x: Array, p: float = 0.5, mask: Array | None = None, rng: Rng = None
     The gradient is gy * mask / (1 - p). Source: Srivastava, Hinton, Krizhevsky, Sutskever and
     Salakhutdinov, "Dropout: a simple way to prevent neural networks from overfitting", 2014; the
     scaling in training ("inverted") is that of all libraries today.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> y = F.dropout(F.ones(1000), 0.5, rng=0)
+    >>> sorted(set(xpnet.to_numpy(y).tolist()))
+    [0.0, 2.0]
     """
     p = as_number(p)
     if not 0.0 <= p <= 1.0:

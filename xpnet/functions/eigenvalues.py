@@ -106,6 +106,13 @@ def eigh(x: Array, /) -> EighResult:
     eigenvalues : array or Variable, shape (..., n), real
     eigenvectors : array or Variable, shape (..., n, n)
         In columns, orthonormal.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> values, vectors = F.linalg.eigh(F.asarray([[2.0, 1.0], [1.0, 2.0]]))
+    >>> values
+    Variable(array([1., 3.], dtype=float32))
     """
     return EighResult(*Eigh()(x))
 
@@ -121,6 +128,12 @@ def eigvalsh(x: Array, /) -> Array:
     Returns
     -------
     array or Variable, shape (..., n), real
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.eigvalsh(F.asarray([[2.0, 1.0], [1.0, 2.0]]))
+    Variable(array([1., 3.], dtype=float32))
     """
     return Eigvalsh()(x)
 
@@ -138,6 +151,13 @@ def eig(x: Array, /) -> EigResult:
     eigenvalues : array or Variable, shape (..., n), complex
     eigenvectors : array or Variable, shape (..., n, n), complex
         In columns, of length 1.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> values, vectors = F.linalg.eig(F.asarray([[0.0, -1.0], [1.0, 0.0]]))
+    >>> values.shape, vectors.shape
+    ((2,), (2, 2))
     """
     return EigResult(*Eig()(x))
 
@@ -154,5 +174,11 @@ def eigvals(x: Array, /) -> Array:
     -------
     array or Variable, shape (..., n), complex
         In the order of `eig`.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.eigvals(F.asarray([[2.0, 0.0], [0.0, 3.0]])).dtype
+    dtype('complex64')
     """
     return eig(x).eigenvalues

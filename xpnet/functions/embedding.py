@@ -106,6 +106,15 @@ def embedding(x: Array, weight: Array, padding_idx: int | None = None) -> Array:
     -----
     The gradient of a row is the sum over all its places: a scatter-add. On PyTorch and JAX, numbers
     on a GPU are copied to the host for the check, which waits for the GPU.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> table = xpnet.Parameter([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    >>> F.embedding(F.asarray([2, 0]), table)
+    Variable(array([[5., 6.],
+           [1., 2.]], dtype=float32))
     """
     if not has_dtype(x, "integral"):
         raise ArgumentTypeError(f"embedding expected integers, got {x.dtype}.")

@@ -192,6 +192,12 @@ def fft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backw
     -------
     array or Variable, complex
         It has the shape of x, but length n along `axis`.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.fft.fft(F.asarray([1.0, 0.0, 0.0, 0.0], dtype=F.complex64))
+    Variable(array([1.+0.j, 1.+0.j, 1.+0.j, 1.+0.j], dtype=complex64))
     """
     axis = from_front(axis, x.ndim, "fft")
     return Transform("fftn", [_or_length(n, x, axis)], [axis], norm)(x)
@@ -202,6 +208,12 @@ def ifft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "back
     """The inverse of `fft`: y[j] = sum over k of x[k] exp(2 pi i j k / n) / n.
 
     Parameters are those of `fft`; `norm` divides by n, sqrt(n) or 1.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.fft.ifft(F.ones(4, dtype=F.complex64))
+    Variable(array([1.+0.j, 0.+0.j, 0.+0.j, 0.+0.j], dtype=complex64))
     """
     axis = from_front(axis, x.ndim, "ifft")
     return Transform("ifftn", [_or_length(n, x, axis)], [axis], norm)(x)
@@ -232,6 +244,12 @@ def fftn(
     -------
     array or Variable, complex
         It has the shape of x, but lengths s along `axes`.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.fft.fftn(F.ones((2, 3), dtype=F.complex64)).shape
+    (2, 3)
     """
     return Transform("fftn", *_lengths_and_axes("fftn", x, s, axes), norm)(x)
 
@@ -245,7 +263,14 @@ def ifftn(
     axes: Sequence[int] | None = None,
     norm: str = "backward",
 ) -> Array:
-    """The inverse of `fftn`; `norm` divides by n, sqrt(n) or 1."""
+    """The inverse of `fftn`; `norm` divides by n, sqrt(n) or 1.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.fft.ifftn(F.ones((2, 3), dtype=F.complex64)).shape
+    (2, 3)
+    """
     return Transform("ifftn", *_lengths_and_axes("ifftn", x, s, axes), norm)(x)
 
 
@@ -254,6 +279,12 @@ def rfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "back
     """The first n // 2 + 1 numbers of `fft` of real numbers: the rest are their conjugates, mirrored.
 
     Parameters are those of `fft`, with a real x.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.fft.rfft(F.asarray([1.0, 0.0, 0.0, 0.0]))
+    Variable(array([1.+0.j, 1.+0.j, 1.+0.j], dtype=complex64))
     """
     axis = from_front(axis, x.ndim, "rfft")
     return RFFT(_or_length(n, x, axis), axis, norm)(x)
@@ -276,6 +307,12 @@ def irfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "bac
     Returns
     -------
     array or Variable, real
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.fft.irfft(F.ones(3, dtype=F.complex64))
+    Variable(array([1., 0., 0., 0.], dtype=float32))
     """
     axis = from_front(axis, x.ndim, "irfft")
     if n is None:
@@ -295,6 +332,12 @@ def rfftn(
     """`rfft` along the last of several axes, then `fft` along each of the others.
 
     Parameters are those of `fftn`, with a real x.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.fft.rfftn(F.ones((2, 4))).shape
+    (2, 3)
     """
     lengths, axes = _lengths_and_axes("rfftn", x, s, axes, at_least=1)
     y = rfft(x, n=lengths[-1], axis=axes[-1], norm=norm)
@@ -315,6 +358,12 @@ def irfftn(
     """The inverse of `rfftn`: `ifft` along all of several axes but the last, then `irfft` along it.
 
     Parameters are those of `fftn`; s holds the lengths of the *result*. `norm` is that of `irfft`.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.fft.irfftn(F.ones((2, 3), dtype=F.complex64)).shape
+    (2, 4)
     """
     last = None
     if s and s[-1] != -1:
@@ -331,6 +380,12 @@ def hfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "back
 
     Parameters are those of `irfft`, with the first half of the signal as x; `norm` divides by 1,
     sqrt(n) or n.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.fft.hfft(F.ones(3, dtype=F.complex64)).shape
+    (4,)
     """
     axis = from_front(axis, x.ndim, "hfft")
     return irfft(array_namespace(x).conj(x), n=n, axis=axis, norm=_opposite(norm, "hfft"))
@@ -341,6 +396,12 @@ def ihfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "bac
     """The inverse of `hfft`: the first half of the signal, from real numbers.
 
     Parameters are those of `fft`, with a real x; `norm` divides by n, sqrt(n) or 1.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.fft.ihfft(F.ones(4)).shape
+    (3,)
     """
     axis = from_front(axis, x.ndim, "ihfft")
     y = rfft(x, n=n, axis=axis, norm=_opposite(norm, "ihfft"))
@@ -349,13 +410,27 @@ def ihfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "bac
 
 @extension("fft")
 def fftshift(x: Array, /, *, axes: int | Sequence[int] | None = None) -> Array:
-    """x with the frequency 0, which comes first, moved to the middle of `axes`, by default all."""
+    """x with the frequency 0, which comes first, moved to the middle of `axes`, by default all.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.fft.fftshift(F.asarray([0.0, 1.0, -2.0, -1.0]))
+    Variable(array([-2., -1.,  0.,  1.], dtype=float32))
+    """
     return Shift("fftshift", "ifftshift", axes)(x)
 
 
 @extension("fft")
 def ifftshift(x: Array, /, *, axes: int | Sequence[int] | None = None) -> Array:
-    """The inverse of `fftshift`."""
+    """The inverse of `fftshift`.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.fft.ifftshift(F.asarray([-2.0, -1.0, 0.0, 1.0]))
+    Variable(array([ 0.,  1., -2., -1.], dtype=float32))
+    """
     return Shift("ifftshift", "fftshift", axes)(x)
 
 
@@ -376,6 +451,12 @@ def fftfreq(
     Returns
     -------
     Variable, shape (n,)
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.fft.fftfreq(4)
+    Variable(array([ 0.  ,  0.25, -0.5 , -0.25], dtype=float32))
     """
     upwards = arange(0.0, float((n + 1) // 2), dtype=dtype, device=device)
     negative = arange(float(-(n // 2)), 0.0, dtype=dtype, device=device)
@@ -393,5 +474,11 @@ def rfftfreq(
     Returns
     -------
     Variable, shape (n // 2 + 1,)
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.fft.rfftfreq(4)
+    Variable(array([0.  , 0.25, 0.5 ], dtype=float32))
     """
     return arange(0.0, float(n // 2 + 1), dtype=dtype, device=device) / (n * d)

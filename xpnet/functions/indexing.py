@@ -469,6 +469,12 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
         No axis is given, and x does not have one dimension.
     TypeError
         The indices are not integers, or belong to another library than x.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.take(F.asarray([10.0, 20.0, 30.0]), F.asarray([2, 0]))
+    Variable(array([30., 10.], dtype=float32))
     """
     xp = array_namespace(x)
     if axis is None and x.ndim != 1:
@@ -517,6 +523,13 @@ def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
         The indices do not have as many dimensions as x.
     TypeError
         The indices belong to another library than x.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.take_along_axis(F.asarray([[1.0, 2.0], [3.0, 4.0]]), F.asarray([[1], [0]]), axis=1)
+    Variable(array([[2.],
+           [3.]], dtype=float32))
     """
     if indices.ndim != x.ndim:
         raise ArgumentError(

@@ -161,6 +161,13 @@ def inv(x: Array, /) -> Array:
     numpy.linalg.LinAlgError
         A matrix has no inverse, on NumPy and CuPy; for CuPy the host waits for the GPU. PyTorch
         raises an error of its own; JAX returns numbers that are NaN or infinite.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.inv(F.asarray([[2.0, 0.0], [0.0, 4.0]]))
+    Variable(array([[0.5 , 0.  ],
+           [0.  , 0.25]], dtype=float32))
     """
     return Inv()(x)
 
@@ -183,6 +190,12 @@ def solve(x1: Array, x2: Array, /) -> Array:
     ------
     numpy.linalg.LinAlgError
         A matrix x1 has no inverse; see `inv`.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.solve(F.asarray([[2.0, 0.0], [0.0, 4.0]]), F.asarray([1.0, 1.0]))
+    Variable(array([0.5 , 0.25], dtype=float32))
     """
     return Solve()(x1, x2)
 
@@ -198,6 +211,12 @@ def det(x: Array, /) -> Array:
     Returns
     -------
     array or Variable, shape (...)
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.det(F.asarray([[1.0, 2.0], [3.0, 5.0]]))
+    Variable(array(-1., dtype=float32))
     """
     return Det()(x)
 
@@ -215,6 +234,13 @@ def slogdet(x: Array, /) -> SlogdetResult:
     sign : array or Variable, shape (...)
         A complex sign has the absolute value 1. The derivative of a real sign is 0.
     logabsdet : array or Variable, shape (...), real
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> sign, logabsdet = F.linalg.slogdet(F.asarray([[0.0, 1.0], [1.0, 0.0]]))
+    >>> sign, logabsdet
+    (Variable(array(-1., dtype=float32)), Variable(array(0., dtype=float32)))
     """
     return SlogdetResult(*Slogdet()(x))
 
@@ -233,5 +259,11 @@ def pinv(x: Array, /, *, rtol: Array | float | None = None) -> Array:
     Returns
     -------
     array or Variable, shape (..., n, m)
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.pinv(F.ones((3, 2))).shape
+    (2, 3)
     """
     return Pinv(data_of(rtol))(x)

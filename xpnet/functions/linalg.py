@@ -70,6 +70,13 @@ def matrix_power(x: Array, n: int, /) -> Array:
     ------
     ShapeError
         The matrices are not square.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.matrix_power(F.asarray([[1.0, 1.0], [0.0, 1.0]]), 3)
+    Variable(array([[1., 3.],
+           [0., 1.]], dtype=float32))
     """
     xp = array_namespace(x)
     n = operator.index(n)
@@ -104,6 +111,12 @@ def matrix_rank(x: Array, /, *, rtol: Array | float | None = None) -> Array:
     Returns
     -------
     array or Variable of integers, shape (...)
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.matrix_rank(F.asarray([[1.0, 2.0], [2.0, 4.0]]))
+    Variable(array(1))
     """
 
 
@@ -120,6 +133,12 @@ def diagonal(x: Array, /, *, offset: int = 0) -> Array:
     Returns
     -------
     array or Variable, shape (..., k), where k is the length of the diagonal
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.diagonal(F.asarray([[1.0, 2.0], [3.0, 4.0]]))
+    Variable(array([1., 4.], dtype=float32))
     """
     if x.ndim < 2:
         raise ShapeError(f"diagonal expected matrices, got shape {tuple(x.shape)}.")
@@ -152,5 +171,11 @@ def trace(x: Array, /, *, offset: int = 0, dtype: DType | None = None) -> Array:
     Returns
     -------
     array or Variable, shape (...)
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.trace(F.asarray([[1.0, 2.0], [3.0, 4.0]]))
+    Variable(array(5., dtype=float32))
     """
     return sum_of(diagonal(x, offset=offset), axis=-1, dtype=dtype)

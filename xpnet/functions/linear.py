@@ -60,5 +60,12 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     -----
     With W = weight, b = bias, and x and gy as matrices with one row per sample: gx = gy @ W.T,
     gW = x.T @ gy, and gb is the sum of gy over the rows.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> F.linear(xpnet.Variable([[1.0, 2.0]]), F.asarray([[1.0], [10.0]]), F.asarray([0.5]))
+    Variable(array([[21.5]], dtype=float32))
     """
     return Linear()(x, weight, bias)

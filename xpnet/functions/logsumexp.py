@@ -73,6 +73,12 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     where all numbers are -inf, and equal shares for several numbers that are inf. For float16 and
     bfloat16 inputs, the sum is computed in float32. Source: Blanchard, Higham and Higham,
     "Accurately computing the log-sum-exp and softmax functions", 2021.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.logsumexp(F.asarray([1000.0, 1000.0]))
+    Variable(array(1000.6932, dtype=float32))
     """
     wide = widened("logsumexp", x)
     axes = axes_of(axis, x.ndim, "logsumexp")

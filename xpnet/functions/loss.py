@@ -44,6 +44,16 @@ def mean_squared_error(y: Array, t: Array) -> Array:
     Notes
     -----
     Least squares. Source: Gauss, "Theoria combinationis observationum", 1821.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> y = xpnet.Variable([1.0, 2.0])
+    >>> loss = F.mean_squared_error(y, F.asarray([1.0, 4.0]))
+    >>> loss.backward()
+    >>> float(loss), y.grad.tolist()
+    (2.0, [0.0, -2.0])
     """
     difference = _difference("mean_squared_error", y, t)
     full = in_full(difference)
@@ -68,6 +78,13 @@ def l1_loss(y: Array, t: Array) -> Array:
     -----
     Least absolute deviations; the derivative where y = t is 0. Source: Laplace, "Theorie analytique
     des probabilites", 1812.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> float(F.l1_loss(xpnet.Variable([1.0, 2.0]), F.asarray([1.0, 5.0])))
+    1.5
     """
     difference = _difference("l1_loss", y, t)
     xp = array_namespace(difference)
@@ -96,6 +113,13 @@ def huber_loss(y: Array, t: Array, delta: float = 1.0) -> Array:
     -----
     It is PyTorch's huber_loss, and that of Keras and scikit-learn. Source: Huber, "Robust
     estimation of a location parameter", 1964.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> float(F.huber_loss(xpnet.Variable([1.0, 2.0]), F.asarray([1.5, 5.0])))
+    1.3125
     """
     if not delta > 0.0:
         raise ArgumentError(f"huber_loss expected a positive delta, got {delta}.")
@@ -141,6 +165,13 @@ def hinge_loss(x: Array, t: Array, margin: float = 1.0) -> Array:
     The loss of support vector machines; the derivative at the edge of the margin is 0. Sources:
     Cortes and Vapnik, "Support-vector networks", 1995; Weston and Watkins, "Support vector machines
     for multi-class pattern recognition", 1999.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> float(F.hinge_loss(xpnet.Variable([0.5, 2.0]), F.asarray([1, 1])))
+    0.25
     """
     xp = array_namespace(x, t)
     margin = as_number(margin)

@@ -153,6 +153,13 @@ def reshape(x: Array, /, shape: tuple[int, ...], *, copy: bool | None = None) ->
 
     `copy=True` always copies; `copy=False` raises an error where a copy is needed. Unless copied, a
     Variable is a view: a write into it changes x.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.reshape(F.asarray([1.0, 2.0, 3.0, 4.0]), (2, 2))
+    Variable(array([[1., 2.],
+           [3., 4.]], dtype=float32))
     """
     y = Reshape(shape, copy)(x)
     if copy or is_repeated(x):  # a number that is repeated has to be copied to each of its places
@@ -162,14 +169,29 @@ def reshape(x: Array, /, shape: tuple[int, ...], *, copy: bool | None = None) ->
 
 @standard
 def permute_dims(x: Array, /, axes: tuple[int, ...]) -> Array:
-    """The axes of x in another order: axis i of the result is axis axes[i] of x."""
+    """The axes of x in another order: axis i of the result is axis axes[i] of x.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.permute_dims(F.ones((2, 3, 4)), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
     axes = tuple(from_front(a, x.ndim, "permute_dims") for a in axes)
     return view(PermuteDims(axes)(x), x, axes, _permuted, _with_permuted)
 
 
 @standard
 def broadcast_to(x: Array, /, shape: tuple[int, ...]) -> Array:
-    """x repeated along new axes, and along those of length 1, up to `shape`."""
+    """x repeated along new axes, and along those of length 1, up to `shape`.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.broadcast_to(F.asarray([1.0, 2.0]), (2, 2))
+    Variable(array([[1., 2.],
+           [1., 2.]], dtype=float32))
+    """
     y = _repeated(x, tuple(shape))
     put = _with_repeated if y.shape == x.shape else None  # repeated numbers cannot be written to
     return view(y, x, tuple(shape), _repeated, put)
@@ -177,7 +199,15 @@ def broadcast_to(x: Array, /, shape: tuple[int, ...]) -> Array:
 
 @standard
 def broadcast_arrays(*arrays: Array) -> tuple[Array, ...]:
-    """The arrays, each repeated to the shape that they broadcast to."""
+    """The arrays, each repeated to the shape that they broadcast to.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> a, b = F.broadcast_arrays(F.ones((3, 1)), F.ones((1, 4)))
+    >>> a.shape, b.shape
+    ((3, 4), (3, 4))
+    """
     shape = broadcast_shapes(*(x.shape for x in arrays))
     return tuple(broadcast_to(x, shape) for x in arrays)
 
@@ -192,6 +222,12 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     ------
     ShapeError
         They do not broadcast.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.broadcast_shapes((3, 1), (1, 4))
+    (3, 4)
     """
     result = []
     for lengths in zip_longest(*(shape[::-1] for shape in shapes), fillvalue=1):
@@ -205,7 +241,14 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 
 @standard
 def expand_dims(x: Array, /, axis: int | tuple[int, ...]) -> Array:
-    """x with new axes of length 1 at `axis`, counted in the result."""
+    """x with new axes of length 1 at `axis`, counted in the result.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.expand_dims(F.ones(3), axis=0).shape
+    (1, 3)
+    """
     count = len(axis) if isinstance(axis, (tuple, list)) else 1
     new_axes = axes_of(axis, x.ndim + count, "expand_dims")
     if len(set(new_axes)) < len(new_axes):
@@ -218,7 +261,14 @@ def expand_dims(x: Array, /, axis: int | tuple[int, ...]) -> Array:
 
 @standard
 def squeeze(x: Array, /, axis: int | tuple[int, ...]) -> Array:
-    """x without the axes `axis`, each of which must have length 1."""
+    """x without the axes `axis`, each of which must have length 1.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.squeeze(F.ones((1, 3)), axis=0).shape
+    (3,)
+    """
     axes = set(axes_of(axis, x.ndim, "squeeze"))
     if any(x.shape[a] != 1 for a in axes):
         raise ArgumentError(
@@ -231,7 +281,14 @@ def squeeze(x: Array, /, axis: int | tuple[int, ...]) -> Array:
 def moveaxis(
     x: Array, source: int | tuple[int, ...], destination: int | tuple[int, ...], /
 ) -> Array:
-    """x with the axes `source` at the places `destination`; the others keep their order."""
+    """x with the axes `source` at the places `destination`; the others keep their order.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.moveaxis(F.ones((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
     sources = axes_of(source, x.ndim, "moveaxis")
     places = axes_of(destination, x.ndim, "moveaxis")
     if not len(sources) == len(places) == len(set(sources)) == len(set(places)):
@@ -247,7 +304,14 @@ def moveaxis(
 
 @standard
 def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Array:
-    """The arrays one after another along `axis`; with None, all flattened first."""
+    """The arrays one after another along `axis`; with None, all flattened first.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.concat([F.asarray([1.0]), F.asarray([2.0, 3.0])])
+    Variable(array([1., 2., 3.], dtype=float32))
+    """
     if not arrays:
         raise ArgumentError("concat expected one array or more, got an empty sequence.")
     if axis is None:
@@ -257,7 +321,15 @@ def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Array:
 
 @standard
 def stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
-    """Arrays of one shape side by side along a new axis."""
+    """Arrays of one shape side by side along a new axis.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.stack([F.asarray([1.0, 2.0]), F.asarray([3.0, 4.0])])
+    Variable(array([[1., 2.],
+           [3., 4.]], dtype=float32))
+    """
     shapes = {tuple(x.shape) for x in arrays}
     if not shapes:
         raise ArgumentError("stack expected one array or more, got an empty sequence.")
@@ -269,7 +341,15 @@ def stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
 
 @standard
 def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
-    """The parts of x along `axis`, without that axis: the inverse of `stack`."""
+    """The parts of x along `axis`, without that axis: the inverse of `stack`.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> a, b = F.unstack(F.asarray([[1.0, 2.0], [3.0, 4.0]]))
+    >>> b
+    Variable(array([3., 4.], dtype=float32))
+    """
     axis = from_front(axis, x.ndim, "unstack")
     before = (slice(None),) * axis
     return tuple(x[(*before, i, ...)] for i in range(x.shape[axis]))
@@ -277,7 +357,14 @@ def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
 
 @standard
 def flip(x: Array, /, *, axis: Axis = None) -> Array:
-    """x with the order of the numbers reversed along `axis`, or along all axes."""
+    """x with the order of the numbers reversed along `axis`, or along all axes.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.flip(F.asarray([1.0, 2.0, 3.0]))
+    Variable(array([3., 2., 1.], dtype=float32))
+    """
     axes = axes_of(axis, x.ndim, "flip")
     return view(_flipped(x, axes), x, axes, _flipped, _with_flipped)
 
@@ -287,6 +374,12 @@ def roll(x: Array, /, shift: int | tuple[int, ...], *, axis: Axis = None) -> Arr
     """x with the numbers moved by `shift` places along `axis`; those beyond the end come first.
 
     With axis None they are moved in the order of the flattened array.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.roll(F.asarray([1.0, 2.0, 3.0]), 1)
+    Variable(array([3., 1., 2.], dtype=float32))
     """
     shifts = shift if isinstance(shift, (tuple, list)) else (shift,)
     shifts = tuple(operator.index(s) for s in shifts)
@@ -300,7 +393,14 @@ def roll(x: Array, /, shift: int | tuple[int, ...], *, axis: Axis = None) -> Arr
 
 @standard
 def tile(x: Array, repetitions: tuple[int, ...], /) -> Array:
-    """x repeated as a tile, repetitions[i] times along axis i; new axes come first."""
+    """x repeated as a tile, repetitions[i] times along axis i; new axes come first.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.tile(F.asarray([1.0, 2.0]), (2,))
+    Variable(array([1., 2., 1., 2.], dtype=float32))
+    """
     return Pick(lambda x: array_namespace(x).tile(x, repetitions))(x)
 
 
@@ -309,6 +409,12 @@ def repeat(x: Array, repeats: Array | int, /, *, axis: int | None = None) -> Arr
     """Each number of x `repeats` times in a row along `axis`, or in the flattened x.
 
     `repeats` is an int, or an array of integers with one number for each place along the axis.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.repeat(F.asarray([1.0, 2.0]), 2)
+    Variable(array([1., 1., 2., 2.], dtype=float32))
     """
     times = data_of(repeats)
     return Pick(lambda x: array_namespace(x).repeat(x, times, axis=axis))(x)
@@ -316,13 +422,29 @@ def repeat(x: Array, repeats: Array | int, /, *, axis: int | None = None) -> Arr
 
 @standard
 def tril(x: Array, /, *, k: int = 0) -> Array:
-    """The numbers of each matrix on and below its k-th diagonal; above it 0."""
+    """The numbers of each matrix on and below its k-th diagonal; above it 0.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.tril(F.ones((2, 2)))
+    Variable(array([[1., 0.],
+           [1., 1.]], dtype=float32))
+    """
     return Triangle("tril", k)(x)
 
 
 @standard
 def triu(x: Array, /, *, k: int = 0) -> Array:
-    """The numbers of each matrix on and above its k-th diagonal; below it 0."""
+    """The numbers of each matrix on and above its k-th diagonal; below it 0.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.triu(F.ones((2, 2)))
+    Variable(array([[1., 1.],
+           [0., 1.]], dtype=float32))
+    """
     return Triangle("triu", k)(x)
 
 
@@ -332,6 +454,13 @@ def meshgrid(*arrays: Array, indexing: str = "xy") -> tuple[Array, ...]:
 
     Array i holds vector i along axis i, and repeats it along the other axes. With indexing "xy" the
     first two axes are exchanged: y changes from row to row.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> a, b = F.meshgrid(F.asarray([1.0, 2.0]), F.asarray([3.0, 4.0, 5.0]))
+    >>> a.shape, b.shape
+    ((3, 2), (3, 2))
     """
     if indexing not in ("xy", "ij"):
         raise ArgumentError(f'meshgrid expected indexing "xy" or "ij", got {indexing!r}.')
@@ -360,6 +489,12 @@ def diff(
     """The differences of neighbours along `axis`, taken `n` times: x[1:] - x[:-1].
 
     `prepend` and `append` are arrays that are first put before and after x.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.diff(F.asarray([1.0, 3.0, 6.0]))
+    Variable(array([2., 3.], dtype=float32))
     """
     axis = from_front(axis, x.ndim, "diff")
     parts = [part for part in (prepend, x, append) if part is not None]

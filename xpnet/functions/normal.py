@@ -125,6 +125,13 @@ def normal_cdf(x: Array) -> Array:
     It is SciPy's `ndtr`. Its derivative is the density exp(-x^2 / 2) / sqrt(2 pi). One polynomial
     covers all x. Source: Shepherd and Laframboise, "Chebyshev approximation of
     (1 + 2 x) exp(x^2) erfc x in 0 <= x < infinity", Mathematics of Computation, 1981.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> xpnet.to_numpy(F.normal_cdf(xpnet.Variable([-1.96, 0.0, 1.96]))).tolist()
+    [0.0250, 0.5, 0.9750]
     """
     if not has_dtype(x, "real floating"):
         raise ArgumentTypeError(f"normal_cdf expected floating-point numbers, got {x.dtype}.")

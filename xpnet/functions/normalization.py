@@ -260,6 +260,14 @@ def batch_norm(
     One fused node. With c = x - mean, r = 1 / sqrt(var + eps) and means over a channel,
     gx = weight r (gy - mean(gy) - c r^2 mean(gy c)). Source: Ioffe and Szegedy, "Batch
     normalization: accelerating deep network training by reducing internal covariate shift", 2015.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> y, mean, var = F.batch_norm(xpnet.Variable([[1.0], [3.0]]))
+    >>> mean, var
+    (array([2.], dtype=float32), array([1.], dtype=float32))
     """
     if mean is None or var is None:
         y, node = _normalized_batch(x, weight, bias, eps)
@@ -345,6 +353,13 @@ def layer_norm(
     -----
     One fused node. The gradient by x is that of `batch_norm` with gy * weight in place of gy.
     Source: Ba, Kiros and Hinton, "Layer normalization", 2016.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> xpnet.to_numpy(F.layer_norm(xpnet.Variable([[1.0, 3.0], [10.0, 30.0]]), 2)).tolist()
+    [[-1.0000, 1.0000], [-1.0, 1.0]]
     """
     if isinstance(normalized_shape, Iterable):
         shape = tuple(map(int, normalized_shape))
@@ -395,6 +410,12 @@ def group_norm(
     Notes
     -----
     One fused node between two reshapes. Source: Wu and He, "Group normalization", 2018.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.group_norm(F.ones((2, 4, 8, 8)), 2).shape
+    (2, 4, 8, 8)
     """
     shape = tuple(x.shape)
     if len(shape) < 2 or num_groups < 1 or shape[1] % num_groups:

@@ -65,6 +65,12 @@ def vector_norm(x: Array, /, *, axis: Axis = None, keepdims: bool = False, ord: 
     At corners: a norm that is 0 has the gradient 0, its shortest subgradient (JAX returns NaN). A
     component that is 0 has the gradient 0, unless `ord` is 2, 4, ..., where all derivatives are
     exact. For inf and -inf, equal numbers share the gradient. For 0 the gradient is 0.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.vector_norm(F.asarray([3.0, 4.0]))
+    Variable(array(5., dtype=float32))
     """
     xp = array_namespace(x)
     if ord == math.inf:
@@ -111,6 +117,12 @@ def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: float | str | None 
     -----
     At corners: "fro" of a matrix of zeros has the gradient 0. Equal sums or singular values share
     the gradient. "nuc" of a singular matrix has many subgradients; the result is U Vh of its `svd`.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.matrix_norm(F.asarray([[3.0, 0.0], [0.0, 4.0]]))
+    Variable(array(5., dtype=float32))
     """
     xp = array_namespace(x)
     if ord is None or ord == "fro":

@@ -134,6 +134,12 @@ def max_pool(
     of equal maxima, row by row, as in PyTorch; in a window that holds NaN, whose maximum is NaN, to
     its first number. Source: Riesenhuber and Poggio, "Hierarchical models of object recognition in
     cortex", 1999.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.max_pool(F.asarray([[[1.0, 3.0, 5.0, 7.0]]]), 2)
+    Variable(array([[[3., 7.]]], dtype=float32))
     """
     window, _ = _window("max_pool", x, kernel, stride, padding, dilation, ceil_mode)
     return MaxPool(window)(x)
@@ -178,6 +184,12 @@ def avg_pool(
     Where a dilated window covers only padding that does not count, the mean is 0. For float16 and
     bfloat16 inputs, sums are computed in float32. With `ceil_mode`, places beyond the padding never
     count. Source: LeCun et al., "Gradient-based learning applied to document recognition", 1998.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.avg_pool(F.asarray([[[1.0, 3.0, 5.0, 7.0]]]), 2)
+    Variable(array([[[2., 6.]]], dtype=float32))
     """
     window, around = _window("avg_pool", x, kernel, stride, padding, dilation, ceil_mode)
     y = WindowSum(window)(widened("avg_pool", x))
@@ -194,6 +206,12 @@ def global_avg_pool(x: Array) -> Array:
     """The mean of each channel: (batch, channels, *spatial) to (batch, channels).
 
     Source: Lin, Chen and Yan, "Network in network", 2014.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.global_avg_pool(F.asarray([[[1.0, 3.0, 5.0, 7.0]]]))
+    Variable(array([[4.]], dtype=float32))
     """
     axes = tuple(range(2, _spatial("global_avg_pool", x) + 2))
     return cast_like(array_namespace(x).mean(widened("global_avg_pool", x), axis=axes), x)
@@ -205,6 +223,12 @@ def global_max_pool(x: Array) -> Array:
     """The maximum of each channel: (batch, channels, *spatial) to (batch, channels).
 
     The gradient goes to the first of equal maxima.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.global_max_pool(F.asarray([[[1.0, 3.0, 5.0, 7.0]]]))
+    Variable(array([[7.]], dtype=float32))
     """
     xp = array_namespace(x)
     ones = (1,) * _spatial("global_max_pool", x)

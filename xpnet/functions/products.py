@@ -128,7 +128,14 @@ def adjoint(x: Array) -> Array:
 @extension("linalg")
 @standard
 def matrix_transpose(x: Array, /) -> Array:
-    """x with its last two axes exchanged."""
+    """x with its last two axes exchanged.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.matrix_transpose(F.ones((5, 2, 3))).shape
+    (5, 3, 2)
+    """
     return view(_transposed(x, None), x, None, _transposed, _with_transposed)
 
 
@@ -155,6 +162,12 @@ def matmul(x1: Array, x2: Array, /) -> Array:
     -------
     array or Variable, shape (..., m, n)
         Without m or n where a vector is given.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.matmul(F.asarray([[1.0, 2.0]]), F.asarray([[3.0], [4.0]]))
+    Variable(array([[11.]], dtype=float32))
     """
     return Matmul()(x1, x2)
 
@@ -171,6 +184,12 @@ def vecdot(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
         They have the same length along `axis`; the other axes broadcast.
     axis : int
         Counted from the end; it may be counted from the front if both have as many axes.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.vecdot(F.asarray([1.0, 2.0]), F.asarray([3.0, 4.0]))
+    Variable(array(11., dtype=float32))
     """
     axis = _from_end(axis, x1, x2, "vecdot")
     if x1.shape[axis] != x2.shape[axis]:
@@ -204,6 +223,12 @@ def tensordot(
     Notes
     -----
     It is one product of matrices: the other axes are the rows of x1 and the columns of x2.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.tensordot(F.ones((2, 3)), F.ones((3, 4)), axes=1).shape
+    (2, 4)
     """
     xp = array_namespace(x1, x2)
     axes1, axes2 = _summed_axes(axes, x1.ndim, x2.ndim)
@@ -251,6 +276,13 @@ def outer(x1: Array, x2: Array, /) -> Array:
     Returns
     -------
     array or Variable, shape (n, m)
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.outer(F.asarray([1.0, 2.0]), F.asarray([3.0, 4.0]))
+    Variable(array([[3., 4.],
+           [6., 8.]], dtype=float32))
     """
     if x1.ndim != 1 or x2.ndim != 1:
         raise ShapeError(
@@ -269,6 +301,12 @@ def cross(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
         The axes other than `axis` broadcast.
     axis : int
         Counted from the end; it may be counted from the front if both have as many axes.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.linalg.cross(F.asarray([1.0, 0.0, 0.0]), F.asarray([0.0, 1.0, 0.0]))
+    Variable(array([0., 0., 1.], dtype=float32))
     """
     axis = _from_end(axis, x1, x2, "cross")
     if not x1.shape[axis] == x2.shape[axis] == 3:

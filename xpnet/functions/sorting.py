@@ -42,12 +42,26 @@ class UniqueInverse(NamedTuple):
 
 @constant
 def argsort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
-    """The indices that sort x along `axis`; with `stable`, equal numbers keep their order."""
+    """The indices that sort x along `axis`; with `stable`, equal numbers keep their order.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.argsort(F.asarray([3.0, 1.0, 2.0]))
+    Variable(array([1, 2, 0]))
+    """
 
 
 @standard
 def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
-    """x with the numbers along `axis` in order."""
+    """x with the numbers along `axis` in order.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.sort(F.asarray([3.0, 1.0, 2.0]), descending=True)
+    Variable(array([3., 2., 1.], dtype=float32))
+    """
     axis = from_front(axis, x.ndim, "sort")
     order = argsort(x, axis=axis, descending=descending, stable=stable)
     return along_axis(x, data_of(order), axis)
@@ -55,7 +69,14 @@ def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool 
 
 @constant
 def isin(x1: Array, x2: Array, /, *, invert: bool = False) -> Array:
-    """Whether each number of x1 occurs in x2; with `invert`, whether it does not."""
+    """Whether each number of x1 occurs in x2; with `invert`, whether it does not.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.isin(F.asarray([1, 2, 3]), F.asarray([2, 3]))
+    Variable(array([False,  True,  True]))
+    """
 
 
 @standard
@@ -102,19 +123,42 @@ def _inverse_indices(x: Array) -> Array:
 
 @standard
 def unique_counts(x: Array, /) -> UniqueCounts:
-    """The different numbers of x, and how often each occurs."""
+    """The different numbers of x, and how often each occurs.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> values, counts = F.unique_counts(F.asarray([2, 1, 2]))
+    >>> values, counts
+    (Variable(array([1, 2])), Variable(array([1, 2])))
+    """
     found = unique_all(x)
     return UniqueCounts(found.values, found.counts)
 
 
 @standard
 def unique_inverse(x: Array, /) -> UniqueInverse:
-    """The different numbers of x, and the index of the value at each place of x."""
+    """The different numbers of x, and the index of the value at each place of x.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> values, places = F.unique_inverse(F.asarray([2, 1, 2]))
+    >>> places
+    Variable(array([1, 0, 1]))
+    """
     found = unique_all(x)
     return UniqueInverse(found.values, found.inverse_indices)
 
 
 @standard
 def unique_values(x: Array, /) -> Array:
-    """The different numbers of x, as an array of one dimension."""
+    """The different numbers of x, as an array of one dimension.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.unique_values(F.asarray([2.0, 1.0, 2.0]))
+    Variable(array([1., 2.], dtype=float32))
+    """
     return unique_all(x).values

@@ -198,7 +198,15 @@ class CumulativeProd(_Cumulative):
 def sum(
     x: Array, /, *, axis: Axis = None, dtype: DType | None = None, keepdims: bool = False
 ) -> Array:
-    """The sum over `axis`."""
+    """The sum over `axis`.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> x = F.asarray([[1.0, 2.0], [3.0, 4.0]])
+    >>> F.sum(x, axis=0)
+    Variable(array([4., 6.], dtype=float32))
+    """
     if dtype is None:
         return Sum(axis, keepdims)(x)
     return Sum(axis, keepdims, dtype=dtype)(x)
@@ -208,25 +216,57 @@ def sum(
 def prod(
     x: Array, /, *, axis: Axis = None, dtype: DType | None = None, keepdims: bool = False
 ) -> Array:
-    """The product over `axis`."""
+    """The product over `axis`.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> x = F.asarray([[1.0, 2.0], [3.0, 4.0]])
+    >>> F.prod(x, axis=1)
+    Variable(array([ 2., 12.], dtype=float32))
+    """
     return Prod(axis, keepdims, dtype=dtype)(x)
 
 
 @standard
 def mean(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The arithmetic mean over `axis`."""
+    """The arithmetic mean over `axis`.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> x = F.asarray([[1.0, 2.0], [3.0, 4.0]])
+    >>> F.mean(x, axis=0)
+    Variable(array([2., 3.], dtype=float32))
+    """
     return Mean(axis, keepdims)(x)
 
 
 @standard
 def max(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The largest number over `axis`. Equal maxima share the gradient."""
+    """The largest number over `axis`. Equal maxima share the gradient.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> x = F.asarray([[1.0, 2.0], [3.0, 4.0]])
+    >>> F.max(x, axis=0)
+    Variable(array([3., 4.], dtype=float32))
+    """
     return Max(axis, keepdims)(x)
 
 
 @standard
 def min(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The smallest number over `axis`. Equal minima share the gradient."""
+    """The smallest number over `axis`. Equal minima share the gradient.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> x = F.asarray([[1.0, 2.0], [3.0, 4.0]])
+    >>> F.min(x, axis=1)
+    Variable(array([1., 3.], dtype=float32))
+    """
     return Min(axis, keepdims)(x)
 
 
@@ -236,7 +276,14 @@ def min(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
 def var(
     x: Array, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False
 ) -> Array:
-    """The variance over `axis`: sum((x - mean)^2) / (n - correction)."""
+    """The variance over `axis`: sum((x - mean)^2) / (n - correction).
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.var(F.asarray([1.0, 3.0]))
+    Variable(array(1., dtype=float32))
+    """
     if has_dtype(x, "complex floating"):
         raise ArgumentTypeError(
             f"var expected real numbers, got {x.dtype}. Compute |x - mean|^2 with abs."
@@ -256,6 +303,12 @@ def std(
     """The standard deviation over `axis`: the square root of `var`.
 
     Where it is 0 its gradient is 0, the shortest subgradient, as in PyTorch.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.std(F.asarray([1.0, 3.0]), correction=1.0)
+    Variable(array(1.4142, dtype=float32))
     """
     variance = var(x, axis=axis, correction=correction, keepdims=keepdims)
     xp = array_namespace(variance)
@@ -275,6 +328,12 @@ def cumulative_sum(
     """The sums of the first 1, 2, ... numbers along `axis`; with `include_initial`, 0 before them.
 
     `axis` may be None for an x of one dimension.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.cumulative_sum(F.asarray([1.0, 2.0, 3.0]))
+    Variable(array([1., 3., 6.], dtype=float32))
     """
     return CumulativeSum(_axis_or_only_axis(x, axis, "cumulative_sum"), dtype, include_initial)(x)
 
@@ -291,6 +350,12 @@ def cumulative_prod(
     """The products of the first 1, 2, ... numbers along `axis`; with `include_initial`, 1 before.
 
     `axis` may be None for an x of one dimension.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> F.cumulative_prod(F.asarray([1.0, 2.0, 3.0]))
+    Variable(array([1., 2., 6.], dtype=float32))
     """
     return CumulativeProd(_axis_or_only_axis(x, axis, "cumulative_prod"), dtype, include_initial)(x)
 

@@ -8,7 +8,14 @@ from xpnet.layers.base import Layer
 
 
 class ReLU(Layer):
-    """max(x, 0), elementwise: Nair and Hinton, ICML 2010. Any shape."""
+    """max(x, 0), elementwise: Nair and Hinton, ICML 2010. Any shape.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xpnet.ReLU()(xpnet.Variable([-1.0, 0.0, 2.0]))
+    Variable(array([0., 0., 2.], dtype=float32))
+    """
 
     def forward(self, x: Array) -> Array:
         return F.relu(x)
@@ -21,6 +28,12 @@ class LeakyReLU(Layer):
     ----------
     negative_slope : float
         The slope where x < 0.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xpnet.LeakyReLU(0.25)(xpnet.Variable([-1.0, 0.0, 2.0]))
+    Variable(array([-0.25,  0.  ,  2.  ], dtype=float32))
     """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
@@ -40,6 +53,12 @@ class ELU(Layer):
     ----------
     alpha : float
         For large negative x, y approaches -alpha.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xpnet.ELU()(xpnet.Variable([-1.0, 0.0, 2.0]))
+    Variable(array([-0.6321,  0.    ,  2.    ], dtype=float32))
     """
 
     def __init__(self, alpha: float = 1.0) -> None:
@@ -61,6 +80,12 @@ class GELU(Layer):
     ----------
     approximate : {"none", "tanh"}
         Whether Phi is exact, or approximated with a tanh.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xpnet.to_numpy(xpnet.GELU()(xpnet.Variable([-1.0, 0.0, 2.0]))).tolist()
+    [-0.1587, 0.0, 1.9545]
     """
 
     def __init__(self, approximate: str = "none") -> None:
@@ -78,7 +103,14 @@ class GELU(Layer):
 
 
 class SiLU(Layer):
-    """x sigmoid(x), elementwise; also called swish. Any shape. See `F.silu`."""
+    """x sigmoid(x), elementwise; also called swish. Any shape. See `F.silu`.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xpnet.to_numpy(xpnet.SiLU()(xpnet.Variable([-1.0, 0.0, 2.0]))).tolist()
+    [-0.2689, 0.0, 1.7616]
+    """
 
     def forward(self, x: Array) -> Array:
         return F.silu(x)
@@ -93,6 +125,12 @@ class Softplus(Layer):
         With a larger beta, y is closer to ReLU.
     threshold : float
         Where beta x is greater, y is x itself.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xpnet.to_numpy(xpnet.Softplus()(xpnet.Variable([-1.0, 0.0, 2.0]))).tolist()
+    [0.3133, 0.6931, 2.1269]
     """
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
@@ -107,14 +145,28 @@ class Softplus(Layer):
 
 
 class Sigmoid(Layer):
-    """1 / (1 + exp(-x)), elementwise. Any shape."""
+    """1 / (1 + exp(-x)), elementwise. Any shape.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xpnet.to_numpy(xpnet.Sigmoid()(xpnet.Variable([-1.0, 0.0, 2.0]))).tolist()
+    [0.2689, 0.5, 0.8808]
+    """
 
     def forward(self, x: Array) -> Array:
         return F.sigmoid(x)
 
 
 class Tanh(Layer):
-    """tanh(x), elementwise. Any shape."""
+    """tanh(x), elementwise. Any shape.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xpnet.to_numpy(xpnet.Tanh()(xpnet.Variable([-1.0, 0.0, 2.0]))).tolist()
+    [-0.7616, 0.0, 0.9640]
+    """
 
     def forward(self, x: Array) -> Array:
         return F.tanh(x)
@@ -129,6 +181,12 @@ class Softmax(Layer):
     ----------
     axis : int
         The axis of the classes.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xpnet.to_numpy(xpnet.Softmax()(xpnet.Variable([[0.0, 0.0], [0.0, 2.0]]))).tolist()
+    [[0.5, 0.5], [0.1192, 0.8808]]
     """
 
     def __init__(self, axis: int = -1) -> None:
@@ -153,6 +211,12 @@ class LogSoftmax(Layer):
     ----------
     axis : int
         The axis of the classes.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xpnet.LogSoftmax()(xpnet.Variable([[0.0, 0.0]]))
+    Variable(array([[-0.6931, -0.6931]], dtype=float32))
     """
 
     def __init__(self, axis: int = -1) -> None:

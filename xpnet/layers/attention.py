@@ -73,6 +73,15 @@ class MultiheadAttention(Layer):
         If False, the weights are those of each head, of shape (batch, heads, length, size).
 
     Source: Vaswani et al., "Attention is all you need", 2017, section 3.2.2.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> layer = xpnet.MultiheadAttention(16, 4, rng=0)
+    >>> x = F.ones((2, 5, 16))
+    >>> layer(x, x, x, is_causal=True).shape
+    (2, 5, 16)
     """
 
     def __init__(

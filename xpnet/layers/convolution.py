@@ -122,6 +122,14 @@ class Conv1d(_Convolution):
     x : shape (batch, in_channels, length); y : shape (batch, out_channels, places), with
     (length + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1 places. Source: Waibel et
     al., "Phoneme recognition using time-delay neural networks", 1989.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> layer = xpnet.Conv1d(3, 8, 5, padding="same")
+    >>> layer(F.ones((2, 3, 100))).shape
+    (2, 8, 100)
     """
 
     axes: ClassVar[tuple[str, ...]] = ("length",)
@@ -225,6 +233,14 @@ class ConvTranspose1d(_Convolution):
     x : shape (batch, in_channels, length); y : shape (batch, out_channels, places), with
     (length - 1) stride - 2 padding + dilation (kernel_size - 1) + output_padding + 1 places.
     Source: Zeiler, Krishnan, Taylor and Fergus, "Deconvolutional networks", 2010.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> layer = xpnet.ConvTranspose1d(8, 3, 4, stride=4)
+    >>> layer(F.ones((2, 8, 25))).shape
+    (2, 3, 100)
     """
 
     axes: ClassVar[tuple[str, ...]] = ("length",)

@@ -27,6 +27,17 @@ class Dropout(Layer):
     Masks are drawn on the host: with one seed they are the same on every backend. A DeviceGenerator,
     and `manual_seed(seed, device=True)`, draw them on the GPU, with CuPy. Source: see
     `xpnet.functions.dropout`.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> layer = xpnet.Dropout(0.5, rng=0)
+    >>> y = layer(F.ones(1000))
+    >>> sorted(set(xpnet.to_numpy(y).tolist()))
+    [0.0, 2.0]
+    >>> layer.eval()(F.ones(3))
+    Variable(array([1., 1., 1.], dtype=float32))
     """
 
     def __init__(self, p: float = 0.5, rng: Rng = None) -> None:

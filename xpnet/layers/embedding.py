@@ -40,6 +40,14 @@ class Embedding(Layer):
     -----
     x : integers of any shape; y : shape (*x.shape, embedding_dim). Source: Bengio, Ducharme,
     Vincent and Jauvin, "A neural probabilistic language model", 2003.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> words = xpnet.Embedding(1000, 16, rng=0)
+    >>> words(F.asarray([[4, 7, 7], [0, 1, 2]])).shape
+    (2, 3, 16)
     """
 
     def __init__(

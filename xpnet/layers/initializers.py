@@ -43,7 +43,15 @@ Initializer = Callable[..., Array]
 
 
 def zeros(shape: Shape, rng: Rng = None) -> Array:
-    """Zeros, for biases. With a weight of zeros all hidden units would stay equal."""
+    """Zeros, for biases. With a weight of zeros all hidden units would stay equal.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet.layers.initializers import zeros
+    >>> zeros((2,))
+    array([0., 0.], dtype=float32)
+    """
     require_within_limit(shape)
     backend = current()
     with backend.selected():
@@ -51,7 +59,15 @@ def zeros(shape: Shape, rng: Rng = None) -> Array:
 
 
 def ones(shape: Shape, rng: Rng = None) -> Array:
-    """Ones, for the scale of a normalization."""
+    """Ones, for the scale of a normalization.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet.layers.initializers import ones
+    >>> ones((2,))
+    array([1., 1.], dtype=float32)
+    """
     require_within_limit(shape)
     backend = current()
     with backend.selected():
@@ -59,38 +75,94 @@ def ones(shape: Shape, rng: Rng = None) -> Array:
 
 
 def normal(shape: Shape, rng: Rng = None, *, std: float = 0.01) -> Array:
-    """Normally distributed numbers of mean 0 and standard deviation `std`."""
+    """Normally distributed numbers of mean 0 and standard deviation `std`.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet.layers.initializers import normal
+    >>> round(float(normal((1000, 10), 0, std=0.5).std()), 1)
+    0.5
+    """
     source = default_rng(rng)
     return _drawn(shape, lambda n: source.standard_normal(n) * std)
 
 
 def glorot_normal(shape: Shape, rng: Rng = None) -> Array:
-    """Normal, variance 2 / (fan_in + fan_out): Glorot and Bengio, AISTATS 2010, section 4.2.1."""
+    """Normal, variance 2 / (fan_in + fan_out): Glorot and Bengio, AISTATS 2010, section 4.2.1.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet.layers.initializers import glorot_normal
+    >>> glorot_normal((100, 50), 0).shape
+    (100, 50)
+    """
     return normal(shape, rng, std=math.sqrt(2.0 / sum(_fans(shape))))
 
 
 def glorot_uniform(shape: Shape, rng: Rng = None) -> Array:
-    """Uniform, variance 2 / (fan_in + fan_out): Glorot and Bengio, AISTATS 2010, eq. 16."""
+    """Uniform, variance 2 / (fan_in + fan_out): Glorot and Bengio, AISTATS 2010, eq. 16.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet.layers.initializers import glorot_uniform
+    >>> bool((abs(glorot_uniform((100, 50), 0)) <= 0.2).all())
+    True
+    """
     return _uniform(shape, rng, 2.0 / sum(_fans(shape)))
 
 
 def he_normal(shape: Shape, rng: Rng = None) -> Array:
-    """Normal, variance 2 / fan_in: He, Zhang, Ren and Sun, ICCV 2015, eq. 10."""
+    """Normal, variance 2 / fan_in: He, Zhang, Ren and Sun, ICCV 2015, eq. 10.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> w = xpnet.layers.initializers.he_normal((100, 50), 0)
+    >>> w.shape
+    (100, 50)
+    """
     return normal(shape, rng, std=math.sqrt(2.0 / _fans(shape)[0]))
 
 
 def he_uniform(shape: Shape, rng: Rng = None) -> Array:
-    """Uniform, variance 2 / fan_in: He, Zhang, Ren and Sun, ICCV 2015, eq. 10."""
+    """Uniform, variance 2 / fan_in: He, Zhang, Ren and Sun, ICCV 2015, eq. 10.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet.layers.initializers import he_uniform
+    >>> he_uniform((100, 50), 0).shape
+    (100, 50)
+    """
     return _uniform(shape, rng, 2.0 / _fans(shape)[0])
 
 
 def lecun_normal(shape: Shape, rng: Rng = None) -> Array:
-    """Normal, variance 1 / fan_in: LeCun, Bottou, Orr and Mueller, "Efficient BackProp", 1998."""
+    """Normal, variance 1 / fan_in: LeCun, Bottou, Orr and Mueller, "Efficient BackProp", 1998.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet.layers.initializers import lecun_normal
+    >>> lecun_normal((100, 50), 0).shape
+    (100, 50)
+    """
     return normal(shape, rng, std=math.sqrt(1.0 / _fans(shape)[0]))
 
 
 def lecun_uniform(shape: Shape, rng: Rng = None) -> Array:
-    """Uniform, variance 1 / fan_in: LeCun, Bottou, Orr and Mueller, "Efficient BackProp", 1998."""
+    """Uniform, variance 1 / fan_in: LeCun, Bottou, Orr and Mueller, "Efficient BackProp", 1998.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet.layers.initializers import lecun_uniform
+    >>> lecun_uniform((100, 50), 0).shape
+    (100, 50)
+    """
     return _uniform(shape, rng, 1.0 / _fans(shape)[0])
 
 
@@ -123,7 +195,15 @@ def initializer(which: str | Initializer) -> Initializer:
 
 
 def uniform(shape: Shape, rng: Rng = None, *, bound: float) -> Array:
-    """Uniformly distributed numbers from -bound to bound."""
+    """Uniformly distributed numbers from -bound to bound.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet.layers.initializers import uniform
+    >>> bool((abs(uniform((1000, 10), 0, bound=0.5)) <= 0.5).all())
+    True
+    """
     source = default_rng(rng)
     return _drawn(shape, lambda n: source.uniform(-bound, bound, n))
 

@@ -179,6 +179,17 @@ class BatchNorm1d(_BatchNorm):
     stay on the device, and are not recorded. `gradient_checkpoint` runs a layer twice, and so counts
     a batch twice. Source: Ioffe and Szegedy, "Batch normalization: accelerating deep network
     training by reducing internal covariate shift", 2015.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> layer = xpnet.BatchNorm1d(1)
+    >>> x = xpnet.Variable([[1.0], [3.0]])
+    >>> layer(x)
+    Variable(array([[-1.],
+           [ 1.]], dtype=float32))
+    >>> layer.running_mean
+    Buffer(array([0.2], dtype=float32))
     """
 
     places = ((), ("length",))
@@ -192,6 +203,16 @@ class BatchNorm2d(_BatchNorm):
     Notes
     -----
     x and y : shape (batch, num_features, height, width).
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> layer = xpnet.BatchNorm2d(3)
+    >>> layer(F.ones((2, 3, 8, 8))).shape
+    (2, 3, 8, 8)
+    >>> layer.weight.shape
+    (3,)
     """
 
     places = (("height", "width"),)
@@ -221,6 +242,13 @@ class LayerNorm(Layer):
     -----
     x and y : shape (..., *normalized_shape). Source: Ba, Kiros and Hinton, "Layer normalization",
     2016.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> layer = xpnet.LayerNorm(2)
+    >>> xpnet.to_numpy(layer(xpnet.Variable([[1.0, 3.0], [10.0, 30.0]]))).tolist()
+    [[-1.0000, 1.0000], [-1.0, 1.0]]
     """
 
     def __init__(
@@ -295,6 +323,14 @@ class GroupNorm(Layer):
     Notes
     -----
     x and y : shape (batch, num_channels, ...). Source: Wu and He, "Group normalization", 2018.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> layer = xpnet.GroupNorm(2, 4)
+    >>> layer(F.ones((2, 4, 8, 8))).shape
+    (2, 4, 8, 8)
     """
 
     def __init__(

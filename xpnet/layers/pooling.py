@@ -63,6 +63,12 @@ class MaxPool1d(_SlidingWindow):
     x : shape (batch, channels, length); y : shape (batch, channels, places). The gradient goes to
     the first of equal maxima. Source: Riesenhuber and Poggio, "Hierarchical models of object
     recognition in cortex", 1999.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xpnet.MaxPool1d(2)(xpnet.Variable([[[1.0, 3.0, 5.0, 7.0]]]))
+    Variable(array([[[3., 7.]]], dtype=float32))
     """
 
     axes: ClassVar[tuple[str, ...]] = ("length",)
@@ -140,6 +146,12 @@ class AvgPool1d(_SlidingWindow):
     -----
     x : shape (batch, channels, length); y : shape (batch, channels, places). Source: LeCun et al.,
     "Gradient-based learning applied to document recognition", 1998.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xpnet.AvgPool1d(2)(xpnet.Variable([[[1.0, 3.0, 5.0, 7.0]]]))
+    Variable(array([[[2., 6.]]], dtype=float32))
     """
 
     axes: ClassVar[tuple[str, ...]] = ("length",)
@@ -189,6 +201,13 @@ class AvgPool2d(AvgPool1d):
     -----
     x : shape (batch, channels, height, width); y : shape (batch, channels, rows, columns). Source:
     LeCun et al., "Gradient-based learning applied to document recognition", 1998.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> xpnet.AvgPool2d(2)(F.ones((1, 3, 8, 8))).shape
+    (1, 3, 4, 4)
     """
 
     axes = ("height", "width")
@@ -198,6 +217,13 @@ class GlobalAvgPool2d(_Pooling):
     """The mean of each channel: (batch, channels, height, width) to (batch, channels).
 
     PyTorch's AdaptiveAvgPool2d(1), flattened. Source: Lin, Chen and Yan, "Network in network", 2014.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> xpnet.GlobalAvgPool2d()(F.ones((2, 3, 8, 8))).shape
+    (2, 3)
     """
 
     axes = ("height", "width")
@@ -210,6 +236,13 @@ class GlobalMaxPool2d(_Pooling):
     """The largest number of each channel: (batch, channels, height, width) to (batch, channels).
 
     PyTorch's AdaptiveMaxPool2d(1), flattened. The gradient goes to the first of equal maxima.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> xpnet.GlobalMaxPool2d()(F.ones((2, 3, 8, 8))).shape
+    (2, 3)
     """
 
     axes = ("height", "width")

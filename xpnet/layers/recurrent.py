@@ -290,6 +290,15 @@ class RNN(_Recurrent):
 
     Source: Elman, "Finding structure in time", 1990; both directions: Schuster and Paliwal,
     "Bidirectional recurrent neural networks", 1997.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> layer = xpnet.RNN(8, 16, rng=0)
+    >>> y, h_n = layer(F.ones((5, 2, 8)))
+    >>> y.shape, h_n.shape
+    ((5, 2, 16), (1, 2, 16))
     """
 
     def __init__(
@@ -345,6 +354,15 @@ class LSTM(_Recurrent):
     `backward((gy, gh, gc))` can take their gradients. There are no projections (`proj_size`).
 
     Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997; see `xpnet.functions.lstm`.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> layer = xpnet.LSTM(8, 16, rng=0)
+    >>> y, h_n, c_n = layer(F.ones((5, 2, 8)))
+    >>> y.shape, h_n.shape, c_n.shape
+    ((5, 2, 16), (1, 2, 16), (1, 2, 16))
     """
 
     gates = 4
@@ -387,6 +405,15 @@ class GRU(_Recurrent):
 
     Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014; see
     `xpnet.functions.gru`.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> layer = xpnet.GRU(8, 16, bidirectional=True, rng=0)
+    >>> y, h_n = layer(F.ones((5, 2, 8)))
+    >>> y.shape, h_n.shape
+    ((5, 2, 32), (2, 2, 16))
     """
 
     gates = 3

@@ -24,6 +24,13 @@ class Flatten(Layer):
     -----
     x : shape (batch, ...); y : shape (batch, product of the rest). An x of shape (batch,) becomes
     (batch, 1).
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> xpnet.Flatten()(F.ones((2, 3, 8, 8))).shape
+    (2, 192)
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:

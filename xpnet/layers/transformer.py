@@ -69,6 +69,14 @@ class TransformerEncoderLayer(Layer):
 
     Source: Vaswani et al., "Attention is all you need", 2017, section 3.1; `norm_first`: Xiong et
     al., "On layer normalization in the Transformer architecture", 2020.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> layer = xpnet.TransformerEncoderLayer(16, 4, 64, rng=0)
+    >>> layer(F.ones((2, 5, 16))).shape
+    (2, 5, 16)
     """
 
     def __init__(
@@ -142,6 +150,15 @@ class TransformerEncoder(Layer):
     -----
     `y = encoder(x, mask)`: as for `TransformerEncoderLayer`. The names of parameters are PyTorch's,
     `layers.0.self_attn.in_proj_weight`.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> layers = [xpnet.TransformerEncoderLayer(16, 4, 64, rng=i) for i in range(2)]
+    >>> layer = xpnet.TransformerEncoder(layers)
+    >>> layer(F.ones((2, 5, 16))).shape
+    (2, 5, 16)
     """
 
     def __init__(self, layers: Sequence[Layer], norm: Layer | None = None) -> None:
@@ -187,6 +204,14 @@ class PositionalEncoding(Layer):
     Sequences may have any length. There are no parameters, and there is nothing to save.
 
     Source: Vaswani et al., "Attention is all you need", 2017, section 3.5.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> layer = xpnet.PositionalEncoding(16)
+    >>> layer(F.ones((2, 5, 16))).shape
+    (2, 5, 16)
     """
 
     def __init__(

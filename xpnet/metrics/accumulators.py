@@ -107,7 +107,18 @@ class Accumulator:
 
 
 class ConfusionMatrix(Accumulator):
-    """`confusion_matrix` over batches: a table, so it is not for a history of numbers."""
+    """`confusion_matrix` over batches: a table, so it is not for a history of numbers.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.metrics import ConfusionMatrix
+    >>> metric = ConfusionMatrix()
+    >>> metric.update(F.asarray([[0.2, 0.8], [0.9, 0.1]]), F.asarray([1, 1]))
+    >>> metric.compute().tolist()
+    [[0, 0], [1, 1]]
+    """
 
     def __init__(
         self, classes: int | None = None, threshold: float = 0.5, name: str = "confusion_matrix"
@@ -145,25 +156,69 @@ class _Rate(Accumulator):
 
 
 class Precision(_Rate):
-    """`precision` over batches, with its options."""
+    """`precision` over batches, with its options.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.metrics import Precision
+    >>> metric = Precision()
+    >>> metric.update(F.asarray([[0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]), F.asarray([1, 1, 0]))
+    >>> float(metric.compute())
+    0.5
+    """
 
     rate = "precision"
 
 
 class Recall(_Rate):
-    """`recall` over batches, with its options."""
+    """`recall` over batches, with its options.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.metrics import Recall
+    >>> metric = Recall()
+    >>> metric.update(F.asarray([[0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]), F.asarray([1, 1, 0]))
+    >>> float(metric.compute())
+    0.5
+    """
 
     rate = "recall"
 
 
 class F1(_Rate):
-    """`f1` over batches, with its options."""
+    """`f1` over batches, with its options.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.metrics import F1
+    >>> metric = F1()
+    >>> metric.update(F.asarray([[0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]), F.asarray([1, 1, 0]))
+    >>> float(metric.compute())
+    0.5
+    """
 
     rate = "f1"
 
 
 class R2(Accumulator):
-    """`r2` over batches, from the moments of each batch, so that large targets lose no digits."""
+    """`r2` over batches, from the moments of each batch, so that large targets lose no digits.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.metrics import R2
+    >>> metric = R2()
+    >>> metric.update(F.asarray([1.0, 2.0, 4.0]), F.asarray([1.0, 2.0, 3.0]))
+    >>> float(metric.compute())
+    0.5
+    """
 
     def __init__(self, average: str | None = "uniform", name: str = "r2") -> None:
         def result(n: Array, mean: Array, squares: Array, errors: Array) -> Array:
@@ -173,7 +228,18 @@ class R2(Accumulator):
 
 
 class RocAuc(Accumulator):
-    """`roc_auc` over batches, with its options. It keeps all scores, as it depends on their order."""
+    """`roc_auc` over batches, with its options. It keeps all scores, as it depends on their order.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.metrics import RocAuc
+    >>> metric = RocAuc()
+    >>> metric.update(F.asarray([0.1, 0.4, 0.35, 0.8]), F.asarray([0, 0, 1, 1]))
+    >>> float(metric.compute())
+    0.75
+    """
 
     def __init__(
         self, average: str | None = "macro", multi_class: str = "ovr", name: str = "roc_auc"

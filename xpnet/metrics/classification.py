@@ -34,6 +34,13 @@ def accuracy(y: Array, t: Array) -> Array:
     ------
     ShapeError
         The shapes do not fit, or there is only one column, in which the highest score means nothing.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> float(xpnet.metrics.accuracy(F.asarray([[0.2, 0.8], [0.9, 0.1]]), F.asarray([1, 1])))
+    0.5
     """
     y, t = _scores("accuracy", y, t)
     xp = array_namespace(y, t)
@@ -69,6 +76,13 @@ def top_k_accuracy(y: Array, t: Array, k: int = 5) -> Array:
         The shapes do not fit.
     ValueError
         k is below 1.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> float(xpnet.metrics.top_k_accuracy(F.asarray([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]]), F.asarray([1, 2]), k=2))
+    0.5
     """
     if k < 1:
         raise ArgumentError(f"Expected k >= 1, got {k}.")
@@ -115,6 +129,13 @@ def confusion_matrix(
     ------
     ShapeError
         The shapes do not fit.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> xpnet.metrics.confusion_matrix(F.asarray([[0.2, 0.8], [0.9, 0.1]]), F.asarray([1, 1])).tolist()
+    [[0, 0], [1, 1]]
     """
     predicted, actual, classes = predicted_and_actual("confusion_matrix", y, t, classes, threshold)
     xp = array_namespace(predicted, actual)
@@ -169,6 +190,13 @@ def precision(
         The shapes do not fit, or the average is "binary" and there are not two classes.
     ValueError
         The average is unknown.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> float(xpnet.metrics.precision(F.asarray([[0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]), F.asarray([1, 1, 0])))
+    0.5
     """
     return _from_scores("precision", y, t, average, zero_division, threshold, classes)
 
@@ -186,6 +214,13 @@ def recall(
 
     tp is the number of true positives, the samples that were; fn that of false negatives, those that
     were not. See `precision` for the parameters.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> float(xpnet.metrics.recall(F.asarray([[0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]), F.asarray([1, 1, 0])))
+    0.5
     """
     return _from_scores("recall", y, t, average, zero_division, threshold, classes)
 
@@ -203,6 +238,13 @@ def f1(
 
     See `precision` for the parameters. Source: C. J. van Rijsbergen, Information Retrieval, 2nd
     ed., 1979, chapter 7.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> float(xpnet.metrics.f1(F.asarray([[0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]), F.asarray([1, 1, 0])))
+    0.5
     """
     return _from_scores("f1", y, t, average, zero_division, threshold, classes)
 

@@ -51,6 +51,13 @@ def roc_auc(y: Array, t: Array, average: str | None = "macro", multi_class: str 
         A class number in t is invalid.
     ValueError
         The average is unknown, or not available for `multi_class`.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> float(xpnet.metrics.roc_auc(F.asarray([0.1, 0.4, 0.35, 0.8]), F.asarray([0, 0, 1, 1])))
+    0.75
     """
     if average not in AVERAGES.get(multi_class, ()):
         raise ArgumentError(

@@ -29,6 +29,13 @@ def mean_absolute_error(y: Array, t: Array) -> Array:
     ------
     ShapeError
         The shapes differ: (n, 1) and (n,) would broadcast to n times n differences.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> float(xpnet.metrics.mean_absolute_error(F.asarray([1.0, 2.0]), F.asarray([1.0, 4.0])))
+    1.0
     """
     e = _errors("mean_absolute_error", y, t)
     xp = array_namespace(e)
@@ -37,7 +44,15 @@ def mean_absolute_error(y: Array, t: Array) -> Array:
 
 @follows
 def mean_squared_error(y: Array, t: Array) -> Array:
-    """The mean of (y - t)^2 over all numbers. See `mean_absolute_error` for the parameters."""
+    """The mean of (y - t)^2 over all numbers. See `mean_absolute_error` for the parameters.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> float(xpnet.metrics.mean_squared_error(F.asarray([1.0, 2.0]), F.asarray([1.0, 4.0])))
+    2.0
+    """
     e = _errors("mean_squared_error", y, t)
     return array_namespace(e).mean(e * e)
 
@@ -69,6 +84,13 @@ def r2(y: Array, t: Array, average: str | None = "uniform") -> Array:
         The shapes differ.
     ValueError
         The average is unknown.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> float(xpnet.metrics.r2(F.asarray([1.0, 2.0, 4.0]), F.asarray([1.0, 2.0, 3.0])))
+    0.5
     """
     return r2_of_moments(*moments(y, t), average=average)
 

@@ -89,6 +89,13 @@ def optimizer(
     ------
     ValueError
         No optimizer has that name; the message lists the known ones.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> p = xpnet.Parameter([1.0])
+    >>> xpnet.optimizers.optimizer("adam", [p], lr=0.01)
+    Adam(lr=0.01)
     """
     kind: Callable[..., Optimizer] = choose("optimizer", name, BY_NAME)
     if lr is not None:

@@ -25,6 +25,17 @@ class Adam(Optimizer):
         b1 and b2: the shares of m and of v that remain in the next step.
     amsgrad : bool
         Whether to divide by the largest v so far.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> p = xpnet.Parameter([1.0, -2.0])
+    >>> optimizer = xpnet.Adam([p], lr=0.25)
+    >>> F.sum(p * p).backward()
+    >>> optimizer.step()
+    >>> p.data.tolist()
+    [0.75, -1.75]
     """
 
     slots = ("m", "v")
@@ -85,6 +96,17 @@ class AdamW(Adam):
     ----------
     weight_decay : float
         lr times weight_decay is the share of p that is subtracted in each step.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> p = xpnet.Parameter([1.0, -2.0])
+    >>> optimizer = xpnet.AdamW([p], lr=0.25, weight_decay=0.5)
+    >>> F.sum(p * p).backward()
+    >>> optimizer.step()
+    >>> p.data.tolist()
+    [0.625, -1.5]
     """
 
     def __init__(
@@ -117,6 +139,17 @@ class NAdam(Optimizer):
         b1 and b2: the shares of m and of v that remain in the next step.
     momentum_decay : float
         The rate at which c grows from b1 / 2 to b1.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> p = xpnet.Parameter([1.0, -2.0])
+    >>> optimizer = xpnet.NAdam([p], lr=0.25)
+    >>> F.sum(p * p).backward()
+    >>> optimizer.step()
+    >>> p.data.tolist()
+    [0.7359, -1.7359]
     """
 
     slots = ("m", "v")
@@ -196,6 +229,17 @@ class RAdam(Optimizer):
     ----------
     betas : (float, float)
         b1 and b2: the shares of m and of v that remain in the next step.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> p = xpnet.Parameter([1.0, -2.0])
+    >>> optimizer = xpnet.RAdam([p], lr=0.25)
+    >>> F.sum(p * p).backward()
+    >>> optimizer.step()
+    >>> p.data.tolist()
+    [0.5, -1.0]
     """
 
     slots = ("m", "v")

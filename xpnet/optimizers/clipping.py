@@ -52,6 +52,17 @@ def clip_grad_norm(
     -----
     Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", ICML
     2013.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> p = xpnet.Parameter([3.0, 4.0])
+    >>> F.sum(p * p / 2.0).backward()
+    >>> float(xpnet.clip_grad_norm([p], 1.0))
+    5.0
+    >>> p.grad.tolist()
+    [0.6000, 0.8000]
     """
     if not (max_norm > 0.0 and norm_type > 0.0):
         raise ArgumentError(f"Expected max_norm and norm_type > 0, got {max_norm} and {norm_type}.")
@@ -85,6 +96,16 @@ def clip_grad_value(parameters: Iterable[Variable] | Variable, clip_value: float
         No parameter has a gradient.
     ValueError
         `clip_value` is not above 0.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> p = xpnet.Parameter([3.0, -4.0])
+    >>> F.sum(p * p / 2.0).backward()
+    >>> xpnet.clip_grad_value([p], 3.5)
+    >>> p.grad.tolist()
+    [3.0, -3.5]
     """
     if not clip_value > 0.0:
         raise ArgumentError(f"Expected clip_value > 0, got {clip_value}.")

@@ -9,6 +9,17 @@ class SGD(Optimizer):
 
     Robbins and Monro, "A stochastic approximation method", Annals of Mathematical Statistics 22,
     1951.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> p = xpnet.Parameter([1.0, -2.0])
+    >>> optimizer = xpnet.SGD([p], lr=0.25)
+    >>> F.sum(p * p).backward()
+    >>> optimizer.step()
+    >>> p.data.tolist()
+    [0.5, -1.0]
     """
 
     def __init__(
@@ -46,6 +57,18 @@ class Momentum(Optimizer):
         The share of the velocity v that remains in the next step, from 0 to below 1.
     dampening : float
         The share of the gradient that is left out of the velocity.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> p = xpnet.Parameter([1.0, -2.0])
+    >>> optimizer = xpnet.Momentum([p], lr=0.25, momentum=0.5)
+    >>> F.sum(p).backward()
+    >>> optimizer.step()
+    >>> optimizer.step()
+    >>> p.data.tolist()
+    [0.375, -2.625]
     """
 
     slots = ("v",)
@@ -97,6 +120,17 @@ class Nesterov(Momentum):
     ----------
     momentum : float
         The share of the velocity v that remains in the next step, from 0 to below 1.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> p = xpnet.Parameter([1.0, -2.0])
+    >>> optimizer = xpnet.Nesterov([p], lr=0.25, momentum=0.5)
+    >>> F.sum(p).backward()
+    >>> optimizer.step()
+    >>> p.data.tolist()
+    [0.625, -2.375]
     """
 
     def __init__(

@@ -22,6 +22,17 @@ class LAMB(Optimizer):
     ----------
     betas : (float, float)
         b1 and b2: the shares of m and of v that remain in the next step.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> p = xpnet.Parameter([3.0, -4.0])
+    >>> optimizer = xpnet.LAMB([p], lr=0.25)
+    >>> F.sum(p * p).backward()
+    >>> optimizer.step()
+    >>> p.data.tolist()
+    [2.1161, -3.1161]
     """
 
     slots = ("m", "v")

@@ -17,6 +17,17 @@ class Lion(Optimizer):
     ----------
     betas : (float, float)
         b1: the share of the momentum m in the step; b2: the share of m that remains in the next.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> p = xpnet.Parameter([1.0, -2.0])
+    >>> optimizer = xpnet.Lion([p], lr=0.25)
+    >>> F.sum(p * p).backward()
+    >>> optimizer.step()
+    >>> p.data.tolist()
+    [0.75, -1.75]
     """
 
     slots = ("m",)

@@ -16,6 +16,17 @@ class AdaGrad(Optimizer):
         How fast the learning rate falls: in step t it is lr / (1 + (t - 1) lr_decay).
     initial_accumulator_value : float
         The initial value of s, the sum of all squared gradients.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> p = xpnet.Parameter([1.0, -2.0])
+    >>> optimizer = xpnet.AdaGrad([p], lr=0.25)
+    >>> F.sum(p * p).backward()
+    >>> optimizer.step()
+    >>> p.data.tolist()
+    [0.75, -1.75]
     """
 
     slots = ("s",)
@@ -74,6 +85,17 @@ class RMSProp(Optimizer):
         The share of the velocity v that remains in the next step.
     centered : bool
         Whether to divide by the standard deviation of the gradients instead of their root mean square.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> p = xpnet.Parameter([1.0, -2.0])
+    >>> optimizer = xpnet.RMSProp([p], lr=0.25, alpha=0.75)
+    >>> F.sum(p * p).backward()
+    >>> optimizer.step()
+    >>> p.data.tolist()
+    [0.5, -1.5]
     """
 
     slots = ("s",)
@@ -166,6 +188,17 @@ class Adadelta(Optimizer):
     ----------
     rho : float
         The share of the mean squares, s of gradients and u of steps, that remains in the next step.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> p = xpnet.Parameter([1.0, -2.0])
+    >>> optimizer = xpnet.Adadelta([p], lr=1.0, eps=1e-2)
+    >>> F.sum(p * p).backward()
+    >>> optimizer.step()
+    >>> p.data.tolist()
+    [0.6877, -1.6848]
     """
 
     slots = ("s", "u")

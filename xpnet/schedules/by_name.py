@@ -57,6 +57,13 @@ def schedule(text: str, steps: int, epochs: int = 1) -> Schedule:
     ArgumentError
         A name or an option is unknown; the message lists those that exist. Or the training is too
         short: `one-cycle` needs two steps, and a warm-up must be shorter than the training.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> factor = xpnet.schedules.schedule("linear", 10, 1)
+    >>> [factor(t) for t in (0, 5)]
+    [1.0, 0.5]
     """
     at_least(1, steps=steps, epochs=epochs)
     name, _, rest = text.strip().partition(":")

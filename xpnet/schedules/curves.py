@@ -12,32 +12,71 @@ Schedule = Callable[[int], float]
 
 
 def constant() -> Schedule:
-    """1 in every step."""
+    """1 in every step.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xpnet.schedules.constant()(7)
+    1.0
+    """
     return lambda _: 1.0
 
 
 def step_decay(step_size: int, gamma: float = 0.1) -> Schedule:
-    """gamma^(n // step_size): multiplied by gamma every `step_size` steps. PyTorch's StepLR."""
+    """gamma^(n // step_size): multiplied by gamma every `step_size` steps. PyTorch's StepLR.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> factor = xpnet.schedules.step_decay(2, 0.5)
+    >>> [factor(t) for t in range(6)]
+    [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+    """
     at_least(1, step_size=step_size)
     _not_negative(gamma=gamma)
     return lambda n: _power(gamma, n // step_size)
 
 
 def multi_step(milestones: Iterable[int], gamma: float = 0.1) -> Schedule:
-    """gamma^k after k of the milestones, which are numbers of steps. PyTorch's MultiStepLR."""
+    """gamma^k after k of the milestones, which are numbers of steps. PyTorch's MultiStepLR.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> factor = xpnet.schedules.multi_step([2, 4], 0.5)
+    >>> [factor(t) for t in range(6)]
+    [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+    """
     milestones = sorted(milestones)
     _not_negative(gamma=gamma)
     return lambda n: _power(gamma, bisect_right(milestones, n))
 
 
 def exponential(gamma: float) -> Schedule:
-    """gamma^n. PyTorch's ExponentialLR."""
+    """gamma^n. PyTorch's ExponentialLR.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> factor = xpnet.schedules.exponential(0.5)
+    >>> [factor(t) for t in range(4)]
+    [1.0, 0.5, 0.25, 0.125]
+    """
     _not_negative(gamma=gamma)
     return lambda n: _power(gamma, n)
 
 
 def linear(steps: int, start: float = 1.0, end: float = 0.0) -> Schedule:
-    """From `start` to `end` linearly in `steps` steps, then constant. PyTorch's LinearLR."""
+    """From `start` to `end` linearly in `steps` steps, then constant. PyTorch's LinearLR.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> factor = xpnet.schedules.linear(10)
+    >>> [factor(t) for t in (0, 5, 10)]
+    [1.0, 0.5, 0.0]
+    """
     at_least(1, steps=steps)
     _not_negative(start=start, end=end)
     return lambda n: start + (end - start) * (min(n, steps) / steps)
@@ -49,6 +88,13 @@ def cosine(steps: int, end: float = 0.0) -> Schedule:
     end + (1 - end) (1 + cos(pi n / steps)) / 2 in step n. PyTorch's CosineAnnealingLR.
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> factor = xpnet.schedules.cosine(10)
+    >>> [round(factor(t), 2) for t in (0, 5, 10)]
+    [1.0, 0.5, 0.0]
     """
     at_least(1, steps=steps)
     _not_negative(end=end)
@@ -68,6 +114,13 @@ def cosine_restarts(steps: int, mult: int = 1, end: float = 0.0) -> Schedule:
         Each period is `mult` times as long as the one before (T_mult).
     end : float
         The value that each period approaches; after its last step the factor is 1 again.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> factor = xpnet.schedules.cosine_restarts(4)
+    >>> [round(factor(t), 2) for t in range(6)]
+    [1.0, 0.85, 0.5, 0.15, 1.0, 0.85]
     """
     at_least(1, steps=steps, mult=mult)
     _not_negative(end=end)
@@ -115,6 +168,13 @@ def one_cycle(
         The factor starts at 1 / div_factor, and ends at 1 / (div_factor final_div_factor).
     three_phase : bool
         Decrease as fast as it increased, to the initial factor, and only then to the last one.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> factor = xpnet.schedules.one_cycle(10)
+    >>> [round(factor(t), 3) for t in (0, 3, 6, 10)]
+    [0.04, 0.95, 0.389, 0.0]
     """
     at_least(2, steps=steps)
     if not (div_factor > 0.0 and final_div_factor > 0.0):
@@ -163,6 +223,13 @@ def warmup(schedule: Schedule, steps: int, start: float | None = None) -> Schedu
     start : float, optional
         The share of schedule(0) to start with; by default 1 / (steps + 1), so that no step has a
         learning rate of 0.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> factor = xpnet.schedules.warmup(xpnet.schedules.constant(), 4)
+    >>> [factor(t) for t in range(6)]
+    [0.2, 0.4, 0.6000, 0.8, 1.0, 1.0]
     """
     at_least(0, steps=steps)
     first = 1.0 / (steps + 1) if start is None else start
@@ -177,7 +244,15 @@ def warmup(schedule: Schedule, steps: int, start: float | None = None) -> Schedu
 
 
 def per_epoch(schedule: Schedule, steps_per_epoch: int) -> Schedule:
-    """A schedule whose steps are epochs: all steps of an epoch have one factor."""
+    """A schedule whose steps are epochs: all steps of an epoch have one factor.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> factor = xpnet.schedules.per_epoch(xpnet.schedules.exponential(0.5), 100)
+    >>> [factor(t) for t in (0, 99, 100, 250)]
+    [1.0, 1.0, 0.5, 0.25]
+    """
     at_least(1, steps_per_epoch=steps_per_epoch)
     return lambda n: schedule(n // steps_per_epoch)
 

@@ -38,6 +38,13 @@ def reduce_on_plateau(
     mode : {"min", "max"}
         "max" if larger is better, as for an accuracy.
     threshold_mode : {"rel", "abs"}
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet.schedules import reduce_on_plateau
+    >>> reduce_on_plateau([1.0, 0.5, 0.5, 0.5, 0.5], factor=0.5, patience=1)
+    0.5
     """
     if not 0.0 <= factor < 1.0:
         raise ArgumentError(f"Expected a factor from 0 to below 1, got {factor}.")

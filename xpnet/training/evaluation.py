@@ -66,6 +66,14 @@ def predict(model: Layer, x: Arrays | Loader, batch_size: int = BATCH) -> Arrays
     The model is not changed, so several threads may share one: its layers are in evaluation mode
     in this call only. If another thread trains the model at the same time, a prediction may use
     weights of two different steps.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.training import predict
+    >>> predict(xpnet.Affine(3, 2, rng=0), F.ones((5, 3))).shape
+    (5, 2)
     """
     with in_dtype_of(model):
         return _predict(model, x, batch_size)

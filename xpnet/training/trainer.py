@@ -138,6 +138,21 @@ class Trainer:
         Whether `stop` was called.
     reason : str
         The reason that `stop` was given; empty if there is none.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.metrics import accuracy
+    >>> from xpnet.training import Trainer
+    >>> x = F.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> t = F.asarray([0, 1, 1, 0])
+    >>> model = xpnet.MLP(2, 32, 2, rng=0)
+    >>> optimizer = xpnet.Adam(model.parameters(), lr=0.05)
+    >>> trainer = Trainer(model, F.softmax_cross_entropy, optimizer, [accuracy], rng=0)
+    >>> history = trainer.fit((x, t), epochs=30, batch_size=4)
+    >>> float(history["train_accuracy"][-1])
+    1.0
     """
 
     def __init__(

@@ -39,6 +39,18 @@ class EarlyStopping(Callback):
     Notes
     -----
     Prechelt, "Early stopping - but when?", in Neural Networks: Tricks of the Trade, 1998.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.training import EarlyStopping, Trainer
+    >>> model = xpnet.Affine(1, 1, rng=0)
+    >>> callbacks = [EarlyStopping("train_loss", patience=2, min_delta=1.0)]
+    >>> trainer = Trainer(model, F.mean_squared_error, xpnet.SGD(model.parameters(), lr=0.01), callbacks=callbacks)
+    >>> history = trainer.fit((F.ones((4, 1)), F.ones((4, 1))), epochs=100, batch_size=4)
+    >>> len(history["train_loss"]) < 100
+    True
     """
 
     order: ClassVar[int] = -1

@@ -1,0 +1,132 @@
+"""The pages of docs/: their code runs, and both languages have the same headings and the same code."""
+
+import contextlib
+import doctest
+import io
+import re
+
+import pytest
+
+import xpnet
+from docs.builder import sources
+from xpnet.metrics import accuracy
+
+DOCS = sources.DOCS
+FENCE = re.compile(r"^(`{3,}|:{3,})(.*?)\n(.*?)^\1$", re.DOTALL | re.MULTILINE)
+TRANSLATED = sorted(
+    path.relative_to(DOCS / "ko").as_posix() for path in (DOCS / "ko").rglob("*.md")
+)
+RUN_HERE = ("index.md", "start.md", "variables.md", "design.md")
+"""The other pages with programs have tests of their own."""
+
+
+def read(name):
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def code(text, kinds=("python", "console", "toml", "")):
+    """The blocks of code of a page."""
+    return [
+        (kind, body)
+        for _, kind, body in re.findall(r"^(```)(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+        if kind in kinds
+    ]
+
+
+def headings(text):
+    """The levels of a page's headings."""
+    without_code = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return [len(level) for level in re.findall(r"^(#+) ", without_code, re.MULTILINE)]
+
+
+def run(name):
+    """Run the programs of a page from top to bottom; return their names and what they print."""
+    scope = {}
+    printed = io.StringIO()
+    runner = doctest.DocTestRunner(optionflags=doctest.IGNORE_EXCEPTION_DETAIL | doctest.ELLIPSIS)
+    for kind, program in code(read(name)):
+        if kind != "python":
+            continue
+        if program.startswith(">>>"):
+            example = doctest.DocTestParser().get_doctest(program, {}, name, name, 0)
+            example.globs = scope
+            assert not runner.run(example, clear_globs=False).failed, name
+        else:
+            with contextlib.redirect_stdout(printed):
+                exec(compile(program, name, "exec"), scope)
+    return scope, printed.getvalue()
+
+
+@pytest.fixture
+def as_by_default():
+    """The backend and its dtype as they are without xpnet.use, which pages call."""
+    with xpnet.using("numpy"):
+        yield
+
+
+@pytest.mark.parametrize("name", RUN_HERE)
+def test_the_code_of_a_page_runs(name, as_by_default):
+    assert code(read(name), ("python",))
+    run(name)
+
+
+def test_the_first_network_reads_digits(as_by_default):
+    _, printed = run("start.md")
+    shapes, found, digits = printed.splitlines()
+    assert shapes == "(60000, 784) (60000,)"
+    assert float(found) == pytest.approx(0.957, abs=0.01)  # "about 0.95", by another BLAS too
+    assert digits == "7 7"
+
+
+def test_the_network_of_the_front_page_divides_the_spirals(as_by_default):
+    scope, _ = run("index.md")
+    assert accuracy(scope["model"](scope["x"]), scope["t"]) == 1.0
+
+
+def test_some_pages_are_translated():
+    assert {"index.md", "start.md"} <= set(TRANSLATED)
+
+
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_both_languages_have_the_same_headings_and_code(name):
+    english = DOCS / name
+    if name in sources.FROM_ROOT.values():
+        (source,) = [x for x, page in sources.FROM_ROOT.items() if page == name]
+        english = sources.ROOT / source
+    korean = read(f"ko/{name}")
+    text = english.read_text(encoding="utf-8")
+    assert headings(korean) == headings(text)
+    assert code(korean) == code(text)
+    assert re.search("[가-힣]", korean)
+
+
+def test_every_english_page_has_a_korean_one():
+    english = sources.pages("en")
+    korean = sources.pages("ko")
+    gallery = sources.gallery()
+    assert korean.keys() == english.keys() | gallery.keys()
+    waiting = [name for name, text in korean.items() if "아직 한국어로" in text]
+    assert set(waiting) == {x for x in korean if not x.startswith("files/")} - set(TRANSLATED) | {
+        x for x in waiting if x.startswith("files/")
+    }
+
+
+def test_a_page_that_no_table_of_contents_names_is_in_how_to(tmp_path, monkeypatch):
+    found = {
+        "index.md": "```{toctree}\nstart\nhow-to\n```",
+        "start.md": "",
+        "how-to.md": "",
+        "new.md": "",
+    }
+    assert "\nnew\n" in sources.others(found)
+    del found["new.md"]
+    assert sources.others(found) == ""
+
+
+@pytest.mark.parametrize(
+    "path", sorted((DOCS / "gallery").glob("*.py")), ids=lambda path: path.stem
+)
+def test_a_program_of_the_gallery_is_short(path):
+    """Sphinx runs it, and an error fails the build."""
+    assert path.name.startswith("plot_"), "sphinx-gallery runs programs of this name only"
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 100

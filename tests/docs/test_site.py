@@ -1,0 +1,231 @@
+"""The site as it was built: its links, and its pages in a browser, on a screen and on a phone."""
+
+import json
+import os
+import re
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tests.docs.axe import MissingAxeError, find_axe
+from tests.docs.test_pages import TRANSLATED
+from tests.report.drawing.browser import BROWSER, Browser
+
+SITE = Path(__file__).parents[2] / "docs" / "_build" / "html"
+PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
+LISTINGS = ("_modules/", "files/", "ko/files/")
+"""Pages that show a file of the project; all of a kind look alike, so that a few of them are opened."""
+
+pytestmark = pytest.mark.skipif(not PAGES, reason="the site is not built: nox -s docs")
+
+
+# --- links ----------------------------------------------------------------------------------------
+
+
+class Links(HTMLParser):
+    """The addresses that a page links to or loads, and the names of its places."""
+
+    def __init__(self):
+        super().__init__()
+        self.links = []
+        self.loaded = []
+        self.places = set()
+        self.language = None
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        if tag == "html":
+            self.language = found.get("lang")
+        self.places |= {found[name] for name in ("id", "name") if found.get(name)}
+        if tag == "a" and found.get("href"):
+            self.links.append(found["href"])
+        elif tag == "link" and found.get("rel") not in ("index", "search", "next", "prev"):
+            self.loaded.append(found["href"])
+        elif found.get("src"):
+            self.loaded.append(found["src"])
+
+
+@cache
+def parsed(name):
+    page = Links()
+    page.feed((SITE / name).read_text(encoding="utf-8"))
+    return page
+
+
+def dead(name):
+    """The links of a page that lead nowhere within the site."""
+    page = parsed(name)
+    for link in page.links + page.loaded:
+        parts = urlsplit(link)
+        if parts.scheme or parts.netloc:
+            continue
+        target = name
+        if parts.path:
+            target = os.path.normpath(Path(name).parent / unquote(parts.path))
+        if not (SITE / target).is_file():
+            yield link
+        elif parts.fragment and target.endswith(".html"):
+            place = unquote(parts.fragment)
+            if place not in parsed(target).places:
+                yield link
+
+
+def test_no_link_is_dead():
+    assert {name: found for name in PAGES if (found := list(dead(name)))} == {}
+
+
+def test_nothing_is_loaded_from_elsewhere():
+    outside = {
+        (name, link) for name in PAGES for link in parsed(name).loaded if re.match(r"\w+:|//", link)
+    }
+    assert {(name, link) for name, link in outside if not link.startswith("data:")} == set()
+
+
+def test_no_link_names_a_folder_of_the_machine():
+    """Links are relative, so that the site may be in any folder."""
+    assert [
+        (name, x) for name in PAGES for x in parsed(name).links if x.startswith(("/", "file:"))
+    ] == []
+
+
+# --- two languages --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if not name.startswith("_modules/")])
+def test_a_page_leads_to_itself_in_the_other_language(name):
+    page = parsed(name)
+    korean = name.startswith("ko/")
+    assert page.language == ("ko" if korean else "en")
+    other = name.removeprefix("ko/") if korean else f"ko/{name}"
+    if Path(name).name in ("search.html", "genindex.html"):
+        assert (SITE / other).is_file()
+    switch = Path(os.path.relpath(other, Path(name).parent)).as_posix()
+    assert switch in page.links
+
+
+# --- in a browser ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if BROWSER is None:
+        pytest.skip("no Chromium or Chrome was found; XPNET_BROWSER names one")
+    if not hasattr(os, "posix_spawnp"):
+        pytest.skip("the pipes to the browser are those of POSIX")
+    opened = Browser(tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def axe():
+    try:
+        return find_axe()
+    except MissingAxeError as error:
+        pytest.skip(str(error))
+
+
+def opened(browser, name, width, height=800):
+    """Open a page of the site in a window of this width."""
+    browser.resize(width, height)
+    browser.events.clear()
+    browser.call("Page.navigate", url=(SITE / name).as_uri())
+    browser.wait(f"document.readyState === 'complete' && location.pathname.endsWith('{name}')")
+
+
+def in_browser(names):
+    """Those that are opened: all but most of the listings."""
+    few = [name for kind in LISTINGS for name in [x for x in names if x.startswith(kind)][:2]]
+    return [name for name in names if not name.startswith(LISTINGS)] + few
+
+
+WIDER = """
+[...document.querySelectorAll('article *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1
+  && !e.closest('.table-wrapper, pre, .highlight')).map(e => e.outerHTML.slice(0, 120)).slice(0, 5)
+"""
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("name", in_browser(PAGES))
+def test_a_page_fits_a_width_and_complains_of_nothing(browser, name, width):
+    opened(browser, name, width)
+    assert browser.complaints() == []
+    assert browser.run("document.documentElement.scrollWidth") <= width, browser.run(WIDER)
+
+
+RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice")
+CHECK = """
+axe.run(document, {runOnly: %s, resultTypes: ['violations']}).then(found => found.violations.map(v => [
+  v.id, v.help, v.nodes.slice(0, 5).map(n => n.html.slice(0, 200) + ' | '
+    + n.any.concat(n.all, n.none).map(x => x.message).join(' '))]))
+"""
+
+
+def violations(browser, axe, rules):
+    """What axe-core finds on the page that is open."""
+    browser.run(f"{axe}; true")
+    return browser.run(CHECK % json.dumps(rules))
+
+
+def to_check(names):
+    """The pages of which axe-core checks every element, which takes a second each: of the Korean ones, those
+    that are translated, and two others."""
+    translated = [f"ko/{path.removesuffix('.md')}.html" for path in TRANSLATED]
+    waiting = ["ko/explanation.html", "ko/reference/training.html"]
+    english = [name for name in names if not name.startswith("ko/")]
+    return english + [name for name in dict.fromkeys(translated + waiting) if name in names]
+
+
+@pytest.mark.parametrize("name", to_check(in_browser(PAGES)))
+def test_a_page_is_accessible(browser, axe, name):
+    """Contrast, headings, landmarks, names of controls: axe-core finds nothing."""
+    browser.prefer(color_scheme="light")
+    opened(browser, name, 1280)
+    assert violations(browser, axe, RULES) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "index.html",
+        "start.html",
+        "how-to.html",
+        "variables.html",
+        "performance.html",
+        "ko/start.html",
+        "reference/index.html",
+        "reference/backend.html",
+        "reference/layers/affine.html",
+        "reference/command-line.html",
+        "search.html",
+    ],
+)
+def test_a_page_has_enough_contrast_in_the_dark(browser, axe, name):
+    """One page of each kind: all have the same two palettes."""
+    browser.prefer(color_scheme="dark")
+    opened(browser, name, 1280)
+    assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(19, 20, 22)"
+    found = violations(browser, axe, ["wcag2aa"])
+    browser.prefer(color_scheme="light")
+    assert found == []
+
+
+def test_search_finds_a_name_without_a_server(browser):
+    opened(browser, "search.html", 1280)
+    address = (SITE / "search.html").as_uri()
+    browser.call("Page.navigate", url=f"{address}?q=Conv2d")
+    browser.wait("document.querySelectorAll('#search-results li').length > 0")
+    found = browser.run("[...document.querySelectorAll('#search-results li a')].map(a => a.href)")
+    assert any("convolution.html#xpnet.Conv2d" in link for link in found)
+    assert browser.complaints() == []
+
+
+def test_search_finds_a_korean_noun_with_any_particle(browser):
+    address = (SITE / "ko" / "search.html").as_uri()
+    browser.call("Page.navigate", url=f"{address}?q=순전파")
+    browser.wait("document.querySelectorAll('#search-results li').length > 0")
+    found = browser.run("[...document.querySelectorAll('#search-results li a')].map(a => a.href)")
+    assert any("/ko/start.html" in link for link in found)
