@@ -31,6 +31,11 @@ def train(
     data_dir: f.TrainDataDir = None,
     target: f.Target = None,
     features: f.Features = None,
+    drop: f.Drop = None,
+    id: f.Id = None,
+    categories: f.Categories = None,
+    missing: f.Missing = None,
+    drop_missing_target: f.DropMissingTarget = False,
     index: f.Index = None,
     header: f.Header = None,
     delimiter: f.Delimiter = None,
@@ -292,6 +297,7 @@ def _first_lines(settings: dict[str, Any], device: str, samples: "Samples", mode
     """The lines printed before the training: the data, the device, how it computes, the network."""
     from xpnet import distributed
     from xpnet.backend import current
+    from xpnet.cli.tables import dictionary
     from xpnet.training._compiled import executor_name
 
     what = "images" if samples.reading["kind"] in PICTURES else "samples"
@@ -302,10 +308,11 @@ def _first_lines(settings: dict[str, Any], device: str, samples: "Samples", mode
     communicator = distributed.current()
     if communicator.size > 1:
         device = f"{communicator.size} ranks by {communicator.name}, each on {device}"
+    columns = dictionary(samples.reading)
     return (
         f"{len(samples.train[0])} training and {len(samples.test[0])} test {what}, on "
         f"{device} in {precision}, {settings['optimizer']} from lr "
-        f"{settings['lr']:g}, {how}\n{model!r}\n"
+        f"{settings['lr']:g}, {how}\n{columns}{model!r}\n"
     )
 
 
