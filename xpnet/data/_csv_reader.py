@@ -6,6 +6,7 @@ numbers as they are read, so a table takes the memory of its numbers, not of its
 
 import csv
 import math
+import os
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -27,7 +28,7 @@ from xpnet.data._csv_numbers import (
 )
 from xpnet.data._frames import SUFFIXES, Rows, is_frame, read_frame
 from xpnet.data._typing import DataFrame
-from xpnet.errors import ArgumentError, DataError
+from xpnet.errors import ArgumentError, ArgumentTypeError, DataError
 
 DELIMITERS = ",;\t|"
 _SAMPLE = 100  # rows from which the reader decides what the caller has not chosen
@@ -185,6 +186,10 @@ def read_csv(
     )
     if is_frame(source):
         return _read(Path("the data frame"), Rows(source, 0), choice._replace(header=True), "row")
+    if not isinstance(source, (str, os.PathLike)):
+        raise ArgumentTypeError(
+            f"Expected a path, or a data frame of pandas or polars, got {type(source).__name__}."
+        )
     path = Path(source)
     try:
         if path.suffix.lower() in SUFFIXES:
