@@ -183,6 +183,22 @@ def test_another_table_with_targets_is_evaluated(trained, run_xpnet, tmp_path):
     assert float(re.search(r"accuracy (\S+)%", answer.out)[1]) > 85
 
 
+def test_a_test_table_with_new_categories_is_noted(trained, run_xpnet, tmp_path):
+    """By the training and by evaluate, not as a warning of Python."""
+    table, _, _ = trained
+    other = write(tmp_path / "other.csv", people(50, 5, cities=("Rome", "Athens")))
+    flags = (*FLAGS, "--epochs", 1, "--quiet", "--out", tmp_path / "run")
+    note = f"Note: {other}: column 'city': "
+    for answer in (
+        run_xpnet("train", table, "--test", other, *flags),
+        run_xpnet("evaluate", tmp_path / "run"),
+    ):
+        assert answer.code == 0, answer.output
+        (line,) = answer.err.splitlines()
+        assert line.startswith(note)
+        assert line.endswith("taken as no category.")
+
+
 def test_the_run_is_repeated_and_resumed(trained, run_xpnet, tmp_path):
     """Each flag is in the file that repeats the run."""
     _, run, _ = trained

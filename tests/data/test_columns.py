@@ -62,15 +62,17 @@ def test_categories_are_one_hot_and_equal_scikit_learns(write):
 
 def test_rare_categories_share_an_input_also_with_new_ones(write):
     cells = [f"c{i // 2}" for i in range(72)] + ["once"]
-    schema, x = fitted(write(rows=73, c=cells))
+    path = write(rows=73, c=cells)
+    schema, x = fitted(path)
     assert len(schema.columns[0].categories) == MOST_CATEGORIES
     assert schema.inputs[-1] == "c=(other)"
+    assert schema.unlike(schema.cells(path)) == []
     assert (x.sum(axis=1) == 1).all()
     assert x[:, -1].sum() == 2 * 6 + 1
     new = schema.cells(write("new.csv", c=["c0", "never"], rows=4))
     assert schema.encode(new)[:, -1].tolist() == [0, 1, 0, 1]
     assert schema.unlike(new) == [
-        "column 'c': 2 values are not among the frequent categories of the training ('never'); taken as other"
+        "column 'c': 2 values are not among the categories of the training ('never'); taken as a rare category"
     ]
 
 
@@ -142,6 +144,18 @@ def test_a_gap_that_the_training_did_not_have_becomes_the_median(write):
     ]
 
 
+def test_read_warns_of_what_the_training_did_not_have(write):
+    """Also where the other table is the test; further columns are ignored as documented."""
+    path = write(c=["u", "v"], a=[1, 2])
+    schema, _ = fitted(path)
+    new = write("new.csv", c=["w", "u"], a=[1], extra=[2])
+    with pytest.warns(UserWarning, match=r"new.csv: column 'c': 20 values are not among") as caught:
+        schema.read(new)
+    assert len(caught) == 1
+    with pytest.warns(UserWarning, match="column 'c'"):
+        load_table(path, test=new)
+
+
 def test_a_missing_category_is_a_category(write):
     schema, x = fitted(write(c=["u", "", "v", "u"]))
     assert schema.inputs == ["c=u", "c=v", "c=(missing)"]
@@ -151,7 +165,7 @@ def test_a_missing_category_is_a_category(write):
 def test_only_the_training_rows_decide(write, tmp_path):
     """Median, categories, mean and scale do not change with the test rows."""
     path = write(a=[1, 2, ""], c=["u", "v"])
-    tests = [write(f"test{i}.csv", a=[i * 100, 5], c=["v", "w"]) for i in (1, 2)]
+    tests = [write(f"test{i}.csv", a=[i * 100, 5], c=["v"]) for i in (1, 2)]
     schemas = [load_table(path, test=test)[2] for test in tests]
     assert schemas[0] == schemas[1]
     _, _, schema = load_table(path, test=0.5, seed=3)

@@ -5,6 +5,7 @@ and the means and deviations by which numbers are standardised.
 """
 
 import shlex
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -190,44 +191,53 @@ def _share(flags: Flags) -> float:
 
 
 def _read_csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
-    from xpnet.data import load_table
-
-    task = flags["task"]
-    index = flags["index"]
     try:
-        train, test, found = load_table(
-            flags["dataset"],
-            flags["target"],
-            task,
-            _share(flags),
-            flags["seed"],
-            delimiter=flags["delimiter"],
-            header=flags["header"],
-            index_col=False if index == "none" else index,
-            encoding=flags["encoding"],
-            features=None if flags["features"] is None else columns(flags["features"]),
-            drop=columns(flags["drop"] or ""),
-            ids=columns(flags["id"] or ""),
-            categories=columns(flags["categories"] or ""),
-            missing=columns(flags["missing"] or ""),
-            drop_missing_target=flags["drop_missing_target"],
-            dtype=flags["dtype"],
-        )
+        with warnings.catch_warnings(record=True) as noted:
+            warnings.simplefilter("always")
+            train, test, found = _loaded(flags)
     except DataError as error:
+        task = flags["task"]
         if task == "classify" and "too few" in str(error):  # perhaps each number is a class
             error.add_note("If the targets are numbers to predict: --task regress")
         if task == "regress" and "found the text" in str(error):
             error.add_note("If these texts are the classes to predict: --task classify")
         raise
+    for warning in noted:  # how a separate test table differs from that of the training
+        echo(f"Note: {warning.message}", err=True)
     parts = [train[0]]
     if not isinstance(flags["test"], str):  # the test is a part of the same table
         parts.append(test[0])
     _note_encoding(flags["dataset"], flags["encoding"])
     _note_numbering(found, parts)
     reading: dict[str, Any] = {"schema": found.to_dict(), "classes": list(found.classes)}
-    if task == "classify":
+    if flags["task"] == "classify":
         _require_classes(flags, len(train[0]), reading["classes"])
     return train, test, reading
+
+
+def _loaded(flags: Flags) -> "tuple[Pair, Pair, Schema]":
+    """The table of a training, read as its flags choose."""
+    from xpnet.data import load_table
+
+    index = flags["index"]
+    return load_table(
+        flags["dataset"],
+        flags["target"],
+        flags["task"],
+        _share(flags),
+        flags["seed"],
+        delimiter=flags["delimiter"],
+        header=flags["header"],
+        index_col=False if index == "none" else index,
+        encoding=flags["encoding"],
+        features=None if flags["features"] is None else columns(flags["features"]),
+        drop=columns(flags["drop"] or ""),
+        ids=columns(flags["id"] or ""),
+        categories=columns(flags["categories"] or ""),
+        missing=columns(flags["missing"] or ""),
+        drop_missing_target=flags["drop_missing_target"],
+        dtype=flags["dtype"],
+    )
 
 
 NUMBERING = ("id", "index", "idx", "no", "nr", "row", "rownames", "#")  # names of row numbers

@@ -126,7 +126,7 @@ def _train_and_report(
     from xpnet import distributed
     from xpnet.backend import using
     from xpnet.cli.ranks import own_backend
-    from xpnet.cli.task import result_line
+    from xpnet.cli.task import result_line, uncertainty
 
     path = Path(settings["out"])
     spec = own_backend(settings["backend"], control)
@@ -134,7 +134,7 @@ def _train_and_report(
         if spec == settings["backend"]:  # otherwise it is for all ranks, and names no device
             settings["backend"] = where.name
         with distributed.using(distributed.for_backend(control)):
-            history = _train(settings, record, where.describe())
+            history, tested = _train(settings, record, where.describe())
         if control.is_root:
             _draw(history, path)
     if history.interrupted:
@@ -147,6 +147,9 @@ def _train_and_report(
     seconds = time.perf_counter() - start
     result = result_line(settings["task"], figures)
     echo(f"Test {result}, after {seconds:.1f} s. Run folder: {path}")
+    uncertain = uncertainty(settings["task"], figures, tested)
+    if uncertain and not settings["quiet"]:
+        echo(uncertain)
 
 
 def _print_interrupted(history: "History", settings: dict[str, Any]) -> None:
@@ -177,8 +180,8 @@ def _saved_weights_noted(path: Path) -> Iterator[None]:
         raise
 
 
-def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "History":
-    """Train on the current backend.
+def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "tuple[History, int]":
+    """Train on the current backend, and return the history and the number of test samples.
 
     Parameters
     ----------
@@ -224,7 +227,10 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
         echo(_first_lines(settings, device, samples, model))
         for line in setup.differences(settings, record, trainer):
             echo(line)
-    return trainer.fit(data, samples.test, settings["epochs"], settings["batch_size"], resume=last)
+    history = trainer.fit(
+        data, samples.test, settings["epochs"], settings["batch_size"], resume=last
+    )
+    return history, len(samples.test[1])
 
 
 def _trainer(

@@ -95,13 +95,12 @@ class Cells(NamedTuple):
             row_names=[self.row_names[i] for i in rows if self.row_names],
         )
 
-    def values(self, name: str) -> NDArray[np.float64] | list[str]:
-        """The numbers, or the texts, of a feature."""
-        if name in self.texts:
-            return self.texts[name]
-        numbers = [known for known in self.names if known not in self.texts]
-        column: NDArray[np.float64] = self.x[:, numbers.index(name)]
-        return column
+    def columns(self) -> dict[str, NDArray[np.float64] | list[str]]:
+        """The numbers, or the texts, of each feature, by name."""
+        numbers = iter(self.x.T)
+        return {
+            name: self.texts[name] if name in self.texts else next(numbers) for name in self.names
+        }
 
 
 def read_csv(

@@ -43,6 +43,7 @@ At: TypeAlias = Callable[[int], str]
 """A function from the number of a row to its place in the file, for an error."""
 
 MOST_CATEGORIES = 30  # inputs of one column; the others share one
+MOST_RARE = 1000  # names of others that are stored, so that new ones are noted
 _MOSTLY_DIFFERENT = 0.9  # the share of different texts from which a column identifies the rows
 _BOOLEANS = ({"false": 0.0, "true": 1.0}, {"no": 0.0, "yes": 1.0}, {"n": 0.0, "y": 1.0},
              {"f": 0.0, "t": 1.0})  # fmt: skip
@@ -75,6 +76,8 @@ class Column:
         How many training rows have each of these.
     others : int
         How many training rows have another value, which is rare.
+    rare : tuple of str
+        These values, or the first `MOST_RARE` of them.
     distinct : int
         The number of different values in the training rows.
     """
@@ -90,6 +93,7 @@ class Column:
     categories: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
     others: int = 0
+    rare: tuple[str, ...] = ()
     distinct: int = 0
 
     @property
@@ -167,7 +171,9 @@ class Column:
             became = "the median" if self.kind != "category" else "no category"
             found.append(f"{_values(gaps)} missing, as none was in training; taken as {became}")
         if self.kind == "category":
-            known = {*self.categories}
+            known = {*self.categories, *self.rare}
+            if len(known) < self.distinct:  # some rare ones were not stored
+                return found
             new = Counter(
                 text
                 for text in map(same_text, values)
@@ -175,10 +181,10 @@ class Column:
             )
             if new:
                 names = listed(repr(shortened(text)) for text, _ in new.most_common())
-                what = "the frequent categories" if self.others else "the categories"
-                became = "other" if self.others else "no category"
+                became = "a rare category" if self.others else "no category"
                 found.append(
-                    f"{_values(new.total())} not among {what} of the training ({names}); taken as {became}"
+                    f"{_values(new.total())} not among the categories of the training ({names}); taken as "
+                    f"{became}"
                 )
         return found
 
@@ -249,6 +255,7 @@ _TUPLES: dict[str, type] = {
     "fill": float,
     "categories": str,
     "counts": int,
+    "rare": str,
 }
 
 
@@ -443,11 +450,13 @@ def _category(name: str, known: Counter[str], gaps: int) -> Column:
         )
     by_count = sorted(merged.items(), key=lambda item: (-item[1], item[0]))
     kept = [(text, count) for text, count in by_count[:MOST_CATEGORIES] if count > 1]
+    rare = [text for text, _ in by_count[len(kept) :]]
     return Column(
         name, "category", True, gaps, parts=(), fill=(),
         categories=tuple(text for text, _ in kept),
         counts=tuple(count for _, count in kept),
         others=total - sum(count for _, count in kept),
+        rare=tuple(rare[:MOST_RARE]),
         distinct=len(merged),
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ column of a cell that cannot be used.
 
 import os
 import shlex
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -101,8 +102,8 @@ class Schema:
     ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Read the samples of another table, whose columns may be in any order.
 
-        Columns other than features and target are ignored. `unlike` tells how the table differs from
-        the training data.
+        Columns other than features and target are ignored. New categories, and gaps in columns that had
+        none, are a warning: see `unlike`.
 
         Returns
         -------
@@ -115,7 +116,11 @@ class Schema:
         DataError
             As `read_csv`; a feature is missing; or a class does not occur in the training data.
         """
-        return self.samples(self.cells(source, delimiter=delimiter))
+        cells = self.cells(source, delimiter=delimiter)
+        samples = self.samples(cells)
+        for sentence in self.unlike(cells._replace(unused=[])):
+            warnings.warn(f"{cells.path}: {sentence}.", stacklevel=2)
+        return samples
 
     def cells(
         self, source: PathLike | DataFrame, targets: bool = True, delimiter: str | None = None
@@ -164,8 +169,9 @@ class Schema:
         if extra:
             found.append(f"ignored, as the training did not have them: columns {listed(extra)}")
         gaps = missing_texts(self.missing or ())
+        values = cells.columns()
         for column in self.feature_columns:
-            phrases = column.unlike(cells.values(column.name), gaps)
+            phrases = column.unlike(values[column.name], gaps)
             found += [f"column {column.name!r}: {phrase}" for phrase in phrases]
         return found
 
@@ -183,8 +189,9 @@ class Schema:
     def encode(self, cells: Cells) -> NDArray[np.float64]:
         """The inputs before they are standardised, shape (n, inputs)."""
         gaps = missing_texts(self.missing or ())
+        values = cells.columns()
         parts = [
-            column.encode(cells.values(column.name), partial(cells.at, column=column.name), gaps)
+            column.encode(values[column.name], partial(cells.at, column=column.name), gaps)
             for column in self.feature_columns
         ]
         return np.concatenate(parts, axis=1)
@@ -489,14 +496,14 @@ def _columns(
     gaps = missing_texts(schema.missing or ())
     chosen = rows.tolist()
     found = []
-    for name in cells.names:
-        values = cells.values(name)
+    for name, values in cells.columns().items():
+        known: NDArray[np.float64] | list[str]
         if isinstance(values, list):
-            values = [values[i] for i in chosen]
+            known = [values[i] for i in chosen]
         else:
-            values = values[rows]
+            known = values[rows]
         place = partial(_place, cells, chosen, name)
-        found.append(fit_column(name, values, place, gaps, name in categories))
+        found.append(fit_column(name, known, place, gaps, name in categories))
     identifiers = [column for column in found if column.kind == "identifier"]
     if identifiers:
         names = shlex.quote(
