@@ -1,4 +1,4 @@
-"""The CSV reader: rows of numbers, and one column of targets, which may be text.
+"""The CSV reader: columns of numbers and of texts, and one column of targets.
 
 It guesses little. What it refuses is reported with the file, the line and the column. Cells become
 numbers as they are read, so a table takes the memory of its numbers, not of its text.
