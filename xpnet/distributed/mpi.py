@@ -193,8 +193,9 @@ class MPICommunicator(HostCommunicator):
 
     def _takes(self, x: Array) -> bool:
         """Whether MPI takes an array as it is: it lies on a GPU, in one piece, in 32 or 64 bits."""
-        has_16_bits = str(x.dtype).rpartition(".")[2] in BITS
-        return self.cuda_aware and not has_16_bits and library_of(x).is_cuda_memory(x)
+        if not (self.cuda_aware and library_of(x).is_cuda_memory(x)):
+            return False
+        return str(x.dtype).rpartition(".")[2] not in BITS
 
     def _start(self, host: np.ndarray, op: Operation, bits: Compression | None) -> Request:
         operation = self._operations[op] if bits is None else self._operation_on_bits(op, bits)
