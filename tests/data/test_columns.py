@@ -323,6 +323,11 @@ def test_the_dictionary_is_a_table_for_people(write):
     )
 
 
+def test_long_names_are_cut(write):
+    schema, _ = fitted(write(**{"n" * 200: [1, 2], "c": ["u" * 100, "v"]}))
+    assert max(map(len, str(schema).splitlines()[:4])) < 100
+
+
 def test_a_long_dictionary_is_cut(write):
     schema, _ = fitted(write(**{f"x{i}": [i, i + 1] for i in range(60)}))
     lines = str(schema).splitlines()

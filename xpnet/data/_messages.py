@@ -22,15 +22,15 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def shortened(text: str) -> str:
-    """A text, or its beginning if it is long.
+def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
+    """A text, or its beginning if it has more characters than `most`.
 
     >>> shortened("A cell that holds a whole sentence, or more than one.")
     'A cell that holds a whole sentence, or m...'
     """
-    if len(text) <= _MOST_CHARACTERS:
+    if len(text) <= most:
         return text
-    return text[:_MOST_CHARACTERS] + "..."
+    return text[:most] + "..."
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -201,12 +201,12 @@ class Column:
         if not self.distinct:
             return "empty, not an input"
         if self.kind == "constant":
-            return f"always {shortened(self.low)}"
+            return f"always {shortened(self.low, 20)}"
         if self.kind in ("number", "date"):
             median = f", median {self.fill[0]:.6g}" if self.kind == "number" else ""
             return f"{self.low} to {self.high}{median}"
         shares = [
-            f"{shortened(name)} {count / rows:.0%}"
+            f"{shortened(name, 20)} {count / rows:.0%}"
             for name, count in zip(self.categories, self.counts, strict=True)
         ]
         more = ""

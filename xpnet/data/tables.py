@@ -26,7 +26,7 @@ from numpy.typing import DTypeLike, NDArray
 from xpnet._typing import PathLike
 from xpnet.data._csv_numbers import is_missing, missing_texts, require_number
 from xpnet.data._csv_reader import Cells, read_csv
-from xpnet.data._messages import aligned, listed
+from xpnet.data._messages import aligned, listed, shortened
 from xpnet.data._typing import DataFrame, Pair, Task
 from xpnet.data.columns import Column, fit_column
 from xpnet.data.splitting import Standardizer, split
@@ -221,14 +221,15 @@ class Schema:
             shown = shown[: _MOST_SHOWN - 1]
         for column in shown:
             missing = str(column.missing) if column.missing else ""
-            rows.append((column.name, column.kind, missing, column.described(self.rows)))
+            name = shortened(column.name, 30)
+            rows.append((name, column.kind, missing, column.described(self.rows)))
         kind = "class" if self.classes else "number"
         what = "the target"
         if self.classes:
-            what = f"the target: {listed(self.classes)}"
+            what = f"the target: {listed(shortened(name, 20) for name in self.classes)}"
         if len(shown) < len(self.columns):
             rows.append((f"... and {len(self.columns) - len(shown)} more", "", "", ""))
-        rows.append((self.target, kind, "", what))
+        rows.append((shortened(self.target, 30), kind, "", what))
         return f"{aligned(rows)}\n{self._summary()}"
 
     def _summary(self) -> str:
