@@ -323,6 +323,24 @@ def test_the_dictionary_is_a_table_for_people(write):
     )
 
 
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["u", "v"], "u 50%, v 50%"),
+        (["u", "v", "w", "x"], "u 25%, v 25%, w 25%; 4 categories"),
+        ([*["u"] * 38, "v", "w"], "u 95%; 3 categories, 2 of them rare"),
+        ([*[""] * 39, "v"], "1 category, rare"),
+        ([*[""] * 38, "v", "v"], "v 5%"),
+        ([""], "empty, not an input"),
+        ([5], "always 5"),
+        (["k"], "always k, not an input"),
+    ],
+)
+def test_the_values_of_a_column_are_described(write, cells, expected):
+    schema, _ = fitted(write(c=cells, a=[1, 2]))
+    assert schema.columns[0].described(schema.rows) == expected
+
+
 def test_long_names_are_cut(write):
     schema, _ = fitted(write(**{"n" * 200: [1, 2], "c": ["u" * 100, "v"]}))
     assert max(map(len, str(schema).splitlines()[:4])) < 100

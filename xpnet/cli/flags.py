@@ -309,8 +309,9 @@ Missing = Annotated[str | None, _data(
     features, "TEXTS", "What stands for a missing value, separated by commas, as -999,unknown; besides an "
     "empty cell, NA, N/A, NaN, null, None, ? and -.",
 )]  # fmt: skip
-DropMissingTarget = Annotated[bool, typer.Option(
-    "--drop-missing-target", rich_help_panel=DATA, help="Leave out the rows of the table without a target.",
+DropMissingTarget = Annotated[bool | None, typer.Option(
+    "--drop-missing-target", rich_help_panel=DATA, show_default=False,
+    help="Leave out the rows of the table without a target.",
 )]  # fmt: skip
 Index = Annotated[str | None, _data(
     None, "COLUMN", "Column with the names of the table's rows, which is not a feature: give its name, "

@@ -93,7 +93,7 @@ def _require_flags_of_data(flags: dict[str, Any]) -> None:
     name = Path(flags["dataset"]).name
     kind = kind_of(flags["dataset"])
     for flag, kinds in _KINDS_OF_FLAGS.items():
-        default = False if flag in ("augment", "drop_missing_target") else None
+        default = False if flag == "augment" else None
         if flags[flag] is not default and kind not in kinds:
             raise bad_flag(
                 _name_of(flag), f"it is for {_KIND_NAMES[kinds[0]]}; the data are {name}."

@@ -235,7 +235,7 @@ def _loaded(flags: Flags) -> "tuple[Pair, Pair, Schema]":
         ids=columns(flags["id"] or ""),
         categories=columns(flags["categories"] or ""),
         missing=columns(flags["missing"] or ""),
-        drop_missing_target=flags["drop_missing_target"],
+        drop_missing_target=bool(flags["drop_missing_target"]),
         dtype=flags["dtype"],
     )
 

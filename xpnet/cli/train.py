@@ -35,7 +35,7 @@ def train(
     id: f.Id = None,
     categories: f.Categories = None,
     missing: f.Missing = None,
-    drop_missing_target: f.DropMissingTarget = False,
+    drop_missing_target: f.DropMissingTarget = None,
     index: f.Index = None,
     header: f.Header = None,
     delimiter: f.Delimiter = None,

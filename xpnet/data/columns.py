@@ -201,7 +201,7 @@ class Column:
         if not self.distinct:
             return "empty, not an input"
         if self.kind == "constant":
-            return f"always {shortened(self.low, 20)}"
+            return f"always {shortened(self.low, 20)}{'' if self.parts else ', not an input'}"
         if self.kind in ("number", "date"):
             median = f", median {self.fill[0]:.6g}" if self.kind == "number" else ""
             return f"{self.low} to {self.high}{median}"
@@ -209,12 +209,14 @@ class Column:
             f"{shortened(name, 20)} {count / rows:.0%}"
             for name, count in zip(self.categories, self.counts, strict=True)
         ]
-        more = ""
-        if self.distinct > 3:
-            more = f", ...; {self.distinct} categories"
-        if self.others:
-            more += f", {self.distinct - len(self.categories)} of them rare"
-        return ", ".join(shares[:3]) + more
+        phrases = [", ".join(shares[:3])] if shares else []
+        rare = self.distinct - len(self.categories)
+        if rare:
+            count = f"{self.distinct} categories, {rare} of them rare"
+            phrases.append(count if self.distinct > 1 else "1 category, rare")
+        elif len(shares) > 3:
+            phrases.append(f"{self.distinct} categories")
+        return "; ".join(phrases)
 
     def to_dict(self) -> dict[str, Any]:
         """The entry as a dict that JSON can store."""
