@@ -191,7 +191,7 @@ def scores(name: str, seeds: int) -> np.ndarray:
 
 
 def markdown(results: dict[str, np.ndarray]) -> str:
-    """A line for each table: the mean of each score, and the best in bold."""
+    """A line for each table: the mean of each score, and the best, or all that are as good, in bold."""
     seeds = len(next(iter(results.values())))
     lines = [
         "| table, score | rows | columns | HistGradientBoosting | MLP | xpnet | xpnet less the better of the two |",
@@ -201,8 +201,8 @@ def markdown(results: dict[str, np.ndarray]) -> str:
         table = (CLASSES | NUMBERS)[name]()
         means = found.mean(axis=0)
         cells = [f"{mean:.3f}" for mean in means]
-        best = int(means.argmax())
-        cells[best] = f"**{cells[best]}**"
+        best = f"{means.max():.3f}"
+        cells = [f"**{cell}**" if cell == best else cell for cell in cells]
         differences = found[:, 2] - found[:, int(means[:2].argmax())]
         error = differences.std(ddof=1) / np.sqrt(seeds) if seeds > 1 else float("nan")
         measure = "R²" if name in NUMBERS else "accuracy"
