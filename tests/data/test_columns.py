@@ -1,11 +1,12 @@
 """Columns as people have them: categories, gaps, booleans, dates, units, identifiers."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
 
-from xpnet import DataError, StateError
+from xpnet import DataError, StateError, XpnetError
 from xpnet.data import Column, Schema, load_table
 from xpnet.data._csv_dates import parsed
 from xpnet.data.columns import MOST_CATEGORIES, same_text
@@ -383,6 +384,39 @@ def test_an_invalid_dictionary_is_refused(write, change):
     stored["columns"] = [stored["columns"][0] | change]
     with pytest.raises(StateError, match="schema of a table"):
         Schema.from_dict(stored)
+
+
+def test_fuzz_of_a_stored_schema(write):
+    """Whatever is changed in it, it is refused, or reads a table, or refuses that."""
+    path = write(a=[1, "", 2], c=["u", "v", ""], d=["2021-03-04", "2021-04-04"], e=["yes", "no"])
+    stored = fitted(path)[0].to_dict()
+    rng = np.random.default_rng(0)
+    values = [None, True, -1, 2.5, float("nan"), "", "x", [], ["x"], [1.0], {}, {"x": 1}, 10**400]
+    refused = 0
+    for _ in range(500):
+        forged = json.loads(json.dumps(stored))
+        place = forged
+        while True:
+            key = (
+                rng.choice(list(place))
+                if isinstance(place, dict)
+                else int(rng.integers(len(place)))
+            )
+            if not isinstance(place[key], dict | list) or not place[key] or rng.random() < 0.3:
+                break
+            place = place[key]
+        place[key] = values[rng.integers(len(values))]
+        try:
+            with warnings.catch_warnings(record=True):
+                schema = Schema.from_dict(forged)
+                schema.read(path)
+            str(schema)
+        except XpnetError:
+            refused += 1
+    assert 250 < refused < 500
+    for other in (None, [], "x", 3):
+        with pytest.raises(StateError):
+            Schema.from_dict(other)
 
 
 def test_a_schema_of_another_version_is_refused(write):

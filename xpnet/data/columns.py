@@ -242,6 +242,9 @@ class Column:
         for key, kind in _TUPLES.items():
             if not all(type(value) is kind for value in getattr(column, key)):
                 raise ArgumentError(f"{key} is {getattr(column, key)!r}")
+        counts = (column.missing, column.others, column.distinct, *column.counts)
+        if not 0 <= min(counts) <= max(counts) < 2**63:
+            raise ArgumentError("a count is negative, or too large")
         if column.kind not in get_args(Kind) or len(column.categories) != len(column.counts):
             raise ArgumentError(f"kind is {column.kind!r}")
         parts = PARTS if column.kind == "date" else ("",)

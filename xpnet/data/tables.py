@@ -276,6 +276,8 @@ def _checked_fields(stored: dict[str, Any]) -> dict[str, Any]:
     KeyError, TypeError, ValueError
         They are missing or invalid.
     """
+    if not isinstance(stored, dict):
+        raise ArgumentError(f"it is {type(stored).__name__}")
     version = stored.get("version", 0)
     if version not in (0, VERSION):
         raise ArgumentError(
@@ -291,6 +293,8 @@ def _checked_fields(stored: dict[str, Any]) -> dict[str, Any]:
     columns = tuple(Column(name) for name in features)
     if version:
         columns = tuple(map(Column.from_dict, stored["columns"]))
+    if not {*features} <= {column.name for column in columns}:
+        raise ArgumentError(f"features are {features!r}")
     inputs = sum(len(column.inputs) for column in columns if column.name in features)
     if not inputs == len(mean) == len(scale):
         raise ArgumentError(
@@ -299,6 +303,8 @@ def _checked_fields(stored: dict[str, Any]) -> dict[str, Any]:
     choices = _checked_choices(stored, _CHOICES)
     if version:
         choices |= _checked_choices(stored, _NEW_CHOICES)
+        if not 0 < choices["rows"] < 2**63:
+            raise ArgumentError(f"rows is {choices['rows']!r}")
     return {
         **choices,
         "task": task,
