@@ -230,6 +230,27 @@ def test_identifiers_and_missing_targets_are_refused_with_the_flag(run_xpnet, tm
     assert run_xpnet("evaluate", tmp_path / "run").out.startswith("12 test samples")
 
 
+def test_a_parquet_file_is_learned_and_predicted_like_its_text(trained, run_xpnet, tmp_path):
+    """The rows are counted from 0, as in a data frame."""
+    polars = pytest.importorskip("polars")
+    table, run, _ = trained
+    file = tmp_path / "people.parquet"
+    polars.read_csv(table, infer_schema_length=None).write_parquet(file)
+    flags = (*FLAGS, "--epochs", 30, "--quiet", "--out", tmp_path / "run")
+    answer = run_xpnet("train", file, *flags)
+    assert (answer.code, answer.err) == (0, "")
+    states = [
+        safetensors.numpy.load_file(path / "model.safetensors") for path in (run, tmp_path / "run")
+    ]
+    assert all((states[0][name] == states[1][name]).all() for name in states[0])
+    found = predictions(run_xpnet("predict", tmp_path / "run", file))
+    expected = predictions(run_xpnet("predict", run, table))
+    assert [row.pop("row") for row in found] == [str(i) for i in range(400)]
+    for row in expected:
+        del row["line"]
+    assert found == expected
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp949", "cp1252"])
 def test_the_encoding_is_guessed_and_said(run_xpnet, tmp_path, encoding):
     names = ["버시컬러", "세토사"] if encoding in ("cp949", "utf-16") else ["élan", "Größe"]

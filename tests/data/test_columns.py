@@ -192,6 +192,14 @@ def test_missing_targets_are_refused_or_left_out(write):
     assert len(x) == 19
 
 
+def test_none_is_a_class_unless_it_is_named(write, tmp_path):
+    path = write(a=range(ROWS))
+    path.write_text(path.read_text().replace(",b\n", ",None\n"))
+    assert load_table(path)[2].classes == ("None", "a")
+    with pytest.raises(DataError, match="20 of the 40 rows have no target"):
+        load_table(path, missing=["None"])
+
+
 # --- booleans, dates, units, constants ------------------------------------------------------------
 
 

@@ -543,7 +543,7 @@ def _with_targets(cells: Cells, task: Task, missing: Sequence[str], drop: bool) 
     """
     gaps = missing_texts(missing)
     if task == "classify":  # these two may well be names of classes
-        gaps -= {"none", "-"} - {*missing}
+        gaps -= {"none", "-"} - {text.strip().lower() for text in missing}
     without = [row for row, label in enumerate(cells.t) if is_missing(label, gaps)]
     if not without:
         return cells
