@@ -193,7 +193,8 @@ def _share(flags: Flags) -> float:
 def _read_csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     try:
         with warnings.catch_warnings(record=True) as noted:
-            warnings.simplefilter("always")
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", UserWarning)
             train, test, found = _loaded(flags)
     except DataError as error:
         task = flags["task"]
