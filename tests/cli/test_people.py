@@ -76,7 +76,7 @@ def predictions(answer):
 def test_the_data_dictionary_is_printed_before_the_training(trained):
     _, _, out = trained
     first, empty, *lines = out.splitlines()
-    assert first.startswith("320 training and 80 test samples, ")
+    assert first.startswith("288 training, 32 validation and 80 test samples, ")
     assert empty == ""
     assert lines[0].split() == ["column", "kind", "missing", "values"]
     kinds = {line.split()[0]: line.split()[1:] for line in lines[1:8]}
