@@ -110,8 +110,14 @@ def test_the_figures_of_the_dictionary_are_those_of_the_training_rows(trained):
 
 
 def test_it_is_learned_and_evaluated(trained, run_xpnet):
+    """The interval is Wilson's for 80 samples."""
     _, run, out = trained
-    assert float(re.search(r"Test accuracy (\S+)%", out)[1]) > 85
+    accuracy = float(re.search(r"Test accuracy (\S+)%", out)[1])
+    assert accuracy > 85
+    low, high = re.search(r"80 test samples, the 95% interval .* is (\S+)% to (\S+)%", out).groups()
+    p, n, z = accuracy / 100, 80, 1.96
+    for end in (float(low) / 100, float(high) / 100):  # where |p - end| is z standard errors of end
+        assert abs(p - end) == pytest.approx(z * (end * (1 - end) / n) ** 0.5, abs=2e-3)
     answer = run_xpnet("evaluate", run)
     assert (answer.code, answer.err) == (0, "")
     assert re.search(r"Test accuracy (\S+)%", out)[1] in answer.out

@@ -153,10 +153,10 @@ def _train_and_report(
     result = result_line(settings["task"], figures)
     if epoch < len(history):
         result += f", with the weights of epoch {epoch}"
-    echo(f"Test {result}, after {seconds:.1f} s. Run folder: {path}")
     uncertain = uncertainty(settings["task"], figures, tested)
     if uncertain and not settings["quiet"]:
         echo(uncertain)
+    echo(f"Test {result}, after {seconds:.1f} s. Run folder: {path}")
 
 
 def _print_interrupted(history: "History", settings: dict[str, Any]) -> None:
