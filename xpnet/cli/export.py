@@ -162,6 +162,8 @@ def _described(
     trained: "Trained", before: Scaling | None, after: Scaling | None, included: bool
 ) -> dict[str, Any]:
     """What the metadata say of the preprocessing."""
+    from xpnet.cli.tables import schema
+
     found: dict[str, Any] = {"included": included}
     if before is not None:
         mean, scale = before
@@ -172,6 +174,7 @@ def _described(
     if trained.has_pictures:
         found["image"] = trained.reading["shape"]  # channels, height, width
     if "schema" in trained.reading:
-        found["features"] = trained.reading["schema"]["features"]
-        found["target"] = trained.reading["schema"]["target"]
+        known = schema(trained.reading)
+        found["features"] = known.inputs
+        found["target"] = known.target
     return found
