@@ -2,6 +2,8 @@
 
 import re
 import sys
+import types
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -126,7 +128,7 @@ def said_below(found, i):
     return []
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, "words"])
 def test_the_programs_of_a_lesson_print_what_they_say(page, as_by_default):
     found = blocks(FOLDER / f"{page}.md")
     scope = {}
@@ -163,11 +165,78 @@ def test_a_lesson_has_exercises_with_answers(page):
     assert all("```python\n" in answer for answer in answers)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, "words"])
 def test_the_korean_page_has_the_same_programs_changes_and_output(page):
-    path = KOREAN / f"{page}.md"
-    assert [x[:2] for x in blocks(path)] == [x[:2] for x in blocks(FOLDER / f"{page}.md")]
-    assert re.findall(r"^\*\*\d\.\*\*", path.read_text(encoding="utf-8"), re.MULTILINE)
+    english = FOLDER / f"{page}.md"
+    korean = KOREAN / f"{page}.md"
+    assert [x[:2] for x in blocks(korean)] == [x[:2] for x in blocks(english)]
+    number = re.compile(r"^\*\*\d\.\*\*", re.MULTILINE)
+    texts = [path.read_text(encoding="utf-8") for path in (english, korean)]
+    assert number.findall(texts[1]) == number.findall(texts[0])
+    assert [text.count("<details>") for text in texts] == [texts[0].count("</details>")] * 2
+
+
+# --- the table of words ----------------------------------------------------------------------------
+
+
+def rows(path):
+    """The cells of each row of the tables, without the rows of names and of dashes."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = []
+    for before, line in pairwise(lines):
+        if line.startswith("| ") and before.startswith("|"):
+            found.append([cell.strip() for cell in line.strip("|").split("|")])
+    return found
+
+
+ROWS = rows(FOLDER / "words.md")
+
+
+def exists(expression):
+    """Whether xpnet has the name with which an expression begins, such as F.sum(x)."""
+    layer = xpnet.Affine(1, 1)
+    scope = {
+        "xpnet": xpnet,
+        "F": xpnet.functions,
+        "x": xpnet.Variable([[1.0]]),
+        "layer": layer,
+        "optimizer": xpnet.SGD(layer.parameters()),
+    }
+    path = re.match(r"\w+(?:\.\w+)*", expression)[0]
+    root, *names = path.split(".")
+    value = scope[root]
+    for name in names:
+        if isinstance(value, types.ModuleType) and name not in dir(value):
+            return False
+        try:
+            value = getattr(value, name)
+        except AttributeError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_xpnet_has_the_names_of_a_row(row):
+    expressions = re.findall("`([^`]+)`", row[1])
+    assert expressions
+    assert [x for x in expressions if not exists(x)] == []
+    others = re.findall("`(xpnet[^`]+)`", row[2])
+    assert [x for x in others if not exists(x)] == []
+
+
+def test_a_name_that_xpnet_does_not_have_is_noticed():
+    assert not exists("F.conv2d(x, W)")
+    assert not exists("x.transpose(1, 0)")
+    assert not exists("layer.params()")
+    assert exists("F.conv")
+
+
+def test_the_korean_table_has_the_same_names():
+    korean = rows(KOREAN / "words.md")
+    assert [re.findall("`[^`]+`", row[1]) for row in korean] == [
+        re.findall("`[^`]+`", row[1]) for row in ROWS
+    ]
+    assert len(ROWS) > 50
 
 
 @pytest.mark.parametrize("page", PAGES)
