@@ -36,6 +36,21 @@ extensions = [
     "sphinx_copybutton",
 ]
 
+if not tags.has("ko"):  # noqa: F821 - Sphinx defines it. The programs are run once.
+    extensions.append("sphinx_gallery.gen_gallery")
+
+# Each program in docs/gallery is run, and becomes a page with its pictures, and a notebook.
+sphinx_gallery_conf = {
+    "examples_dirs": str(Path(__file__).parent / "gallery"),
+    "gallery_dirs": "gallery",
+    "filename_pattern": "plot_",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "min_reported_time": 1_000_000,  # how long it took on the machine that built the page
+    "show_signature": False,
+    "write_computation_times": False,
+}
+
 # --- reading --------------------------------------------------------------------------------------
 
 myst_enable_extensions = ["colon_fence", "deflist"]
