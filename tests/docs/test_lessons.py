@@ -195,10 +195,12 @@ ROWS = rows(FOLDER / "words.md")
 def exists(expression):
     """Whether xpnet has the name with which an expression begins, such as F.sum(x)."""
     layer = xpnet.Affine(1, 1)
+    x = xpnet.Variable([[1.0]])
     scope = {
         "xpnet": xpnet,
         "F": xpnet.functions,
-        "x": xpnet.Variable([[1.0]]),
+        "x": x,
+        "y": x * x,
         "layer": layer,
         "optimizer": xpnet.SGD(layer.parameters()),
     }
