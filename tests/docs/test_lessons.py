@@ -90,6 +90,8 @@ def run(program, name, first_line=0, scope=None):
     scope = {} if scope is None else scope
     scope["print"] = remember
     exec(compile("\n" * first_line + program, name, "exec"), scope)
+    promised = {i for i, line in enumerate(lines, 1) if re.search(r"\bprint\(.*  # ", line)}
+    assert promised == set(printed), f"{name}: not printed"
     for said, text in printed.values():
         assert same(said, text), f"{name}: said {said}, printed {text}"
     return rest
@@ -249,9 +251,21 @@ def test_a_picture_is_small(page):
     assert all(Path(FOLDER / name).stat().st_size < 80_000 for name in pictures)
 
 
+def test_a_diff_removes_lines_and_whole_classes():
+    program = "import a\n\n\nclass B:\n    x = 1\n\n    y = 2\n\n\nprint(B)\n"
+    changed = patched(program, "-import a\n-class B: ...\n+from c import B\n")
+    assert changed.split() == ["from", "c", "import", "B", "print(B)"]
+    with pytest.raises(AssertionError, match="not in the lesson's code: 'import b'"):
+        patched(program, "-import b\n")
+
+
 def test_a_wrong_figure_is_noticed():
     assert same("4.4 110.0", "4.4 110.0")
     assert not same("4.4 110.0", "4.4 110.2")
     assert not same("epoch 1", "epochs 1")
     assert same("about 0.95", "0.957")
     assert not same("about 0.95", "0.85")
+    with pytest.raises(AssertionError, match="said 3, printed 2"):
+        run("print(1 + 1)  # 3\n", "a page")
+    with pytest.raises(AssertionError, match="not printed"):
+        run("if False:\n    print(1)  # 1\n", "a page")
