@@ -80,6 +80,12 @@ class Column:
         These values, or the first `MOST_RARE` of them.
     distinct : int
         The number of different values in the training rows.
+
+    Examples
+    --------
+    >>> age = Column("age", missing=2, fill=(37.0,), low="17", high="90", distinct=73)
+    >>> age.kind, age.fill
+    ('number', (37.0,))
     """
 
     name: str
