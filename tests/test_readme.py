@@ -88,7 +88,9 @@ def test_forward_and_backward_of_a_layer_by_hand(program):
     assert_close(layer.bias.grad, y.sum(axis=0), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "examples/README.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/ko/readme.md", "CONTRIBUTING.md", "examples/README.md"]
+)
 def test_links_lead_to_files(name):
     file = ROOT / name
     links = re.findall(r"\]\(([^)#]+)\)", file.read_text(encoding="utf-8"))

@@ -43,6 +43,9 @@ FROM_ROOT = {
 LINK = re.compile(r"(\]\()([^)#\s:]+)(#[^)\s]*)?(\))")
 """A link to a file in Markdown: not to an address, which has a colon, nor within the page."""
 
+OTHER_LANGUAGE = re.compile(r"^\[(?:English|한국어)\]\(\S+\)\n\n", re.MULTILINE)
+"""The README's line that leads to its other language: on the site each page has such a link at its top."""
+
 TOCTREE = re.compile(r"^```\{toctree\}.*?^```$", re.DOTALL | re.MULTILINE)
 
 RST_TOCTREE = re.compile(r"^\n\.\. toctree::\n(?:   .*\n|\n)*", re.MULTILINE)
@@ -130,9 +133,8 @@ def with_links(path: Path, page: str, linked: set[str]) -> str:
         relative = os.path.relpath(new, Path(page).parent).replace(os.sep, "/")
         return f"{before}{relative}{anchor or ''}{after}"
 
-    parts = re.split(
-        r"(^```.*?^```$)", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
-    )
+    text = OTHER_LANGUAGE.sub("", path.read_text(encoding="utf-8"))
+    parts = re.split(r"(^```.*?^```$)", text, flags=re.DOTALL | re.MULTILINE)
     return "".join(part if part.startswith("```") else LINK.sub(moved, part) for part in parts)
 
 

@@ -84,7 +84,7 @@ def test_the_network_of_the_front_page_divides_the_spirals(as_by_default):
 
 
 def test_some_pages_are_translated():
-    assert {"index.md", "start.md"} <= set(TRANSLATED)
+    assert {"index.md", "readme.md", "start.md"} <= set(TRANSLATED)
 
 
 @pytest.mark.parametrize("name", TRANSLATED)
@@ -98,6 +98,18 @@ def test_both_languages_have_the_same_headings_and_code(name):
     assert headings(korean) == headings(text)
     assert code(korean) == code(text)
     assert re.search("[가-힣]", korean)
+
+
+def test_the_readme_leads_to_the_same_pages_in_both_languages():
+    english = targets(sources.pages("en")["readme.md"])
+    assert targets(sources.pages("ko")["readme.md"]) == english
+    assert "performance.md" in english
+    assert "readme.md" not in english  # each page of the site has a link to the other language
+
+
+def targets(text):
+    """What a page links to, and its pictures."""
+    return set(re.findall(r"\]\(([^)#\s]+)", text))
 
 
 def test_every_english_page_has_a_korean_one():
