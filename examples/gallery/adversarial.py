@@ -52,7 +52,7 @@ def trained(against):
     return model
 
 
-models = {"as usual": trained(False), "against the attack": trained(True)}
+models = {"usual": trained(False), "robust": trained(True)}
 
 # %%
 sizes = np.array([0.0, 0.02, 0.05, 0.1, 0.15, 0.2])
@@ -72,7 +72,7 @@ for name, model in models.items():
         print(f"{name:20} {kind:13}", *(f"{rate:6.3f}" for rate in curves[name, kind]))
 
 # %%
-model = models["as usual"]
+model = models["usual"]
 wrong = xpnet.to_numpy(attacked(model, x, t))
 before, after = (np.argmax(xpnet.to_numpy(model(one)), axis=1) for one in (x, wrong))
 fooled = np.flatnonzero((before == t) & (after != t))[:6]
@@ -80,10 +80,10 @@ figure = plt.figure(figsize=(10.0, 2.7), layout="constrained")
 left, right = figure.subfigures(1, 2, width_ratios=(1.0, 1.6))
 ax = left.subplots()
 for (name, kind), rates in curves.items():
-    colour = "#0072b2" if name == "as usual" else "#d55e00"
+    colour = "#0072b2" if name == "usual" else "#d55e00"
     ax.plot(sizes, rates, "--" if kind == "random" else "-", color=colour, label=f"{name}, {kind}")
 ax.set(xlabel="size of the change", ylabel="accuracy", ylim=(0.0, 1.02))
-ax.legend(frameon=False, fontsize=7, loc=(0.5, 0.03))
+ax.legend(frameon=False, fontsize=7, loc=(0.58, 0.13))
 ax.spines[["top", "right"]].set_visible(False)
 for axes, shown, read in zip(right.subplots(2, 6), (x, wrong), (before, after), strict=True):
     for ax, k in zip(axes, fooled, strict=True):

@@ -34,7 +34,7 @@ print(f"without any context: {-np.sum(counts * np.log2(counts + 1e-12)):.1f} bit
 
 
 class Writer(xpnet.Layer):
-    """Scores of the next character at each place, and the state after the last."""
+    """Scores of the next character at each place."""
 
     def __init__(self, width):
         self.embed = xpnet.Embedding(len(letters), 32, rng=0)
@@ -42,7 +42,7 @@ class Writer(xpnet.Layer):
         self.scores = xpnet.Affine(width, len(letters), rng=2)
 
     def forward(self, x):
-        states, _ = self.lstm(self.embed(x))
+        states, *_ = self.lstm(self.embed(x))
         return self.scores(states)
 
 
@@ -87,10 +87,10 @@ while len(written) < 560:
     share /= share.sum()
     written.append(rng.choice(len(letters), p=share))
     sure.append(share[written[-1]])
-figure = plt.figure(figsize=(8.6, 2.4))
+figure = plt.figure(figsize=(8.6, 2.1))
 for k, (number, share) in enumerate(zip(written, sure, strict=True)):
-    place = 0.015 + 0.97 * (k % 80) / 80, 0.9 - 0.13 * (k // 80)
-    box = {"facecolor": plt.cm.Oranges(0.8 * (1.0 - share)), "edgecolor": "none", "pad": 1.2}
+    place = 0.015 + 0.97 * (k % 80) / 80, 0.89 - 0.14 * (k // 80)
+    box = {"facecolor": plt.cm.Oranges(0.6 * (1.0 - share)), "edgecolor": "none", "pad": 1.2}
     figure.text(*place, letters[number], family="monospace", fontsize=9, bbox=box)
 # Picture: Seven lines of text that the network has written, about expressions and values, with a coloured ground behind
 # each letter: pale where it was sure, and orange where it was not, which is mostly at the beginning of a word.

@@ -50,7 +50,7 @@ def exciting(score, n, size, steps=150):
 
     slope = xpnet.grad(aim)
     for _ in range(steps):
-        direction = slope(x)
+        direction = xpnet.to_numpy(slope(x))
         length = np.sqrt(np.sum(direction**2, axis=(1, 2, 3), keepdims=True)) + 1e-6
         x = np.clip(x + 0.5 * direction / length, 0.0, 1.0)
     return x[:, 0]
@@ -62,20 +62,20 @@ print(f"the network reads its own digits as {np.argmax(model.forward(digits[:, N
 
 # %%
 filters = xpnet.to_numpy(first[0].weight)[:, 0]
-answers = first[1].forward(first[0].forward(test_images[:1]))[0]
+answers = xpnet.to_numpy(first[1](first[0](test_images[:1])))[0]
 rows = {
     "filters of the first layer": (filters, "RdBu_r"),
     "where they find a seven": (answers, "cividis"),
     "what excites the second layer": (inner[:8], "gray"),
-    "the most typical 0 to 7": (digits[:8], "gray"),
+    "what excites the answers 0 to 7": (digits[:8], "gray"),
 }
 figure = plt.figure(figsize=(7.0, 4.9), layout="constrained")
 for part, (title, (pictures, colours)) in zip(figure.subfigures(4, 1), rows.items(), strict=True):
     part.suptitle(title, x=0.01, ha="left", fontsize=10)
     for ax, picture in zip(part.subplots(1, 8), pictures, strict=True):
-        reach = np.abs(picture).max()
+        reach = np.max(np.abs(picture))
         ax.imshow(picture, cmap=colours, vmin=-reach if colours == "RdBu_r" else 0.0, vmax=reach)
         ax.axis("off")
 # Picture: Four rows of eight small pictures: the filters, in blue and red; a seven as each of them sees it, its upper
-# edges, its lower edges, its stroke; bends and corners that excite the second layer; and what excites each answer.
+# edges, its lower edges, its stroke; strokes and bends that excite the second layer; and what excites each answer.
 plt.show()

@@ -52,7 +52,7 @@ figure, axes = plt.subplots(1, 3, figsize=(10.4, 3.2), layout="constrained")
 error, new, wrong, length = results.T
 axes[0].loglog(widths, np.maximum(error, 1e-8), ".-", color="#8a8a8a", label="300 samples")
 axes[0].loglog(widths, new, ".-", color="#d55e00", label="new pictures")
-axes[0].set(title="mean squared error", ylim=(1e-5, 30.0))
+axes[0].set(title="mean squared error", ylim=(1e-5, 200.0))
 axes[0].legend(frameon=False)
 axes[1].semilogx(widths, wrong, ".-", color="#d55e00")
 axes[1].set(title="new pictures read wrong", ylim=(0.0, 1.0))

@@ -55,20 +55,22 @@ def training(rates):
 grown = np.geomspace(1e-4, 10.0, 300)
 _, losses = training(grown)
 smooth = np.convolve(losses, np.ones(15) / 15, mode="valid")
-lowest = int(np.argmin(smooth)) + 7
+lowest = int(np.argmin(smooth))
+explodes = grown[7 + lowest + int(np.argmax(smooth[lowest:] > 2.0 * smooth[lowest]))]
+good = explodes / 3.0
 print(
-    f"the loss is lowest at the rate {grown[lowest]:.3f}, and above 10 at {grown[len(losses) - 1]:.2f}"
+    f"the loss is lowest at the rate {grown[7 + lowest]:.3f}, and twice as high at {explodes:.3f}"
 )
+print(f"a third of that: {good:.3f}")
 
 # %% [markdown]
-# Then trainings of 1000 steps: with constant rates on both sides of the one that the test suggests, and with one cycle
-# up to it.
+# Then trainings of 1000 steps: with constant rates, and with one cycle up to the rate that the test suggests.
 
 # %%
 STEPS = 1000
 cycle = schedules.one_cycle(STEPS)
 plans = {f"constant {rate:g}": np.full(STEPS, rate) for rate in (0.001, 0.01, 0.1, 0.5)}
-plans["one cycle to 0.1"] = 0.1 * np.array([cycle(i) for i in range(STEPS)])
+plans["one cycle"] = good * np.array([cycle(i) for i in range(STEPS)])
 ran = {}
 for name, rates in plans.items():
     model, ran[name] = training(rates)
@@ -79,17 +81,18 @@ for name, rates in plans.items():
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.4), layout="constrained")
 left.semilogx(grown[: len(losses)], losses, color="0.8")
 left.semilogx(grown[7 : 7 + len(smooth)], smooth, color="#0072b2")
-left.axvline(grown[lowest] / 3.0, color="#d55e00", linestyle="--")
-left.annotate(" a third of the rate\n with the lowest loss", (grown[lowest] / 3.0, 2.6), ha="right")
+left.axvline(good, color="#d55e00", linestyle="--")
+left.annotate("a third of the rate at which\nthe loss has doubled", (0.9 * good, 2.6), ha="right")
 left.set(xlabel="learning rate", ylabel="training loss", ylim=(0.0, 3.0), title="range test")
 palette = ("#56b4e9", "#0072b2", "#009e73", "#cc79a7", "#d55e00")
 for (name, losses), colour in zip(ran.items(), palette, strict=True):
-    smooth = np.convolve(losses, np.ones(40) / 40, mode="valid")
-    right.semilogy(smooth, color=colour, label=name)
+    if len(losses) == STEPS:
+        smooth = np.convolve(losses, np.ones(40) / 40, mode="valid")
+        right.semilogy(smooth, color=colour, label=name)
 right.set(xlabel="step", ylabel="training loss", title="trainings")
 right.legend(frameon=False, fontsize=8)
 for ax in (left, right):
     ax.spines[["top", "right"]].set_visible(False)
-# Picture: On the left, the loss by a rate that grows: flat, falling, then exploding, with a mark before the lowest point.
-# On the right, the loss by step of five trainings.
+# Picture: On the left, the loss by a rate that grows: flat, falling, then exploding, with a mark before the explosion. On
+# the right, the loss by step of four trainings; one cycle ends lowest.
 plt.show()
