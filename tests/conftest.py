@@ -186,8 +186,13 @@ def pytest_collection_modifyitems(config, items):
     """Leave out tests that are not about the chosen libraries."""
     if not CHOSEN:
         return
-    chosen = [item for item in items if is_for_chosen(item, CHOSEN)]
-    others = [item for item in items if not is_for_chosen(item, CHOSEN)]
+    chosen = []
+    others = []
+    for item in items:
+        if is_for_chosen(item, CHOSEN):
+            chosen.append(item)
+        else:
+            others.append(item)
     config.hook.pytest_deselected(items=others)
     items[:] = chosen
 

@@ -42,11 +42,18 @@ def source_of(item):
 
     An import that every test of the file needs (`torch = pytest.importorskip("torch")`) is in it as well.
     """
-    definitions, of_all = outline(item.path)
-    used = {}
-    names = [getattr(item, "originalname", item.name), *getattr(item, "fixturenames", ()), *of_all]
+    names = [getattr(item, "originalname", item.name), *getattr(item, "fixturenames", ())]
     if item.cls is not None:
         names.append(item.cls.__name__)
+    return source_of_names(item.path, tuple(names))
+
+
+@functools.cache  # a test has many cases
+def source_of_names(path: Path, wanted: tuple[str, ...]) -> str:
+    """The code of these names of a file, of what it uses of the file, and of what all its tests need."""
+    definitions, of_all = outline(path)
+    used = {}
+    names = [*wanted, *of_all]
     while names:
         name = names.pop()
         if name in definitions and name not in used:

@@ -1,13 +1,16 @@
 """noxfile.py: what a session needs is looked for before anything is built, and what is missing is no success."""
 
+import ast
 import base64
 import contextlib
 import hashlib
 import importlib.util
 import platform
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -115,6 +118,45 @@ def test_other_libraries_leave_nothing_out(noxfile, library):
     assert ignored(noxfile, library) == []
 
 
+# What every session of a library installs.
+INSTALLED = {
+    *("array_api_compat", "filelock", "numpy", "opt_einsum", "rich", "safetensors", "threadpoolctl", "typer"),
+    *("PIL", "benchmarks", "docs", "hypothesis", "mpmath", "pytest", "tests", "xpnet"),
+}  # fmt: skip
+# Folders that conftest.py or noxfile.py leave out where their package is missing.
+OF_ONE_PACKAGE = {"estimators", "host_cuda"}
+
+
+def imported_at_once(path):
+    """The packages that a file needs to be collected; not those without which it is skipped."""
+    skipped = set()
+    for statement in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(statement, ast.Expr | ast.Assign):
+            skipped |= set(re.findall(r"importorskip\('(\w+)", ast.unparse(statement)))
+        if isinstance(statement, ast.Import):
+            names = [alias.name for alias in statement.names]
+        elif isinstance(statement, ast.ImportFrom):
+            names = [statement.module]
+        else:
+            continue
+        yield from {name.partition(".")[0] for name in names} - skipped
+
+
+def test_no_file_needs_an_optional_package_to_be_collected():
+    """One that does ends the whole session of another library as failed, before its first test."""
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]
+    ignored = {x.partition("=")[2] for x in options["ini_options"]["addopts"] if "--ignore" in x}
+    ignored.add("tests/cupy_names.py")  # `collect_ignore` in conftest.py
+    found = {}
+    for folder in ("xpnet", "tests"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            needed = set(imported_at_once(path)) - INSTALLED - sys.stdlib_module_names
+            if needed and name not in ignored and not OF_ONE_PACKAGE & {*path.parts}:
+                found[name] = needed
+    assert found == {}
+
+
 @pytest.mark.parametrize(("version", "operator"), [("oldest", "=="), ("newest", ">=")])
 def test_estimators_run_with_the_oldest_and_the_newest_scikit_learn(noxfile, version, operator):
     class Installed(Session):
@@ -126,6 +168,48 @@ def test_estimators_run_with_the_oldest_and_the_newest_scikit_learn(noxfile, ver
     assert any(x.startswith(f"scikit-learn{operator}1.6") for x in session.installed)
     command = session.commands[-1]
     assert {"tests/estimators", "xpnet/estimators", "not slow"} <= set(command)
+
+
+def started_by(noxfile, name):
+    """The last command of a session: `tests(numpy)`, `c`."""
+    session = Session()
+    function, _, case = name.removesuffix(")").partition("(")
+    getattr(noxfile, function).func(session, *[case] * bool(case))
+    return session.commands[-1]
+
+
+def test_coverage_runs_its_sessions_traced_and_nothing_else_does(noxfile, monkeypatch):
+    """All of them exist, and the report comes after them."""
+    monkeypatch.setattr(noxfile, "emulated_device", lambda session: {})
+    monkeypatch.delenv("XPNET_TRACED", raising=False)
+    plain = {name: started_by(noxfile, name) for name in noxfile.COVERED}
+    assert {command[:2] for command in plain.values()} == {("python", "-m")}
+    monkeypatch.setenv("XPNET_TRACED", "1")
+    for name, command in plain.items():
+        assert started_by(noxfile, name) == ("coverage", "run", *command[1:])
+
+    session = Session(posargs=["-R"])
+    noxfile.coverage.func(session)
+    erase, sessions, combine, report = session.commands
+    assert erase == ("coverage", "erase")
+    assert sessions[1:] == ("-m", "nox", "-R", "--sessions", *noxfile.COVERED)
+    assert combine[:2] == ("coverage", "combine")
+    assert report == ("coverage", "report")
+
+
+def test_the_programs_on_sweeps_have_what_their_page_installs(noxfile):
+    class Installed(Session):
+        def install(self, *requirements):
+            self.installed = requirements
+
+    page = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    commands = re.findall(r"`pip install \"xpnet\[sklearn\]\" ([^`]+)`", page)
+    assert len(commands) == 3
+    session = Installed()
+    noxfile.sweeps.func(session)
+    assert {x.strip('"') for x in commands} <= set(session.installed)
+    assert ".[sklearn]" in session.installed
+    assert "tests/estimators/test_sweeps.py" in session.commands[-1]
 
 
 @pytest.mark.parametrize(

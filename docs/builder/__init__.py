@@ -1,8 +1,20 @@
 """Make the site: the sources of each language, in one folder each, and Sphinx.
 
-names.py        the public names of xpnet, and the chapter in which each is described
-reference.py    a page for each chapter, and one for the command line
-docstrings.py   docstrings, which are plain text, as reStructuredText
-sources.py      the folder from which Sphinx builds one language
-__main__.py     python -m docs.builder
+    names.py        the public names of xpnet, and the chapter in which each is described
+    reference.py    a page for each chapter, and one for the command line
+    docstrings.py   docstrings, which are plain text, as reStructuredText
+    korean.py       the words of Korean pages, as they are searched for
+    sources.py      the folder from which Sphinx builds one language
+    __main__.py     python -m docs.builder
+
+To add
+------
+A page: docs/NAME.md. It appears in How-to; or name it in the table of contents of another page.
+A lesson: docs/lessons/NAME.md, named in the table of contents of docs/lessons/index.md, in both languages.
+A program of the gallery: docs/gallery/plot_NAME.py, which begins with a docstring that has the title.
+A Korean page: docs/ko/ and the path of the English page, with the same headings and the same code. Links to names
+are the same roles; links into pages that are not translated yet have no anchor.
+A public name: nothing; if it is in a new module, a chapter in names.py.
+
+Python code in pages is run by the page's own test, or by tests/docs/test_pages.py if it is named there.
 """

@@ -62,6 +62,12 @@ def test_weights_of_keras():
     assert [w.shape for w in page["weights"]][-2:] == [(144, 10), (10,)]
 
 
+def test_each_section_with_code_is_run():
+    sections = re.split(r"^## ", TEXT, flags=re.MULTILINE)
+    with_code = {x.partition("\n")[0] for x in sections if "```" in x}
+    assert with_code == set(re.findall(r'run\("(.*)"\)', Path(__file__).read_text("utf-8")))
+
+
 def test_the_links_of_the_page_lead_to_files():
     links = re.findall(r"\]\(([^)]+)\)", TEXT)
     assert links

@@ -5,6 +5,8 @@ import gc
 import pickle
 import threading
 import weakref
+from collections import OrderedDict
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ from xpnet import (
     gradients,
     no_grad,
 )
-from xpnet.adapters import TorchLayer
+from xpnet.adapters import TorchLayer, torch_module
 from xpnet.layers._context import evaluating
 from xpnet.saving import load_torch_state_dict, torch_state_dict
 from xpnet.testing import assert_close
@@ -184,6 +186,140 @@ def test_options_by_name_and_outputs_without_a_gradient():
     assert_close(scale.grad, 3.0)
 
 
+def test_outputs_that_are_dicts_and_tuples_of_a_class_of_their_own():
+    """As those of a Transformers model, and the packed sequences of an LSTM."""
+
+    class Output(OrderedDict):
+        def __getattr__(self, name):
+            return self[name]
+
+    class Module(nn.Module):
+        def forward(self, x):
+            return Output(logits=2.0 * x, hidden=(x,))
+
+    x = Variable(torch.ones(3))
+    y = TorchLayer(Module())(x)
+    assert isinstance(y, Output)
+    F.sum(y.logits).backward()
+    assert_close(x.grad, [2.0, 2.0, 2.0])
+    module = nn.LSTM(3, 4)
+    packed = nn.utils.rnn.pack_sequence([torch.ones(3, 3), torch.ones(2, 3)])
+    y, _ = TorchLayer(module)(packed)
+    F.sum(y.data).backward()
+    grad = module.weight_ih_l0.grad.clone()
+    module.zero_grad()
+    module(packed)[0].data.sum().backward()
+    assert_close(grad, module.weight_ih_l0.grad)
+
+
+@dataclass
+class Held:
+    """A tensor within an object, which is not a tree."""
+
+    x: object
+
+
+@pytest.mark.parametrize("wrap", [Held, lambda x: [Held([x])], lambda x: {"y": Held({"x": x})}])
+def test_tensors_within_other_objects_are_an_error(wrap):
+    """They would be tensors of PyTorch's graph alone, and have no gradients here."""
+
+    class Module(nn.Module):
+        def forward(self, x):
+            return wrap(2.0 * x)
+
+    layer = TorchLayer(Module())
+    message = r"expected tensors, or tuples, lists and dicts of them, got a Held with tensors in it"
+    for x in (Variable(torch.ones(3)), torch.ones(3)):
+        with pytest.raises(ArgumentTypeError, match=message):
+            layer(x)
+    assert TorchLayer(Other())(torch.ones(3)).x == 1.0
+
+
+class Other(nn.Module):
+    """It returns an object without a tensor."""
+
+    def forward(self, x):
+        return Held(1.0)
+
+
+@pytest.mark.parametrize("name", ["weight_norm", "spectral_norm"])
+def test_parametrizations_of_the_module(name):
+    """Also their buffers: the power iteration of spectral_norm goes on."""
+    module = getattr(nn.utils.parametrizations, name)(nn.Linear(30, 20))
+    alone = copy.deepcopy(module)
+    layer = TorchLayer(module)
+    x = rows(4, 30)
+    for _ in range(3):
+        module.zero_grad()
+        alone.zero_grad()
+        F.sum(layer(x) ** 2).backward()
+        (alone(x) ** 2).sum().backward()
+    for ours, theirs in zip(module.parameters(), alone.parameters(), strict=True):
+        assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-5)
+    for ours, theirs in zip(module.buffers(), alone.buffers(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_compiled_module():
+    module = torch.compile(nn.Linear(3, 2), backend="eager")
+    layer = TorchLayer(module)
+    assert [name for name, _ in layer.named_parameters()] == ["_orig_mod.weight", "_orig_mod.bias"]
+    F.sum(layer(rows())).backward()
+    assert_close(module.bias.grad, [7.0, 7.0])
+
+
+def test_a_module_that_changes_its_input_is_an_error_of_pytorchs():
+    model = Sequential(Affine(3, 4), TorchLayer(nn.ReLU(inplace=True)))
+    with pytest.raises(RuntimeError, match="in-place operation"):
+        model(rows())
+
+
+def test_a_layer_in_a_module_in_a_layer():
+    """Gradients and second derivatives through both borders."""
+    with xpnet.using("torch", dtype="float64"):
+        inner = Sequential(Affine(3, 4, rng=0), xpnet.Tanh())
+    module = nn.Sequential(torch_module(inner), nn.Linear(4, 2).double())
+    layer = TorchLayer(module)
+    x = rows(dtype=torch.float64)
+    v = torch.ones_like(x)
+    ours = xpnet.hvp(lambda x: F.sum(layer(x) ** 3))(x, v)
+    weight, bias = inner[0].weight.data, inner[0].bias.data
+
+    def alone(x):
+        return (module[1](torch.tanh(x @ weight + bias)) ** 3).sum()
+
+    _, theirs = torch.autograd.functional.hvp(alone, x, v)
+    assert_close(ours.data, theirs, rtol=1e-10)
+
+
+@pytest.mark.parametrize("library", ["numpy", "jax"])
+def test_a_model_of_another_library_is_an_error(library):
+    pytest.importorskip(library, reason="the other library")
+    with xpnet.using(library):
+        model = Sequential(Affine(3, 3), TorchLayer(nn.Linear(3, 2)))
+        x = xpnet.current().asarray(np.ones((2, 3), "float32"))
+        with pytest.raises(ArgumentTypeError, match=r'expected a PyTorch tensor, .*use\("torch"\)'):
+            model(x)
+
+
+def test_a_training_with_a_module_is_saved_and_resumed():
+    def trainer():
+        body = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+        model = Sequential(TorchLayer(body), Affine(4, 1))
+        return Trainer(model, F.mean_squared_error, xpnet.Adam(model.parameters(), lr=0.05), rng=0)
+
+    x = rows(16)
+    data = (x, x[:, :1])
+    first = trainer()
+    first.fit(data, epochs=1, batch_size=4)
+    second = trainer()
+    second.load_state_dict(first.state_dict())
+    for each in (first, second):
+        each.fit(data, epochs=2, batch_size=4)
+    for name, p in first.model.state_dict().items():
+        assert torch.equal(p, second.model.state_dict()[name]), name
+
+
 def test_what_does_not_depend_on_an_input_has_the_gradient_zero():
     class Module(nn.Module):
         def __init__(self):
@@ -218,6 +354,31 @@ def test_a_tensor_in_two_places_is_one_parameter():
     module.zero_grad()
     module(rows()).sum().backward()
     assert_close(grad, module[0].weight.grad, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["one module", "a part of it", "tied", "a layer and its module"])
+def test_a_tensor_in_two_layers_is_one_parameter(kind):
+    """So that an optimizer changes it once."""
+    module = nn.Linear(3, 3, bias=False)
+    if kind == "one module":
+        model = Sequential(TorchLayer(module), TorchLayer(module))
+    elif kind == "a part of it":
+        model = Sequential(TorchLayer(nn.Sequential(module)), TorchLayer(module))
+    elif kind == "tied":
+        other = nn.Linear(3, 3, bias=False)
+        other.weight = module.weight
+        model = Sequential(TorchLayer(module), TorchLayer(other))
+    else:
+        layer = Affine(3, 3, bias=False)
+        module = torch_module(layer)
+        model = Sequential(layer, TorchLayer(module))
+    (p,) = model.parameters()
+    (tensor,) = module.parameters()
+    before = tensor.detach().clone()
+    F.sum(model(rows())).backward()
+    xpnet.SGD([p], lr=0.1).step()
+    assert_close(tensor, before - 0.1 * tensor.grad, rtol=1e-6)
+    assert not torch.equal(tensor, before)
 
 
 def test_train_and_eval_reach_the_module_and_come_from_it():
@@ -398,6 +559,7 @@ def test_a_graph_is_freed_with_its_last_variable():
     ("make", "error", "message"),
     [
         (lambda: torch.ones(2), ArgumentTypeError, r"expected a torch.nn.Module, got a Tensor"),
+        (lambda: nn.DataParallel(nn.Linear(1, 1)), ArgumentError, r"Pass what is in it: TorchLayer\(module.module\)"),
         (lambda: nn.LazyLinear(3), ArgumentError, "weight has no shape yet. Call the module"),
         (lambda: Holding(module=torch.ones(1)), ArgumentError, "called module, which is a name of the layer"),
         (lambda: Holding(w=torch.ones(1, dtype=torch.complex64)), GradientError, r"real parameters, got w, torch.complex64"),

@@ -16,14 +16,17 @@ from xpnet import (
     ArgumentError,
     ArgumentTypeError,
     BatchNorm1d,
+    CompileError,
     Layer,
     Parameter,
     Sequential,
+    StateError,
     Variable,
     functions as F,
 )
 from xpnet.adapters import TorchLayer, torch_module
 from xpnet.testing import assert_close
+from xpnet.training import Trainer
 
 torch = pytest.importorskip("torch", reason="PyTorch's modules are what is tested")
 nn = torch.nn
@@ -272,6 +275,98 @@ def test_a_graph_is_freed_with_its_last_tensor():
         assert [found() for found in made] == [None]
     finally:
         gc.enable()
+
+
+def test_a_trainer_runs_a_layer_that_is_in_a_module_as_it_is():
+    """A recording replaces tensors by arrays that PyTorch must not be asked about: it would crash."""
+    layer = Sequential(Affine(3, 4), xpnet.Tanh(), Affine(4, 1))
+    torch_module(layer)
+    trainer = Trainer(layer, F.mean_squared_error, xpnet.Adam(layer.parameters(), lr=0.05), rng=0)
+    x = rows(64)
+    history = trainer.fit((x, x[:, :1]), epochs=5, batch_size=16)
+    assert history["train_loss"][-1] < 0.5 * history["train_loss"][0]
+    assert "PyTorch" in trainer.learner.reason
+
+
+def test_a_compiled_step_of_a_layer_in_a_module_is_an_error_that_says_why():
+    layer = Affine(3, 1)
+    module = torch_module(layer)
+    optimizer = xpnet.SGD(layer.parameters())
+
+    @xpnet.compile
+    def step(x):
+        loss = F.sum(layer(x))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    with pytest.raises(CompileError, match="such a step cannot be compiled"):
+        step(rows())
+    assert all(isinstance(p, nn.Parameter) for p in module.parameters())
+    module(rows()).sum().backward()
+    assert layer.weight.grad is not None
+
+
+def test_a_variable_is_an_error():
+    """PyTorch would not differentiate by it, nor xpnet through the module."""
+    module = torch_module(Affine(3, 1))
+    with pytest.raises(
+        ArgumentTypeError, match=r"expected PyTorch tensors, got a Variable.*module.layer"
+    ):
+        module(Variable(rows()))
+    F.sum(TorchLayer(module)(Variable(rows()))).backward()
+    assert_close(module.layer.bias.grad, [7.0])
+
+
+def test_autocast_does_not_apply():
+    """Nor in the derivatives. PyTorch's own attention would compute in bfloat16."""
+    layer = xpnet.TransformerEncoderLayer(4, 2, 8, dropout=0.0, rng=0)
+    module = torch_module(layer)
+    found = []
+    for enabled in (False, True):
+        x = rows(6, 4).reshape(2, 3, 4).requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            y = module(x)
+            (slope,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+            (slope**2).sum().backward()
+        assert y.dtype == torch.float32
+        found.append([y.detach(), x.grad, *[p.grad for p in module.parameters()]])
+        module.zero_grad()
+    for plain, other in zip(*found, strict=True):
+        assert (plain is None and other is None) or torch.equal(plain, other)
+
+
+def test_half_precision_under_autocast_is_an_error_that_names_the_dtype():
+    model = nn.Sequential(nn.Linear(3, 3), torch_module(Affine(3, 2)))
+    with (
+        torch.autocast("cpu", dtype=torch.bfloat16),
+        pytest.raises(ArgumentTypeError, match="dtype float32, got bfloat16"),
+    ):
+        model(rows())
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_activation_checkpoints_of_pytorch(use_reentrant):
+    module = torch_module(Sequential(Affine(3, 4), xpnet.Tanh()))
+    slopes = []
+    for call in (
+        module,
+        lambda x: torch.utils.checkpoint.checkpoint(module, x, use_reentrant=use_reentrant),
+    ):
+        x = rows().requires_grad_()
+        (call(x) ** 2).sum().backward()
+        slopes.append(x.grad)
+    assert torch.equal(*slopes)
+
+
+def test_a_parametrization_of_it_is_an_error():
+    module = torch_module(Affine(3, 2))
+    nn.utils.parametrizations.weight_norm(module)
+    with pytest.raises(
+        StateError, match="what torch_module returns cannot be given parametrizations"
+    ):
+        module(rows())
 
 
 def test_torch_func_needs_the_pure_function():

@@ -44,6 +44,8 @@ def test_mnist_is_learned_as_on_numpy(backend, run_xpnet, on_numpy, pictures, tm
     Such small differences change the answer only for an image whose two best scores are as close: for a
     few of 10 000 images at most. The bounds are ten times that.
     """
+    if backend.name.startswith("numpy"):
+        pytest.skip("NumPy is what the others are compared with; it learns MNIST in `nox -s build`")
     run = tmp_path / "run"
     answer, figures, weights = trained(run_xpnet, backend.name, run)
     expected, expected_weights = on_numpy

@@ -44,7 +44,7 @@ def test_the_file_of_a_run_has_every_setting(train, digits, tmp_path):
     assert train(*flags).code == 0
     assert settings_of(tmp_path / "run") == {
         "dataset": "mnist", "data-dir": str(digits), "task": "classify", "augment": True,
-        "model": "mlp", "hidden": "8,6", "activation": "relu", "epochs": 1, "batch-size": 500,
+        "model": "mlp", "hidden": "8,6", "activation": "relu", "epochs": 1, "patience": 0, "batch-size": 500,
         "optimizer": "nadam", "lr": 0.001, "schedule": "step:size=1,gamma=0.5",
         "weight-decay": 0.001, "clip": 2.0, "seed": 3, "backend": "numpy", "dtype": "float32",
         "compile": True, "tensorboard": False,

@@ -92,7 +92,7 @@ def test_an_unfinished_run_is_reported_as_such(run_xpnet, run_folder, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     state, described = _read(run_folder[0])
-    _write(run, state, {**described, "epochs_finished": 3})
+    _write(run, state, {**described, "epochs_finished": 3, "finished": False})
     answer = run_xpnet("evaluate", run)
     assert answer.code == 0
     assert answer.out.startswith("The training was not finished: 3 of 4 epochs.\n400 test images")

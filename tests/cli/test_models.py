@@ -80,6 +80,8 @@ def test_each_model_is_trained_tested_and_used(learn, run_xpnet, pictures, tmp_p
 @pytest.mark.parametrize("name", ["lenet", "transformer"])
 def test_a_model_learns_the_same_on_every_backend(backend, learn, run_xpnet, tmp_path, name):
     """From one seed; dropout is drawn on the host."""
+    if name == "transformer" and backend.name.startswith("jax"):
+        pytest.skip("JAX compiles each function for each shape; there, one model is enough")
     assert learn("--model", name, "--out", tmp_path / "numpy").code == 0
     answer = learn("--model", name, "--backend", backend.name)
     assert (answer.code, answer.err) == (0, "")

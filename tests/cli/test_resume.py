@@ -156,7 +156,7 @@ def test_a_resumed_run_keeps_its_settings(run_xpnet, run_folder, flags, named):
     assert (answer.code, answer.out) == (2, "")
     assert f"{named}: a resumed run keeps its settings" in answer.output
     assert (
-        "only --epochs, --backend, --no-compile, --data-dir and --quiet may be given"
+        "only --epochs, --backend, --no-compile, --compression, --timeout, --data-dir, --trust and --quiet"
         in answer.output
     )
 

@@ -108,6 +108,7 @@ def test_functions_of_the_standard(backend64, name, number, data):
     require_replay(f, batches)
 
 
+@pytest.mark.usefixtures("sampled")  # what is recorded are functions of the standard
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_functions_of_networks(backend64, name):
     row = ROWS[name]

@@ -145,6 +145,26 @@ def first_ranks(communicator, size) -> Iterator[distributed.MPICommunicator | No
     communicator.barrier()
 
 
+def failed_fit(communicator):
+    """Rank 1 catches its error and calls fit again: no rank takes a message of the other `fit` for its own."""
+
+    class Fail(Callback):
+        def on_step(self, trainer):
+            if communicator.rank == 1 and trainer.steps == 5:
+                raise xpnet.DataError("on rank 1 only")
+
+    waiting = distributed.MPICommunicator(timeout=0.5)
+    mpi.Presence.SECONDS = 0.2
+    found = []
+    for _ in range(2):
+        try:
+            train(waiting, callbacks=[Fail()])
+        except xpnet.XpnetError as error:
+            found.append(type(error))
+    first = xpnet.DataError if communicator.rank == 1 else xpnet.DistributedError
+    assert found == [first, xpnet.DistributedError]
+
+
 def late(communicator):
     """A rank that waits for another gives up after the timeout."""
     waiting = distributed.MPICommunicator(timeout=0.3)

@@ -23,6 +23,30 @@ def test_a_training_with_sync_is_that_of_one_rank():
     assert_same(train(None, **options), on_ranks(3, **options))
 
 
+def test_steps_outside_of_fit_have_the_statistics_of_all_ranks():
+    """On a process of MPI, no block of `using` is around them."""
+    x, t = clusters(40)
+
+    def steps(communicator):
+        with xpnet.using("numpy", dtype="float64"), distributed.using(distributed.SingleProcess()):
+            model = network()
+            optimizer = xpnet.SGD(model.parameters(), 0.1)
+            trainer = xpnet.training.Trainer(
+                model, F.softmax_cross_entropy, optimizer, communicator=communicator
+            )
+            part = slice(None)
+            if communicator is not None:
+                part = distributed.share_of(8, communicator.rank, communicator.size)
+            for i in range(0, 40, 8):
+                trainer.step(x[i : i + 8][part], t[i : i + 8][part])
+            return {name: x.copy() for name, x in model.state_dict().items()}
+
+    alone = steps(None)
+    for together in distributed.run(3, steps):
+        for name, x_ in alone.items():
+            np.testing.assert_allclose(together[name], x_, rtol=1e-9, err_msg=name)
+
+
 def test_without_sync_it_is_another_training():
     options = {"kind": "sgd", "lr": 0.1, "epochs": 2}
     alone = train(None, build=network, **options)

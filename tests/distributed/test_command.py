@@ -185,10 +185,67 @@ def test_a_folder_that_is_not_empty_is_refused_once(tmp_path):
     assert errors.count("is a folder that is not empty") == 1
 
 
-def test_a_flag_that_is_wrong_ends_all_ranks(tmp_path):
-    code, _, errors = ended(start(2, table(tmp_path), "--optimizer", "nothing"))
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--optimizer", "nothing"], "for '--optimizer'"),  # while the command line is parsed
+        (["--nonsense"], "No such option"),
+        (["--hidden", "0"], "for '--hidden'"),  # when flags are compared
+        (["--target", "nothing"], "no column 'nothing'"),  # when the data are read
+        (["--batch-size", "1000"], "A batch of 1000 is larger than the data"),
+        (["--lr", "1e30", "--optimizer", "sgd"], "The loss became nan"),  # in the training
+    ],
+)
+def test_an_error_that_all_ranks_have_is_printed_once(tmp_path, flags, message):
+    out = tmp_path / "run"
+    code, output, errors = ended(start(2, table(tmp_path), *flags, "--out", out))
+    assert code == 2, output + errors
+    assert errors.count(message) == 1, errors
+
+
+def start_elsewhere(tmp_path, rows):
+    """Start two ranks, the second one in another folder, with such a table or without one."""
+    own = tmp_path / "own"
+    other = tmp_path / "other"
+    own.mkdir()
+    other.mkdir()
+    table(own)
+    if rows is not None:
+        table(other, rows)
+    script = tmp_path / "rank.py"
+    script.write_text(
+        "import os, sys\n"
+        "os.chdir(sys.argv.pop(1 + int(os.environ['PMI_RANK'])))\n"
+        "sys.argv.pop(1)\n"
+        "from xpnet.cli import main\n"
+        "main()\n"
+    )
+    command = [str(script), str(own), str(other), "train", "rows.csv", "--out", tmp_path / "run"]
+    return subprocess.Popen(
+        [MPIEXEC, "-n", "2", sys.executable, *map(str, command)],
+        env=environment(XPNET_EXECUTOR="numpy", PYTHONPATH=str(ROOT)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+
+
+def test_a_file_that_one_rank_lacks_is_named(tmp_path):
+    code, _, errors = ended(start_elsewhere(tmp_path, None))
     assert code != 0
-    assert "--optimizer" in errors
+    assert "rank 1 of 2 ends all: DataError" in errors
+    assert "rows.csv: no such file" in errors
+    # Rank 0 was ended while it had claimed the folder; the system has released the lock.
+    assert [path.name for path in (tmp_path / "run").glob("*")] in ([], [".lock"])
+
+
+def test_ranks_that_read_different_files_do_not_train(tmp_path):
+    code, _, errors = ended(start_elsewhere(tmp_path, 199))
+    assert code == 2, errors
+    message = "Error: Rank 1 has read other data than rank 0, with 199 samples instead of 200."
+    assert errors.count(message) == 1, errors
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("count", [2, 4])

@@ -100,6 +100,21 @@ def test_test_data_may_be_fewer_than_ranks():
     assert_same(train(None, test=clusters(2)), on_ranks(3, test=clusters(2)))
 
 
+@pytest.mark.parametrize("compile", [None, False])
+def test_batches_of_test_data_may_be_fewer_than_ranks(compile):
+    """The last batch of a loader, and each one of an iterable, leaves ranks without samples."""
+    x, t = clusters(41)
+    pairs = [(x[i : i + 2], t[i : i + 2]) for i in range(0, 12, 2)]
+
+    def loader():
+        with xpnet.using("numpy", dtype="float64"):
+            return DataLoader(x, t, batch_size=20)
+
+    for test in (loader, lambda: pairs):
+        options = {"metrics": [accuracy, F1("macro")], "compile": compile}
+        assert_same(train(None, test=test(), **options), on_ranks(3, test=test(), **options))
+
+
 def test_accumulated_gradients_are_added_up_once_for_each_step(monkeypatch):
     sums = []
     finish = distributed.GradientSum.finish
@@ -122,6 +137,73 @@ def test_accumulation_with_shares_that_are_empty(compile):
     options = {"accumulate": 3, "epochs": 2, "batch_size": 2, "data": clusters(25)}
     options["compile"] = compile
     assert_same(train(None, **options), on_ranks(3, **options))
+
+
+def stepped(communicator, before_step, **options):
+    """The weights after twelve steps of ten samples, without `fit`, and what was done before each of them."""
+    x, t = clusters(80)
+    rank = 0 if communicator is None else communicator.rank
+    size = 1 if communicator is None else communicator.size
+    part = distributed.share_of(10, rank, size)
+    with xpnet.using("numpy", dtype="float64"):
+        model = mlp()
+        optimizer = xpnet.SGD(model.parameters(), 0.1)
+        trainer = Trainer(
+            model, F.softmax_cross_entropy, optimizer, communicator=communicator, **options
+        )
+        for i in range(12):
+            before_step(model, i)
+            batch = slice(5 * i, 5 * i + 10)
+            trainer.step(x[batch][part], t[batch][part])
+        return arrays_of(trainer)
+
+
+@pytest.mark.parametrize("compile", [None, False])
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("at", [3, 4, 5])
+def test_parameters_may_be_frozen_between_batches(compile, accumulate, at):
+    """With three batches in a step, 3 is before the second step, and the others are within it."""
+    kept = {}
+
+    def freeze(model, i):
+        w = model.layers[2].weight
+        if i in (at, at + 4):
+            w.requires_grad = i != at
+        if i == at:
+            kept[id(model)] = w.data.copy()
+        if at < i <= at + 3:
+            np.testing.assert_array_equal(w.data, kept[id(model)])
+
+    options = {"accumulate": accumulate, "compile": compile}
+    alone = stepped(None, freeze, **options)
+    for together in distributed.run(3, lambda c: stepped(c, freeze, **options)):
+        for name, x in alone.items():
+            np.testing.assert_allclose(together[name], x, rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_two_trainers_may_share_a_communicator():
+    """Their steps alternate."""
+
+    def both(communicator):
+        with xpnet.using("numpy", dtype="float64"):
+            others = [xpnet.MLP(4, 5, 3, activation="tanh", rng=3)]
+            other = Trainer(
+                others[0],
+                F.softmax_cross_entropy,
+                xpnet.SGD(others[0].parameters(), 0.1),
+                communicator=communicator,
+            )
+        x, t = clusters(12)
+        part = slice(None)
+        if communicator is not None:
+            part = distributed.share_of(12, communicator.rank, communicator.size)
+        own = stepped(communicator, lambda model, i: other.step(x[part], t[part]))
+        return [*own.values(), *arrays_of(other).values()]
+
+    alone = both(None)
+    for together in distributed.run(2, both):
+        for x, y in zip(alone, together, strict=True):
+            np.testing.assert_allclose(y, x, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("clip", [0.05, lambda parameters: clip_grad_value(parameters, 0.01)])
@@ -154,6 +236,25 @@ def test_early_stopping_and_the_plateau_are_decided_for_the_whole():
     together = distributed.run(2, lambda c: train(c, callbacks=callbacks(), **options))
     for outcome in together:
         assert_same(alone, outcome)
+
+
+def test_log_lines_are_of_all_ranks():
+    """The progress bar shows them: samples, losses and metrics after each step."""
+
+    def logged(communicator):
+        lines = []
+
+        class Log(Callback):
+            def on_log(self, trainer, progress):
+                lines.append([progress.seen, progress.samples, *progress.figures.values()])
+
+        train(communicator, callbacks=[Log()], log_every=0.0, data=clusters(41), epochs=2)
+        return lines
+
+    alone = logged(None)
+    assert [line[:2] for line in alone] == 2 * [[20, 41], [40, 41], [41, 41]]
+    for lines in distributed.run(3, logged):
+        np.testing.assert_allclose(lines, alone, rtol=1e-9)
 
 
 def test_a_callback_of_one_rank_stops_all():
@@ -336,6 +437,39 @@ def test_a_step_that_was_interrupted_leaves_nothing_behind():
             np.testing.assert_allclose(outcome[name], x, rtol=1e-6, atol=1e-12, err_msg=name)
 
 
+@pytest.mark.parametrize("compile", [None, False])
+def test_a_rank_whose_step_has_failed_makes_no_other_one(compile):
+    """Rank 1 catches the error; the gradients of its next batch are not added to those of the last one."""
+    found = {}
+
+    def fit(communicator):
+        rank = communicator.rank
+        batches = []
+
+        def loss(y, t):
+            if rank == 1 and len(batches) == 3:
+                raise xpnet.DataError("on rank 1 only")
+            return F.softmax_cross_entropy(y, t)
+
+        x, t = clusters(10)
+        with xpnet.using("numpy", dtype="float64"):
+            model = mlp()
+            optimizer = xpnet.SGD(model.parameters(), 0.1)
+            trainer = Trainer(model, loss, optimizer, communicator=communicator, compile=compile)
+            found[rank] = []
+            for _ in range(5):
+                batches.append(None)
+                try:
+                    trainer.step(x[5 * rank : 5 * rank + 5], t[5 * rank : 5 * rank + 5])
+                except xpnet.XpnetError as error:
+                    found[rank].append(type(error))
+            return trainer.steps
+
+    assert distributed.run(2, fit, timeout=0.5) == [2, 2]
+    assert found[0] == [xpnet.DistributedError, xpnet.StateError, xpnet.StateError]
+    assert found[1] == [xpnet.DataError, xpnet.StateError, xpnet.StateError]
+
+
 # --- values that are not finite -------------------------------------------------------------------
 
 
@@ -382,6 +516,41 @@ def test_ranks_that_diverge_are_named_with_the_first_parameter():
     message = "The ranks differ after epoch 1: model.layers.2.bias on rank 2 is not that on rank 0"
     with pytest.raises(xpnet.DistributedError, match=message):
         distributed.run(3, lambda c: train(c, callbacks=[Change()]))
+
+
+def own_part(data, communicator):
+    """The part of the data that a rank would be given elsewhere."""
+    part = distributed.share_of(len(data[1]), communicator.rank, communicator.size)
+    return data[0][part], data[1][part]
+
+
+@pytest.mark.parametrize("n", [60, 61])
+@pytest.mark.parametrize("name", ["data", "test"])
+def test_ranks_with_different_data_are_an_error_at_the_start(n, name):
+    """Each rank is given its part only: of equal or of unequal size."""
+    raised = []
+
+    def fit(communicator):
+        with pytest.raises(xpnet.DataError, match="Give each rank the whole data") as error:
+            train(communicator, **{name: own_part(clusters(n), communicator)})
+        raised.append(str(error.value))
+
+    distributed.run(2, fit)
+    first, second = raised
+    assert first == second
+    assert f"the same {'train' if name == 'data' else 'test'} data" in first
+    assert ("'samples': 30" in first) == (n == 61)
+
+
+def test_loaders_of_different_batches_are_an_error_at_the_start():
+    x, t = clusters(60)
+
+    def fit(communicator):
+        data = DataLoader(x, t, batch_size=10 + communicator.rank)
+        with pytest.raises(xpnet.DataError, match="'batch_size': 11"):
+            train(communicator, data=data)
+
+    distributed.run(2, fit)
 
 
 def test_models_of_different_shapes_are_an_error_at_the_start():

@@ -30,6 +30,7 @@ CASES = [
     "eager_training",
     "normalized_training",
     "divergence",
+    "failed_fit",
 ]
 RESUMED = {2: ["resumed,2,1", "resumed,1,2"], 4: ["resumed,2,4", "resumed,4,2", "resumed,4,3"]}
 OF_COUNT = {count: [*CASES, *cases] for count, cases in RESUMED.items()}

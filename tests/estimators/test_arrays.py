@@ -1,10 +1,15 @@
 """Everything follows X: where an estimator computes, and what its predictions are."""
 
+import os
 import pickle
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.datasets import load_digits
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
+from sklearn.utils.fixes import parse_version
 
 import xpnet
 from xpnet.estimators import MLPClassifier, MLPRegressor, NetworkClassifier, NetworkRegressor
@@ -92,6 +97,50 @@ def test_backend_overrides_x(backend, estimator):
     assert type(fitted.predict(X)) is np.ndarray
 
 
+@pytest.mark.parametrize("estimator", ALL, ids=str)
+def test_the_current_backend_does_not_decide_and_is_left(backend, estimator):
+    X, y = data()
+    with xpnet.using(backend):
+        fitted = fresh(estimator).fit(X, y)
+        assert type(fitted.predict(X)) is np.ndarray
+        assert xpnet.backend.current() == backend
+    np.testing.assert_array_equal(fitted.predict(X), fresh(estimator).fit(X, y).predict(X))
+
+
+@pytest.fixture
+def dispatched(backend):
+    """scikit-learn's transformers compute on this backend; it sets the strict library's version for good."""
+    if "SCIPY_ARRAY_API" not in os.environ:
+        pytest.skip("scikit-learn computes on other libraries with SCIPY_ARRAY_API=1 only")
+    if backend.library.name == "jax":
+        pytest.skip("scikit-learn's scalers write into arrays, which JAX forbids")
+    if backend.library.name != "array_api_strict":
+        with sklearn.config_context(array_api_dispatch=True):
+            yield
+        return
+    if parse_version(sklearn.__version__) < parse_version("1.7"):
+        pytest.skip(
+            "scikit-learn 1.6 sets the strict library to the standard of 2023, xpnet's is newer"
+        )
+    import array_api_strict
+
+    version = array_api_strict.get_array_api_strict_flags()["api_version"]
+    with sklearn.config_context(array_api_dispatch=True):
+        yield
+    array_api_strict.set_array_api_strict_flags(api_version=version)
+
+
+@pytest.mark.usefixtures("dispatched")
+def test_pipelines_follow_x_where_scikit_learn_does(backend):
+    X, y = data()
+    x = backend.asarray(X)
+    pipeline = make_pipeline(MaxAbsScaler(), fresh(ALL[0]))
+    found = pipeline.fit(x, y).predict_proba(x)
+    assert is_like(found, x)
+    expected = make_pipeline(MaxAbsScaler(), fresh(ALL[0])).fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(xpnet.to_numpy(found), expected, atol=1e-4)
+
+
 def test_the_dtype_is_that_of_x(backend64):
     X, y = data("float64")
     for dtype in ("float32", "float64"):
@@ -139,6 +188,23 @@ def test_arrays_with_wrong_shapes_raise_scikit_learns_errors(backend):
         fitted.predict(backend.asarray(X[:, :5]))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         fresh(ALL[0]).fit(backend.asarray(X), y[:-1])
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")  # PyTorch's own words
+def test_sparse_tensors_are_refused_or_made_dense():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    X, y = data()
+    dense = torch.asarray(X)
+    expected = fresh(ALL[0]).fit(dense, y)
+    for sparse in (dense.to_sparse(), dense.to_sparse_csr()):
+        with pytest.raises(
+            TypeError, match=r"got a sparse matrix of shape \(90, 64\).*densify=True"
+        ):
+            fresh(ALL[0]).fit(sparse, y)
+        with pytest.raises(TypeError, match="densify=True"):
+            expected.predict(sparse)
+        willing = fresh(ALL[0]).set_params(densify=True).fit(sparse, y)
+        assert torch.equal(willing.predict(sparse), expected.predict(dense))
 
 
 def test_partial_fit_keeps_the_device(backend):

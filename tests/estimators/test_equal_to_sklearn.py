@@ -121,6 +121,17 @@ def test_of_a_regressor_with_several_outputs():
     np.testing.assert_allclose(ours.predict(X), theirs.predict(X), atol=1e-9)
 
 
+@only_since_1_7
+@pytest.mark.parametrize("weighted", [False, True])
+def test_of_a_regressor_of_several_counts(weighted):
+    """For this loss, scikit-learn reports the sum over the outputs."""
+    X, y = diabetes()
+    Y = np.round(np.exp(np.stack([y, -y, X[:, 0]], axis=1)))
+    weight = np.random.default_rng(0).random(len(y)) if weighted else None
+    theirs, ours = both("MLPRegressor", X, Y, weight, max_iter=6, loss="poisson", alpha=1.0)
+    require_equal(theirs, ours)
+
+
 def test_of_a_classifier_of_several_labels():
     X, y = digits()
     Y = np.stack([y % 2, y > 4, y == 3], axis=1).astype(int)
@@ -184,11 +195,16 @@ def test_partial_fit_from_the_beginning():
 
 @pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
 def test_parameters_are_those_of_scikit_learn(name):
-    """By name and by default; xpnet has more of them."""
+    """By name, order, kind and default; xpnet has more of them, behind these."""
     theirs = inspect.signature(getattr(neural_network, name)).parameters
     ours = inspect.signature(getattr(estimators, name)).parameters
     for parameter, expected in theirs.items():
         assert ours[parameter].default == expected.default, parameter
+        assert ours[parameter].kind == expected.kind, parameter
+    # scikit-learn's regressor had no loss before 1.7.
+    order = [x for x in ours if x in theirs or (name == "MLPRegressor" and x == "loss")]
+    assert order == list(ours)[: len(order)]
+    assert [x for x in order if x in theirs] == list(theirs)
     more = {"loss", "dropout", "class_weight", "backend", "callbacks", "schedule", "compile"}
     assert ours.keys() - theirs.keys() <= more | {"densify"}
 

@@ -15,13 +15,20 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "sweeps.md"
-PROGRAMS = dict(
-    re.findall(
-        r"^## (\S.*?)\n(?:(?!^## ).*\n)*?```python\n(.*?)^```$",
-        PAGE.read_text(encoding="utf-8"),
-        re.DOTALL | re.MULTILINE,
-    )
-)
+
+
+def programs_of(page):
+    """The program in each section of the page that has one, by the section's title."""
+    found = {}
+    for section in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        title, _, text = section.partition("\n")
+        _, fence, code = text.partition("```python\n")
+        if fence:
+            found[title] = code.partition("\n```")[0] + "\n"
+    return found
+
+
+PROGRAMS = programs_of(PAGE.read_text(encoding="utf-8"))
 
 
 @pytest.fixture

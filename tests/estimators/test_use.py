@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -14,8 +15,22 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits, load_iris
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - it makes the next import work
+from sklearn.inspection import partial_dependence, permutation_importance
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    cross_val_score,
+    learning_curve,
+)
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -93,6 +108,56 @@ def test_several_outputs_at_once_or_one_by_one(iris):
         assert found.score(X, Y) > 0.99
 
 
+TOOLS = {
+    "VotingClassifier": lambda e: VotingClassifier([("a", e), ("b", e)], voting="soft"),
+    "StackingClassifier": lambda e: StackingClassifier([("a", e)], cv=2),
+    "BaggingClassifier": lambda e: BaggingClassifier(e, 2, bootstrap_features=True, random_state=0),
+    "AdaBoostClassifier": lambda e: AdaBoostClassifier(e, n_estimators=2, random_state=0),
+    "OneVsRestClassifier": OneVsRestClassifier,
+    "HalvingGridSearchCV": lambda e: HalvingGridSearchCV(
+        e, {"learning_rate_init": [0.01, 0.1]}, cv=2, random_state=0
+    ),
+}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=str)
+def test_estimators_of_estimators(estimator, tool, iris):
+    """They need clones, weights of samples, and the tags; each learns more than one class."""
+    X, y = iris
+    part = clone(estimator).set_params(max_iter=100, tol=0.01, learning_rate_init=0.05)
+    found = TOOLS[tool](part).fit(X, y)
+    assert found.score(X, y) > 0.5
+    np.testing.assert_allclose(found.predict_proba(X).sum(axis=1), 1.0)
+
+
+def test_inspection_and_curves(iris):
+    X, y = iris
+    found = MLPClassifier(solver="lbfgs", hidden_layer_sizes=5, max_iter=300, random_state=0)
+    found.fit(X, y)
+    importance = permutation_importance(found, X, y, n_repeats=3, random_state=0, n_jobs=2)
+    assert importance.importances_mean[2:].max() > 0.1
+    assert partial_dependence(found, X, [2])["average"].shape[0] == 3
+    _, _, scores = learning_curve(
+        MLPClassifier(**SHORT), X, y, cv=2, shuffle=True, exploit_incremental_learning=True
+    )
+    assert np.isfinite(scores).all()
+
+
+def test_fits_in_several_threads_do_not_meet(iris):
+    """Each has its random numbers and its backend."""
+    X, y = iris
+
+    def learned(seed):
+        found = MLPClassifier(hidden_layer_sizes=8, dropout=0.3, **SHORT | {"random_state": seed})
+        return found.fit(X, y).predict_proba(X)
+
+    alone = [learned(seed) for seed in range(2)]
+    with ThreadPoolExecutor(4) as pool:
+        for seed, found in enumerate(pool.map(learned, [0, 1] * 4)):
+            np.testing.assert_array_equal(found, alone[seed % 2])
+
+
 def test_sample_weights_are_routed(iris):
     X, y = iris
     weight = np.linspace(0.0, 1.0, len(y))
@@ -123,6 +188,17 @@ def test_dataframes_have_names_of_columns(library, estimator, iris):
         fitted.predict(frame[names[::-1]])
     with pytest.warns(UserWarning, match="does not have valid feature names"):
         fitted.predict(X)
+
+
+def test_a_column_may_have_any_name(iris):
+    """Columns are attributes of a DataFrame, and are not mistaken for those of an array."""
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    X, y = iris
+    frame = pandas.DataFrame(X, columns=["layout", "device", "dtype", "is_sparse"])
+    fitted = MLPClassifier(**SHORT).fit(frame, y)
+    np.testing.assert_array_equal(
+        fitted.predict(frame), MLPClassifier(**SHORT).fit(X, y).predict(X)
+    )
 
 
 def test_a_table_with_categories():
@@ -232,6 +308,45 @@ def test_class_weights(estimator, iris):
     by_sample = clone(estimator).fit(X, y, sample_weight=np.array([1.0, 3.0, 0.5])[y])
     assert by_class.loss_curve_ == by_sample.loss_curve_
     clone(estimator).set_params(class_weight="balanced").fit(X, y)
+
+
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=str)
+def test_balanced_classes_have_equal_sums_of_weights(estimator, iris):
+    """A sample of weight 2 counts twice here too."""
+    X, y = iris
+    given = np.where(np.arange(150) % 4 == 0, 2.0, 1.0)
+    balanced = (
+        clone(estimator).set_params(class_weight="balanced").fit(X[:120], y[:120], given[:120])
+    )
+    sums = np.bincount(y[:120], weights=given[:120])
+    factors = sums.sum() / (3 * sums)
+    by_hand = clone(estimator).fit(X[:120], y[:120], given[:120] * factors[y[:120]])
+    np.testing.assert_allclose(balanced.loss_curve_, by_hand.loss_curve_, rtol=1e-12)
+
+
+def test_class_weights_of_several_labels(iris):
+    X, y = iris
+    Y = np.eye(3, dtype=int)[y]
+    weights = [{0: 1.0, 1: 3.0}, {0: 1.0, 1: 1.0}, {0: 1.0, 1: 0.5}]
+    by_label = MLPClassifier(class_weight=weights, **SHORT).fit(X, Y)
+    by_sample = MLPClassifier(**SHORT).fit(X, Y, np.array([3.0, 1.0, 0.5])[y])
+    assert by_label.loss_curve_ == by_sample.loss_curve_
+
+
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=str)
+def test_class_weights_of_a_part_that_lacks_the_class(estimator, iris):
+    """A weight is for one of all classes, not for one of this call's."""
+    X, y = iris
+    found = clone(estimator).set_params(class_weight={2: 5.0})
+    found.partial_fit(X[:100], y[:100], classes=[0, 1, 2]).partial_fit(X[100:], y[100:])
+    by_sample = clone(estimator).partial_fit(X[:100], y[:100], np.ones(100), classes=[0, 1, 2])
+    by_sample.partial_fit(X[100:], y[100:], np.full(50, 5.0))
+    np.testing.assert_allclose(found.loss_curve_, by_sample.loss_curve_, rtol=1e-12)
+
+
+def test_parts_of_the_data_cannot_be_balanced(iris):
+    with pytest.raises(XpnetError, match="partial_fit expected class_weight to be a dict or None"):
+        MLPClassifier(class_weight="balanced").partial_fit(*iris, classes=[0, 1, 2])
 
 
 @pytest.mark.parametrize("loss", ["absolute_error", "huber"])
@@ -446,11 +561,25 @@ def test_early_stopping_restores_the_best_weights(iris):
         ({"early_stopping": "yes"}, "early_stopping to be True or False"),
         ({"early_stopping": True, "validation_fraction": 0.005}, "validation set is too small"),
         ({"callbacks": [len]}, "Expected callbacks"),
+        ({"callbacks": len}, "callbacks to be a list of callbacks, or None"),
+        ({"hidden_layer_sizes": (x for x in (4, 4))}, "hidden_layer_sizes to be whole numbers"),
+        ({"verbose": "yes"}, "verbose to be True, False or a whole number >= 0, got 'yes'"),
+        ({"random_state": -1}, "random_state to be a whole number from 0 to below"),
+        ({"random_state": np.random.default_rng(0)}, "random_state to be .*got Generator"),
+        ({"class_weight": "even"}, "class_weight to be a dict, 'balanced' or None"),
+        ({"class_weight": [1.0, 2.0, 3.0]}, "class_weight to be a dict"),
+        ({"compile": "yes"}, "compile to be True, False or None"),
+        ({"schedule": 3}, "Expected a function as schedule, got 3"),
+        ({"backend": "nowhere"}, "Unknown backend 'nowhere'"),
+        ({"solver": "lbfgs", "dropout": 0.5}, "no dropout with solver='lbfgs'.*got 0.5"),
+        ({"solver": "lbfgs", "callbacks": [Callback()]}, "no callbacks with solver='lbfgs'"),
+        ({"solver": "lbfgs", "schedule": float}, "no schedule with solver='lbfgs'"),
     ],
 )  # fmt: skip
 def test_invalid_parameters(parameters, message, iris):
-    with pytest.raises((ValueError, TypeError), match=message):
+    with pytest.raises(XpnetError, match=message) as error:
         MLPClassifier(**parameters).fit(*iris)
+    assert isinstance(error.value, (ValueError, TypeError, RuntimeError))
 
 
 def test_models_that_do_not_fit(iris):
@@ -469,6 +598,13 @@ def test_models_that_do_not_fit(iris):
         NetworkClassifier(network, input_shape=(2, 3)).fit(X, y)
     with pytest.raises(XpnetError, match="Unknown model 'perceptron'"):
         NetworkClassifier("perceptron").fit(X, y)
+    with pytest.raises(XpnetError, match="model_options to be a dict, or None, got 3"):
+        NetworkClassifier(model_options=3).fit(X, y)
+    for shape in (4, (-1, 4), "4"):
+        with pytest.raises(XpnetError, match="input_shape to be a sequence of whole numbers"):
+            NetworkClassifier(input_shape=shape).fit(X, y)
+    with pytest.raises(XpnetError, match=r"function that returns an Optimizer.*returned \[\]"):
+        NetworkClassifier(optimizer=lambda parameters, lr: []).fit(X, y)
 
 
 def test_no_partial_fit_with_lbfgs_or_early_stopping(iris):
@@ -489,8 +625,53 @@ def test_classes_of_partial_fit_and_of_warm_starts(iris):
     with pytest.raises(ValueError, match="is not the same as on last call"):
         found.partial_fit(X, y, classes=[0, 1])
     warm = MLPClassifier(warm_start=True, **SHORT).fit(X, y)
-    with pytest.raises(ValueError, match="warm_start can only be used where"):
-        warm.fit(X[:100], y[:100])
+    for other in (y[:100] % 2, y[:100] + 1):
+        with pytest.raises(ValueError, match="warm_start can only be used where"):
+            warm.fit(X[:100], other)
+
+
+def test_a_matrix_of_labels_does_not_continue_one_label_per_sample(iris):
+    """Its columns have the numbers of the classes, but its zeros and ones are no class numbers."""
+    X, y = iris
+    found = MLPClassifier(warm_start=True, **SHORT).fit(X, y)
+    for learn in (found.fit, found.partial_fit):
+        with pytest.raises(XpnetError, match=r"one label per sample, as before.*\(150, 3\)"):
+            learn(X, np.eye(3, dtype=int)[y])
+    several = MLPClassifier(warm_start=True, **SHORT).fit(X, np.eye(3, dtype=int)[y])
+    with pytest.raises(XpnetError, match=r"targets of shape \(n, 3\), as before, got \(150,\)"):
+        several.fit(X, y)
+
+
+def test_a_warm_start_has_the_same_hidden_layers(iris):
+    found = MLPRegressor(hidden_layer_sizes=(8,), warm_start=True, **SHORT).fit(*iris)
+    found.set_params(hidden_layer_sizes=8).fit(*iris)
+    for sizes in (9, (8, 8)):
+        found.set_params(hidden_layer_sizes=sizes)
+        for learn in (found.fit, found.partial_fit):
+            with pytest.raises(XpnetError, match=r"as in the last fit, \[8\].*got"):
+                learn(*iris)
+    assert found.set_params(warm_start=False).fit(*iris).coefs_[1].shape == (8, 8)
+
+
+@pytest.mark.parametrize("before", [{"solver": "lbfgs", "max_iter": 200}, {"early_stopping": True}])
+def test_training_goes_on_without_early_stopping(before, iris):
+    """After a fit that has no training losses to compare."""
+    found = MLPRegressor(**SHORT | before).fit(*iris)
+    found.set_params(**SHORT, solver="adam", early_stopping=False)
+    found.partial_fit(*iris).partial_fit(*iris)
+    assert found.best_loss_ == min(found.loss_curve_[-2:])
+    assert found.validation_scores_ is found.best_validation_score_ is None
+    found.set_params(warm_start=True).fit(*iris)
+    assert len(found.loss_curve_) >= 3
+
+
+def test_training_goes_on_with_early_stopping(iris):
+    found = MLPRegressor(warm_start=True, **SHORT).fit(*iris)
+    epochs = len(found.loss_curve_)
+    found.set_params(early_stopping=True).fit(*iris)
+    assert found.best_loss_ is None
+    assert found.best_validation_score_ == max(found.validation_scores_)
+    assert len(found.loss_curve_) == epochs + len(found.validation_scores_)
 
 
 def test_targets_of_several_classes_each_are_refused(iris):
@@ -513,12 +694,53 @@ class Pressed(Callback):
             raise KeyboardInterrupt
 
 
+class PressedAtOnce(Callback):
+    """Ctrl-C after the first step."""
+
+    def on_step(self, trainer):
+        raise KeyboardInterrupt
+
+
 def test_ctrl_c_keeps_what_was_learned(iris):
     found = MLPClassifier(callbacks=[Pressed()], random_state=0)
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         found.fit(*iris)
     assert found.n_iter_ == 2
     assert found.predict(iris[0]).shape == (150,)
+
+
+def test_ctrl_c_in_the_first_epoch(iris):
+    found = NetworkClassifier(network, callbacks=[PressedAtOnce()], random_state=0)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        found.fit(*iris)
+    assert found.n_iter_ == len(found.loss_curve_) == 0
+    assert found.predict(iris[0]).shape == (150,)
+
+
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=str)
+def test_ctrl_c_in_partial_fit_is_reported(estimator, iris):
+    found = clone(estimator).partial_fit(*iris, classes=[0, 1, 2])
+    found.callbacks = [PressedAtOnce()]
+    with pytest.warns(UserWarning, match="Training interrupted by user") as caught:
+        found.partial_fit(*iris)
+    assert caught[0].filename == __file__
+    assert len(found.loss_curve_) == 1
+
+
+class Failing(Callback):
+    def on_epoch(self, trainer):
+        raise RuntimeError("no more")
+
+
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=str)
+def test_a_second_fit_that_fails_leaves_no_old_weights_with_new_classes(estimator, iris):
+    X, y = iris
+    found = clone(estimator).fit(X, y)
+    found.callbacks = [Failing()]
+    with pytest.raises(RuntimeError, match="no more"):
+        found.fit(X, np.array(["a", "b", "c"])[y])
+    with pytest.raises(NotFittedError):
+        found.predict(X)
 
 
 def test_a_fit_that_fails_leaves_nothing_fitted(iris):

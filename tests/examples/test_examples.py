@@ -93,8 +93,9 @@ def test_t2_finds_the_rule(run, backend):
     assert float(re.search(r"largest difference: (\S+)", printed)[1]) < 1e-3
 
 
-def test_t2_prints_the_error_each_hundred_epochs(run, backend):
-    printed = run(T2, backend.name, "--epochs", 200)
+def test_t2_prints_the_error_each_hundred_epochs(run):
+    """What it learns on each library is tested above."""
+    printed = run(T2, "numpy", "--epochs", 200)
     epochs, errors = zip(*re.findall(r"epoch +(\d+) +error (\S+)", printed), strict=True)
     assert epochs == ("0", "100", "200")
     first, second, third = map(float, errors)

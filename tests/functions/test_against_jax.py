@@ -12,7 +12,7 @@ jax = pytest.importorskip("jax", reason="JAX is the oracle of these tests")
 jnp = jax.numpy
 
 HURRIED = settings(
-    max_examples=4,  # few, since JAX compiles for each shape
+    max_examples=3,  # few, since JAX compiles for each shape; test_rules.py draws others
     deadline=None,
     derandomize=True,
     database=None,

@@ -178,7 +178,7 @@ def test_a_value_may_be_a_part_of_the_array_itself(backend64, array):
     assert_close(a.grad, [2.0 * (100.0 * 4.0 + 10.0), 4.0 * (1.0 + 100.0), 0.0])
 
 
-def test_an_array_can_be_filled_in_a_loop(backend64, array):
+def test_an_array_can_be_filled_in_a_loop(backend64, array, order):
     """Geometric growth: y[i] = r y[i - 1]."""
 
     def grown(r):
@@ -195,7 +195,7 @@ def test_an_array_can_be_filled_in_a_loop(backend64, array):
     assert_close(y, [1.0, 2.0, 4.0, 8.0, 16.0])
     y.backward(array([1.0] * 5))
     assert_close(r.grad, 1.0 + 4.0 + 12.0 + 32.0)
-    check_gradients(grown, array(1.5))
+    check_gradients(grown, array(1.5), order=order)
 
 
 @pytest.mark.parametrize("what", ["x", "value", "both", "neither"])
@@ -215,14 +215,14 @@ def test_which_variables_have_a_history_after_an_assignment(backend64, array, wh
         assert v.grad is None if what == "x" else float(v.grad) == 10.0
 
 
-def test_assignment_to_zero_dimensional_and_complex_arrays(backend64, array):
+def test_assignment_to_zero_dimensional_and_complex_arrays(backend64, array, order):
     def f(x, v):
         y = x * x
         y[...] = v * y
         y[()] = y * 2.0
         return y
 
-    check_gradients(f, array(1.5), array(-0.5))
+    check_gradients(f, array(1.5), array(-0.5), order=order)
 
     def g(x, v):
         z = x * (1.0 + 2.0j)
@@ -230,7 +230,7 @@ def test_assignment_to_zero_dimensional_and_complex_arrays(backend64, array):
         z[1:] = z[1:] * 1j
         return array_namespace(z).real(z * z)
 
-    check_gradients(g, array([1.5, 0.5, 2.0]), array(-0.5))
+    check_gradients(g, array([1.5, 0.5, 2.0]), array(-0.5), order=order)
 
 
 def test_a_value_of_another_width_is_cast(backend64, array):
@@ -262,7 +262,7 @@ def pure(x):
     return (b * c**2) ** 2 + (b + c) ** 2 + c**2 + 0.0 * a
 
 
-def test_transforms_of_a_function_that_writes_into_its_argument(backend64, array):
+def test_transforms_of_a_function_that_writes_into_its_argument(backend64, array, order):
     x = array([1.0, 2.0, -0.5])
     u = array([0.3, -1.0, 2.0])
     assert_close(grad(writes)(x), grad(pure)(x))
@@ -273,7 +273,7 @@ def test_transforms_of_a_function_that_writes_into_its_argument(backend64, array
     assert_close(y, pure(x))
     assert_close(pull(2.0)[0], 2.0 * grad(pure)(x))
     assert_close(x, [1.0, 2.0, -0.5])  # f received Variables of its own
-    check_gradients(lambda x: grad(writes)(+x), x)
+    check_gradients(lambda x: grad(writes)(+x), x, order=order)
 
 
 def test_gradient_checkpoint_of_a_function_that_writes_into_its_argument(backend64, array):
@@ -324,7 +324,7 @@ BITWISE = {
 
 
 @pytest.mark.parametrize("sign", OPERATORS)
-def test_augmented_assignment(backend64, array, sign):
+def test_augmented_assignment(backend64, array, order, sign):
     """The Variable stays the same object; its numbers and derivatives are those of the operator."""
     augment, plain = OPERATORS[sign]
 
@@ -345,7 +345,7 @@ def test_augmented_assignment(backend64, array, sign):
     if sign in ("//=", "%="):
         assert f(Variable(x), y).requires_grad == (sign == "%=")
     else:
-        check_gradients(f, x, y)
+        check_gradients(f, x, y, order=order)
 
 
 @pytest.mark.parametrize("sign", BITWISE)
@@ -364,7 +364,7 @@ def test_augmented_assignment_by_bitwise_operators(backend, array, sign):
     assert_close(m, [[2.0, 2.0], [1.0, 2.0]])
 
 
-def test_augmented_assignment_to_items(backend64, array):
+def test_augmented_assignment_to_items(backend64, array, order):
     """x[key] += y adds once for a slice; for repeated integers the last sum wins, as in NumPy."""
 
     def f(x, y):
@@ -379,7 +379,7 @@ def test_augmented_assignment_to_items(backend64, array):
     x = np.asarray([1.5, 2.5, 0.7])
     y = np.asarray([0.3, 2.0])
     assert_close(f(Variable(array(x)), Variable(array(y))), f(x, y))
-    check_gradients(f, array(x), array(y))
+    check_gradients(f, array(x), array(y), order=order)
     z = Variable(array(x)) * 1.0
     i = array(np.asarray([0, 2, 0]))
     z[i] += array(np.asarray([1.0, 2.0, 3.0]))
@@ -432,6 +432,7 @@ VIEWS = {  # name -> (the view, an index in it, where that is in x)
 }
 
 
+@pytest.mark.usefixtures("sampled")  # the tape knows the views; writes are tested above
 @pytest.mark.parametrize("recorded", [True, False])
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_write_through_a_view_reaches_its_base(backend64, array, name, recorded):
@@ -459,6 +460,7 @@ def test_a_write_through_a_view_reaches_its_base(backend64, array, name, recorde
         assert_close(gw, 10.0)
 
 
+@pytest.mark.usefixtures("sampled")  # likewise
 @pytest.mark.parametrize("recorded", [True, False])
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_write_into_the_base_changes_its_views(backend64, array, name, recorded):

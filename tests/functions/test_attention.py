@@ -194,6 +194,7 @@ def capped(q, k, v, cap, allowed):
 WINDOWS = [None, 0, 1, (1, 0), (0, 2), (None, 1), (2, None), (None, None)]
 
 
+@pytest.mark.usefixtures("sampled")  # masks and tanh, the same code for all libraries
 @pytest.mark.parametrize("cap", [None, 0.5, 30.0])
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("is_causal", [False, True])

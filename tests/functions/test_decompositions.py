@@ -36,7 +36,7 @@ def lengths(x):
 
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("upper", [False, True])
-def test_cholesky(backend64, array, upper, dtype):
+def test_cholesky(backend64, array, order, upper, dtype):
     """A triangle with real numbers on the diagonal, whose product with its transpose is x."""
     a = draw((2, 3, 3), dtype)
     a = a @ np.conj(np.swapaxes(a, -1, -2)) + 2.0 * np.eye(3)
@@ -45,7 +45,7 @@ def test_cholesky(backend64, array, upper, dtype):
         L = np.conj(np.swapaxes(y, -1, -2)) if upper else y
         assert_close(L, np.linalg.cholesky(a), rtol=1e-12, atol=1e-14)
     x = array(draw((2, 2, 2), dtype), dtype)
-    check_gradients(lambda x: linalg.cholesky(positive(x), upper=upper), x)
+    check_gradients(lambda x: linalg.cholesky(positive(x), upper=upper), x, order=order)
 
 
 @pytest.mark.parametrize("dtype", KINDS)
@@ -85,19 +85,19 @@ def test_qr(backend64, array, shape, mode, dtype):
 @pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("shape", [(3, 3), (3, 2), (2, 3), (2, 3, 2)], ids=str)
-def test_derivatives_of_qr(backend64, array, shape, dtype):
+def test_derivatives_of_qr(backend64, array, order, shape, dtype):
     x = array(draw(shape, dtype), dtype)
-    check_gradients(lambda x: linalg.qr(x).Q, x)
-    check_gradients(lambda x: linalg.qr(x).R, x)
+    check_gradients(lambda x: linalg.qr(x).Q, x, order=order)
+    check_gradients(lambda x: linalg.qr(x).R, x, order=order)
     check_gradients(lambda x: F.matmul(lengths(linalg.qr(x).Q), F.tanh(linalg.qr(x).R)), x, order=1)
 
 
-def test_derivatives_of_a_complete_qr(backend64, array):
+def test_derivatives_of_a_complete_qr(backend64, array, order):
     """By both factors where nothing was completed, otherwise by R."""
     for shape in ((2, 3), (2, 2)):
-        check_gradients(lambda x: linalg.qr(x, mode="complete").Q, array(draw(shape)))
-        check_gradients(lambda x: linalg.qr(x, mode="complete").R, array(draw(shape)))
-    check_gradients(lambda x: linalg.qr(x, mode="complete").R, array(draw((3, 2))))
+        check_gradients(lambda x: linalg.qr(x, mode="complete").Q, array(draw(shape)), order=order)
+        check_gradients(lambda x: linalg.qr(x, mode="complete").R, array(draw(shape)), order=order)
+    check_gradients(lambda x: linalg.qr(x, mode="complete").R, array(draw((3, 2))), order=order)
 
 
 def test_the_derivative_by_a_completed_q_is_an_error(backend64, array):
@@ -132,7 +132,7 @@ def test_svd(backend64, array, shape, full, dtype):
 @pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("shape", [(2, 2), (3, 2), (2, 3), (2, 2, 1)], ids=str)
-def test_derivatives_of_svd(backend64, array, shape, dtype):
+def test_derivatives_of_svd(backend64, array, order, shape, dtype):
     """By the values, by either of the vectors, and by both with their phases together."""
 
     def parts(x):
@@ -143,19 +143,19 @@ def test_derivatives_of_svd(backend64, array, shape, dtype):
         return F.matmul(U * F.sin(S)[..., None, :], Vh)
 
     x = array(draw(shape, dtype), dtype)
-    check_gradients(linalg.svdvals, x)
-    check_gradients(together, x)
-    check_gradients(lambda x: lengths(parts(x).U), x)
-    check_gradients(lambda x: lengths(parts(x).Vh), x)
+    check_gradients(linalg.svdvals, x, order=order)
+    check_gradients(together, x, order=order)
+    check_gradients(lambda x: lengths(parts(x).U), x, order=order)
+    check_gradients(lambda x: lengths(parts(x).Vh), x, order=order)
 
 
 @pytest.mark.parametrize("shape", [(3, 2), (2, 3)], ids=str)
-def test_derivatives_of_a_full_svd(backend64, array, shape):
+def test_derivatives_of_a_full_svd(backend64, array, order, shape):
     """By the values, to any order, and by the vectors that were not added to complete a matrix."""
     x = array(draw(shape))
-    check_gradients(lambda x: linalg.svd(x).S, x)
+    check_gradients(lambda x: linalg.svd(x).S, x, order=order)
     smaller = "Vh" if shape == (3, 2) else "U"
-    check_gradients(lambda x: lengths(getattr(linalg.svd(x), smaller)), x)
+    check_gradients(lambda x: lengths(getattr(linalg.svd(x), smaller)), x, order=order)
 
 
 @pytest.mark.parametrize(("shape", "field"), [((3, 2), "U"), ((2, 3), "Vh")])
@@ -168,6 +168,7 @@ def test_the_derivative_by_completed_vectors_is_an_error(backend64, array, shape
     assert_close(getattr(linalg.svd(x.data), field), completed)  # the value itself is defined
 
 
+@pytest.mark.usefixtures("sampled")  # one formula for all shapes
 @pytest.mark.parametrize("values", [(1.0, 1.0), (2.0, 0.0), (0.0, 0.0)], ids=str)
 @pytest.mark.parametrize("shape", [(2, 2), (3, 2), (2, 3)], ids=str)
 def test_equal_singular_values_have_a_derivative(backend64, array, values, shape):

@@ -39,15 +39,15 @@ def test_eigh(backend64, array, shape, dtype):
 
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("shape", [(3, 3), (2, 2, 2)], ids=str)
-def test_derivatives_of_eigh(backend64, array, shape, dtype):
+def test_derivatives_of_eigh(backend64, array, order, shape, dtype):
     def together(x):
         w, V = linalg.eigh(hermitian(x))
         return F.matmul(V * F.sin(w)[..., None, :], adjoint(V))
 
     x = array(draw(shape, dtype), dtype)
-    check_gradients(together, x)
-    check_gradients(lambda x: linalg.eigvalsh(hermitian(x)), x)
-    check_gradients(lambda x: lengths(linalg.eigh(hermitian(x)).eigenvectors), x)
+    check_gradients(together, x, order=order)
+    check_gradients(lambda x: linalg.eigvalsh(hermitian(x)), x, order=order)
+    check_gradients(lambda x: lengths(linalg.eigh(hermitian(x)).eigenvectors), x, order=order)
 
 
 @pytest.mark.parametrize("diagonal", [(1.0, 1.0, 2.0), (0.0, 0.0, 0.0)], ids=str)
@@ -96,15 +96,15 @@ def test_eig(backend64, array, shape, dtype):
 
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("shape", [(3, 3), (2, 2, 2)], ids=str)
-def test_derivatives_of_eig(backend64, array, shape, dtype):
+def test_derivatives_of_eig(backend64, array, order, shape, dtype):
     def together(x):
         w, V = linalg.eig(x)
         return F.matmul(V * F.sin(w)[..., None, :], linalg.inv(V))
 
     x = array(draw(shape, dtype), dtype)
-    check_gradients(together, x)
-    check_gradients(linalg.eigvals, x)
-    check_gradients(lambda x: lengths(linalg.eig(x).eigenvectors), x)
+    check_gradients(together, x, order=order)
+    check_gradients(linalg.eigvals, x, order=order)
+    check_gradients(lambda x: lengths(linalg.eig(x).eigenvectors), x, order=order)
 
 
 def test_eigenvalues_of_a_rotation(backend64, array):

@@ -74,6 +74,7 @@ def by_numpy(subscripts, hosts):
     return np.einsum(subscripts, *hosts)
 
 
+@pytest.mark.usefixtures("sampled")  # the gradients of all of them are compared with JAX's below
 @pytest.mark.parametrize("name", FIXED)
 @pytest.mark.parametrize("optimize", [True, False])
 def test_values_and_gradients(backend64, array, order, name, optimize):

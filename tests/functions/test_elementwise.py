@@ -60,15 +60,15 @@ STEPS = [
 
 
 @pytest.mark.parametrize(("name", "f", "xs"), UNARY, ids=[row[0] for row in UNARY])
-def test_unary(backend64, array, name, f, xs):
+def test_unary(backend64, array, order, name, f, xs):
     """Values are compared with Python's math, first and second derivatives with differences."""
     function = getattr(F, name)
     assert_close(function(array(xs)), [f(x) for x in xs], rtol=1e-14, atol=1e-15)
-    check_gradients(function, array(xs))
+    check_gradients(function, array(xs), order=order)
 
 
 @pytest.mark.parametrize(("name", "f"), BINARY, ids=[row[0] for row in BINARY])
-def test_binary(backend64, array, name, f):
+def test_binary(backend64, array, order, name, f):
     """Values, over a broadcast, are compared with Python's, and both derivatives with differences."""
     function = getattr(F, name)
     a = [0.5, 2.0, 3.0]
@@ -77,7 +77,7 @@ def test_binary(backend64, array, name, f):
     x1 = array(a)
     x2 = array([[y] for y in b])
     assert_close(function(x1, x2), expected, rtol=1e-14)
-    check_gradients(function, x1, x2)
+    check_gradients(function, x1, x2, order=order)
 
 
 @pytest.mark.parametrize(("name", "f"), STEPS, ids=[row[0] for row in STEPS])

@@ -29,7 +29,7 @@ def cofactors(x):
 
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("shape", [(1, 1), (3, 3), (2, 2, 2)], ids=str)
-def test_inv_det_and_slogdet(backend64, array, shape, dtype):
+def test_inv_det_and_slogdet(backend64, array, order, shape, dtype):
     a = draw(shape, dtype)
     x = array(a, dtype)
     v = Variable(x)
@@ -39,10 +39,10 @@ def test_inv_det_and_slogdet(backend64, array, shape, dtype):
         sign, logabsdet = linalg.slogdet(given)
         assert_close(sign, np.linalg.slogdet(a).sign, rtol=1e-12)
         assert_close(logabsdet, np.linalg.slogdet(a).logabsdet, rtol=1e-10)
-    check_gradients(linalg.inv, x)
-    check_gradients(linalg.det, x)
-    check_gradients(lambda x: linalg.slogdet(x).logabsdet, x)
-    check_gradients(lambda x: linalg.slogdet(x).sign, x)
+    check_gradients(linalg.inv, x, order=order)
+    check_gradients(linalg.det, x, order=order)
+    check_gradients(lambda x: linalg.slogdet(x).logabsdet, x, order=order)
+    check_gradients(lambda x: linalg.slogdet(x).sign, x, order=order)
 
 
 def test_derivatives_of_the_determinant_follow_the_formulas(backend64, array):
@@ -134,7 +134,7 @@ def test_the_sign_of_a_real_determinant_has_the_derivative_0(backend64, array):
     ],
     ids=str,
 )
-def test_solve(backend64, array, left, right, dtype):
+def test_solve(backend64, array, order, left, right, dtype):
     """x2 is a vector only if it has one dimension; stacks broadcast."""
     a = draw(left, dtype) + 2.0 * np.eye(left[-1])
     b = draw(right, dtype, seed=1)
@@ -143,7 +143,7 @@ def test_solve(backend64, array, left, right, dtype):
     expected = np.linalg.inv(a) @ b
     for one, two in ((x1, x2), (Variable(x1), Variable(x2))):
         assert_close(linalg.solve(one, two), expected, rtol=1e-9, atol=1e-12)
-    check_gradients(linalg.solve, x1, x2)
+    check_gradients(linalg.solve, x1, x2, order=order)
 
 
 def test_solve_computes_only_the_gradients_that_are_needed(backend64, array):
@@ -163,19 +163,20 @@ def test_solve_reports_stacks_that_do_not_broadcast(backend, xp):
 
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("shape", [(3, 2), (2, 3), (2, 2), (2, 1, 3)], ids=str)
-def test_pinv(backend64, array, shape, dtype):
+def test_pinv(backend64, array, order, shape, dtype):
     a = draw(shape, dtype)
     x = array(a, dtype)
     assert_close(linalg.pinv(Variable(x)), np.linalg.pinv(a), rtol=1e-9, atol=1e-12)
-    check_gradients(linalg.pinv, x)
+    check_gradients(linalg.pinv, x, order=order)
 
 
-def test_pinv_of_a_rank_deficient_matrix(backend64, array):
+def test_pinv_of_a_rank_deficient_matrix(backend64, array, order):
     """Its derivative holds for changes that keep the rank: here 1, of a column times a row."""
     check_gradients(
         lambda column, row: linalg.pinv(F.matmul(column, row), rtol=1e-8),
         array(draw((3, 1))),
         array(draw((1, 2), seed=1)),
+        order=order,
     )
 
 

@@ -80,12 +80,12 @@ def test_functions_of_both_namespaces_are_the_same_object(backend, array):
 
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("n", [-3, -1, 0, 1, 2, 3, 6])
-def test_matrix_power(backend64, array, n, dtype):
+def test_matrix_power(backend64, array, order, n, dtype):
     a = draw((2, 2, 2), dtype)
     x = array(a, dtype)
     for given in (x, Variable(x)):
         assert_close(linalg.matrix_power(given, n), np.linalg.matrix_power(a, n), 1e-10, 1e-13)
-    check_gradients(lambda x: linalg.matrix_power(x, n), x)
+    check_gradients(lambda x: linalg.matrix_power(x, n), x, order=order)
 
 
 def test_matrix_power_0_has_the_derivative_0(backend64, array):
@@ -108,7 +108,7 @@ def test_matrix_power_refuses_other_shapes_and_exponents(backend, array):
 
 
 @pytest.mark.parametrize("shape", [(3, 3), (2, 2, 4), (4, 2), (0, 3)], ids=str)
-def test_diagonal_and_trace(backend64, array, shape):
+def test_diagonal_and_trace(backend64, array, order, shape):
     """Above and below the main diagonal, and beyond the matrix, where they are empty."""
     a = draw(shape)
     x = array(a)
@@ -118,8 +118,8 @@ def test_diagonal_and_trace(backend64, array, shape):
             assert_close(linalg.diagonal(given, offset=k), expected)
             assert_close(linalg.trace(given, offset=k), expected.sum(-1), 1e-12, 1e-14)
     if x.shape[0]:
-        check_gradients(lambda x: linalg.diagonal(x, offset=1), x)
-        check_gradients(lambda x: linalg.trace(x, offset=-1), x)
+        check_gradients(lambda x: linalg.diagonal(x, offset=1), x, order=order)
+        check_gradients(lambda x: linalg.trace(x, offset=-1), x, order=order)
 
 
 def test_the_diagonal_of_a_vector_is_an_error(backend, array):

@@ -24,31 +24,31 @@ ONE = [
 
 
 @pytest.mark.parametrize(("f", "expected"), [row[1:] for row in ONE], ids=[row[0] for row in ONE])
-def test_functions_of_one_array(backend64, array, f, expected):
+def test_functions_of_one_array(backend64, array, order, f, expected):
     """Values are compared with NumPy's, on arrays and Variables."""
     x = array(X.tolist())
     assert_close(f(x), expected)
     assert_close(f(Variable(x)), expected)
-    check_gradients(lambda x: f(x) ** 3, x)
+    check_gradients(lambda x: f(x) ** 3, x, order=order)
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
-def test_concat_and_stack(backend64, array, axis):
+def test_concat_and_stack(backend64, array, order, axis):
     """Each input gets its own part of the gradient."""
     a = array(X.tolist())
     b = array((2 * X[:, :, ::-1]).tolist())
     host = [X, 2 * X[:, :, ::-1]]
     assert_close(F.concat([Variable(a), b], axis=axis), np.concatenate(host, axis=axis))
     assert_close(F.stack([Variable(a), b], axis=axis), np.stack(host, axis=axis))
-    check_gradients(lambda a, b: F.concat([a, b], axis=axis) ** 3, a, b)
-    check_gradients(lambda a, b: F.stack([a, b], axis=axis) ** 3, a, b)
+    check_gradients(lambda a, b: F.concat([a, b], axis=axis) ** 3, a, b, order=order)
+    check_gradients(lambda a, b: F.stack([a, b], axis=axis) ** 3, a, b, order=order)
 
 
 KEYS = [1, -1, slice(None, None, 2), (0, 2), (..., 1), (None, 1, slice(1, 3)), (slice(0, 0),)]
 
 
 @pytest.mark.parametrize("key", KEYS, ids=str)
-def test_getitem(backend64, array, key):
+def test_getitem(backend64, array, order, key):
     """Integers, slices, ... and None; numbers that were not picked have the gradient 0."""
     x = array(X.tolist())
     if isinstance(key, tuple) and None not in key and ... not in key:
@@ -58,7 +58,7 @@ def test_getitem(backend64, array, key):
     elif None in key:
         key = (*key, ...)
     assert_close(Variable(x)[key], X[key])
-    check_gradients(lambda x: x[key] ** 3, x)
+    check_gradients(lambda x: x[key] ** 3, x, order=order)
 
 
 def test_invalid_axes_are_errors(backend, array):

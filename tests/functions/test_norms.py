@@ -53,9 +53,9 @@ def test_norms_of_float16_do_not_overflow_or_underflow(backend, ord):
 @pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("ord", ORDERS)
-def test_derivatives_of_vector_norm(backend64, array, ord, dtype):
+def test_derivatives_of_vector_norm(backend64, array, order, ord, dtype):
     x = array(draw((2, 3), dtype), dtype)
-    check_gradients(lambda x: linalg.vector_norm(x, ord=ord), x)
+    check_gradients(lambda x: linalg.vector_norm(x, ord=ord), x, order=order)
     check_gradients(lambda x: linalg.vector_norm(x, ord=ord, axis=0, keepdims=True), x, order=1)
 
 
@@ -108,7 +108,7 @@ MATRIX_ORDERS = ["fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf]
 @pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("ord", MATRIX_ORDERS)
-def test_matrix_norm(backend64, array, ord, dtype):
+def test_matrix_norm(backend64, array, order, ord, dtype):
     a = draw((2, 3, 2), dtype)
     x = array(a, dtype)
     for keepdims in (False, True):
@@ -116,7 +116,7 @@ def test_matrix_norm(backend64, array, ord, dtype):
         for given in (x, Variable(x)):
             y = linalg.matrix_norm(given, ord=ord, keepdims=keepdims)
             assert_close(y, expected, rtol=1e-12)
-    check_gradients(lambda x: linalg.matrix_norm(x, ord=ord), x)
+    check_gradients(lambda x: linalg.matrix_norm(x, ord=ord), x, order=order)
     check_gradients(lambda x: linalg.matrix_norm(F.matrix_transpose(x), ord=ord), x, order=1)
 
 

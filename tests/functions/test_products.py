@@ -72,7 +72,7 @@ def test_a_stack_times_a_matrix_is_one_product(backend, array):
     ],
     ids=str,
 )
-def test_vecdot(backend64, array, left, right, axis, dtype):
+def test_vecdot(backend64, array, order, left, right, axis, dtype):
     """The first argument is conjugated; axes other than `axis` broadcast."""
     a = draw(left, dtype)
     b = draw(right, dtype)
@@ -82,7 +82,7 @@ def test_vecdot(backend64, array, left, right, axis, dtype):
     assert_close(
         linalg.vecdot(Variable(x1), x2, axis=axis), np.sum(np.conj(a) * b, axis=from_end), 1e-12
     )
-    check_gradients(lambda a, b: linalg.vecdot(a, b, axis=axis), x1, x2)
+    check_gradients(lambda a, b: linalg.vecdot(a, b, axis=axis), x1, x2, order=order)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_vecdot(backend64, array, left, right, axis, dtype):
     ],
     ids=str,
 )
-def test_tensordot(backend64, array, left, right, axes):
+def test_tensordot(backend64, array, order, left, right, axes):
     a = draw(left)
     b = draw(right)
     x1 = array(a)
@@ -108,17 +108,17 @@ def test_tensordot(backend64, array, left, right, axes):
     expected = np.tensordot(a, b, axes=axes)
     for one, two in ((x1, x2), (Variable(x1), x2)):
         assert_close(linalg.tensordot(one, two, axes=axes), expected, rtol=1e-12, atol=1e-14)
-    check_gradients(lambda a, b: linalg.tensordot(a, b, axes=axes), x1, x2)
+    check_gradients(lambda a, b: linalg.tensordot(a, b, axes=axes), x1, x2, order=order)
     complex_x1 = array(draw(left, "complex128"), "complex128")
     check_gradients(lambda a, b: linalg.tensordot(a, b, axes=axes), complex_x1, x2, order=1)
 
 
 @pytest.mark.parametrize("dtype", KINDS)
-def test_outer(backend64, array, dtype):
+def test_outer(backend64, array, order, dtype):
     a = draw((2,), dtype)
     b = draw((3,), dtype)
     assert_close(linalg.outer(Variable(array(a, dtype)), array(b, dtype)), np.outer(a, b), 1e-12)
-    check_gradients(linalg.outer, array(a, dtype), array(b, dtype))
+    check_gradients(linalg.outer, array(a, dtype), array(b, dtype), order=order)
 
 
 @pytest.mark.parametrize("dtype", KINDS)
@@ -127,7 +127,7 @@ def test_outer(backend64, array, dtype):
     [((3,), (3,), -1), ((2, 3), (3,), -1), ((3, 2), (4, 3, 1), -2), ((3, 2), (3, 1), 0)],
     ids=str,
 )
-def test_cross(backend64, array, left, right, axis, dtype):
+def test_cross(backend64, array, order, left, right, axis, dtype):
     """The first component of a x b is a2 b3 - a3 b2, and so on cyclically; other axes broadcast."""
     a = draw(left, dtype)
     b = draw(right, dtype)
@@ -137,14 +137,14 @@ def test_cross(backend64, array, left, right, axis, dtype):
     (a1, a2, a3), (b1, b2, b3) = (np.moveaxis(x, from_end, 0) for x in (a, b))
     expected = np.stack([a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1], axis=from_end)
     assert_close(linalg.cross(x1, Variable(x2), axis=axis), expected, rtol=1e-12, atol=1e-14)
-    check_gradients(lambda a, b: linalg.cross(a, b, axis=axis), x1, x2)
+    check_gradients(lambda a, b: linalg.cross(a, b, axis=axis), x1, x2, order=order)
 
 
-def test_matrix_transpose(backend64, array):
+def test_matrix_transpose(backend64, array, order):
     x = draw((2, 3, 4), "complex128")
     v = Variable(array(x, "complex128"))
     assert_close(linalg.matrix_transpose(v), np.swapaxes(x, -1, -2))
-    check_gradients(linalg.matrix_transpose, v.data)
+    check_gradients(linalg.matrix_transpose, v.data, order=order)
 
 
 def test_integers_stay_integers(backend, array):

@@ -7,15 +7,15 @@ from xpnet import ShapeError, Variable, functions as F, to_numpy
 from xpnet.testing import assert_close, check_gradients
 
 
-def test_where(backend64, array):
+def test_where(backend64, array, order):
     """Each argument has the gradient where it was chosen; with scalars and broadcasting."""
     c = array([[True, False, True]])
     a = array([1.0, 2.0, 3.0])
     b = array([[-1.0], [-2.0]])
     assert_close(F.where(c, Variable(a), b), [[1.0, -1.0, 3.0], [1.0, -2.0, 3.0]])
-    check_gradients(lambda a, b: F.where(c, a, b) ** 3, a, b)
-    check_gradients(lambda a: F.where(c, a, 0.0) ** 3, a)
-    check_gradients(lambda a: F.where(c, 1.0, a) ** 3, a)
+    check_gradients(lambda a, b: F.where(c, a, b) ** 3, a, b, order=order)
+    check_gradients(lambda a: F.where(c, a, 0.0) ** 3, a, order=order)
+    check_gradients(lambda a: F.where(c, 1.0, a) ** 3, a, order=order)
 
 
 def test_errors_of_functions_that_do_not_broadcast_do_not_mention_broadcasting():

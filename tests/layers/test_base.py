@@ -328,6 +328,18 @@ def test_load_state_dict_refuses_what_does_not_fit(backend):
     assert to_numpy(layer.weight).tolist() == before
 
 
+def test_load_state_dict_refuses_complex_numbers(backend):
+    """As half of each number would be lost."""
+    layer = Affine(1, 2)
+    W = to_numpy(layer.weight.data).copy()
+    for x in (W + 1j, backend.asarray(W + 1j)):
+        with pytest.raises(
+            StateError, match="expected weight to be real, as .*float32, got .*complex"
+        ):
+            layer.load_state_dict({"weight": x, "bias": layer.bias.data})
+    assert to_numpy(layer.weight.data).tolist() == W.tolist()
+
+
 def test_load_state_dict_copies(backend):
     """What is loaded is not shared with the source."""
     source, layer = to_numpy([[1.0], [2.0], [3.0]]).copy(), Affine(3, 1, bias=False, rng=0)

@@ -255,6 +255,19 @@ def test_masks_that_jit_would_freeze_are_an_error(jax, rng):
     assert call(parameters_of(model)).shape == (4, 3)
 
 
+def test_a_mask_that_jit_would_freeze_is_an_error_without_a_functional_call_too(jax):
+    x = jax.numpy.ones(1000, dtype="float32")
+    for transformed in (jax.jit(F.dropout), jax.jit(Dropout(0.5)), jax.vmap(F.dropout)):
+        with pytest.raises(GradientError, match="dropout drew random numbers while it was traced"):
+            transformed(x[None, :])
+    mask = F.dropout(x) > 0.0
+    assert_close(jax.jit(lambda x: F.dropout(x, 0.5, mask))(x), 2.0 * mask)
+    slopes = [
+        jax.grad(lambda x: F.sum(F.dropout(x)))(x) for _ in range(2)
+    ]  # runs as it is, each time
+    assert not (slopes[0] == slopes[1]).all()
+
+
 def test_custom_rules_hold_under_jaxs_derivatives(jax):
     check_rules(jax.grad, jax.numpy.asarray)
     reversed_ = reversal()

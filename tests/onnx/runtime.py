@@ -2,7 +2,6 @@
 
 import array_api_compat as compat
 import numpy as np
-import onnxruntime
 
 from xpnet.compiler.call import recorded_call
 from xpnet.compiler.record import leaves
@@ -13,6 +12,8 @@ from xpnet.saving.onnx._operations import lower, used_inputs
 
 def session_of(model):
     """An ONNX Runtime session on one core."""
+    import onnxruntime  # not above: pytest imports this file for its doctests, too
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(

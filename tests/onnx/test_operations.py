@@ -20,6 +20,9 @@ from xpnet.kernels.window import sliding
 from xpnet.saving.onnx._indexing import INDEXING
 from xpnet.saving.onnx._standard import STANDARD
 
+pytest.importorskip("onnx", reason="it writes the models: pip install onnx")
+pytest.importorskip("onnxruntime", reason="it runs the models: pip install onnxruntime")
+
 BATCH = 4
 
 UNARY = """

@@ -7,7 +7,6 @@ import json
 import sys
 
 import numpy as np
-import onnx
 import pytest
 
 import xpnet
@@ -17,6 +16,9 @@ from xpnet.compiler import each_step
 from xpnet.errors import ArgumentError, CompileError, MissingPackageError
 from xpnet.saving import export_training_step
 from xpnet.saving.onnx.training_step import training_step_model
+
+onnx = pytest.importorskip("onnx", reason="it writes the files: pip install onnx")
+pytest.importorskip("onnxruntime", reason="it runs the files: pip install onnxruntime")
 
 STEPS = 50
 CLASSES = 10

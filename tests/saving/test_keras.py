@@ -7,7 +7,19 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import Affine, Conv1d, Conv2d, Flatten, Layer, Parameter, ReLU, Sequential, StateError
+from xpnet import (
+    Affine,
+    ArgumentTypeError,
+    Conv1d,
+    Conv2d,
+    Flatten,
+    Layer,
+    Parameter,
+    ReLU,
+    Reshape,
+    Sequential,
+    StateError,
+)
 from xpnet.saving import keras_weights, load_keras_weights, match_keras_weights
 from xpnet.saving._keras_file import read_keras_file
 
@@ -32,6 +44,8 @@ MODELS = {
     "batch norm": (lambda: xpnet.BatchNorm2d(3), [(3,)] * 4),
     "batch norm, plain": (lambda: xpnet.BatchNorm1d(3, affine=False), [(3,)] * 2),
     "layer norm": (lambda: xpnet.LayerNorm(3), [(3,)] * 2),
+    "layer norm of images": (lambda: xpnet.LayerNorm((3, 5, 4)), [(5, 4, 3)] * 2),
+    "layer norm of images, plain": (lambda: xpnet.LayerNorm((3, 5), elementwise_affine=False), []),
     "group norm": (lambda: xpnet.GroupNorm(2, 4), [(4,)] * 2),
     "embedding": (lambda: xpnet.Embedding(5, 3), [(5, 3)]),
     "rnn": (lambda: xpnet.RNN(3, 4), [(3, 4), (4, 4), (4,)]),
@@ -174,6 +188,51 @@ def test_features_that_are_last_in_both_are_not_permuted():
     assert model[2].weight.data.tolist() == rows.tolist()
 
 
+def test_a_layer_norm_over_images_keeps_the_channels_before_a_flatten():
+    model = Sequential(
+        Conv2d(1, 2, 1, bias=False),
+        xpnet.LayerNorm((2, 2, 3)),
+        Flatten(),
+        Affine(12, 1, bias=False),
+    )
+    rows = np.arange(12.0, dtype="float32")[:, None]
+    load_keras_weights(model, [normal(1, 1, 1, 2), normal(2, 3, 2), normal(2, 3, 2), rows])
+    assert model[3].weight.data[:4, 0].tolist() == [0.0, 2.0, 4.0, 6.0]
+
+
+def test_a_layer_norm_over_two_axes_is_an_error():
+    """(channels, length) are in another order in Keras, (length, features) are not."""
+    with pytest.raises(StateError, match=r"LayerNorm\(\(4, 5\)\): its axes are in another order"):
+        keras_weights(Sequential(xpnet.LayerNorm((4, 5))))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Affine(5, 12), Reshape(3, 2, 2), xpnet.ConvTranspose2d(3, 1, 2)],
+        [Conv2d(1, 3, 1), Reshape(12), Affine(12, 1)],
+        [Conv2d(1, 3, 1), Reshape(1, 12), xpnet.LSTM(12, 2)],
+        [Reshape(3, 4), Conv1d(3, 2, 1)],
+        [Reshape(-1), Affine(12, 1)],
+    ],
+)
+def test_what_a_reshape_does_to_the_order_must_be_said(layers):
+    with pytest.raises(StateError, match=r"(?s)Reshape\(.*in another order in Keras if channels"):
+        keras_weights(Sequential(*layers))
+    keras_weights(Sequential(*layers), flattened={})
+
+
+def test_a_reshape_into_images_of_one_channel_changes_no_order():
+    assert len(keras_weights(Sequential(Reshape(1, 4, 4), Conv2d(1, 2, 3)))) == 2
+
+
+def test_the_shape_before_a_reshape_may_be_given():
+    model = Sequential(Conv2d(1, 2, 1, bias=False), Reshape(12), Affine(12, 1, bias=False))
+    rows = np.arange(12.0, dtype="float32")[:, None]
+    load_keras_weights(model, [normal(1, 1, 1, 2), rows], flattened={"layers.2": (2, 2, 3)})
+    assert model[2].weight.data[:4, 0].tolist() == [0.0, 2.0, 4.0, 6.0]
+
+
 # --- what is shown, and errors --------------------------------------------------------------------
 
 
@@ -207,6 +266,17 @@ def test_arrays_that_do_not_fit_change_nothing(weights, message):
         load_keras_weights(model, [np.ones(shape) for shape in weights])
     for name, x in hosts(model).items():
         assert x.tobytes() == before[name].tobytes()
+
+
+def test_complex_arrays_are_an_error():
+    with pytest.raises(StateError, match="expected weight to be real, as float32, got complex128"):
+        load_keras_weights(Affine(1, 1), [np.ones((1, 1), complex), np.ones(1)])
+
+
+@pytest.mark.parametrize("weights", [None, Affine(1, 1), {"0": np.ones((1, 1))}])
+def test_what_is_no_list_of_weights_is_an_error_that_says_what_to_pass(weights):
+    with pytest.raises(ArgumentTypeError, match=r"as a list of arrays, .*get_weights\(\)"):
+        load_keras_weights(Affine(1, 1), weights)
 
 
 def test_parameters_that_keras_does_not_have_are_an_error():

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import Affine, Conv1d, Conv2d, Flatten, ReLU, Sequential, StateError
+from xpnet import (
+    Affine,
+    ArgumentTypeError,
+    Conv1d,
+    Conv2d,
+    Flatten,
+    ReLU,
+    Sequential,
+    StateError,
+)
 from xpnet.saving import keras_weights, load_keras_weights, match_keras_weights
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -51,6 +60,18 @@ CASES = {
     "BatchNormalization of rows": ((3,), L.BatchNormalization, lambda: xpnet.BatchNorm1d(3, eps=1e-3), same, same),
     "LayerNormalization": ((5, 3), L.LayerNormalization, lambda: xpnet.LayerNorm(3, eps=1e-3), same, same),
     "GroupNormalization": ((4, 5, 6), lambda: L.GroupNormalization(2), lambda: xpnet.GroupNorm(2, 6, eps=1e-3), channels_first, channels_last),
+    "LayerNormalization of images": ((4, 5, 3), lambda: L.LayerNormalization(axis=[1, 2, 3]), lambda: xpnet.LayerNorm((3, 4, 5), eps=1e-3), channels_first, channels_last),
+    "LayerNormalization of cubes": ((4, 4, 4), lambda: L.LayerNormalization(axis=[1, 2, 3]), lambda: xpnet.LayerNorm((4, 4, 4), eps=1e-3), channels_first, channels_last),
+    "normalized and flattened": (
+        (4, 4, 4),
+        lambda: keras.Sequential([L.Conv2D(4, 3, padding="same"), L.LayerNormalization(axis=[1, 2, 3]), L.Flatten(), L.Dense(5)]),
+        lambda: Sequential(Conv2d(4, 4, 3, padding="same"), xpnet.LayerNorm((4, 4, 4), eps=1e-3), Flatten(), Affine(64, 5)),
+        channels_first,
+        same,
+    ),
+    "SeparableConv2D": ((8, 7, 3), lambda: L.SeparableConv2D(4, 3, depth_multiplier=2), lambda: Sequential(Conv2d(3, 6, 3, groups=3, bias=False), Conv2d(6, 4, 1)), channels_first, channels_last),
+    "TimeDistributed": ((5, 3), lambda: L.TimeDistributed(L.Dense(4)), lambda: Affine(3, 4), same, same),
+    "Dropout": ((3,), lambda: keras.Sequential([L.Dense(4), L.Dropout(0.5), L.Dense(2)]), lambda: Sequential(Affine(3, 4), xpnet.Dropout(0.5), Affine(4, 2)), same, same),
     "SimpleRNN": ((5, 3), lambda: L.SimpleRNN(4, return_sequences=True), lambda: xpnet.RNN(3, 4, batch_first=True), same, first_output),
     "LSTM": ((5, 3), lambda: L.LSTM(4, return_sequences=True), lambda: xpnet.LSTM(3, 4, batch_first=True), same, first_output),
     "GRU": ((5, 3), lambda: L.GRU(4, return_sequences=True), lambda: xpnet.GRU(3, 4, batch_first=True), same, first_output),
@@ -152,6 +173,71 @@ def test_files_of_larger_models(tmp_path):
     for a, b in zip(keras_weights(ours), theirs.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert len(match_keras_weights(ours, tmp_path / "net.keras").rows) == len(theirs.weights)
+
+
+def test_parts_of_an_unknown_order_are_an_error(tmp_path):
+    """The order in which a class of one's own makes its parts is not in the file."""
+    pytest.importorskip("pyfive", reason="it reads HDF5")
+
+    @keras.saving.register_keras_serializable()
+    class Block(L.Layer):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.layer = L.Dense(3)
+            self.cell = L.Dense(3)
+
+        def build(self, shape):
+            self.layer.build(shape)
+            self.cell.build(shape)
+
+        def call(self, x):
+            return self.cell(self.layer(x))
+
+    x = keras.Input((5, 6))
+    attention = L.GroupQueryAttention(3, 2, 1)(x, x)  # its group has another name than its class
+    for theirs, message in (
+        (
+            keras.Sequential([keras.Input((3,)), Block()]),
+            r"parts of an unknown order, \['cell', 'layer'\]",
+        ),
+        (
+            keras.Model(x, attention),
+            r"layers that its description lacks, \['grouped_query_attention'\]",
+        ),
+    ):
+        theirs.save(tmp_path / "net.keras")
+        with pytest.raises(StateError, match=message):
+            load_keras_weights(Sequential(Affine(3, 3), Affine(3, 3)), tmp_path / "net.keras")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_files_of_half_precision(tmp_path, dtype):
+    """HDF5 has no bfloat16: Keras writes two bytes for each number."""
+    pytest.importorskip("pyfive", reason="it reads HDF5")
+    theirs = keras.Sequential([keras.Input((3,), dtype=dtype), L.Dense(2, dtype=dtype)])
+    theirs.save(tmp_path / "net.keras")
+    for weights in (theirs.get_weights(), tmp_path / "net.keras"):
+        ours = Affine(3, 2)
+        load_keras_weights(ours, weights)
+        assert ours.weight.data.dtype == np.float32
+        np.testing.assert_array_equal(ours.weight.data, theirs.get_weights()[0].astype("float32"))
+
+
+def test_a_model_itself_is_an_error_that_asks_for_its_weights():
+    theirs = keras.Sequential([keras.Input((3,)), L.Dense(2)])
+    with pytest.raises(ArgumentTypeError, match=r"got a Sequential. Pass keras_model.get_weights"):
+        load_keras_weights(Affine(3, 2), theirs)
+
+
+def test_a_truncated_file_is_an_error(tmp_path):
+    pytest.importorskip("pyfive", reason="it reads HDF5")
+    path = tmp_path / "net.keras"
+    keras.Sequential([keras.Input((3,)), L.Dense(2)]).save(path)
+    whole = path.read_bytes()
+    for part in (0, 1, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:part])
+        with pytest.raises(StateError, match=r"net.keras: expected a .keras file of Keras 3"):
+            load_keras_weights(Affine(3, 2), path)
 
 
 def test_a_model_that_is_a_class_of_its_own_is_an_error(tmp_path):

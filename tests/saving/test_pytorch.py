@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import Affine, Layer, Parameter, ReLU, Sequential, StateError
+from xpnet import Affine, ArgumentTypeError, Layer, Parameter, ReLU, Sequential, StateError
 from xpnet.layers import Buffer
-from xpnet.saving.pytorch import load_torch_state_dict, torch_state_dict
+from xpnet.saving.pytorch import (
+    load_torch_state_dict,
+    match_torch_state_dict,
+    torch_state_dict,
+)
 
 
 class Normal(Layer):
@@ -85,7 +89,9 @@ def test_to_pytorch_and_back_is_bit_for_bit(backend):
         ({"body.0.bias": None}, r"lacks \['body.0.bias'\] and has unknown \[\]"),
         ({"tail.weight": np.ones(2)}, r"lacks \[\] and has unknown \['tail.weight'\]"),
         ({"body.0.weight": np.ones((3, 4))}, r"expected body.0.weight of shape \(4, 3\), got \(3, 4\)"),
-        ({"again.bias": np.ones(2)}, r"heads.0.bias and again.bias are one tensor here, but differ"),
+        ({"again.bias": np.zeros(2)}, r"heads.0.bias and again.bias are one tensor here, but differ"),
+        ({"heads.0.bias": None, "again.bias": None}, r"lacks \['again.bias', 'heads.0.bias'\]"),
+        ({"body.0.bias": np.ones(4, "complex64")}, r"expected body.0.bias to be real, as float32, got complex64"),
     ],
 )  # fmt: skip
 def test_a_state_that_does_not_fit_changes_nothing(change, message):
@@ -97,6 +103,45 @@ def test_a_state_that_does_not_fit_changes_nothing(change, message):
     with pytest.raises(StateError, match=message):
         load_torch_state_dict(model, state)
     assert all((x == before[name]).all() for name, x in hosts(model).items())
+
+
+@pytest.mark.parametrize("left_out", ["heads.0", "again"])
+def test_a_tensor_in_two_places_may_be_given_once(left_out):
+    """As in files of safetensors, whose writer refuses the same tensor under two names."""
+    ours, other = Net(), Net()
+    state = torch_state_dict(ours)
+    for p in other.parameters():
+        p.data = 0.0 * p.data
+    del state[f"{left_out}.weight"], state[f"{left_out}.bias"]
+    load_torch_state_dict(other, state)
+    for name, x in hosts(other).items():
+        assert x.tobytes() == hosts(ours)[name].tobytes()
+
+
+def test_a_tensor_in_two_places_is_compared_by_its_numbers():
+    """0 is equal to -0, and float32 to the same numbers in float64."""
+    state = torch_state_dict(Net())
+    state["heads.0.bias"] = np.asarray([0.0, np.nan], "float32")
+    state["again.bias"] = np.asarray([-0.0, np.nan], "float64")
+    model = Net()
+    load_torch_state_dict(model, state)
+    assert np.isnan(model.again.bias.data).tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((Affine(3, 2), Affine(3, 2)), r"a mapping of names to tensors, got a Affine. Pass module.state_dict\(\)"),
+        ((Affine(3, 2), "net.pt"), r"got a str. .* torch.load\(path, weights_only=True\) or xpnet.saving.load_file"),
+        ((Affine(3, 2), None), "got a NoneType"),
+        (({}, Affine(3, 2)), "expected a Layer of xpnet first, got a dict"),
+        ((Affine(3, 2), {0: np.ones(2)}), "expected names of tensors, got 0"),
+    ],
+)  # fmt: skip
+def test_what_is_no_state_is_an_error_that_says_what_to_pass(arguments, message):
+    for function in (load_torch_state_dict, match_torch_state_dict):
+        with pytest.raises(ArgumentTypeError, match=f"{function.__name__} .*{message}"):
+            function(*arguments)
 
 
 def test_pytorchs_batch_counts_are_optional():
@@ -117,6 +162,35 @@ def test_a_tensor_with_a_dtype_that_numpy_lacks_is_an_error_that_names_it():
         StateError, match=r"weight, a torch.bfloat16, cannot be a NumPy array .* v.float\(\)"
     ):
         load_torch_state_dict(model, state)
+
+
+def test_tensors_that_are_sparse_or_without_memory_are_errors_that_say_so():
+    torch = pytest.importorskip("torch", reason="PyTorch has these tensors")
+    for weight, message in (
+        (torch.ones(2, 3).to_sparse(), r"weight, a torch.float32, cannot .* v.to_dense\(\)"),
+        (torch.ones(2, 3, device="meta"), r"weight, a torch.float32, cannot .* no data"),
+    ):
+        with pytest.raises(StateError, match=message):
+            load_torch_state_dict(Affine(3, 2), {"weight": weight, "bias": torch.ones(2)})
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+def test_a_model_keeps_its_dtype(dtype):
+    torch = pytest.importorskip("torch", reason="PyTorch is the other side")
+    model = Affine(3, 2)
+    theirs = torch.nn.Linear(3, 2).to(getattr(torch, dtype))
+    load_torch_state_dict(model, theirs.state_dict(keep_vars=True))
+    assert model.weight.data.dtype == np.float32
+    assert model.weight.data.tolist() == theirs.weight.detach().float().numpy().T.tolist()
+
+
+def test_a_pt_file_is_read_without_executing_it(tmp_path):
+    torch = pytest.importorskip("torch", reason="it reads and writes such files")
+    theirs = torch.nn.Linear(3, 2)
+    torch.save(theirs.state_dict(), tmp_path / "net.pt")
+    model = Affine(3, 2)
+    load_torch_state_dict(model, torch.load(tmp_path / "net.pt", weights_only=True))
+    assert model.weight.data.tolist() == theirs.weight.detach().numpy().T.tolist()
 
 
 # --- PyTorch's own models ------------------------------------------------------------------------
@@ -153,6 +227,25 @@ def pairs():
             lambda nn: nn.LSTM(3, 4, num_layers=2, bidirectional=True, batch_first=True),
             (2, 5, 3),
         )
+    yield (
+        "gru",
+        lambda: layers["GRU"](3, 4, num_layers=2, bidirectional=True, batch_first=True),
+        lambda nn: nn.GRU(3, 4, num_layers=2, bidirectional=True, batch_first=True),
+        (2, 5, 3),
+    )
+    yield (
+        "transposed, of groups",
+        lambda: layers["ConvTranspose2d"](4, 6, 3, stride=2, groups=2),
+        lambda nn: nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2),
+        (2, 4, 5, 5),
+    )
+    yield "group norm", lambda: layers["GroupNorm"](2, 4), lambda nn: nn.GroupNorm(2, 4), (2, 4, 5)
+    yield (
+        "batch norm, plain average",
+        lambda: layers["BatchNorm1d"](4, momentum=None),
+        lambda nn: nn.BatchNorm1d(4, momentum=None),
+        (5, 4),
+    )
     if "TransformerEncoderLayer" in layers:
         yield (
             "transformer",

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import Affine, BatchNorm1d, Sequential, StateError
-from xpnet.saving import load_torch_state_dict, match_torch_state_dict, torch_state_dict
+from xpnet import Affine, ArgumentTypeError, BatchNorm1d, Sequential, StateError
+from xpnet.saving import (
+    load_file,
+    load_torch_state_dict,
+    match_torch_state_dict,
+    save_file,
+    torch_state_dict,
+)
 
 TORCHS = {"stem.fc.weight": (4, 3), "stem.fc.bias": (4,), "stem.norm.weight": (4,),
           "stem.norm.bias": (4,), "stem.norm.running_mean": (4,), "stem.norm.running_var": (4,),
@@ -61,6 +67,77 @@ def test_equal_names_are_matched_in_any_order():
     assert {row[-1] for row in names.rows} == {"name"}
     assert names["layers.2.weight"] == "2.weight"
     assert names["layers.1.num_batches_tracked"] == "1.num_batches_tracked"
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module.", "encoder.net."])
+def test_one_prefix_before_all_names_is_left_out(prefix, backend):
+    """Of DataParallel, of torch.compile, of both, of a larger model. The order does not matter then."""
+    ours = model()
+    theirs = {prefix + name: 1.0 + x for name, x in reversed(torch_state_dict(model()).items())}
+    names = match_torch_state_dict(ours, theirs)
+    assert {row[-1] for row in names.rows} == {"name"}
+    assert dict(names)["layers.1.num_batches_tracked"] == f"{prefix}1.num_batches_tracked"
+    load_torch_state_dict(ours, theirs, names)
+    found = torch_state_dict(ours)
+    for name, x in theirs.items():
+        given = xpnet.to_numpy(x)
+        assert xpnet.to_numpy(found[name.removeprefix(prefix)]).tolist() == given.tolist()
+
+
+def test_a_prefix_ends_with_a_dot():
+    names = match_torch_state_dict(Affine(3, 4), {"aweight": np.ones((4, 3)), "abias": np.ones(4)})
+    assert [row[-1] for row in names.rows] == ["shape", "shape"]
+
+
+def test_names_of_both_models_at_other_places_are_pointed_out():
+    class Net(xpnet.Layer):
+        def __init__(self):
+            self.a = Affine(2, 2, bias=False)
+            self.b = Affine(2, 2, bias=False)
+            self.c = Affine(2, 2, bias=False)
+
+    theirs = {f"{name}.weight": np.ones((2, 2)) for name in "baz"}
+    names = match_torch_state_dict(Net(), theirs)
+    assert [row[-1] for row in names.rows] == ["order, not name", "order, not name", "order"]
+    assert str(names).splitlines()[1].endswith("order, not name")
+
+
+def test_a_tensor_in_two_places_here_may_be_there_once():
+    tied = Sequential(*[Affine(2, 2, bias=False) for _ in range(3)])
+    tied[2].weight = tied[0].weight
+    theirs = {
+        "first.weight": np.asarray([[1.0, 2.0], [3.0, 4.0]]),
+        "middle.weight": np.ones((2, 2)),
+    }
+    names = match_torch_state_dict(tied, theirs)
+    assert dict(names) == {"layers.0.weight": "first.weight", "layers.1.weight": "middle.weight"}
+    load_torch_state_dict(tied, theirs, names)
+    assert tied[2].weight.data.tolist() == [[1.0, 3.0], [2.0, 4.0]]
+    assert tied[1].weight.data.tolist() == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_a_safetensors_file_has_the_order_of_its_names(tmp_path):
+    """Where the names are equal, behind a prefix or not, that does not matter; else it is an error."""
+    state = {f"net.{name}": x for name, x in torch_state_dict(model()).items()}
+    save_file(state, tmp_path / "net.safetensors")
+    read, _ = load_file(tmp_path / "net.safetensors")
+    assert list(read) != list(state)
+    ours = model()
+    load_torch_state_dict(ours, read, match_torch_state_dict(ours, read))
+    assert ours[0].weight.data.tolist() == state["net.0.weight"].T.tolist()
+    other = {name.replace("net.2", "head"): x for name, x in read.items()}
+    with pytest.raises(StateError, match=r"safetensors files are ordered by names"):
+        match_torch_state_dict(ours, other)
+
+
+def test_a_vector_in_the_place_of_a_matrix_is_not_called_square():
+    with pytest.raises(StateError, match=r"bias +\(4,\) +transposed +shape"):
+        match_torch_state_dict(Affine(3, 4), {"bias": np.ones(4), "w": np.ones((4, 3))})
+
+
+def test_names_that_are_no_strings_are_an_error():
+    with pytest.raises(ArgumentTypeError, match="expected names of tensors, got 0"):
+        load_torch_state_dict(Affine(3, 4), {}, {"weight": 0, "bias": "bias"})
 
 
 def test_a_dict_may_be_written_by_hand():

@@ -43,3 +43,33 @@ def test_rows_may_have_different_columns(tmp_path):
         history["test_loss"]
     history.write_csv(tmp_path / "h.csv")
     assert (tmp_path / "h.csv").read_text() == "epoch,train_loss,norm\n1,0.5,\n2,0.25,3\n"
+
+
+def test_a_history_is_printed_as_a_table():
+    history = History()
+    history.append({"epoch": 1, "train_loss": 0.123456, "samples_per_s": 123456.7})
+    history.append({"epoch": 10, "train_loss": float("nan"), "norm": 3.5})
+    assert str(history).splitlines() == [
+        "epoch  train_loss  samples_per_s  norm",
+        "    1      0.1235        123,457      ",
+        "   10         nan                  3.5",
+    ]
+    assert "train_loss  samples_per_s" in history._repr_html_()
+    assert str(History()) == "History(0 epochs)"
+
+
+def test_names_of_columns_are_escaped_in_a_notebook():
+    history = History()
+    history.append({"<b>": 1.0})
+    assert "&lt;b&gt;" in history._repr_html_()
+
+
+def test_a_history_is_a_mapping_and_goes_to_a_data_frame():
+    """Without pandas too, the mapping has a list for each column."""
+    history = History()
+    history.append({"epoch": 1, "train_loss": 0.5})
+    history.append({"epoch": 2, "train_loss": 0.25})
+    assert dict(history) == {"epoch": [1, 2], "train_loss": [0.5, 0.25]}
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    for frame in (pandas.DataFrame(history.rows), pandas.DataFrame(dict(history))):
+        assert frame["train_loss"].tolist() == [0.5, 0.25]

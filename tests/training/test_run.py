@@ -144,7 +144,11 @@ def test_default_paths_differ(tmp_path, monkeypatch):
 
 def described(**changed):
     """The metadata of a run, with something wrong in it."""
-    return {"xpnet": json.dumps({**CONFIG, "epochs": 3, "epochs_finished": 3, **changed})}
+    return {
+        "xpnet": json.dumps(
+            {**CONFIG, "epochs": 3, "epochs_finished": 3, "finished": True, **changed}
+        )
+    }
 
 
 @pytest.mark.parametrize(
@@ -425,6 +429,7 @@ def test_invalid_options_are_an_error_or_give_a_model_that_the_weights_fit(tmp_p
                 None,
                 1,
                 1,
+                finished=True,
             )
             try:
                 built = trained.build()

@@ -135,6 +135,10 @@ class Library:
         """Whether the numbers of an array can be read; they cannot while JAX traces a function."""
         return True
 
+    def is_abstract(self, x: Array) -> bool:
+        """Whether the numbers of an array are not known yet, as while `jax.jit` traces a function."""
+        return False
+
     def without_gradient(self, x: Array) -> Array:
         """`x` as a constant, for a library that differentiates by itself what is computed from it."""
         return x

@@ -45,6 +45,10 @@ class JAX(Library):
     def has_values(self, x: Array) -> bool:
         return not isinstance(x, import_module("jax").core.Tracer)
 
+    def is_abstract(self, x: Array) -> bool:
+        # In `jax.grad` alone, which runs the function each time, the numbers are known.
+        return not self.has_values(x) and x.to_concrete_value() is None
+
     def without_gradient(self, x: Array) -> Array:
         return x if self.has_values(x) else import_module("jax").lax.stop_gradient(x)
 

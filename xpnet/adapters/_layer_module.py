@@ -1,6 +1,7 @@
 """The class of the modules that `torch_module` makes. Importing this file imports PyTorch."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from xpnet.adapters._selected import replaced, selected
 from xpnet.adapters._torch_layer import TorchLayer
 from xpnet.autodiff.tape import recorded, walk
 from xpnet.autodiff.variable import Parameter, Variable, data_of, node_of
+from xpnet.errors import ArgumentTypeError
 from xpnet.layers import Buffer, Layer
 from xpnet.layers._contents import contents
 
@@ -33,6 +35,11 @@ class LayerModule(torch.nn.Module):  # type: ignore[misc]
     # compiler at once, which takes seconds.
     @torch._disable_dynamo  # type: ignore[untyped-decorator]
     def forward(self, *xs: Any, **options: Any) -> Any:
+        if selected((xs, options), _is_variable):
+            raise ArgumentTypeError(
+                f"{self!r} expected PyTorch tensors, got a Variable: PyTorch does not differentiate through it. "
+                "Call the layer, module.layer(x), or make a layer of the module, TorchLayer(module)."
+            )
         given = selected((xs, options), is_tensor)
         parameters = [p for p in self.layer.parameters() if isinstance(p, LinkedParameter)]
         tensors = [*given, *(p.place.tensor for p in parameters)]
@@ -41,7 +48,7 @@ class LayerModule(torch.nn.Module):  # type: ignore[misc]
             Variable(x.detach(), requires_grad=is_recorded and x.requires_grad) for x in given
         ]
         args, kwargs = replaced((xs, options), is_tensor, inputs)
-        with recorded(on=is_recorded):
+        with recorded(on=is_recorded), _without_autocast(tensors):
             y = self.layer(*args, **kwargs)
         outputs = selected(y, _is_variable)
         values: Sequence[Array] = [v.data for v in outputs]
@@ -56,6 +63,15 @@ class LayerModule(torch.nn.Module):  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return f"torch_module({self.layer!r})"
+
+
+def _without_autocast(tensors: Sequence[Array]) -> AbstractContextManager[Any]:
+    """A block without `torch.autocast`: xpnet computes in the dtype of its parameters."""
+    stack = ExitStack()
+    for kind in {x.device.type for x in tensors}:
+        if torch.is_autocast_enabled(kind):
+            stack.enter_context(torch.autocast(kind, enabled=False))
+    return stack
 
 
 def _is_variable(x: Any) -> bool:
@@ -139,11 +155,12 @@ class _Recorded(torch.autograd.Function):  # type: ignore[misc]
         ends = {id(node_of(graph.inputs[i])): i for i in wanted}
         leaves = [node_of(graph.inputs[i]) for i in wanted]
         if not torch.is_grad_enabled():
-            for node, g in walk(list(zip(nodes, given, strict=True)), leaves, False):
-                gradients[ends[id(node)]] = g
+            with _without_autocast(tensors):
+                for node, g in walk(list(zip(nodes, given, strict=True)), leaves, False):
+                    gradients[ends[id(node)]] = g
             return (None, *gradients)
         variables = [Variable(g.detach()) for g in given]
-        with recorded():
+        with recorded(), _without_autocast(tensors):
             found = walk(list(zip(nodes, variables, strict=True)), leaves, True)
         derivative = _Graph([*graph.inputs, *variables], [g for _, g in found])
         values = _Recorded.apply(derivative, *tensors, *given)

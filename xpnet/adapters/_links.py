@@ -7,6 +7,7 @@ name: so it stays the right one when PyTorch puts another tensor there, as `modu
 import copy
 from importlib import import_module
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 from xpnet._each_step import recorder
 from xpnet._typing import Array
@@ -18,6 +19,11 @@ from xpnet.layers import Buffer
 NOT_COMPILED = (
     "A PyTorch module expected tensors, got a RecordedArray: PyTorch's own operations are not recorded, so a "
     "step with such a module in it cannot be compiled. Run it as it is: Trainer(compile=False)."
+)
+
+LINKED = (
+    "A layer that has its tensors in a PyTorch module expected them there, got a RecordedArray: a module's tensors "
+    "are not recorded, so such a step cannot be compiled. Run it as it is: Trainer(compile=False)."
 )
 
 
@@ -49,8 +55,9 @@ class Place:
         found = getattr(self.module, self.kind).get(self.name)
         if found is None:
             raise StateError(
-                f"{type(self.module).__name__}.{self.name} is no longer a tensor of its module. Make the "
-                "TorchLayer after the module is complete."
+                f"{type(self.module).__name__}.{self.name} is no longer a tensor of its module, where a layer of "
+                "xpnet reads it. Make the TorchLayer after the module is complete; what torch_module returns "
+                "cannot be given parametrizations, such as weight_norm."
             )
         return found
 
@@ -67,7 +74,8 @@ class LinkedParameter(Parameter):
 
     @property
     def place(self) -> Place:
-        """Where the tensor is."""
+        """Where the tensor is; ArgumentTypeError while a step is recorded."""
+        _require_not_recorded()
         found: Place = _place_of_parameter.__get__(self)
         return found
 
@@ -129,6 +137,22 @@ _recorded_grad: Any = vars(Variable)["raw_grad"]
 array_types.add(LinkedParameter)
 
 
+_by_tensor: WeakValueDictionary[int, LinkedParameter] = WeakValueDictionary()
+"""The parameters of layers by the ids of the tensors that they were linked to."""
+
+
+def shared_parameter(place: Place) -> LinkedParameter:
+    """The parameter that is the tensor at a place: the same one for all layers of the module.
+
+    So an optimizer of a model with two layers of one module has it once.
+    """
+    known = _by_tensor.get(id(place.tensor))
+    if known is None or known.place.tensor is not place.tensor:
+        known = linked_parameter(place)
+        _by_tensor[id(place.tensor)] = known
+    return known
+
+
 def linked_parameter(place: Place) -> LinkedParameter:
     """A parameter that is the tensor at a place."""
     return _linked(object.__new__(LinkedParameter), place)
@@ -137,7 +161,7 @@ def linked_parameter(place: Place) -> LinkedParameter:
 def link(p: Parameter, place: Place) -> None:
     """Make a parameter of a layer the tensor at a place; whoever holds it has the same object."""
     p.__class__ = LinkedParameter
-    _linked(p, place)
+    _by_tensor[id(place.tensor)] = _linked(p, place)
 
 
 def _linked(p: Any, place: Place) -> LinkedParameter:
@@ -158,7 +182,8 @@ class LinkedBuffer(Buffer):
 
     @property
     def place(self) -> Place:
-        """Where the tensor is."""
+        """Where the tensor is; ArgumentTypeError while a step is recorded."""
+        _require_not_recorded()
         found: Place = _place_of_buffer.__get__(self)
         return found
 
@@ -196,6 +221,12 @@ def link_buffer(buffer: Buffer, place: Place) -> None:
     """Make a buffer of a layer the tensor at a place."""
     buffer.__class__ = LinkedBuffer
     _place_of_buffer.__set__(buffer, place)
+
+
+def _require_not_recorded() -> None:
+    """Raise ArgumentTypeError while a step is recorded: a module then has arrays that are no tensors."""
+    if recorder.get() is not None:
+        raise ArgumentTypeError(LINKED)
 
 
 def is_tensor(x: object) -> bool:

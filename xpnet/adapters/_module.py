@@ -31,17 +31,19 @@ def torch_module(layer: Layer) -> Any:
     Raises
     ------
     ArgumentTypeError
-        `layer` is not a layer, or has arrays of another library; or, from a call, an input is one.
+        `layer` is not a layer, or has arrays of another library; or, from a call, an input is such an
+        array, or a Variable.
     ArgumentError
         The layer, or a layer in it, is in a module already.
 
     Notes
     -----
-    The derivatives are xpnet's rules, also those of `custom_rule`, at any order (`create_graph=True`). For
-    `torch.compile` the module is a break in the graph: it runs as it is. The transformations of
-    `torch.func` need a pure function: see `xpnet.functional_call`. An operation that changes the output in
-    place, as `torch.nn.ReLU(inplace=True)` after the module, is an error in `backward`: xpnet's rules may need
-    it.
+    The derivatives are xpnet's rules, also those of `custom_rule`, at any order (`create_graph=True`).
+    `torch.autocast` does not apply to it: it computes in the dtype of its parameters, and expects inputs of
+    this dtype. For `torch.compile` the module is a break in the graph: it runs as it is. The transformations
+    of `torch.func` need a pure function: see `xpnet.functional_call`. An operation that changes the output in
+    place, as `torch.nn.ReLU(inplace=True)` after the module, is an error in `backward`: xpnet's rules may
+    need it.
     """
     if not isinstance(layer, Layer):
         raise ArgumentTypeError(f"torch_module expected a Layer, got a {type(layer).__name__}.")

@@ -13,10 +13,11 @@ from xpnet.adapters._links import (
     Place,
     is_tensor,
     linked_buffer,
-    linked_parameter,
     required_tensor,
+    shared_parameter,
 )
 from xpnet.adapters._selected import replaced, selected
+from xpnet.autodiff import tree
 from xpnet.autodiff.function import Function
 from xpnet.autodiff.tape import recording
 from xpnet.autodiff.variable import Variable, constant, data_of
@@ -45,9 +46,12 @@ class TorchLayer(Layer):
     Raises
     ------
     ArgumentTypeError
-        `module` is not a module; or, from a call, an input is not a PyTorch tensor. A step that is being
-        compiled has none: `Trainer` then runs its steps as they are, and `xpnet.compile` raises
-        CompileError.
+        `module` is not a module; or, from a call, an input is not a PyTorch tensor, or the module returns
+        tensors within an object that is no tree. A step that is being compiled has no tensors: `Trainer`
+        then runs its steps as they are, and `xpnet.compile` raises CompileError.
+    ArgumentError
+        A parameter of the module has no shape yet, as in a lazy one, or a name of the layer; or the module is
+        a `torch.nn.DataParallel`.
     StateError
         From a call: the module has other parameters than when the layer was made.
 
@@ -60,6 +64,8 @@ class TorchLayer(Layer):
 
     After `loss.backward()` the gradients are in `grad` of the module's parameters too: an optimizer of
     xpnet or of PyTorch may do the step. Frozen parameters (`requires_grad_(False)`) are frozen here.
+    A module that changes its input in place, as `torch.nn.ReLU(inplace=True)` does, is an error of PyTorch's
+    where the input requires a gradient.
 
     Examples
     --------
@@ -79,12 +85,17 @@ class TorchLayer(Layer):
             raise ArgumentTypeError(
                 f"TorchLayer expected a torch.nn.Module, got a {type(module).__name__}."
             )
+        if isinstance(module, torch.nn.DataParallel):
+            raise ArgumentError(
+                "TorchLayer: the replicas of a DataParallel cannot be given parameters. Pass what is in it: "
+                "TorchLayer(module.module)."
+            )
         self.module = module
         shared: dict[int, Any] = {}  # a tensor in two places is one parameter
         for name, tensor in module.named_parameters(remove_duplicate=False):
             self._require_usable(name, tensor)
             if id(tensor) not in shared:
-                shared[id(tensor)] = linked_parameter(_place(module, name, "_parameters"))
+                shared[id(tensor)] = shared_parameter(_place(module, name, "_parameters"))
             vars(self)[name] = shared[id(tensor)]
         for name, tensor in module.named_buffers(remove_duplicate=False):
             self._require_usable(name, tensor)
@@ -171,10 +182,23 @@ class TorchLayer(Layer):
         state |= {name: b.data.clone() for name, b in own.items()}
         with _lock, _in_mode(self.module, self.training):
             y = torch.func.functional_call(self.module, state, args, kwargs)
+        self._require_tree(y)
         for name, buffer in own.items():
             if _differ(state[name], buffer.data):
                 buffer.data = state[name]
         return y
+
+    def _require_tree(self, y: Any) -> None:
+        """Raise an error if tensors are within an object: they would be cut off from xpnet's graph."""
+        for leaf in tree.leaves(y):
+            if is_tensor(leaf) or not hasattr(leaf, "__dict__"):
+                continue
+            if any(map(is_tensor, tree.leaves(list(vars(leaf).values())))):
+                raise ArgumentTypeError(
+                    f"{self!r}: expected tensors, or tuples, lists and dicts of them, got a "
+                    f"{type(leaf).__name__} with tensors in it, which would have no gradients. Put the module "
+                    "into one that returns these tensors."
+                )
 
     def __repr__(self) -> str:
         return f"TorchLayer({self.module!r})"

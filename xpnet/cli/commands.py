@@ -14,6 +14,7 @@ from xpnet.cli.doctor import doctor
 from xpnet.cli.evaluate import evaluate
 from xpnet.cli.export import export
 from xpnet.cli.predict import predict
+from xpnet.cli.ranks import CommandOfRanks
 from xpnet.cli.screen import echo
 from xpnet.cli.train import train
 from xpnet.errors import XpnetError
@@ -107,5 +108,6 @@ def _xpnet(
     pass
 
 
-for command in (train, evaluate, predict, export, doctor):
+app.command(cls=CommandOfRanks)(train)
+for command in (evaluate, predict, export, doctor):
     app.command()(command)

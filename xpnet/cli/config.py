@@ -155,8 +155,10 @@ def _hint(key: str, known: Mapping[str, Any]) -> str:
 
 _KINDS: dict[str, type] = {
     "epochs": int,
+    "patience": int,
     "batch-size": int,
     "seed": int,
+    "validation": float,
     "lr": float,
     "weight-decay": float,
     "clip": float,

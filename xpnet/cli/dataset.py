@@ -36,6 +36,8 @@ class Samples(NamedTuple):
         width); for tables, "schema" or "features", and for a regression "targets", their units.
         "samples" has the fingerprints of "train" and "test"; it is None for published data, which
         have checksums.
+    validation : (x, t) or None
+        Those training samples that are kept apart to decide when to stop.
     """
 
     train: Pair
@@ -43,6 +45,7 @@ class Samples(NamedTuple):
     input_shape: tuple[int, ...]
     outputs: int
     reading: dict[str, Any]
+    validation: Pair | None = None
 
 
 def read_samples(flags: Flags) -> Samples:

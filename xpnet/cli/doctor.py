@@ -10,6 +10,12 @@ PACKAGES = {  # the optional packages, and what each is needed for
     "pillow": "xpnet predict",
     "pooch": "fashion-mnist, kmnist and cifar10, when they are fetched",
     "tensorboard": "xpnet train --tensorboard",
+    "scikit-learn": "xpnet.estimators",
+    "onnx": "xpnet export, and load_onnx",
+    "pyfive": "Keras's files",
+    "mpi4py": "mpiexec -n 2 xpnet train",
+    "zarr": "open_samples of a zarr store",
+    "pyarrow": "open_samples of Parquet and Arrow files",
 }
 
 
@@ -35,12 +41,15 @@ def doctor() -> None:
         if conflict is not None:
             notes.append(f"The backend {name!r} computes, but {conflict}")
     echo("\npackage           installed  version       needed for")
+    missing: list[str] = []
     for package, purpose in PACKAGES.items():
         try:
             _row(package, "yes", version(package), purpose)
         except PackageNotFoundError:
             _row(package, "no", "-", purpose)
-            notes.append(f"{package} is not installed. Install it with: pip install {package}")
+            missing.append(package)
+    if missing:
+        notes.append(f"To install what is missing: pip install {' '.join(missing)}")
     echo(f"\nC library for compiled steps: {_c_library()}")
     echo(f"\n--backend auto selects {resolve('auto').name}.")
     for note in notes:

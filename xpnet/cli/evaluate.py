@@ -62,7 +62,7 @@ def evaluate(
         if trained.classes:
             counts = to_numpy(confusion_matrix(y, data[1])).tolist()
         y = to_numpy(y)
-    if trained.model.epochs_finished < trained.model.epochs:
+    if not trained.model.finished:
         echo(
             f"The training was not finished: {trained.model.epochs_finished} of "
             f"{trained.model.epochs} epochs."
@@ -132,7 +132,7 @@ def _by_class(classes: list[str], counts: list[list[int]], what: str) -> Iterato
         return
     names = [printable(name) for name in classes]
     wide = max(5, *map(cells, names))
-    yield f"\n{'class':>{wide}}  {what:>7}   found  right when named  most often taken for"
+    yield f"\n{'class':>{wide}}  {what:>7}   recall  precision  most often taken for"
     for c, row in enumerate(counts):
         samples = sum(row)
         recall = _share(row[c], samples)
@@ -143,7 +143,7 @@ def _by_class(classes: list[str], counts: list[list[int]], what: str) -> Iterato
             n, j = max(mistakes, key=lambda mistake: mistake[0])
             worst = f"{names[j]}, {n} times" if n > 1 else f"{names[j]}, 1 time"
         name = padded(names[c], wide, right=True)
-        yield f"{name}  {samples:7}  {recall:>6}  {precision:>16}  {worst}"
+        yield f"{name}  {samples:7}  {recall:>7}  {precision:>9}  {worst}"
 
 
 def _share(part: int, whole: int) -> str:

@@ -180,6 +180,14 @@ def not_negative(text: str) -> float:
     return number
 
 
+def share(text: str | float) -> float:
+    """A number between 0 and 1."""
+    number = _number(text, "a number between 0 and 1")
+    if not 0 < number < 1:
+        raise typer.BadParameter(f"expected a number between 0 and 1, got {number:g}.")
+    return number
+
+
 def test(text: str | float) -> float | str:
     """A number between 0 and 1, or the path of a table or of a folder of pictures."""
     what = "a number between 0 and 1, or an existing table or folder of pictures"
@@ -319,9 +327,16 @@ Test = Annotated[Any, _data(
     test, "SHARE|FILE", "Share of the samples that is kept for the test, or another table or folder; "
     "by default 0.2.",
 )]  # fmt: skip
+Validation = Annotated[float | None, _data(
+    share, "SHARE", "Share of the training samples that is kept apart to decide when to stop: see --patience; "
+    "by default 0.1.",
+)]  # fmt: skip
 Task = Annotated[str, _data(
     one_of(lambda: ("classify", "regress")), "NAME",
     "classify: predict a class; regress: predict one or several numbers.",
+)]  # fmt: skip
+ClassWeight = Annotated[str | None, _data(
+    one_of(lambda: ("balanced",)), "balanced", "Make all classes count equally in the loss, however many samples each has.",
 )]  # fmt: skip
 Augment = Annotated[bool, typer.Option(
     "--augment", rich_help_panel=DATA,
@@ -341,6 +356,11 @@ Activation = Annotated[str | None, _model(
 Epochs = Annotated[int | None, typer.Option(
     metavar="NUMBER", min=1, max=MOST, rich_help_panel=LEARNING,
     help="Passes through the data; by default 10 for images and 100 for a table.",
+)]  # fmt: skip
+Patience = Annotated[int | None, typer.Option(
+    metavar="NUMBER", min=0, max=MOST, rich_help_panel=LEARNING,
+    help="Stop after so many epochs in which the loss of the validation has not fallen, and keep the weights "
+    "of the best epoch; 0 never stops. By default 10 for a table of 100 training rows or more, else 0.",
 )]  # fmt: skip
 EarlierEpochs = Annotated[Any, _learning(
     plans, "EPOCHS@STEP", "For a resumed run: the earlier --epochs, and the step until which it held.",

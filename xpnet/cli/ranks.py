@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from typer.core import TyperCommand
 
-from xpnet.errors import DistributedError
+from xpnet.errors import DataError, DistributedError, MissingPackageError
 
 if TYPE_CHECKING:
     from xpnet.distributed import Communicator
@@ -29,10 +30,48 @@ def joined(settings: dict[str, Any]) -> "Iterator[Communicator]":
     except typer.Exit:  # as after Ctrl-C, on all ranks
         raise
     except BaseException as error:
-        rank.leave(f"{type(error).__name__}: {error}")
-        if isinstance(error, DistributedError) and error.is_told and not rank.is_root:
-            raise typer.Exit(2) from error  # the rank that failed, and rank 0, print it
+        _leave(rank, error)
         raise
+
+
+@contextmanager
+def not_joined() -> Iterator[None]:
+    """A block before `joined`, such as reading the flags: an error that all ranks have is printed once."""
+    from xpnet.distributed import communicator, launched
+
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except Exception as error:
+        found = launched()
+        if found is not None and found.size > 1:
+            try:
+                rank = communicator("mpi")
+            except MissingPackageError:  # the error is printed on each rank
+                raise error from None
+            _leave(rank, error)
+        raise
+
+
+def _leave(rank: "Communicator", error: BaseException) -> None:
+    """End the other ranks, unless they have this error too; exit if another rank prints it."""
+    message = getattr(error, "message", None) or str(error)  # Click's errors have no other text
+    is_printed_here = rank.leave(f"{type(error).__name__}: {message}")
+    if isinstance(error, DistributedError) and error.is_told:
+        is_printed_here = rank.is_root  # and on the rank that failed
+    if not is_printed_here:
+        code = 130 if isinstance(error, KeyboardInterrupt) else 2
+        raise typer.Exit(code) from error
+
+
+class CommandOfRanks(TyperCommand):
+    """A command that a launcher may start on several ranks."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the flags."""
+        with not_joined():
+            return super().make_context(*args, **kwargs)
 
 
 def own_backend(spec: str, communicator: "Communicator") -> str:
@@ -44,6 +83,19 @@ def own_backend(spec: str, communicator: "Communicator") -> str:
         return spec
     with using(spec) as backend:
         return local_spec(spec, communicator.local_rank, backend.library.device_count())
+
+
+def require_same_samples(communicator: "Communicator", reading: dict[str, Any]) -> None:
+    """Raise a DataError on all ranks unless they have read the same samples: see `Samples.reading`."""
+    from xpnet.cli.dataset import describe_changes
+
+    everyone = communicator.allgather({"samples": reading["samples"]})
+    for rank, found in enumerate(everyone):
+        if found != everyone[0]:
+            raise DataError(
+                f"Rank {rank} has read other data than rank 0, with {describe_changes(everyone[0], found)}. "
+                "All ranks must see the same files."
+            )
 
 
 @contextmanager

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 KEYS = (  # the settings that repeat a run, in the order of the file
     "dataset", "data_dir", "target", "features", "index", "header", "delimiter", "encoding",
-    "image_size", "test", "task", "augment",
+    "image_size", "test", "validation", "task", "class_weight", "augment",
     "model", "hidden", "activation",
-    "epochs", "earlier_epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "clip", "seed",
+    "epochs", "patience", "earlier_epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "clip", "seed",
     "backend", "dtype", "precision", "compile", "compression", "tensorboard",
 )  # fmt: skip
 

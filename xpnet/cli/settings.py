@@ -72,7 +72,7 @@ def _refuse_kept_settings(ctx: typer.Context) -> None:
             raise bad_flag(
                 flag,
                 "a resumed run keeps its settings; with --resume only --epochs, --backend, "
-                "--no-compile, --data-dir and --quiet may be given.",
+                "--no-compile, --compression, --timeout, --data-dir, --trust and --quiet may be given.",
             )
 
 
@@ -105,6 +105,8 @@ def _require_flags_of_data(flags: dict[str, Any]) -> None:
             expected = _OTHER_TESTS.get(kind, "a share, such as 0.2")
             raise bad_flag("--test", f"{flags['test']}: for {name}, expected {expected}.")
         flags["test"] = absolute(flags["test"], "--test")
+    if flags["class_weight"] and flags["task"] == "regress":
+        raise bad_flag("--class-weight", "it is for classes; --task regress predicts numbers.")
     if flags["task"] == "regress" and kind in PICTURES:
         raise bad_flag("--task", f"regress is for numbers in a table; {name} has classes.")
 

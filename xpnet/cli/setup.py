@@ -212,6 +212,52 @@ def augmentation(settings: Settings, images: tuple[int, ...]) -> Callable[[Array
     return lambda x, rng: change(x.reshape(-1, *images), rng).reshape(x.shape)
 
 
+PATIENCE = 10  # epochs, by default, for a table
+FEW = 100  # rows: of fewer, the tenth for the validation would decide by chance
+VALIDATION_SHARE = 0.1  # of the training samples, by default
+
+
+def settle_validation(
+    settings: dict[str, Any], record: "Record | None", samples: int, rows: bool
+) -> None:
+    """Set the default patience, and the share of the training samples for the validation."""
+    if settings["patience"] is None:
+        is_older = record is not None  # than this setting, which the records of other runs have
+        settings["patience"] = PATIENCE if rows and samples >= FEW and not is_older else 0
+    if settings["patience"] and settings["validation"] is None:
+        settings["validation"] = VALIDATION_SHARE
+
+
+def with_validation(settings: Settings, samples: Samples) -> Samples:
+    """The samples, of which a share of the training ones is kept apart for the validation.
+
+    Raises
+    ------
+    DataError
+        There are too few for that.
+    """
+    from xpnet.data import split
+
+    if settings["validation"] is None:
+        return samples
+    x, t = samples.train
+    groups = t if settings["task"] == "classify" else t[:, 0]
+    learned, kept = split(groups, settings["validation"], settings["seed"])
+    return samples._replace(train=(x[learned], t[learned]), validation=(x[kept], t[kept]))
+
+
+def class_weights(settings: Settings, samples: Samples) -> Array | None:
+    """The weight of each class in the loss, n / (classes times its samples); None if they are equal."""
+    if settings["class_weight"] is None:
+        return None
+    from xpnet.backend import current
+
+    t = samples.train[1]
+    counts = [int((t == c).sum()) for c in range(samples.outputs)]
+    weights = [len(t) / (samples.outputs * max(count, 1)) for count in counts]
+    return current().asarray(weights)
+
+
 def settle_steps(settings: dict[str, Any], samples: int, rows: bool) -> None:
     """Set the default number of epochs and batch size; a table has few rows, so more epochs."""
     epochs = 10

@@ -1,17 +1,22 @@
 """Tasks: the loss, the metrics and the result line of a classification or a regression."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 
 
-def loss_of(task: str) -> Callable[[Any, Any], Any]:
-    """The loss: cross entropy for classes, mean squared error for standardised numbers."""
+def loss_of(task: str, class_weights: Array | None = None) -> Callable[[Any, Any], Any]:
+    """The loss: cross entropy for classes, which may have weights; or mean squared error for standardised numbers."""
     from xpnet import functions as F
 
-    return F.mean_squared_error if task == "regress" else F.softmax_cross_entropy
+    if task == "regress":
+        return F.mean_squared_error
+    if class_weights is None:
+        return F.softmax_cross_entropy
+    return partial(F.softmax_cross_entropy, weight=class_weights)
 
 
 def metrics_of(task: str, reading: Mapping[str, Any]) -> list[Any]:

@@ -37,12 +37,15 @@ def train(
     encoding: f.Encoding = None,
     image_size: f.ImageSize = None,
     test: f.Test = None,
+    validation: f.Validation = None,
     task: f.Task = "classify",
+    class_weight: f.ClassWeight = None,
     augment: f.Augment = False,
     model: f.Model = "mlp",
     hidden: f.Hidden = None,
     activation: f.Activation = None,
     epochs: f.Epochs = None,
+    patience: f.Patience = None,
     earlier_epochs: f.EarlierEpochs = None,
     batch_size: f.BatchSize = None,
     optimizer: f.Optimizer = None,
@@ -71,7 +74,7 @@ def train(
     training early and keeps what was learned; --resume RUN continues it.
     """
     from xpnet.cli.config import RESUMED
-    from xpnet.cli.ranks import claimed, joined
+    from xpnet.cli.ranks import claimed, joined, not_joined
     from xpnet.cli.run_folder import RunFolder
     from xpnet.cli.settings import read_settings
     from xpnet.errors import StateError
@@ -79,7 +82,8 @@ def train(
     from xpnet.training.run import claim_path
 
     start = time.perf_counter()
-    settings = read_settings(ctx)
+    with not_joined():
+        settings = read_settings(ctx)
     record = None
     run = settings["resume"]
 
@@ -138,9 +142,12 @@ def _train_and_report(
         raise typer.Exit(130)
     if not control.is_root:
         return
-    figures = {name.removeprefix("test_"): value for name, value in history.rows[-1].items()}
+    epoch = history.kept or len(history)
+    figures = {name.removeprefix("test_"): x for name, x in history.rows[epoch - 1].items()}
     seconds = time.perf_counter() - start
     result = result_line(settings["task"], figures)
+    if epoch < len(history):
+        result += f", with the weights of epoch {epoch}"
     echo(f"Test {result}, after {seconds:.1f} s. Run folder: {path}")
 
 
@@ -183,15 +190,13 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
     device : str
         The description of the backend's device.
     """
-    from xpnet import distributed
     from xpnet.cli import setup
-    from xpnet.cli.dataset import read_samples
     from xpnet.cli.run_files import RunFiles
     from xpnet.random import default_rng, manual_seed
     from xpnet.training import Checkpoint
 
     source = setup.source_of(settings, record)
-    samples = read_samples(settings)
+    samples = _samples(settings)
     images = samples.input_shape
     has_rows = len(images) == 1
     manual_seed(settings["seed"])  # for dropout, and for a model of the user's own
@@ -199,27 +204,62 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
     architecture, samples = setup.architecture_of(settings, samples)
     model = setup.build_model(architecture, source, rng, rows=has_rows)
     setup.require_outputs(model, settings["model"], samples)
-    setup.settle_steps(settings, len(samples.train[0]), rows=has_rows)
-    path = Path(settings["out"])
+    samples = _settled(settings, record, samples, has_rows)
     last = None
     environments: list[dict[str, Any]] = []
     if record is not None:
         setup.require_same(settings, record, samples)
         setup.remember_plan(settings, record)
-        last = path / Checkpoint.LAST
+        last = Path(settings["out"], Checkpoint.LAST)
         environments = record.environments
-    files = RunFiles(path, settings, samples.reading, source, environments)
-    callbacks = _callbacks(settings, architecture, samples, record)
-    trainer = _trainer(settings, model, samples, [files, *callbacks], rng)
-    communicator = distributed.current()
-    if settings["compile"] and settings["backend"] == "numpy":
-        setup.await_c_library(quiet=not communicator.is_root)
+    files = RunFiles(Path(settings["out"]), settings, samples.reading, source, environments)
+    callbacks = [files, *_callbacks(settings, architecture, samples, record)]
+    trainer = _trainer(settings, model, samples, callbacks, rng)
+    _await_c_library(settings)
     data = setup.training_data(settings, samples, images, model, rng)
-    if communicator.is_root and not settings["quiet"]:
+    if trainer.communicator.is_root and not settings["quiet"]:
         echo(_first_lines(settings, device, samples, model))
         for line in setup.differences(settings, record, trainer):
             echo(line)
-    return trainer.fit(data, samples.test, settings["epochs"], settings["batch_size"], resume=last)
+    return trainer.fit(
+        data,
+        samples.test,
+        settings["epochs"],
+        settings["batch_size"],
+        resume=last,
+        validation=samples.validation,
+    )
+
+
+def _samples(settings: dict[str, Any]) -> "Samples":
+    """The samples for training and test, which are the same on all ranks."""
+    from xpnet.cli.dataset import read_samples
+    from xpnet.cli.ranks import require_same_samples
+    from xpnet.distributed import current
+
+    samples = read_samples(settings)
+    require_same_samples(current(), samples.reading)
+    return samples
+
+
+def _await_c_library(settings: dict[str, Any]) -> None:
+    from xpnet.cli.setup import await_c_library
+    from xpnet.distributed import current
+
+    if settings["compile"] and settings["backend"] == "numpy":
+        await_c_library(quiet=not current().is_root)
+
+
+def _settled(
+    settings: dict[str, Any], record: "Record | None", samples: "Samples", has_rows: bool
+) -> "Samples":
+    """The samples, some kept apart for the validation; sets what depends on how many there are."""
+    from xpnet.cli import setup
+
+    setup.settle_validation(settings, record, len(samples.train[0]), rows=has_rows)
+    samples = setup.with_validation(settings, samples)
+    setup.settle_steps(settings, len(samples.train[0]), rows=has_rows)
+    return samples
 
 
 def _trainer(
@@ -229,7 +269,7 @@ def _trainer(
     callbacks: "list[Callback]",
     rng: "Generator",
 ) -> "Trainer":
-    from xpnet.cli.setup import build_schedule
+    from xpnet.cli import setup
     from xpnet.cli.task import loss_of, metrics_of
     from xpnet.distributed import current
     from xpnet.optimizers import optimizer
@@ -244,12 +284,12 @@ def _trainer(
     steps_per_epoch = math.ceil(len(samples.train[0]) / settings["batch_size"])
     return Trainer(
         model,
-        loss_of(settings["task"]),
+        loss_of(settings["task"], setup.class_weights(settings, samples)),
         optimizer(settings["optimizer"], model.parameters(), settings["lr"], **options),
         metrics=metrics_of(settings["task"], samples.reading),
         callbacks=callbacks,
         rng=rng,
-        schedule=build_schedule(settings, steps_per_epoch),
+        schedule=setup.build_schedule(settings, steps_per_epoch),
         clip=settings["clip"],
         precision=precision,
         compile=None if settings["compile"] else False,
@@ -266,7 +306,7 @@ def _callbacks(
 ) -> "list[Callback]":
     """The callbacks that write the run folder and report the progress."""
     from xpnet.cli import setup
-    from xpnet.training import ProgressBar, StopOnNaN
+    from xpnet.training import EarlyStopping, ProgressBar, StopOnNaN
 
     path = Path(settings["out"])
     config = {name: value for name, value in settings.items() if name not in _NOT_IN_CONFIG}
@@ -278,6 +318,8 @@ def _callbacks(
         setup.ThrottledRun(path, config, again=record is not None),
         setup.ThrottledCheckpoint(path, every_seconds=30.0, best=False),
     ]
+    if settings["patience"]:
+        callbacks.append(EarlyStopping(patience=settings["patience"]))
     if settings["tensorboard"]:
         callbacks.append(setup.tensorboard(path))
     if not settings["quiet"]:
@@ -302,8 +344,11 @@ def _first_lines(settings: dict[str, Any], device: str, samples: "Samples", mode
     communicator = distributed.current()
     if communicator.size > 1:
         device = f"{communicator.size} ranks by {communicator.name}, each on {device}"
+    counts = f"{len(samples.train[0])} training"
+    if samples.validation is not None:
+        counts += f", {len(samples.validation[0])} validation"
     return (
-        f"{len(samples.train[0])} training and {len(samples.test[0])} test {what}, on "
+        f"{counts} and {len(samples.test[0])} test {what}, on "
         f"{device} in {precision}, {settings['optimizer']} from lr "
         f"{settings['lr']:g}, {how}\n{model!r}\n"
     )

@@ -519,6 +519,8 @@ def _joined(name: str, part: Any) -> str:
 
 
 def _variable(x: Variable, name: str) -> Iterator[Child]:
+    if isinstance(x, Parameter) and x.stays_with is not None:
+        return  # another library's, see `xpnet.adapters`: asking for it in a recording is an error
     key = "_array" if isinstance(x, Parameter) else "data"  # past the property of averages
     yield Place(x, key, "attribute", name), getattr(x, key), 0
     yield Place(x, "raw_grad", "attribute", f"{name}.grad"), x.raw_grad, 0

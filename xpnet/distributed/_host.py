@@ -36,10 +36,9 @@ class HostCommunicator(Communicator):
                 return returned()
 
             return Pending(self._start(sent, op, compression), widen)
-        for bits in BITS:
-            if host.dtype.name == bits:
-                return Pending(self._start(host.view(np.uint16), op, bits), returned)
-        return Pending(self._start(host, op, None), returned)
+        bits = _bits_of(host)
+        sent = host if bits is None else host.view(np.uint16)
+        return Pending(self._start(sent, op, bits), returned)
 
     def broadcast(self, x: Array, root: int = 0) -> Array:
         host, returned = staged(x)
@@ -53,6 +52,13 @@ class HostCommunicator(Communicator):
     def _send(self, host: np.ndarray, root: int) -> Request:
         """Start to copy the bytes of the root's array to all others."""
         raise MissingMethodError(f"{type(self).__name__} defines no _send.")
+
+
+def _bits_of(host: np.ndarray) -> Compression | None:
+    """Which 16-bit numbers an array has, if any; a dtype takes a while to make its name."""
+    if host.dtype.itemsize != 2:
+        return None
+    return next((bits for bits in BITS if bits == host.dtype.name), None)
 
 
 def staged(x: Array) -> tuple[np.ndarray, Callable[[], Array]]:

@@ -130,13 +130,19 @@ class Communicator:
         """End all ranks at once, because this one cannot continue; MPI ends the processes."""
         raise MissingMethodError(f"{type(self).__name__} defines no abort.")
 
-    def leave(self, reason: str) -> None:
+    def leave(self, reason: str) -> bool:
         """Call this where the program ends with an error: the others are not to wait for this rank.
 
         It returns if all of them leave within two seconds, as they do after an error that all of them
         have; otherwise it ends them: see `abort`.
+
+        Returns
+        -------
+        bool
+            Whether the reason is to be printed here: not if rank 0 has the same one, and prints it.
         """
         self.abort(reason)
+        return True
 
     def close(self) -> None:
         """Release what the communicator holds; it cannot be used any more."""
@@ -165,8 +171,8 @@ class SingleProcess(Communicator):
     def abort(self, reason: str) -> None:
         raise DistributedError(reason)
 
-    def leave(self, reason: str) -> None:
-        pass
+    def leave(self, reason: str) -> bool:
+        return True
 
 
 def require_known(op: str, compression: str | None) -> None:

@@ -8,9 +8,11 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -69,10 +71,11 @@ class _Waiting:
                 who = f"rank {', '.join(map(str, missing))} is missing"
                 if not missing:
                     who = "all ranks wait, but not for the same: they have done different things"
-                raise DistributedError(
+                self._communicator.broken = (
                     f"Rank {self._communicator.rank} of {self._communicator.size} waited {timeout:g} "
                     f"s for the others: {who}."
                 )
+                raise DistributedError(self._communicator.broken)
 
 
 class Presence:
@@ -142,11 +145,18 @@ class MPICommunicator(HostCommunicator):
         Whether MPI takes arrays on a GPU.
     patience : float
         The seconds for which a rank that waits does not sleep; 0 where a machine has more ranks than cores.
+    broken : str
+        The error of a rank that has waited too long: its message may still be on its way, and would be
+        taken for another one. Empty if there is none.
 
     Raises
     ------
     MissingPackageError
         mpi4py is not installed, or finds no MPI.
+
+    Notes
+    -----
+    After a timeout, all methods that send raise DistributedError.
     """
 
     name = "MPI"
@@ -156,6 +166,10 @@ class MPICommunicator(HostCommunicator):
         self.comm = (comm or self.MPI.COMM_WORLD).Dup()
         self.presence = Presence(self.comm.Dup(), self.MPI)
         self._ends = self.comm.Dup()  # only for `leave`: the others may wait for something else
+        self._barriers = (
+            self.comm.Dup()
+        )  # where a rank that waits takes no other message for a barrier
+        self.broken = ""
         self.timeout = timeout
         self.rank = self.comm.Get_rank()
         self.size = self.comm.Get_size()
@@ -188,20 +202,27 @@ class MPICommunicator(HostCommunicator):
         if not self._takes(x):
             return super().broadcast(x, root)
         library_of(x).synchronize(x)
-        _Waiting(self, self.comm.Ibcast(x, root), x).wait()
+        self._started(self.comm.Ibcast, x, root).wait()
         return x
 
     def _takes(self, x: Array) -> bool:
         """Whether MPI takes an array as it is: it lies on a GPU, in one piece, in 32 or 64 bits."""
-        has_16_bits = str(x.dtype).rpartition(".")[2] in BITS
-        return self.cuda_aware and not has_16_bits and library_of(x).is_cuda_memory(x)
+        if not (self.cuda_aware and library_of(x).is_cuda_memory(x)):
+            return False
+        return str(x.dtype).rpartition(".")[2] not in BITS
 
     def _start(self, host: np.ndarray, op: Operation, bits: Compression | None) -> Request:
         operation = self._operations[op] if bits is None else self._operation_on_bits(op, bits)
         return self._reduced_in_place(host, operation)
 
     def _reduced_in_place(self, x: Any, operation: Any) -> _Waiting:
-        return _Waiting(self, self.comm.Iallreduce(self.MPI.IN_PLACE, x, operation), x)
+        return self._started(self.comm.Iallreduce, self.MPI.IN_PLACE, x, operation)
+
+    def _started(self, start: Callable[..., Any], *args: Any) -> _Waiting:
+        """start(*args), a method of mpi4py that returns a request; its arguments are kept alive."""
+        if self.broken:
+            raise DistributedError(f"The ranks cannot continue: {self.broken}")
+        return _Waiting(self, start(*args), *args)
 
     def _operation_on_bits(self, op: Operation, bits: Compression) -> Any:
         """The operation of MPI on 16-bit numbers, which it does not know: it calls Python."""
@@ -215,38 +236,45 @@ class MPICommunicator(HostCommunicator):
         return self._of_bits[op, bits]
 
     def _send(self, host: np.ndarray, root: int) -> Request:
-        return _Waiting(self, self.comm.Ibcast(host, root), host)
+        return self._started(self.comm.Ibcast, host, root)
 
     def allgather(self, value: Json) -> list[Json]:
         own = np.frombuffer(json.dumps(value).encode(), np.uint8)
         counts = np.empty(self.size, np.int64)
         sent = np.asarray([own.size], np.int64)
-        _Waiting(self, self.comm.Iallgather(sent, counts), sent).wait()
+        self._started(self.comm.Iallgather, sent, counts).wait()
         everything = np.empty(int(counts.sum()), np.uint8)
         places = [everything, counts.tolist()]
-        _Waiting(self, self.comm.Iallgatherv(own, places), own).wait()
+        self._started(self.comm.Iallgatherv, own, places).wait()
         parts = np.split(everything, np.cumsum(counts)[:-1])
         return [json.loads(part.tobytes()) for part in parts]
+
+    def barrier(self) -> None:
+        self._started(self._barriers.Ibarrier).wait()
 
     def abort(self, reason: str) -> None:
         sys.stderr.write(f"xpnet: rank {self.rank} of {self.size} ends all: {reason}\n")
         sys.stderr.flush()
         self.comm.Abort(1)
 
-    def leave(self, reason: str) -> None:
-        request = self._ends.Ibarrier()
+    def leave(self, reason: str) -> bool:
+        own = np.asarray([crc32(reason.encode())], np.int64)
+        everyone = np.empty(self.size, np.int64)
+        request = self._ends.Iallgather(own, everyone)
         began = time.monotonic()
         while not request.Test():
             if time.monotonic() - began > SECONDS_TO_LEAVE:
                 self.abort(reason)
             time.sleep(0.01)
+        return self.is_root or bool(everyone[0] != own[0])
 
     def close(self) -> None:
         for operation in self._of_bits.values():
             operation.Free()
         self._of_bits = {}
-        if self.comm != self.MPI.COMM_NULL:
-            self.comm.Free()
+        for comm in (self._barriers, self.comm):
+            if comm != self.MPI.COMM_NULL:
+                comm.Free()
 
 
 def _mpi() -> Any:

@@ -103,8 +103,11 @@ class NCCLCommunicator(Communicator):
     def abort(self, reason: str) -> None:
         self.control.abort(reason)
 
-    def leave(self, reason: str) -> None:
-        self.control.leave(reason)
+    def leave(self, reason: str) -> bool:
+        return self.control.leave(reason)
+
+    def barrier(self) -> None:
+        self.control.barrier()
 
     def close(self) -> None:
         self._comm.destroy()

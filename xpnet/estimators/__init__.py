@@ -19,7 +19,8 @@ True
 network is on their device, and predictions are arrays of that library, on that device. For NumPy's
 arrays, DataFrames and lists it is NumPy that computes. `backend="cupy"` overrides this: then the network
 is on the GPU, and predictions are still arrays of X's library. The dtype is X's, float32 or float64;
-other numbers become float64, as in scikit-learn. Labels may be of any library.
+other numbers become float64, as in scikit-learn; those in half precision on a device, float32. Labels
+may be of any library.
 
 This package needs scikit-learn: pip install "xpnet[sklearn]". `import xpnet` does not import it.
 """

@@ -38,8 +38,15 @@ def on_host(x: Any) -> Any:
 
 
 def dense(x: Any) -> Any:
-    """A sparse matrix as an array; anything else as it is."""
-    return x.toarray() if issparse(x) else x
+    """A sparse matrix or tensor as an array; anything else as it is."""
+    if issparse(x):
+        return x.toarray()
+    return x.to_dense() if _is_sparse(x) else x
+
+
+def _is_sparse(x: Any) -> bool:
+    """Whether x is a sparse matrix of SciPy, or a sparse tensor of PyTorch, which has a layout."""
+    return issparse(x) or (is_foreign(x) and "sparse" in str(getattr(x, "layout", "")))
 
 
 # --- checks ---------------------------------------------------------------------------------------
@@ -52,7 +59,7 @@ def checked(estimator: Any, X: Any, **options: Any) -> Array:
     ----------
     estimator : estimator
         With a parameter `densify`; its `n_features_in_` is set or compared.
-    X : array of any library, DataFrame, list, or sparse matrix
+    X : array of any library, DataFrame, list, or sparse matrix or tensor
     **options
         Of scikit-learn's `validate_data`.
 
@@ -63,9 +70,10 @@ def checked(estimator: Any, X: Any, **options: Any) -> Array:
     ValueError, TypeError
         scikit-learn's own errors, or a DataError for NaN and infinity on a device.
     """
+    _require_dense(estimator, X)
     if not is_foreign(X):
-        _require_dense(estimator, X)
         return dense(validate_data(estimator, X, accept_sparse=["csr", "csc"], **options))
+    X = dense(X)
     validate_data(estimator, _stand_in(X), **(options | {"ensure_all_finite": False}))
     _require_numbers(estimator, X)
     return X
@@ -75,10 +83,11 @@ def checked_pair(estimator: Any, X: Any, y: Any, **options: Any) -> tuple[Array,
     """The same for X and its targets, of any library; they are returned as NumPy's."""
     y = on_host(y)
     options["multi_output"] = True
+    _require_dense(estimator, X)
     if not is_foreign(X):
-        _require_dense(estimator, X)
         X, y = validate_data(estimator, X, y, accept_sparse=["csr", "csc"], **options)
         return dense(X), dense(y)
+    X = dense(X)
     options["ensure_all_finite"] = False  # of X
     _, y = validate_data(estimator, _stand_in(X), y, **options)
     _require_numbers(estimator, X)
@@ -92,7 +101,7 @@ def _stand_in(X: Array) -> NDArray[np.float64]:
 
 def _require_dense(estimator: Any, X: Any) -> None:
     """Refuse a sparse matrix, unless the estimator is to make it dense."""
-    if issparse(X) and not estimator.densify:
+    if _is_sparse(X) and not estimator.densify:
         name = type(estimator).__name__
         raise ArgumentTypeError(
             f"{name} expected dense data, got a sparse matrix of shape {tuple(X.shape)}. If its rows "

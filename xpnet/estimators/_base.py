@@ -102,7 +102,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         raise MissingMethodError(f"{type(self).__name__} defines no _learnable.")
 
     def _weights(self, y: NDArray[Any], weight: Weights) -> Weights:
-        """The weights of samples with these targets."""
+        """The weights of samples with these targets, as `_learnable` returns them."""
         return weight
 
     def _for_loss(self, y: NDArray[Any], weight: Weights, backend: Backend) -> Any:
@@ -125,13 +125,16 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             raise ArgumentError("partial_fit does not support early_stopping=True")
         is_first = not (self.__sklearn_is_fitted__() and (self.warm_start or is_partial))
         X, y = self._checked_pair(X, y, reset=is_first)
-        weight = self._weights(y, self._checked_weight(X, sample_weight))
+        weight = self._checked_weight(X, sample_weight)
+        y = self._learnable(y, is_first, is_partial)
+        if is_first:  # the weights of an earlier fit do not belong to these targets
+            self.__dict__.pop(self._fitted, None)
+        weight = self._weights(y, weight)
         if callable(self.loss) and weight is not None:
             raise ArgumentError(
                 f"{type(self).__name__} expected no weights of samples or classes if the loss is a "
                 f"function, (y, t) -> mean over the batch, got loss={self.loss!r}."
             )
-        y = self._learnable(y, is_first, is_partial)
         source = check_random_state(self.random_state)
         dtype = dtype_for(X) if is_first else self._dtype_of_model()
         backend = backend_for(X, self.backend, dtype)
@@ -142,6 +145,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
                 self._require_fitting(model, x)
                 self._forget()
             else:
+                self._resume()
                 model = self._fitted_model()
             self.n_iter_ = 0
             if is_partial:
@@ -176,18 +180,30 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         """Begin the figures of a training anew."""
         self.t_ = 0
         self.loss_curve_: list[float] = []
-        self.best_loss_: float | None = np.inf
-        self.validation_scores_: list[float] | None = None
-        self.best_validation_score_: float | None = None
+        self._forget_best()
         self._idle_epochs = 0
         self._steps = 0
         self._trainer = None
         self._parameters = {}
         self._saved_optimizer: dict[str, Any] | None = None
+
+    def _forget_best(self) -> None:
+        """Begin the figures that decide when to stop anew."""
+        self.best_loss_: float | None = np.inf
+        self.validation_scores_: list[float] | None = None
+        self.best_validation_score_: float | None = None
         if self.early_stopping:
             self.best_loss_ = None
             self.validation_scores_ = []
             self.best_validation_score_ = -np.inf
+
+    def _resume(self) -> None:
+        """Go on with the figures of the last training, as far as it had those of this one."""
+        if not hasattr(self, "loss_curve_"):
+            self.loss_curve_ = []
+            self._forget_best()
+        elif bool(self.early_stopping) != (self.best_loss_ is None):
+            self._forget_best()
 
     # --- training -------------------------------------------------------------------------------
 
@@ -227,6 +243,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         trainer.loader = None  # which has the data
         self._idle_epochs = progress.idle_epochs
         self._steps = done + trainer.steps
+        progress.warn(trainer)
         return trainer.model
 
     def _continued(self, model: Layer) -> Trainer:

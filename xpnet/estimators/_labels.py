@@ -66,16 +66,20 @@ class Labels:
                     f"Expected targets of shape (n, {len(self.classes)}), as before, got {np.shape(y)}."
                 )
             return
+        if np.ndim(y) != 1:
+            raise ArgumentError(
+                f"Expected one label per sample, as before, got targets of shape {np.shape(y)}."
+            )
         given = unique_labels(y)
+        if all_of_them and not np.array_equal(given, self.classes):
+            raise ArgumentError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to "
+                f"fit: expected {self.classes}, got {given}."
+            )
         others = np.setdiff1d(given, self.classes)
         if len(others):
             raise ArgumentError(
                 f"`y` has classes not in `self.classes_`: expected {self.classes}, got {others} too."
-            )
-        if all_of_them and len(given) < len(self.classes):
-            raise ArgumentError(
-                "warm_start can only be used where `y` has the same classes as in the previous call to "
-                f"fit: expected {self.classes}, got {given}."
             )
 
     def encoded(self, y: NDArray[Any]) -> NDArray[Any]:

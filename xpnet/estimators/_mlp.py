@@ -12,7 +12,7 @@ from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter
 from xpnet.backend import Backend, current, to_numpy
-from xpnet.errors import MissingAttributeError, TrainingError
+from xpnet.errors import ArgumentError, MissingAttributeError, TrainingError
 from xpnet.estimators._base import NetworkEstimator, Seeds, Weights
 from xpnet.estimators._lbfgs import minimized
 from xpnet.estimators._losses import Objective
@@ -48,9 +48,7 @@ class Perceptron(NetworkEstimator):
     # --- the model ------------------------------------------------------------------------------
 
     def _new_model(self, input_shape: tuple[int, ...], source: Seeds) -> Layer:
-        sizes = self.hidden_layer_sizes
-        hidden = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
-        units = [*input_shape, *hidden, self.n_outputs_]
+        units = [*input_shape, *self._hidden_sizes(), self.n_outputs_]
         self.n_layers_ = len(units)
         factor = 2.0 if self.activation == "logistic" else 6.0
         coefs = []
@@ -60,6 +58,10 @@ class Perceptron(NetworkEstimator):
             coefs.append(source.uniform(-bound, bound, (fan_in, fan_out)))
             intercepts.append(source.uniform(-bound, bound, fan_out))
         return self._model_of(coefs, intercepts)
+
+    def _hidden_sizes(self) -> list[int]:
+        sizes = self.hidden_layer_sizes
+        return list(sizes) if hasattr(sizes, "__iter__") else [sizes]
 
     def _fitted_model(self) -> Layer:
         return self._model_of(self.coefs_, self.intercepts_)
@@ -85,6 +87,17 @@ class Perceptron(NetworkEstimator):
         if self.solver == "lbfgs":  # as in scikit-learn, it has no epochs to note
             del self.loss_curve_, self.best_loss_
             del self.validation_scores_, self.best_validation_score_
+
+    def _resume(self) -> None:
+        fitted = [W.shape[1] for W in self.coefs_[:-1]]
+        if fitted != self._hidden_sizes():
+            raise ArgumentError(
+                f"{type(self).__name__} expected hidden_layer_sizes as in the last fit, {fitted}, whose "
+                f"weights are trained further, got {self.hidden_layer_sizes!r}. For a new network, call "
+                "fit with warm_start=False."
+            )
+        if self.solver != "lbfgs":
+            super()._resume()
 
     def _keep(self, model: Layer) -> None:
         affines = [layer for layer in model.sublayers() if isinstance(layer, Affine)]
@@ -152,11 +165,22 @@ class Perceptron(NetworkEstimator):
         if self.solver != "lbfgs":
             self._train(model, x, y, weight, source)
             return
+        self._require_no_steps()
         t = self._for_loss(y, weight, current())
         objective = self._objective(model)
         self.loss_, self.n_iter_ = minimized(
             model, objective, x, t, self.max_iter, self.max_fun, self.tol, bool(self.verbose)
         )
+
+    def _require_no_steps(self) -> None:
+        """Refuse what "lbfgs" would ignore, or what would make its loss random."""
+        for name in ("dropout", "callbacks", "schedule"):
+            value = getattr(self, name)
+            if value:
+                raise ArgumentError(
+                    f"{type(self).__name__} expected no {name} with solver='lbfgs', which takes all "
+                    f"samples at once, got {value!r}. Use solver='adam' or 'sgd'."
+                )
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn from samples.
@@ -230,10 +254,10 @@ class MLPClassifier(Classifier, Perceptron):
     tol : float
         An epoch improves if its loss is lower by `tol`, or its validation score higher. For "lbfgs",
         the largest gradient at the end.
-    verbose : bool
+    verbose : bool or int
         Whether to print the loss of each epoch.
     warm_start : bool
-        Whether `fit` begins with the weights of the last one.
+        Whether `fit` begins with the weights of the last one. Classes and hidden layers must be the same.
     momentum : float
         For "sgd", the share of the velocity that remains in the next step, from 0 to 1.
     nesterovs_momentum : bool
@@ -255,18 +279,20 @@ class MLPClassifier(Classifier, Perceptron):
         Its y are the outputs before the last activation. Its t are the numbers of the classes, shape
         (n,); or, for two classes (which have one output) and for labels, zeros and ones of y's shape.
     dropout : float
-        The probability with which a hidden unit is left out in training.
+        The probability with which a hidden unit is left out in training. Not for "lbfgs".
     class_weight : dict, "balanced" or None
-        The weight of each class, by which those of its samples are multiplied. "balanced": inverse to
-        its number of samples.
+        The weight of each class, by which those of its samples are multiplied; 1 for classes that the
+        dict lacks. "balanced": inverse to the number of its samples, or to the sum of their weights;
+        not for `partial_fit`. For several labels per sample, "balanced" or a list of dicts, one for each
+        label, with the weights of 0 and 1.
     backend : str, Backend or None
         Where to compute, such as "cupy" or "torch:cuda"; by default where X is.
     callbacks : sequence of Callback
-        Of `xpnet.training`; they are notified of each epoch, and may end the training.
+        Of `xpnet.training`; they are notified of each epoch, and may end the training. Not for "lbfgs".
     schedule : function `step -> factor`, optional
-        Multiplies the learning rate of each step, counted from 0: see `xpnet.schedules`.
+        Multiplies the learning rate of each step, counted from 0: see `xpnet.schedules`. Not for "lbfgs".
     compile : bool, optional
-        Whether to compile the steps; by default, where that is possible: see `Trainer`.
+        Whether to compile the steps; by default, where that is possible: see `Trainer`. "lbfgs" has none.
     densify : bool
         Whether to accept sparse matrices, and to make them dense, which takes memory for all zeros. By
         default, they raise an error.
@@ -395,8 +421,8 @@ class MLPRegressor(Regressor, Perceptron):
     loss : {"squared_error", "poisson", "absolute_error", "huber"}, or function (y, t) -> mean
         Half the squared error; half the Poisson deviance, for counts; the absolute error; or squares
         of small and absolute values of large errors, from 1 on. The gradient is that of their sum over
-        the outputs, and what is reported is their mean. A function is given the outputs and targets of
-        a batch, shapes (n, n_outputs).
+        the outputs, and what is reported is their mean; for "poisson", their sum. A function is given
+        the outputs and targets of a batch, shapes (n, n_outputs).
     **others
         All other parameters are those of `MLPClassifier`, which has no `loss` in their place, and a
         `class_weight` in addition.

@@ -113,7 +113,12 @@ class Network(NetworkEstimator):
     def _new_optimizer(self, model: Layer) -> Optimizer:
         optimizer = self.optimizer
         kind = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
-        made: Optimizer = kind(model.parameters(), lr=float(self.learning_rate_init))
+        made = kind(model.parameters(), lr=float(self.learning_rate_init))
+        if not isinstance(made, Optimizer):
+            raise ArgumentTypeError(
+                f"{type(self).__name__} expected as optimizer a name, or a function that returns an "
+                f"Optimizer, got {optimizer!r}, which returned {made!r}."
+            )
         return made
 
     def _draws_more(self) -> bool:
@@ -199,7 +204,7 @@ class NetworkClassifier(Classifier, Network):
         The learning rate.
     batch_size, max_iter, shuffle, tol, verbose, warm_start, early_stopping, validation_fraction
         As for `MLPClassifier`; likewise n_iter_no_change, class_weight, backend, callbacks, schedule,
-        compile, densify.
+        compile, densify. A warm start trains `model_` further, and does not look at `model`.
     random_state : int, numpy.random.RandomState or None
         The source of all random numbers: what a model draws from xpnet's own generator (initial weights,
         masks of dropout), orders, and the choice of validation data.

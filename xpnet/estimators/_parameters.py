@@ -1,7 +1,7 @@
 """Checks of the parameters of an estimator, which scikit-learn wants to happen in `fit`."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -65,7 +65,26 @@ def _truth(x: Any) -> bool:
 def _sizes(x: Any) -> bool:
     if isinstance(x, str):
         return False
-    return all(map(_positive_whole, x)) if hasattr(x, "__iter__") else _positive_whole(x)
+    if not hasattr(x, "__iter__"):
+        return _positive_whole(x)
+    # A generator would be empty after this look at it.
+    return hasattr(x, "__len__") and all(map(_positive_whole, x))
+
+
+def _shape(x: Any) -> bool:
+    return x is None or (isinstance(x, Sequence) and _sizes(x))
+
+
+def _class_weight(x: Any) -> bool:
+    if isinstance(x, list):
+        return all(isinstance(each, Mapping) for each in x)
+    return x is None or x == "balanced" or isinstance(x, Mapping)
+
+
+def _random_state(x: Any) -> bool:
+    if x is None or isinstance(x, np.random.RandomState) or x is np.random:
+        return True
+    return _is_whole(x) and 0 <= x < 2**32
 
 
 CHECKS: dict[str, Check] = {
@@ -77,7 +96,15 @@ CHECKS: dict[str, Check] = {
     "max_iter": (_positive_whole, "a whole number >= 1"),
     "max_fun": (_positive_whole, "a whole number >= 1"),
     "shuffle": (_truth, "True or False"),
+    "random_state": (
+        _random_state,
+        "a whole number from 0 to below 2**32, a numpy.random.RandomState, or None",
+    ),
     "tol": (_not_negative, "a number >= 0"),
+    "verbose": (
+        lambda x: _truth(x) or (_is_whole(x) and x >= 0),
+        "True, False or a whole number >= 0",
+    ),
     "warm_start": (_truth, "True or False"),
     "momentum": (lambda x: _is_number(x) and 0 <= x <= 1, "a number from 0 to 1"),
     "nesterovs_momentum": (_truth, "True or False"),
@@ -91,6 +118,17 @@ CHECKS: dict[str, Check] = {
         "a whole number >= 1, or infinity",
     ),
     "dropout": (_below_one, "a probability from 0 to below 1"),
+    "class_weight": (
+        _class_weight,
+        "a dict, 'balanced' or None, or for several labels per sample a list of dicts",
+    ),
+    "callbacks": (
+        lambda x: x is None or isinstance(x, (list, tuple)),
+        "a list of callbacks, or None",
+    ),
+    "compile": (lambda x: x is None or _truth(x), "True, False or None"),
     "densify": (_truth, "True or False"),
+    "model_options": (lambda x: x is None or isinstance(x, Mapping), "a dict, or None"),
+    "input_shape": (_shape, "a sequence of whole numbers of at least 1, or None"),
 }
 """The checks of parameters that mean the same in all estimators, or are in one of them."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import Tags, column_or_1d, compute_sample_weight
+from sklearn.utils import Tags, column_or_1d, compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 
 from xpnet import functions as F
@@ -66,8 +66,22 @@ class Classifier(ClassifierMixin):  # type: ignore[misc]
     def _weights(self, y: NDArray[Any], weight: Weights) -> Weights:
         if self.class_weight is None:
             return weight
-        by_class: NDArray[Any] = compute_sample_weight(self.class_weight, y)
-        return by_class if weight is None else by_class * weight
+        if self._kind == "multilabel":
+            factors: NDArray[Any] = compute_sample_weight(self.class_weight, y)
+        else:
+            factors = self._class_weights(y, weight)[y]
+        return factors if weight is None else factors * weight
+
+    def _class_weights(self, y: NDArray[Any], weight: Weights) -> NDArray[Any]:
+        """The weight of each class; "balanced" counts the samples with their weights."""
+        if not isinstance(self.class_weight, str):
+            given: NDArray[Any] = compute_class_weight(
+                self.class_weight, classes=self.classes_, y=self.classes_[y]
+            )
+            return given
+        counts = np.bincount(y, weights=weight, minlength=len(self.classes_))
+        mean = counts.sum() / len(counts)
+        return np.asarray(mean / np.where(counts > 0.0, counts, 1.0))
 
     def _strata(self, y: NDArray[Any]) -> NDArray[Any] | None:
         # As in scikit-learn, which does so for two classes only.
@@ -183,6 +197,12 @@ class Classifier(ClassifierMixin):  # type: ignore[misc]
 
     def _announce_first(self, y: Any, classes: Any) -> None:
         """Take the classes that the first `partial_fit` is given, and compare those of later ones."""
+        if isinstance(self.class_weight, str):
+            raise ArgumentError(
+                f"partial_fit expected class_weight to be a dict or None, got {self.class_weight!r}: the "
+                "frequencies of the classes in all data are not known. Give their weights, for example "
+                "those of sklearn.utils.compute_class_weight for a sample of the data."
+            )
         if hasattr(self, "classes_"):
             if classes is not None and not np.array_equal(
                 self.classes_, np.unique(on_host(classes))
@@ -251,7 +271,8 @@ class Regressor(RegressorMixin):  # type: ignore[misc]
         return BY_NAME[self.loss]
 
     def _divisor(self) -> float:
-        return float(self.n_outputs_)
+        # scikit-learn reports the mean over the outputs; but for "poisson", their sum.
+        return 1.0 if self.loss == "poisson" else float(self.n_outputs_)
 
     def _for_loss(self, y: NDArray[Any], weight: Weights, backend: Backend) -> Any:
         t = backend.asarray(y.reshape(len(y), -1), dtype=backend.dtype)

@@ -217,7 +217,8 @@ class Progress(Callback):
     def warn(self, trainer: Trainer) -> None:
         """Warn if the training was cut short."""
         if trainer.history.interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=6)
+            depth = 5 if self.is_partial else 6  # of the line that calls `fit` or `partial_fit`
+            warnings.warn("Training interrupted by user.", stacklevel=depth)
         elif not (trainer.stopped or self.is_partial):
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({trainer.epochs}) reached and the "

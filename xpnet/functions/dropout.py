@@ -15,7 +15,7 @@ from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.backend import maker_like
-from xpnet.errors import ArgumentError, BackendError, ShapeError
+from xpnet.errors import ArgumentError, BackendError, GradientError, ShapeError
 from xpnet.functions._in_float32 import as_number
 from xpnet.functions._masks import zero_unless
 from xpnet.functions._shapes import broadcasts_to
@@ -107,6 +107,16 @@ def _noted(noted: Any, rng: Rng, draw: Callable[[Any], Array]) -> Array:
         notes.reset(token)
 
 
+def _require_known(x: Array) -> None:
+    """Raise GradientError if JAX traces a function: its compiled form would have one mask for ever."""
+    if library_of(x).is_abstract(x):
+        raise GradientError(
+            "dropout drew random numbers while it was traced, and each call of the compiled function would use "
+            "the same ones. Draw a mask outside and pass it, F.dropout(x, p, mask); or switch the model to "
+            "evaluation, model.eval()."
+        )
+
+
 @named
 @follows
 def dropout(x: Array, p: float = 0.5, mask: Array | None = None, rng: Rng = None) -> Array:
@@ -139,6 +149,8 @@ def dropout(x: Array, p: float = 0.5, mask: Array | None = None, rng: Rng = None
         `mask` does not broadcast to the shape of `x`.
     BackendError
         `rng` is a DeviceGenerator, but x is not a CuPy array.
+    GradientError
+        The mask is to be drawn while JAX traces a function, in `jax.jit` or `jax.vmap`.
 
     Notes
     -----
@@ -160,6 +172,7 @@ def dropout(x: Array, p: float = 0.5, mask: Array | None = None, rng: Rng = None
     if mask is None:
         if p == 0.0:
             return x
+        _require_known(data_of(x))
         if draws_on_device(rng):
             return Masked(_drawn_on_device(rng, data_of(x), p), 1.0)(x)
         mask = _drawn_on_host(rng, data_of(x), p)

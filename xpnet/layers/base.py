@@ -171,7 +171,8 @@ class Layer(Holder):
         Raises
         ------
         StateError
-            A name is missing or unknown, or a shape differs. Then nothing is changed.
+            A name is missing or unknown, a shape differs, or an array is complex, and the model's is
+            not. Then nothing is changed.
         """
         holders = dict(self._state())
         if holders.keys() != state.keys():
@@ -185,6 +186,7 @@ class Layer(Holder):
             raise StateError(message)
         for name, holder in holders.items():
             require_shape(self, name, tuple(holder.data.shape), state[name])
+            require_real(self, name, holder.data, state[name])
         arrays = {name: array_like(state[name], holder.data) for name, holder in holders.items()}
         for name, holder in holders.items():  # nothing can fail any more
             holder.data = arrays[name]
@@ -275,6 +277,13 @@ class Layer(Holder):
             for path, owner, value in contents(self)
             if owner is self and isinstance(value, Layer)
         ]
+
+
+def require_real(layer: Layer, name: str, own: Array, x: Any) -> None:
+    """Raise StateError if an array is complex where the model has real numbers: half of it would be lost."""
+    # By its name: NumPy's `isdtype` does not take the bfloat16 of ml_dtypes.
+    if "complex" in str(x.dtype) and "complex" not in str(own.dtype):
+        raise StateError(f"{layer!r}: expected {name} to be real, as {own.dtype}, got {x.dtype}.")
 
 
 def require_shape(layer: Layer, name: str, expected: tuple[int, ...], x: Any) -> None:

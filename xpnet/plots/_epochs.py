@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from xpnet._typing import PathLike
 from xpnet.plots._names import drawn
-from xpnet.plots._style import TEST, TRAIN, figure_of, finished, plain
+from xpnet.plots._style import BLUE, TEST, TRAIN, figure_of, finished, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ def curves(
     path: PathLike | None = None,
     names: Sequence[str] | None = None,
 ) -> "Figure":
-    """Loss and metrics by epoch, of training and test.
+    """Loss and metrics by epoch, of training, validation and test.
 
     Parameters
     ----------
@@ -59,10 +59,10 @@ def curves(
 
 
 def _draw_panel(axes: "Axes", history: "History", name: str) -> None:
-    """Draw one metric, of training and test."""
+    """Draw one metric, of each part of the data."""
     from matplotlib.ticker import MaxNLocator
 
-    for part, color in (("train", TRAIN), ("test", TEST)):
+    for part, color in (("train", TRAIN), ("validation", BLUE), ("test", TEST)):
         column = f"{part}_{name}"
         if column in history:
             _draw_curve(axes, history["epoch"], history[column], part, name, color)

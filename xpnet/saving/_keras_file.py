@@ -15,7 +15,7 @@ from xpnet.errors import MissingPackageError, StateError
 
 # Parts of a layer that have weights of their own, in the order of `layer.weights`.
 PARTS = (
-    *("forward_layer", "backward_layer", "cell"),
+    *("layer", "forward_layer", "backward_layer", "cell"),
     *("query_dense", "key_dense", "value_dense", "output_dense"),
 )
 
@@ -65,18 +65,35 @@ def _of_model(config: Mapping[str, Any], group: Any, where: str) -> Iterator[Arr
             "Keras, and pass its get_weights()."
         )
     seen: Counter[str] = Counter()
+    known: set[str] = set()
     for layer in layers:
         name = _group_name(layer["class_name"])
         seen[name] += 1
         if seen[name] > 1:
             name = f"{name}_{seen[name] - 1}"
+        known.add(name)
         found = group["layers"]
         if name not in found:
             continue  # a layer without weights
         if "layers" in layer["config"]:
             yield from _of_model(layer, found[name], where)
         else:
+            _require_known_order(layer, found[name], f"{where}: {name}")
             yield from _of_layer(found[name], f"{where}: {name}")
+    others = [
+        key for key in group["layers"] if key not in known and _has_arrays(group["layers"][key])
+    ]
+    if others:
+        raise StateError(
+            f"{where} has weights of layers that its description lacks, {sorted(others)}."
+        )
+
+
+def _require_known_order(layer: Mapping[str, Any], group: Any, where: str) -> None:
+    """Raise StateError for a class that is not Keras's own, if several of its parts have weights."""
+    parts = [key for key in group if key != "vars" and _has_arrays(group[key])]
+    if len(parts) > 1 and not layer.get("module", "").startswith("keras"):
+        raise StateError(f"{where} has parts of an unknown order, {sorted(parts)}.")
 
 
 def _of_layer(group: Any, where: str) -> Iterator[Array]:
@@ -85,13 +102,22 @@ def _of_layer(group: Any, where: str) -> Iterator[Array]:
     if "vars" in keys:
         variables = group["vars"]
         for key in sorted(variables, key=int):
-            yield variables[key][...]
+            yield _array(variables[key])
     for part in PARTS:
         if part in keys:
             yield from _of_layer(group[part], f"{where}.{part}")
     others = [key for key in keys - {"vars", *PARTS} if _has_arrays(group[key])]
     if others:
         raise StateError(f"{where} has parts of an unknown order, {sorted(others)}.")
+
+
+def _array(variable: Any) -> Array:
+    """The numbers of a variable. bfloat16, which HDF5 does not have, is the first half of a float32."""
+    x = variable[...]
+    if variable.attrs.get("dtype") not in (b"bfloat16", "bfloat16"):
+        return x
+    halves = x.view("uint16").astype("uint32")
+    return (halves << 16).view("float32")
 
 
 def _has_arrays(item: Any) -> bool:

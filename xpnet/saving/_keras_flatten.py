@@ -16,7 +16,7 @@ PASSING = (
 """Layers without weights, after which there are as many channels as before."""
 
 CHANNELS_LAST = (L.Affine, L.Embedding, L.LayerNorm, L.MultiheadAttention)
-"""Layers whose features are the last axis, as in Keras."""
+"""Layers whose features are the last axis, as in Keras; a LayerNorm only if it is over one axis."""
 
 
 def channels_before_flatten(model: L.Layer, flattened: Flattened | None) -> dict[str, int]:
@@ -31,7 +31,8 @@ def channels_before_flatten(model: L.Layer, flattened: Flattened | None) -> dict
     Raises
     ------
     StateError
-        The layers do not show it; or another layer with weights follows a Flatten.
+        The layers do not show it; another layer with weights follows a Flatten; or there is a Reshape, and
+        `flattened` is None.
     """
     given = flattened or {}
     found = {path: int(shape[0]) for path, shape in _checked(model, given)}
@@ -47,6 +48,7 @@ def channels_before_flatten(model: L.Layer, flattened: Flattened | None) -> dict
         found[path] = channels
     if flattened is None:
         _require_visible(model)
+        _require_same_order(model)
     return found
 
 
@@ -69,6 +71,21 @@ def _require_visible(model: L.Layer) -> None:
     for path, layer in model.named_layers():
         if isinstance(layer, L.Flatten) and id(layer) not in visible:
             raise _unknown(model, path, "fc")
+
+
+def _require_same_order(model: L.Layer) -> None:
+    """Raise StateError if there is a Reshape, unless it makes images of one channel from rows."""
+    has_images = False
+    for path, layer in model.named_layers():
+        has_images |= isinstance(layer, (L.Conv1d, L.ConvTranspose1d))
+        if not isinstance(layer, L.Reshape) or (layer.shape[:1] == (1,) and not has_images):
+            continue
+        raise StateError(
+            f"{model!r}: {path}, {layer!r}, has its numbers in another order in Keras if channels are among them. "
+            "If they are not, pass flattened={}. If it makes rows, pass the shape of a sample before it, by the "
+            "name of the Affine that follows: flattened={'fc': (channels, height, width)}. If it makes images "
+            "of rows, hand over the layers before it on their own, with the columns of their last kernel permuted."
+        )
 
 
 def _checked(model: L.Layer, given: Flattened) -> Iterator[tuple[str, Sequence[int]]]:
@@ -104,6 +121,8 @@ def _channels(before: Sequence[L.Layer]) -> int | None:
             return layer.num_features
         if isinstance(layer, L.GroupNorm):
             return layer.num_channels
+        if isinstance(layer, L.LayerNorm) and len(layer.normalized_shape) > 1:
+            continue  # over channels and places, or over places and features
         if isinstance(layer, CHANNELS_LAST):
             return 0
         if not isinstance(layer, PASSING):

@@ -22,7 +22,7 @@ normalizations, here it is `eps=1e-5` by default.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -30,7 +30,7 @@ from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter
 from xpnet.backend import to_numpy
-from xpnet.errors import StateError
+from xpnet.errors import ArgumentTypeError, StateError
 from xpnet.layers import (
     GRU,
     LSTM,
@@ -47,6 +47,7 @@ from xpnet.layers import (
     LayerNorm,
     MultiheadAttention,
 )
+from xpnet.layers.base import require_real
 from xpnet.saving._keras_file import read_keras_file
 from xpnet.saving._keras_flatten import Flattened, channels_before_flatten
 from xpnet.saving._table import table
@@ -120,7 +121,8 @@ def keras_weights(model: Layer, flattened: Flattened | None = None) -> list[Arra
     model : Layer
     flattened : mapping of str to sequence of int, optional
         For an Affine that follows a Flatten, by its name: the shape of a sample before the Flatten,
-        (channels, height, width). It is needed only where the layers before do not show the channels.
+        (channels, height, width). It is needed only where the layers before do not show the channels,
+        or the model has a Reshape: an empty mapping says that what it reshapes has the same order there.
 
     Returns
     -------
@@ -130,7 +132,8 @@ def keras_weights(model: Layer, flattened: Flattened | None = None) -> list[Arra
     Raises
     ------
     StateError
-        A layer has parameters that no layer of Keras has; or `flattened` is needed.
+        A layer has parameters that no layer of Keras has, or numbers in an order that cannot be known; or
+        `flattened` is needed.
 
     Examples
     --------
@@ -187,8 +190,10 @@ def load_keras_weights(model: Layer, weights: Weights, flattened: Flattened | No
     Raises
     ------
     StateError
-        The number of arrays or a shape differs, a layer has parameters that no layer of Keras has,
-        `flattened` is needed, or the file cannot be read. Then nothing is changed.
+        The number of arrays or a shape differs, an array is complex, a layer has parameters that no layer
+        of Keras has, `flattened` is needed, or the file cannot be read. Then nothing is changed.
+    ArgumentTypeError
+        `weights` is neither a sequence nor a path, as a Keras model itself.
     MissingPackageError
         For a file: pyfive is not installed.
 
@@ -209,6 +214,11 @@ def _matched(
     """The table, and the new arrays by their names in `state_dict`."""
     if isinstance(weights, (str, Path)):
         weights = read_keras_file(Path(weights))
+    elif isinstance(weights, Mapping) or not isinstance(weights, Iterable):
+        raise ArgumentTypeError(
+            f"Expected Keras's weights as a list of arrays, or a path, got a {type(weights).__name__}. Pass "
+            "keras_model.get_weights()."
+        )
     arrays = [to_numpy(x) for x in weights]
     slots = list(_all_slots(model, flattened))
     names = {id(tensor): name for name, tensor in _tensors(model)}
@@ -225,6 +235,7 @@ def _matched(
                 f"{model!r}: expected array {i} of shape {slot.shape} for {own[0]}, got {shape}.\n"
                 f"{KerasMatch(rows)}\nThe layers or their order differ."
             )
+        require_real(model, own[0], slot.tensors[0].data, x)
         for name, part in zip(own, slot.load(x), strict=True):
             new.put(name, part, slot)
     if len(slots) != len(arrays):
@@ -356,10 +367,33 @@ def _depthwise(layer: Any, slot: _Slot) -> _Slot:
 
 
 def _normalization(layer: Any, channels: int | None) -> list[_Slot]:
+    if isinstance(layer, LayerNorm) and len(layer.normalized_shape) > 1:
+        return _normalization_of_images(layer)
     slots = [*_same(layer.weight), *_same(layer.bias)]
     if isinstance(layer, BatchNorm):
         slots += [*_same(layer.running_mean), *_same(layer.running_var)]
     return slots
+
+
+def _normalization_of_images(layer: LayerNorm) -> list[_Slot]:
+    """A LayerNorm over (channels, height, width), in Keras over (height, width, channels)."""
+    tensors = [tensor for tensor in (layer.weight, layer.bias) if tensor is not None]
+    if tensors and len(layer.normalized_shape) != 3:
+        raise StateError(
+            f"{layer!r}: its axes are in another order in Keras if one of them is channels, which their "
+            "sizes do not show. Hand over the layers before and after it on their own, and set its weight and "
+            "bias by load_state_dict."
+        )
+    return [
+        _Slot(
+            (tensor,),
+            (*tensor.data.shape[1:], tensor.data.shape[0]),
+            "axes (1, 2, 0)",
+            lambda x: (x.transpose(2, 0, 1),),
+            lambda x: x.transpose(1, 2, 0),
+        )
+        for tensor in tensors
+    ]
 
 
 def _embedding(layer: Embedding, channels: int | None) -> list[_Slot]:

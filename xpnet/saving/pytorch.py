@@ -13,6 +13,9 @@ Where the containers of the two models have other names, tensors are matched by 
     names = match_torch_state_dict(model, state)  # checks shapes
     print(names)                                  # a table: what goes where, and why
     load_torch_state_dict(model, state, names)
+
+A .pt file is read by PyTorch: `torch.load(path, weights_only=True)`, which executes nothing of the file. A
+safetensors file is read by `xpnet.saving.load_file(path)`; its tensors are in the order of their names.
 """
 
 from collections import Counter
@@ -23,9 +26,10 @@ from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter
 from xpnet.backend import to_numpy
-from xpnet.errors import StateError
+from xpnet.errors import ArgumentTypeError, StateError
 from xpnet.layers import Affine, Buffer, Layer, Sequential
 from xpnet.layers._contents import contents
+from xpnet.layers.base import require_real
 from xpnet.saving._table import table
 
 __all__ = [
@@ -97,7 +101,8 @@ def load_torch_state_dict(
         Each of its tensors keeps its dtype and its device.
     state : mapping of str to tensor or array
         The result of `state_dict()`, or arrays of any library by those names. The counts
-        "num_batches_tracked" are optional.
+        "num_batches_tracked" are optional. Of a tensor that is held in two places here, one of the
+        names is enough: files of safetensors contain it once.
     names : mapping of str to str, optional
         For each name in `model.state_dict()`, the name in `state`: what `match_torch_state_dict`
         returns, or a dict. By default PyTorch's names are those of the same containers.
@@ -105,23 +110,29 @@ def load_torch_state_dict(
     Raises
     ------
     StateError
-        Names are missing or unknown, a shape differs, NumPy does not have the dtype of a tensor, or
-        two tensors that are one tensor here are not equal. Then nothing is changed.
+        Names are missing or unknown, a shape differs, a tensor cannot be a NumPy array, as its dtype is
+        bfloat16 or it is sparse, or is complex, or two tensors that are one tensor here are not equal. Then
+        nothing is changed.
+    ArgumentTypeError
+        `state` is not a mapping of names to tensors, such as a module or the path of a file.
     """
+    _require_state("load_torch_state_dict", model, state)
     entries = list(_entries(model))
     if names is not None:
         entries = _renamed(model, entries, names)
-    _require_names(model, {entry.torch_name for entry in entries}, state.keys())
+    _require_names(model, entries, state.keys())
     new = dict(model.state_dict())  # a count that is not given stays as it is
-    first: dict[int, _Entry] = {}  # the first entry of each tensor, by its id
+    own_names = {id(entry.tensor): entry.name for entry in reversed(entries)}  # the first of each
+    given: dict[int, _Entry] = {}  # the first entry of each tensor that the state has, by its id
     for entry in entries:
         if entry.torch_name not in state:
             continue
         x = _converted(model, entry, state[entry.torch_name])
-        same = first.setdefault(id(entry.tensor), entry)
+        name = own_names[id(entry.tensor)]
+        same = given.setdefault(id(entry.tensor), entry)
         if same is entry:
-            new[entry.name] = x
-        elif x.tobytes() != new[same.name].tobytes():
+            new[name] = x
+        elif not _equal(x, new[name]):
             raise StateError(
                 f"{model!r}: {same.torch_name} and {entry.torch_name} are one tensor here, but "
                 "differ."
@@ -129,10 +140,44 @@ def load_torch_state_dict(
     model.load_state_dict(new)
 
 
+def _require_state(caller: str, model: Layer, state: Mapping[str, Any]) -> None:
+    """Raise ArgumentTypeError unless a model is a Layer, and a state a mapping by names."""
+    if not isinstance(model, Layer):
+        raise ArgumentTypeError(
+            f"{caller} expected a Layer of xpnet first, got a {type(model).__name__}."
+        )
+    if not isinstance(state, Mapping):
+        raise ArgumentTypeError(
+            f"{caller} expected a mapping of names to tensors, got a {type(state).__name__}. Pass "
+            "module.state_dict(); of a file, torch.load(path, weights_only=True) or "
+            "xpnet.saving.load_file(path)[0]."
+        )
+    for name in state:
+        _require_name(caller, name)
+
+
+def _require_name(caller: str, name: object) -> None:
+    if not isinstance(name, str):
+        raise ArgumentTypeError(f"{caller} expected names of tensors, got {name!r}.")
+
+
+def _equal(x: Array, y: Array) -> bool:
+    """Whether two arrays of one shape have the same numbers; NaN is the same as NaN."""
+    xp = array_namespace(x)
+    return bool(xp.all((x == y) | (xp.isnan(x) & xp.isnan(y))))
+
+
 def _renamed(model: Layer, entries: list["_Entry"], names: Mapping[str, str]) -> list["_Entry"]:
     """The entries with other names in PyTorch; StateError if they are not named one by one."""
+    for name in (*names, *names.values()):
+        _require_name("load_torch_state_dict", name)
     own = {entry.name for entry in entries}
-    missing = sorted(n for n in own - names.keys() if not _is_count(n))
+    named = {id(entry.tensor) for entry in entries if entry.name in names}
+    missing = sorted(
+        entry.name
+        for entry in entries
+        if id(entry.tensor) not in named and not _is_count(entry.name)
+    )
     unknown = sorted(names.keys() - own)
     repeated = sorted(n for n, times in Counter(names.values()).items() if times > 1)
     if missing or unknown or repeated:
@@ -140,7 +185,10 @@ def _renamed(model: Layer, entries: list["_Entry"], names: Mapping[str, str]) ->
             f"{model!r}: `names` lacks {missing}, has unknown {unknown}, and names {repeated} more than "
             "once. Expected a name in the state for each name of the model."
         )
-    return [entry._replace(torch_name=names.get(entry.name, entry.name)) for entry in entries]
+    # What is not named is a count, or has another name that is.
+    return [
+        entry._replace(torch_name=names[entry.name]) for entry in entries if entry.name in names
+    ]
 
 
 class TorchNames(dict[str, str]):
@@ -155,7 +203,8 @@ class TorchNames(dict[str, str]):
         The lines of the table: name, PyTorch's name, PyTorch's shape, "transposed" or "", and what
         the pair is matched by. "name": both have it. "shape": there is no other tensor with this last
         name and this shape. "order": there are several, and only the place in the order decides; look
-        at these. A transposed matrix that is square has the right shape either way.
+        at these. "order, not name": so too, and the state has the model's own name at another place. A
+        transposed matrix that is square has the right shape either way.
     """
 
     def __init__(self, rows: list[Row]) -> None:
@@ -171,7 +220,9 @@ class TorchNames(dict[str, str]):
 def match_torch_state_dict(model: Layer, state: Mapping[str, Any]) -> TorchNames:
     """Which tensor of a PyTorch state belongs to which of the model's: by name, else by their order.
 
-    Nothing is changed. Print the result, and pass it to `load_torch_state_dict`.
+    Nothing is changed. Print the result, and pass it to `load_torch_state_dict`. Names are equal also if
+    all those of the state have one more prefix, as "module." from `torch.nn.DataParallel` and
+    "_orig_mod." from `torch.compile`.
 
     Parameters
     ----------
@@ -191,6 +242,8 @@ def match_torch_state_dict(model: Layer, state: Mapping[str, Any]) -> TorchNames
         The numbers of tensors differ, or two tensors at the same place have other shapes or
         contradicting names ("weight" and "bias", where both models have both). The message shows the
         table to this place.
+    ArgumentTypeError
+        `state` is not a mapping of names to tensors.
 
     Examples
     --------
@@ -209,28 +262,63 @@ def match_torch_state_dict(model: Layer, state: Mapping[str, Any]) -> TorchNames
     layers.2.weight  fc2.weight  (3, 3)  transposed, square  shape
     layers.2.bias    fc2.bias    (3,)                        order
     """
-    entries = [entry for entry in _entries(model) if not _is_count(entry.name)]
+    _require_state("match_torch_state_dict", model, state)
     names = [name for name in state if not _is_count(name)]
-    by_name = {entry.torch_name for entry in entries} == set(names)
-    if by_name:
-        names = [entry.torch_name for entry in entries]  # in whatever order the state has them
+    entries = _counterparts(model, len(names))
+    prefix = _prefix({entry.torch_name for entry in entries}, set(names))
+    if prefix is not None:  # in whatever order the state has them
+        names = [prefix + entry.torch_name for entry in entries]
     endings = {_last(entry.name) for entry in entries} & set(map(_last, names))
     kinds = Counter((_last(name), _shape(state, name)) for name in names)
     rows: list[Row] = []
     for entry, name in zip(entries, names, strict=False):
         shape = _shape(state, name)
         evidence = "name"
-        if not by_name:
-            evidence = "order" if kinds[_last(name), shape] > 1 else "shape"
+        if prefix is None:
+            evidence = _evidence(entry, name, state, kinds[_last(name), shape])
         rows.append((entry.name, name, str(shape), _note(entry, shape), evidence))
         if shape != entry.torch_shape or _contradict(entry.name, name, endings):
             raise StateError(
                 f"{model!r}: expected a tensor for {entry.name}, of shape {entry.torch_shape} in "
                 f"PyTorch, got {name} of shape {shape}.\n{TorchNames(rows)}\nThe order of the layers "
-                "differs. Write the names into a dict, and pass it to load_torch_state_dict."
+                "differs (safetensors files are ordered by names). Write the names into a dict, and pass it "
+                "to load_torch_state_dict."
             )
     _require_all(model, entries, names, rows)
     return TorchNames(rows + _counts(model, state, rows))
+
+
+def _counterparts(model: Layer, count: int) -> list[_Entry]:
+    """What a state of this many tensors may have: what is held in two places is there twice or once."""
+    entries = [entry for entry in _entries(model) if not _is_count(entry.name)]
+    once: dict[int, _Entry] = {}  # the first entry of each tensor
+    for entry in entries:
+        once.setdefault(id(entry.tensor), entry)
+    return list(once.values()) if count == len(once) else entries
+
+
+def _evidence(entry: _Entry, name: str, state: Mapping[str, Any], alike: int) -> str:
+    """What a pair is matched by, where so many tensors of the state have its last name and its shape."""
+    if alike == 1:
+        return "shape"
+    if entry.torch_name in state and entry.torch_name != name:
+        return "order, not name"
+    return "order"
+
+
+def _prefix(own: Collection[str], theirs: Collection[str]) -> str | None:
+    """What stands there before each of our names: often nothing; None if the rest is not equal.
+
+    >>> _prefix({"0.weight", "0.bias"}, {"module.0.weight", "module.0.bias"})
+    'module.'
+    """
+    if not own or not theirs:
+        return None
+    size = min(map(len, theirs)) - min(map(len, own))
+    prefix = min(theirs)[: max(size, 0)]
+    if prefix and not prefix.endswith("."):
+        return None
+    return prefix if {prefix + name for name in own} == set(theirs) else None
 
 
 def _require_all(model: Layer, entries: list["_Entry"], names: list[str], rows: list[Row]) -> None:
@@ -263,7 +351,8 @@ def _counts(model: Layer, state: Mapping[str, Any], rows: list[Row]) -> list[Row
 def _note(entry: "_Entry", shape: tuple[int, ...]) -> str:
     if not entry.is_transposed:
         return ""
-    return "transposed, square" if shape[0] == shape[-1] else "transposed"
+    is_square = len(shape) == 2 and shape[0] == shape[1]
+    return "transposed, square" if is_square else "transposed"
 
 
 def _shape(state: Mapping[str, Any], name: str) -> tuple[int, ...]:
@@ -285,9 +374,12 @@ def _is_count(name: str) -> bool:
     return _last(name) == COUNT
 
 
-def _require_names(model: Layer, expected: set[str], given: Collection[str]) -> None:
+def _require_names(model: Layer, entries: list["_Entry"], given: Collection[str]) -> None:
     """Raise StateError unless the names of a state are those of the model; counts are optional."""
-    missing = sorted(n for n in expected if n not in given and not _is_count(n))
+    expected = {entry.torch_name for entry in entries}
+    found = {id(entry.tensor) for entry in entries if entry.torch_name in given}
+    absent = {entry.torch_name for entry in entries if id(entry.tensor) not in found}
+    missing = sorted(n for n in absent if not _is_count(n))
     unknown = sorted(n for n in given if n not in expected and not _is_count(n))
     if missing or unknown:
         message = f"{model!r}: PyTorch's state lacks {missing} and has unknown {unknown}."
@@ -304,20 +396,22 @@ def _converted(model: Layer, entry: _Entry, x: Array) -> Array:
             f"{model!r}: expected {entry.torch_name} of shape {entry.torch_shape}, got "
             f"{tuple(x.shape)}."
         )
+    require_real(model, entry.torch_name, entry.tensor.data, x)
     if entry.is_transposed:
         x = x.T
     return x
 
 
 def _to_host(name: str, x: Array) -> Array:
-    """The tensor x of that name as a NumPy array; StateError if NumPy does not have its dtype."""
+    """The tensor x of that name as a NumPy array; StateError if it cannot be one."""
     try:
         return to_numpy(x)
     except (TypeError, ValueError, RuntimeError) as error:
         kind = getattr(x, "dtype", type(x).__name__)
         raise StateError(
-            f"{name}, a {kind}, cannot be a NumPy array ({error}). Convert it to float32 "
-            "first: {k: v.float() for k, v in state.items()}."
+            f"{name}, a {kind}, cannot be a NumPy array ({error}). Convert it first: v.float() where NumPy "
+            "lacks the dtype, as in {k: v.float() for k, v in state.items()}, v.to_dense() if it is sparse, "
+            "v.dequantize() if it is quantized."
         ) from error
 
 

@@ -14,6 +14,7 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import Backend, current, to_numpy
 from xpnet.data._placement import place
 from xpnet.distributed import Communicator, share_of
+from xpnet.distributed.agreement import digest
 from xpnet.errors import ArgumentError, ArgumentTypeError, DataError, StateError
 from xpnet.layers import Layer
 
@@ -139,6 +140,55 @@ def share_of_data(data: Data, rank: int, ranks: int) -> Data:
     """A rank's part of the samples x and of their targets t."""
     part = share_of(samples(data[1]), rank, ranks)
     return part_of(data[0], part), part_of(data[1], part)
+
+
+COMPARED = 1000  # rows, by which ranks recognize that they have the same arrays
+
+
+def require_same_data(communicator: Communicator, name: str, data: Data | Loader) -> None:
+    """Raise an error on all ranks unless they have the same data, as far as their outline shows it.
+
+    Parameters
+    ----------
+    communicator : Communicator
+    name : str
+        "train" or "test", for the message.
+    data : (x, t) or Loader
+        The whole, not this rank's share. Of arrays, about `COMPARED` rows are compared.
+
+    Raises
+    ------
+    DataError
+        A rank has other data than rank 0.
+    """
+    everyone = communicator.allgather(_outline(data))
+    first = everyone[0]
+    for rank, own in enumerate(everyone):
+        if own == first:
+            continue
+        found = {key: own.get(key) for key in own if own.get(key) != first.get(key)}
+        expected = {key: first.get(key) for key in found}
+        raise DataError(
+            f"Expected the same {name} data on all ranks, got {found} on rank {rank} and {expected} on "
+            "rank 0. Give each rank the whole data: it takes its share of each batch by itself."
+        )
+
+
+def _outline(data: Data | Loader) -> dict[str, Any]:
+    """What shows whether two ranks have the same data."""
+    if isinstance(data, tuple):
+        return {"samples": samples(data[1]), "digest": _digest_of_some(data)}
+    outline = {name: x for name, x in loader_state(data).items() if name != "seed"}
+    resident = getattr(data, "resident_data", None)
+    if resident is not None:
+        outline["digest"] = _digest_of_some(resident)
+    return outline
+
+
+def _digest_of_some(data: Arrays) -> list[int]:
+    """The digests of about `COMPARED` rows of each array, evenly spaced."""
+    step = max(samples(data) // COMPARED, 1)
+    return [digest(x[::step, ...]) for x in tree.leaves(data)]
 
 
 def rows_of(loader: Loader, epoch: int, batch: int) -> Sequence[int] | None:

@@ -187,7 +187,10 @@ def measure(
     `communicator`, the data are this rank's share, and the figures are those of all ranks together.
     """
     meter = Meter(metrics)
+    has_shares = communicator is not None and communicator.size > 1
     for x, t in _pairs(data, batch_size):
+        if has_shares and not samples(t):  # a batch of fewer samples than ranks
+            continue
         with evaluating():
             if compiled is None:
                 y = output(model, x)

@@ -3,9 +3,11 @@
 import csv
 import math
 import os
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from xpnet._printable import cells, padded
 from xpnet._saved import rows
 from xpnet.errors import MissingKeyError, StateError
 from xpnet.saving.safetensors import replacing
@@ -16,6 +18,9 @@ Row = dict[str, float]
 class History:
     """One row for each finished epoch.
 
+    `print(history)` prints them as a table, and a notebook displays it. `pandas.DataFrame(history.rows)`
+    and `polars.DataFrame(history.rows)` have the same columns.
+
     The columns of a row, and of the file:
 
         epoch            counted from 1
@@ -23,9 +28,12 @@ class History:
                          that learned from it: so on average these are half an epoch older than
                          the weights of the test
         train_accuracy   likewise; one such column for each metric
-        test_loss        the mean over the test data, with the weights at the end of the epoch;
-                         absent if there are no test data
-        test_accuracy    likewise; one such column for each metric
+        validation_loss  the mean over the validation data, with the weights at the end of the epoch;
+                         absent if there are no validation data
+        validation_accuracy
+                         likewise; one such column for each metric
+        test_loss, test_accuracy
+                         the same for the test data
         lr               the learning rate of the epoch's last step
         seconds          the time of the epoch, including its test
         samples_per_s    training samples per second, without the test
@@ -46,6 +54,10 @@ class History:
     >>> history.append({"epoch": 2, "train_loss": 0.25})
     >>> history["train_loss"]
     [0.5, 0.25]
+    >>> print(history)
+    epoch  train_loss
+        1         0.5
+        2        0.25
     """
 
     def __init__(self) -> None:
@@ -73,6 +85,10 @@ class History:
         """The names of the columns, in order; empty before the first row."""
         return list(dict.fromkeys(name for row in self.rows for name in row))
 
+    def keys(self) -> list[str]:
+        """The names of the columns, so that `dict(history)` has a list for each of them."""
+        return self.columns
+
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """Write all rows as comma-separated values, to six digits, after a line of column names."""
         write_rows(path, self.rows, self.columns or ["epoch"])
@@ -94,9 +110,35 @@ class History:
             raise StateError("Expected a history of epochs 1, 2 and so on, got other rows.")
         self.rows = saved
 
+    def __str__(self) -> str:
+        """A table of all rows, to four significant digits; whole and large numbers to the unit."""
+        if not self.rows:
+            return repr(self)
+        columns = [[name, *(_cell(row, name) for row in self.rows)] for name in self.columns]
+        widths = [max(map(cells, column)) for column in columns]
+        lines = []
+        for entries in zip(*columns, strict=True):
+            padding = zip(entries, widths, strict=True)
+            lines.append("  ".join(padded(entry, width, right=True) for entry, width in padding))
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """What a notebook displays."""
+        return f'<pre style="line-height: normal">{escape(str(self))}</pre>'
+
     def __repr__(self) -> str:
         interrupted = ", interrupted" if self.interrupted else ""
         return f"History({len(self)} epochs{interrupted})"
+
+
+def _cell(row: Row, name: str) -> str:
+    """A number of a table; empty if the row lacks it."""
+    if name not in row:
+        return ""
+    value = row[name]
+    if abs(value) >= 1e4:
+        return f"{value:,.0f}"
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
 def write_rows(path: str | os.PathLike[str], rows: list[Row], columns: list[str]) -> None:

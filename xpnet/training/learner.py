@@ -16,7 +16,13 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter, Variable
 from xpnet.compiler import Compiled
 from xpnet.compiler.executors import hands_over
-from xpnet.distributed import Communicator, GradientSum, SingleProcess, without_samples
+from xpnet.distributed import (
+    Communicator,
+    GradientSum,
+    SingleProcess,
+    using,
+    without_samples,
+)
 from xpnet.distributed.base import Compression, require_known
 from xpnet.errors import ArgumentError, ArgumentTypeError, CompileError, StateError
 from xpnet.layers import Layer
@@ -124,6 +130,7 @@ class Learner:
         self.signals: tuple[bool, ...] = ()
         self.signaled: tuple[bool, ...] = ()
         self._sum: GradientSum | None
+        self._is_in_step = False
         self.progress = Progress()
         self.keeps_gradients = True
         self._plain: Parts | None = None
@@ -140,6 +147,7 @@ class Learner:
         self._gathered_samples = 0
         self._first_size = 1  # the number of samples of the first of the gathered batches
         self._sum = None  # which a step that was interrupted may have left half done
+        self._is_in_step = False
         self.communicates = self.is_distributed and any(map(_communicates, self.model.sublayers()))
 
     def step(self, x: Arrays, t: Arrays) -> tuple[Any, Variable]:
@@ -157,6 +165,11 @@ class Learner:
             The model's output, before the update.
         loss : Variable, shape ()
             The loss of y.
+
+        Raises
+        ------
+        StateError
+            With a communicator: the last step has failed on this rank, and the others wait for it.
         """
         if is_observed() and self.is_compiling:
             with self.observed(x, t):
@@ -172,7 +185,8 @@ class Learner:
         else:
             self._begin_batch(samples(t))
             sends = self.sends(isinstance(parts, CompiledParts))
-            found = parts.gradients(x, t, self.weight(samples(t)), not self.gathered, sends)
+            with self._among_ranks():
+                found = parts.gradients(x, t, self.weight(samples(t)), not self.gathered, sends)
             self.end_batch(samples(t))
         self._require_compiled()
         return found
@@ -189,7 +203,7 @@ class Learner:
         if self.communicates:
             parts = self._parts()
             sends = self.sends(isinstance(parts, CompiledParts))
-            with without_samples():
+            with without_samples(), self._among_ranks():
                 x, t = tree.map(_two_zeros, (x, t))
                 parts.gradients(x, t, 0.0, not self.gathered, sends)
         self.end_batch(0)
@@ -200,6 +214,11 @@ class Learner:
         self.signaled = ()
         if self.gathered >= self.accumulate:  # which a callback may have made smaller
             self.update()
+        self._is_in_step = False
+
+    def _among_ranks(self) -> AbstractContextManager[Any]:
+        """A block in which layers find this learner's communicator, also where `Trainer.fit` is not used."""
+        return using(self.communicator) if self.is_distributed else nullcontext()
 
     def sends(self, is_compiled: bool) -> bool:
         """Whether gradients of the next batch are sent to other ranks while its walk back goes on.
@@ -246,7 +265,7 @@ class Learner:
         """The gradients of a step, as the optimizer would use them, while hooks see the calls of layers."""
         parts = Parts(self)
         n = samples(t)
-        with undone([self.model, self.loss], self.optimizer.parameters):
+        with undone([self.model, self.loss], self.optimizer.parameters), self._among_ranks():
             parts.gradients(x, t, self.weight(n), not self.gathered)
             weight = 1.0
             if self.is_distributed:
@@ -297,14 +316,23 @@ class Learner:
         return n / self._first_size if self.gathered else 1.0
 
     def _begin_batch(self, n: int) -> None:
-        """Before a batch of n samples: before the first one, the ranks add up the samples of theirs."""
+        """Before a batch of n samples: before the first one, the ranks add up the samples of theirs.
+
+        Raises
+        ------
+        StateError
+            The last batch has failed here. The other ranks wait for it: they would take the gradients
+            of this batch for those of the last one.
+        """
         if not self.is_distributed:
             return
-        if self._sum is not None and self._sum.is_half_done:
+        is_half_done = self._sum is not None and self._sum.is_half_done
+        if self._is_in_step or is_half_done:
             raise StateError(
-                "Expected the last step to have ended on all ranks, but it has failed while gradients "
-                "were on their way between them. Load a state (load_state_dict), or begin anew (reset)."
+                "Expected the last step to have ended on all ranks, but it has failed on this one. "
+                "Load a state on all ranks (load_state_dict), or begin anew (reset)."
             )
+        self._is_in_step = True
         if self.unit is None:
             self.unit = float(sum(self.communicator.allgather(n)))
 
@@ -327,6 +355,8 @@ class Learner:
     def _update(self) -> None:
         parts = self._parts()
         weight = 1.0
+        if self.accumulate > 1 or self.gathered > 1:
+            self._forget_frozen()
         if self.is_distributed:
             totals = self.gradient_sum().finish(self._gathered_samples, self.signals)
             self.signaled = tuple(n > 0 for n in totals.signals)
@@ -346,6 +376,15 @@ class Learner:
             self.begin_update()
             parts.move()
         self.end_update()
+
+    def _forget_frozen(self) -> None:
+        """Remove the gradients of parameters that were frozen after some of the batches of this step.
+
+        They are not moved, and the ranks do not add them up.
+        """
+        for p in self.optimizer.parameters:
+            if not p.requires_grad:
+                p.raw_grad = None
 
     def gradient_sum(self) -> GradientSum:
         """What adds up the gradients of all ranks; a new one if the optimizer has other parameters."""

@@ -33,6 +33,7 @@ _METADATA_TYPES = {  # of the entries that the metadata must have
     "data_dir": str | None,
     "epochs": int,
     "epochs_finished": int,
+    "finished": bool,
 }
 
 _DESCRIPTION_ERRORS = (  # what building a model from invalid values can raise
@@ -175,6 +176,8 @@ class TrainedModel(NamedTuple):
         The folder of its data; None if the data set is built in.
     epochs, epochs_finished : int
         The number of epochs that were planned, and that were finished.
+    finished : bool
+        Whether the training came to its end, which may be an early one.
     trust : bool
         Whether `model.py` of the folder may be executed, if the model is a user's own.
     """
@@ -187,6 +190,7 @@ class TrainedModel(NamedTuple):
     data_dir: str | None
     epochs: int
     epochs_finished: int
+    finished: bool
     trust: bool = False
 
     @property

@@ -44,6 +44,7 @@ from xpnet.training.batches import (
     loader_of,
     loader_state,
     pair,
+    require_same_data,
     samples,
     shared,
     shared_loader,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from xpnet.training.precision import MixedPrecision
 
 
+Measured = dict[str, Data | Loader]  # "validation" and "test", if they are given
 stopwatch = time.perf_counter
 
 
@@ -92,7 +94,8 @@ class Trainer:
         `lambda parameters: clip_grad_value(parameters, 0.5)`.
     accumulate : int
         The number of batches that make a step. Its gradient is that of the mean loss over all their
-        samples. If fewer batches are left at the end of an epoch, they make a step too.
+        samples. If fewer batches are left at the end of an epoch, they make a step too. A parameter that
+        is frozen (`requires_grad = False`) after some of them is not moved by that step.
     precision : {"float16", "bfloat16"} or MixedPrecision, optional
         The dtype to compute in, while the weights stay float32: see `xpnet.training.precision`.
     average : float or ExponentialMovingAverage, optional
@@ -122,8 +125,8 @@ class Trainer:
         The number of epochs that the last `fit` was asked for.
     batch : int
         The number of batches of the current epoch that have been learned from.
-    resumed, tested : bool
-        Whether the last `fit` resumed a checkpoint, and whether it had test data.
+    resumed, validated, tested : bool
+        Whether the last `fit` resumed a checkpoint, had validation data, and had test data.
     resumed_from : Path or None
         The checkpoint that the last `fit` resumed.
     stopped : bool
@@ -200,6 +203,7 @@ class Trainer:
         self.seconds = 0.0  # of the current epoch
         self.resumed = False
         self.resumed_from: Path | None = None
+        self.validated = False
         self.tested = False
         self.stopped = False
         self.reason = ""
@@ -270,17 +274,20 @@ class Trainer:
         epochs: int = 10,
         batch_size: int = 100,
         resume: PathLike | None = None,
+        validation: Any = None,
     ) -> History:
         """Learn from the training data `epochs` times, in a new order each time.
 
         Parameters
         ----------
-        train, test : (x, t), DataLoader, or iterable of batches (x, t)
+        train, test, validation : (x, t), DataLoader, or iterable of batches (x, t)
             Arrays of any library, or nested lists, each of shape (n, ...): n samples. They are sent
             to the device once, for the whole training, and must fit there; floating-point numbers
             are converted to the model's dtype. For a model of several inputs, x is a tuple of
-            arrays. A loader or iterable has its own batches in its own order. If `test` is given,
-            loss and metrics are measured on it after each epoch.
+            arrays. A loader or iterable has its own batches in its own order. If `test` or
+            `validation` is given, loss and metrics are measured on it after each epoch. Callbacks
+            that decide by these figures, such as `EarlyStopping`, follow those of `validation`, so
+            that the test is of data by which nothing was decided; without it, they follow the test.
         epochs, batch_size : int
             1 or more; `batch_size` is at most the number of samples. The last batch of an epoch may
             be smaller.
@@ -301,11 +308,11 @@ class Trainer:
             `epochs` or `batch_size` is below 1.
         ShapeError, DataError
             The data are empty, fewer than `batch_size`, do not fit the model or the device, or have a
-            label outside the model's classes.
+            label outside the model's classes; or ranks have different data.
         StateError
             The checkpoint is damaged, or another training's. The trainer is unchanged then.
         TrainingError
-            The training or test loss became NaN or infinite. If the cause is in a loader's data, a
+            The training, validation or test loss became NaN or infinite. If the cause is in a loader's data, a
             DataError that names their row is raised instead.
         CompileError
             The step cannot be compiled, and the trainer was created with `compile=True`.
@@ -313,16 +320,24 @@ class Trainer:
         if index(epochs) < 1:
             raise ArgumentError(f"Expected epochs >= 1, got {epochs}.")
         with evaluation.in_dtype_of(self.model), using(self.communicator):
+            communicator = self.communicator
             loader = self._loader(train, batch_size, resumed=resume is not None)
-            loader = shared_loader(loader, self.communicator)
-            prepared_test = None
-            if test is not None:
-                prepared_test = shared(evaluation.prepared(self.model, test), self.communicator)
+            measured: Measured = {}
+            for part, data in (("validation", validation), ("test", test)):
+                if data is not None:
+                    measured[part] = evaluation.prepared(self.model, data)
+            if self.learner.is_distributed:
+                communicator.barrier()  # a rank that has failed in another `fit` takes no message of it
+                for part, found in {"train": loader, **measured}.items():
+                    require_same_data(communicator, part, found)
+                measured = {part: shared(found, communicator) for part, found in measured.items()}
+                loader = shared_loader(loader, communicator)
             self._start(epochs, loader, resume)
-            self.tested = prepared_test is not None
-            return self._run(loader, prepared_test)
+            self.validated = validation is not None
+            self.tested = test is not None
+            return self._run(loader, measured)
 
-    def _run(self, loader: Loader, test: Data | Loader | None) -> History:
+    def _run(self, loader: Loader, measured: Measured) -> History:
         """Run the remaining epochs. The inner `try` handles Ctrl-C, and the outer one errors."""
         self.model.train()
         with self._gradients_as_needed(), self.interrupts as interrupts:
@@ -335,7 +350,7 @@ class Trainer:
                     with interrupts.deferred():
                         self._notify("on_start")
                     while not self._is_over():
-                        row = self._epoch(loader, test)
+                        row = self._epoch(loader, measured)
                         with interrupts.deferred():
                             self._finish_epoch(row)
                     interrupts.ignore()
@@ -375,8 +390,8 @@ class Trainer:
         if any(pressed for *_, pressed in told):
             raise KeyboardInterrupt
 
-    def _epoch(self, loader: Loader, test: Data | Loader | None) -> Row:
-        """Learn from all samples once, then evaluate the test data; returns a row of the history."""
+    def _epoch(self, loader: Loader, measured: Measured) -> Row:
+        """Learn from all samples once, then measure other data; returns a row of the history."""
         epoch = len(self.history) + 1
         learner = self.learner
         is_distributed = learner.is_distributed
@@ -412,10 +427,10 @@ class Trainer:
                 learner.update()
         if logged_batch != self.batch:
             means = self._log(epoch, loader)
-        return self._row(epoch, means, began, test)
+        return self._row(epoch, means, began, measured)
 
     def _row(
-        self, epoch: int, means: dict[str, float] | None, began: float, test: Data | Loader | None
+        self, epoch: int, means: dict[str, float] | None, began: float, measured: Measured
     ) -> Row:
         """The row of the history for an epoch whose batches have been learned from."""
         meter = self.meter.of_all_ranks(self.communicator)
@@ -423,8 +438,8 @@ class Trainer:
         samples_per_s = meter.seen / (stopwatch() - began)
         if self.learner.is_distributed:
             self._agree(f"after epoch {epoch}")
-        if test is not None:
-            row |= _prefixed("test", self._measure(test, epoch))
+        for part, data in measured.items():
+            row |= _prefixed(part, self._measure(part, data, epoch))
         row["lr"] = self.lr
         row["seconds"] = stopwatch() - began
         row["samples_per_s"] = samples_per_s
@@ -487,17 +502,18 @@ class Trainer:
         if self._resident is not None:
             self._resident.learn(self.learner, rows, self.meter)
 
-    def _measure(self, test: Data | Loader, epoch: int) -> dict[str, float]:
+    def _measure(self, part: str, data: Data | Loader, epoch: int) -> dict[str, float]:
+        """The loss and metrics on the validation or test data after an epoch."""
         with self.averaged():
             figures = evaluation.measure(
                 self.model,
                 self.loss,
-                test,
+                data,
                 self.metrics,
                 compiled=self._compiled_measure(),
                 communicator=self.communicator,
             )
-        self._require_finite("test loss", figures["loss"], f"after epoch {epoch}")
+        self._require_finite(f"{part} loss", figures["loss"], f"after epoch {epoch}")
         return figures
 
     def _compiled_measure(self) -> CompiledMeasure | None:

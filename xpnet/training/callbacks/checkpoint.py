@@ -39,7 +39,8 @@ class Checkpoint(Callback):
         Also write when this time has passed since last.safetensors was written.
     monitor : str, optional
         The column of the history that decides which epoch is the best; by default the loss of the
-        test, or of the training if there are no test data.
+        validation, or of the test if there are no validation data, or of the training if there are
+        no test data either.
     mode : {"auto", "min", "max"}
         Whether small or large values are good: see `Monitor`.
     best : bool

@@ -18,8 +18,8 @@ class EarlyStopping(Callback):
     Parameters
     ----------
     monitor : str, optional
-        A column of the history; by default the loss of the test, or of the training if there are no
-        test data.
+        A column of the history; by default the loss of the validation, or of the test if there are no
+        validation data, or of the training if there are no test data either.
     patience : int
         The number of epochs without improvement after which the training ends; 0 is taken as 1.
     min_delta : float

@@ -18,7 +18,8 @@ class Monitor:
     Parameters
     ----------
     column : str or None
-        By default "test_loss", or "train_loss" if there are no test data.
+        By default "validation_loss"; or "test_loss" if there are no validation data, and "train_loss"
+        if there are no test data either.
     mode : {"auto", "min", "max"}
         Whether small or large values are good. With "auto", small values are good if the column's
         name contains "loss" or "error"; otherwise large ones are.
@@ -67,7 +68,11 @@ class Monitor:
 
     def name(self, trainer: "Trainer") -> str:
         """The name of the column."""
-        return self.column or ("test_loss" if trainer.tested else "train_loss")
+        if self.column:
+            return self.column
+        if trainer.validated:
+            return "validation_loss"
+        return "test_loss" if trainer.tested else "train_loss"
 
     def small_is_good(self, trainer: "Trainer") -> bool:
         """Whether small values are good."""

@@ -233,12 +233,15 @@ def _console(**options: Any) -> "Console":
 def _columns(trainer: "Trainer") -> list[tuple[str, str, int]]:
     """The name, header and width of each column."""
     parts = ["train"]
-    if trainer.tested:
+    if trainer.validated:  # by which one decides; the test is for the end
+        parts.append("validation")
+    elif trainer.tested:
         parts.append("test")
     headers = {name: _header(name) for name in map(name_of, trainer.metrics)}
     columns = [("epoch", "epoch", 5)]
     for part in parts:
-        columns.append((f"{part}_loss", f"{part} loss", 10))
+        loss = f"{part} loss"
+        columns.append((f"{part}_loss", loss, max(len(loss), 10)))
         for name, header in headers.items():
             columns.append((f"{part}_{name}", header, max(cells(header), 8)))
     return [*columns, ("seconds", "seconds", 8), ("samples_per_s", "samples/s", 9)]
@@ -246,6 +249,8 @@ def _columns(trainer: "Trainer") -> list[tuple[str, str, int]]:
 
 def _header(name: str) -> str:
     """A name as the header of its column; `printable` escapes control characters."""
+    if name == "r2":
+        return "R2"
     return printable(name.replace("_", " "))
 
 

@@ -22,8 +22,8 @@ class ReduceOnPlateau(Callback):
     Parameters
     ----------
     monitor : str, optional
-        A column of the history; by default the loss of the test, or of the training if there are no
-        test data.
+        A column of the history; by default the loss of the validation, or of the test if there are no
+        validation data, or of the training if there are no test data either.
     factor : float
         The rate is multiplied by it each time.
     patience : int
