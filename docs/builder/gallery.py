@@ -52,7 +52,7 @@ CHAPTERS = {
     ),
     "Sequences": ("character_lstm", "transformer"),
     "Densities": ("normalizing_flow", "diffusion"),
-    "Training": ("double_descent", "learning_rate", "categories"),
+    "Training": ("double_descent", "activations", "learning_rate", "categories"),
 }
 """The order of the gallery; a program that is not there yet is left out."""
 
