@@ -51,8 +51,8 @@ CHAPTERS = {
         "dropout_uncertainty",
     ),
     "Sequences": ("character_lstm", "transformer"),
-    "Densities": ("normalizing_flow", "diffusion"),
-    "Training": ("double_descent", "learning_rate", "categories"),
+    "Densities": ("mixture_density", "normalizing_flow", "diffusion"),
+    "Networks and training": ("double_descent", "activations", "learning_rate", "categories"),
 }
 """The order of the gallery; a program that is not there yet is left out."""
 
@@ -210,7 +210,7 @@ STYLE = """
   list-style: none; padding: 0; }
 .gallery li { margin: 0; }
 .gallery li p { margin: 0; }
-.gallery img { display: block; width: 100%; height: 8.5rem; object-fit: contain; background: white; }
+.gallery img { display: block; width: 100%; height: 6.5rem; object-fit: contain; background: white; }
 </style>
 ```
 """

@@ -1,4 +1,4 @@
-"""Adversarial examples: noise that nobody sees turns a three into an eight.
+"""Adversarial examples: faint noise turns a seven into a three.
 
 A network reads 97 % of the digits right. Now each pixel is changed by at most ε, in the direction that raises the loss:
 
