@@ -105,7 +105,7 @@ INSTALLED = {  # what to install for a library: xpnet's extras, then packages
     # What is the same for all libraries is tested only here: metrics against scikit-learn, downloads, logs, files.
     "numpy": (
         "arrow,data,keras,plots,tensorboard,zarr",
-        tools("nox", "pandas", "radon", "scikit-learn", "wheel", "xarray"),
+        tools("nox", "openpyxl", "pandas", "polars", "radon", "scikit-learn", "wheel", "xarray"),
     ),
     # A fixed version, so that a failure is caused by a change of ours. Where the package index has a
     # CPU build, pip prefers it (2.13.0+cpu), and this is 200 MB. The default build for Linux downloads
@@ -512,9 +512,9 @@ def build(session: nox.Session) -> None:
 
 
 def weigh(session: nox.Session, environment: Path) -> None:
-    """The packages that xpnet needs take at most 83.75 MB (of 2^20 bytes), without pip; xpnet at most 8.5, without MNIST.
+    """The packages that xpnet needs take at most 83.75 MB (of 2^20 bytes), without pip; xpnet at most 9.25, without MNIST.
 
-    Of xpnet's, 5.1 MB are the bytecode that pip writes, and 2.9 the sources; the compiler has 2.1 MB of both, ONNX
+    Of xpnet's, 5.3 MB are the bytecode that pip writes, and 3.4 the sources; the compiler has 2.1 MB of both, ONNX
     0.8, the estimators, the adapters and `distributed` 0.5 together. The C libraries for the processors of a
     platform, which its wheel holds, take at most 1.25 MB more.
     """
@@ -540,8 +540,8 @@ def weigh(session: nox.Session, environment: Path) -> None:
     )
     if others > 83.75 * 2**20:
         session.error("The packages take more than 83.75 MB; has one of them gained a dependency?")
-    if own > 8.5 * 2**20:
-        session.error("xpnet takes more than 8.5 MB without MNIST.")
+    if own > 9.25 * 2**20:
+        session.error("xpnet takes more than 9.25 MB without MNIST.")
     libraries = sum(path.stat().st_size for path in binaries.rglob("*") if path.is_file())
     session.log(f"The C libraries: {libraries / 2**20:.2f} MB.")
     if libraries > 1.25 * 2**20:

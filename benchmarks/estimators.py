@@ -295,6 +295,8 @@ def main() -> int:
         warnings.simplefilter("ignore", ConvergenceWarning)
         table, exceeded = measure(options)
         record: dict[str, Any] = {"machine": machine(), "threads": threads()}
+    if options.command == "scores":
+        record["machine"]["load"] = 0.0  # they do not depend on what else runs
     text = f"{table}\n\nscikit-learn {sklearn.__version__}. {footnote(record)}"
     print(text)
     if options.page:

@@ -97,7 +97,7 @@ def test_column_numbers_as_a_header_are_recognised(run_xpnet, iris, tmp_path):
     table, new = tmp_path / "iris.csv", tmp_path / "new.csv"
     table.write_text("\n".join(["0,1,2,3,4", *lines(x, t)]))
     assert run_xpnet("train", table, *QUICK[:-1], "--out", run).out.startswith(
-        "120 training and 30 test"
+        "108 training, 12 validation and 30 test"
     )
     assert reading_of(run)["classes"] == ["setosa", "versicolor", "virginica"]
     new.write_text("0,1,2,3\n5.1,3.5,1.4,0.2\n6.3,3.3,6.0,2.5\n")

@@ -1081,6 +1081,44 @@ def test_one_array_in_two_places_of_the_state_is_refused(compile_it):
         assert np.array_equal(state["h"], [0.0, 0.0])
 
 
+def test_numpys_booleans_are_separate_arrays(compile_it):
+    """NumPy has one object for all that are True: what a step computes is not one of its operands for that."""
+
+    def make():
+        state = {"all": np.True_, "any": np.True_}
+
+        def step(x, y):
+            positive = np.sum(x) > 0.0
+            other = np.sum(y) > 0.0
+            changed = positive & other
+            changed |= other
+            state["all"] = state["all"] & positive
+            state["any"] = state["any"] ^ positive
+            return positive | other, positive & other, positive ^ other, changed, ~positive
+
+        return state, step
+
+    eager_state, eager = make()
+    state, step = make()
+    compiled = compile_it(step)
+    for i in range(12):
+        x = np.full(2, [1.0, -1.0][i // 3 % 2])
+        y = np.full(2, [1.0, -1.0][i // 6])
+        assert [*map(bool, compiled(x, y))] == [*map(bool, eager(x, y))]
+        assert {key: bool(z) for key, z in state.items()} == eager_state
+    assert compiled.replays
+
+
+def test_numpys_booleans_may_be_arguments(compile_it):
+    def step(a, b):
+        return a & ~b, a | b, a ^ b
+
+    compiled = compile_it(step)
+    for a, b in itertools.product([np.True_, np.False_], repeat=2):
+        for _ in range(3):
+            assert [*map(bool, compiled(a, b))] == [*map(bool, step(a, b))]
+
+
 def test_arrays_that_a_step_removes(compile_it):
     state = {"h": np.ones(2)}
 

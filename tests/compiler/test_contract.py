@@ -271,7 +271,7 @@ def test_optimizers(executor, case):
     points = [Parameter(np.random.default_rng(1).standard_normal(shape)) for shape in SHAPES]
     batches = [
         tuple(np.asarray(slope(i, t, p.data)) for i, p in enumerate(points)) for t in range(1, 17)
-    ]  # RAdam computes otherwise from its sixth step on
+    ]  # RAdam divides by the gradients' size from its sixth step on
     twice(executor, make, batches, between)
 
 

@@ -97,6 +97,22 @@ def test_gradients_that_a_call_removes_come_back(backend):
         assert p.raw_grad is None
 
 
+@pytest.mark.parametrize(("first_differs", "recordings"), [(False, 2), (True, 3)])
+def test_a_call_is_recorded_until_two_recordings_agree(first_differs, recordings):
+    seen = SimpleQueue()  # which is not put back
+
+    def step(x):
+        is_first = seen.empty()
+        seen.put(True)
+        return x * 2.0 + x if first_differs and is_first else x * 2.0
+
+    step = rehearsed(step)
+    np.testing.assert_array_equal(step(np.ones(3)), np.full(3, 2.0))
+    assert seen.qsize() == recordings
+    np.testing.assert_array_equal(step(np.full(3, 4.0)), np.full(3, 8.0))
+    assert seen.qsize() == recordings
+
+
 # --- what others change -----------------------------------------------------------------------------
 
 

@@ -1,10 +1,11 @@
 """Cells that are not numbers: the message names the cell and says what to do about it."""
 
+import numpy as np
 import pytest
 
 from xpnet import DataError
 from xpnet.data import load_table
-from xpnet.data._csv_numbers import numbers_of, require_number
+from xpnet.data._csv_numbers import missing_numbers, missing_texts, numbers_of, require_number
 from xpnet.data._csv_reader import read_csv
 
 
@@ -31,15 +32,8 @@ def advice(tmp_path, *cells):
         (["1.2.2024", "1.3.2024"], "A date or time is not a number"),
         (["2024-01-01T10:00:00Z", "2024-01-02T10:00:00Z"], "A date or time is not a number"),
         (["12:30", "12:31"], "A date or time is not a number"),
-        (
-            ["p0", "p1", "p2", "p3"],
-            "All texts of this column differ, like identifiers: leave the column out",
-        ),
-        (
-            ["red", "blue", "red", "red"],
-            "replace it by a column of 0 and 1 for each text, or leave it out",
-        ),
-        (["yes", "no"], "replace it by a column of 0 and 1 for each text"),
+        (["red", "blue", "red", "red"], "If the numbers are codes: --categories COLUMN"),
+        (["-999x", "1"], "If it means that the value is missing: --missing TEXT"),
     ],
 )
 def test_the_advice_fits_the_cells(tmp_path, cells, expected):
@@ -48,8 +42,8 @@ def test_the_advice_fits_the_cells(tmp_path, cells, expected):
         f"line 2, column 'value': expected a number, found the text {cells[0]!r}. "
     )
     assert expected in message
-    if "column of 0 and 1" not in expected:
-        assert "column of 0 and 1" not in message
+    if "--" not in expected:
+        assert "--missing" not in message
 
 
 @pytest.mark.parametrize("cell", ["Total", "5.1x", "p9"])
@@ -88,17 +82,6 @@ def test_the_target_of_a_regression_gets_the_same_advice(tmp_path):
         load_table(path, task="regress")
 
 
-@pytest.mark.parametrize("kinds", [["yes", "no"] * 4, ["setosa", "virginica"] * 4])
-def test_texts_before_columns_of_numbers_may_be_the_target(tmp_path, kinds):
-    """The message names the flag, for a table whose first column is the target."""
-    path = tmp_path / "first.csv"
-    path.write_text("kind,a,b\n" + "".join(f"{kind},1,{i}\n" for i, kind in enumerate(kinds)))
-    with pytest.raises(DataError, match="Only the target column, which --target names"):
-        load_table(path)
-    (x, _), _, _ = load_table(path, target="kind")
-    assert x.shape[1] == 2
-
-
 @pytest.mark.parametrize(
     ("row", "numbers"),
     [
@@ -114,3 +97,13 @@ def test_texts_before_columns_of_numbers_may_be_the_target(tmp_path, kinds):
 )
 def test_a_row_is_numbers_only_if_all_cells_are(row, numbers):
     assert numbers_of(row) == numbers
+
+
+def test_missing_values_in_a_row_of_numbers_are_nan():
+    """Only if the caller names what means a missing value."""
+    row = ["1", "", " NA ", "-999", "2"]
+    assert numbers_of(row) is None
+    found = numbers_of(row, missing_texts(["-999"]))
+    np.testing.assert_array_equal(found, [1, np.nan, np.nan, np.nan, 2])
+    assert numbers_of([*row, "two"], missing_texts(["-999"])) is None
+    assert missing_numbers(missing_texts(["-999", "unknown"])) == [-999.0]

@@ -153,7 +153,6 @@ def test_names_like_those_that_xpnet_assigns_are_names(write):
             {"task": "regress"},
             "line 3, column 'kind': the value is mis",
         ),
-        ([(1, "", 5), (3, 4, 1)], {}, "line 2, column 'b': the value is missing"),
     ],
 )
 def test_tables_that_cannot_be_learned_are_refused(write, rows, options, match):

@@ -1,4 +1,4 @@
-"""docs/estimators.md: its code runs, prints what it states, and its first program has eight lines."""
+"""docs/estimators.md: its code runs, prints what it states; its first program, of eight lines, is README.md's too."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NAME = "docs/estimators.md"
 TEXT = (ROOT / NAME).read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 NEEDED = ("pandas", "skops", "torch")  # by some blocks; scikit-learn's sessions have no torch
 
 
@@ -49,6 +50,12 @@ def test_from_pip_to_a_fitted_pipeline_in_eight_lines(fitted):
     lines = FIRST[1].splitlines()
     assert len([install[1], *filter(None, lines)]) == 8
     run(SCORE, fitted)
+
+
+def test_the_readme_has_the_first_program():
+    blocks = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    assert [block for block in blocks if "xpnet.estimators" in block] == [FIRST[1]]
+    assert '\npip install ".[sklearn]"\n' in README
 
 
 @pytest.mark.parametrize("block", SECTIONS, ids=lambda block: f"line {block[0] + 1}")

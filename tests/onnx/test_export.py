@@ -502,6 +502,77 @@ class Pair(L.Layer):
         return left @ F.matrix_transpose(right)
 
 
+class Several(L.Layer):
+    def forward(self, x):
+        return {"sum": x + 1.0, "parts": (x * 2.0, {"last": F.exp(x)}), "mean": [F.mean(x)]}
+
+
+def test_outputs_of_a_dict_have_the_names_of_its_keys():
+    names = ["sum", "parts_0", "parts_1_last", "mean"]
+    model = Several()
+    proto = export_onnx(model, None, (3,))
+    assert [x.name for x in proto.graph.output] == names
+    x = drawn((3,))
+    expected = [x + 1.0, x * 2.0, np.exp(x), x.mean()]
+    for y, z in zip(run(proto, x), expected, strict=True):
+        np.testing.assert_allclose(y, z, rtol=1e-6)
+    proto = export_onnx(model, None, (3,), output_names=["a", "b", "c", "d"])
+    assert [x.name for x in proto.graph.output] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32", "int64"])
+def test_an_embedding_takes_indices_of_each_dtype_of_integers(dtype):
+    model = Tied()
+    proto = export_onnx(model, None, (6,), input_dtype=dtype)
+    x = drawn((6,), n=3, below=9).astype(dtype)
+    (y,) = run(proto, x)
+    np.testing.assert_allclose(y, computed(model, x)[0], rtol=1e-5, atol=1e-6)
+
+
+class Tied(L.Layer):
+    """The weight of an embedding is that of the last layer, too."""
+
+    def __init__(self):
+        self.words = L.Embedding(9, 4, rng=0)
+
+    def forward(self, x):
+        return self.words(x) @ F.matrix_transpose(self.words.weight)
+
+
+def test_weights_that_are_tied_are_written_once():
+    proto = require_agreement(Tied(), (6,), below=9)
+    assert sum(x.shape == (9, 4) for x in initializers(proto).values()) == 1
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda x: F.sum(x),
+        lambda x: x,
+        lambda x: (x, x, F.exp(x)),
+        lambda x: (F.asarray(np.ones(2, "float32")), x),
+        lambda x: x > 0.0,
+        lambda x: F.reshape(x, (-1,)),
+        lambda x: F.permute_dims(x, (1, 0)),
+        lambda x: x @ F.matrix_transpose(x),
+        lambda x: x[1:, ...] - x[:-1, ...],
+        lambda x: F.flip(x, axis=0),
+        lambda x: (x - F.mean(x, axis=0)) / F.sqrt(F.var(x, axis=0) + 1e-3),
+    ],
+)
+def test_results_of_other_forms_agree_with_the_runtime(forward):
+    require_agreement(lambda_layer(forward), (4,))
+
+
+def test_names_may_have_any_characters():
+    given = ["a/b c:0 é\n"]
+    made = ['"}{']
+    model = L.Affine(3, 2, rng=0)
+    proto = require_agreement(model, (3,), input_names=given, output_names=made)
+    assert [x.name for x in proto.graph.input] == given
+    assert [x.name for x in proto.graph.output] == made
+
+
 def test_several_inputs_have_the_names_of_the_arguments():
     proto = require_agreement(Pair(), [(2, 3), (4, 3)])
     assert [x.name for x in proto.graph.input] == ["left", "right"]
@@ -717,6 +788,10 @@ def lambda_layer(forward):
         (lambda x: x if F.sum(x) > 0.0 else -x, "reads a value"),
         (lambda x: F.stack([x[i, ...] for i in range(x.shape[0])]), "dynamic_batch=False"),
         (lambda x: x + np.ones((x.shape[0], 1), "float32"), "dynamic_batch=False"),
+        (lambda x: x[: x.shape[0] // 2, ...], "dynamic_batch=False"),
+        (lambda x: x[::2, ...], "dynamic_batch=False"),
+        (lambda x: F.mean(x, axis=0) if x.shape[0] > 4 else x, "dynamic_batch=False"),
+        (lambda x: x * x.shape[0] ** 0.5, "dynamic_batch=False"),
         (lambda x: F.linalg.svdvals(x), "svdvals"),
         (lambda x: F.dropout(x, 0.5), "draws a random number"),
         (lambda x: None, "return"),
@@ -725,6 +800,25 @@ def lambda_layer(forward):
 def test_what_cannot_be_exported_raises_an_error_that_says_why(forward, message):
     with pytest.raises(errors.CompileError, match=message):
         export_onnx(lambda_layer(forward), None, (3,))
+
+
+def test_an_error_of_a_model_that_takes_batches_of_one_size_says_how_to_export_it():
+    model = lambda_layer(lambda x: x + np.ones((4, 1), "float32"))
+    with pytest.raises(ValueError, match="broadcast") as error:
+        export_onnx(model, None, (3,))
+    (note,) = (x for x in error.value.__notes__ if "recorded" in x)
+    assert "float32 of shape (3, 3)" in note
+    assert "dynamic_batch=False" in note
+    x = drawn((3,), n=4)
+    (y,) = run(export_onnx(model, None, (3,), dynamic_batch=False, batch_size=4), x)
+    np.testing.assert_array_equal(y, x + 1.0)
+
+
+def test_more_than_two_gigabytes_are_refused(monkeypatch):
+    monkeypatch.setattr("xpnet.saving.onnx._graph.LARGEST", 4 * 12)
+    export_onnx(L.Affine(3, 3), None, (3,))
+    with pytest.raises(errors.CompileError, match="less than 2 GB, the limit of a file of ONNX"):
+        export_onnx(L.Affine(4, 3), None, (4,))
 
 
 @pytest.mark.parametrize(
@@ -743,11 +837,33 @@ def test_what_cannot_be_exported_raises_an_error_that_says_why(forward, message)
         ({"output_names": ["input"]}, "nothing else"),
         ({"output_names": ["weight"]}, "nothing else"),
         ({"output_names": []}, "names of 1 output"),
+        ({"input_names": [""]}, "names of 1 input"),
+        ({"output_names": [3]}, "names of 1 output"),
+        ({"batch_size": 5}, "dynamic_batch=False with batch_size=5"),
         ({"input_scaling": ([1.0, 2.0, 3.0], 1.0)}, "input_scaling"),
+        ({"input_scaling": 3.0}, r"Expected input_scaling \(mean, scale\)"),
+        ({"input_scaling": (0.0, [1.0, 0.0])}, "no scale of 0"),
+        ({"output_scaling": (np.nan, 1.0)}, "Expected output_scaling .* finite"),
+        ({"output_scaling": ("a", 1.0)}, "Expected output_scaling"),
+        ({"output_scaling": ([1.0, 2.0, 3.0], 1.0)}, "broadcasts to the output, of shape"),
     ],
 )
 def test_invalid_options_raise_an_error(options, message):
     with pytest.raises(errors.ArgumentError, match=message):
+        export_onnx(L.Affine(2, 2), None, (2,), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"classes": "ab"}, "classes in a list, got the string 'ab'"),
+        ({"metadata": [1]}, "metadata that map strings"),
+        ({"metadata": {1: "a"}}, "the key 1 is no string"),
+        ({"metadata": {"a": object()}}, "is of object"),
+    ],
+)
+def test_metadata_of_another_form_raise_an_error(options, message):
+    with pytest.raises(errors.ArgumentTypeError, match=message):
         export_onnx(L.Affine(2, 2), None, (2,), **options)
 
 

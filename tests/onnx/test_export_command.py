@@ -146,6 +146,15 @@ def test_an_archive_is_standardized_in_the_file(table, folder, tmp_path):
     np.testing.assert_allclose(results(path, x), network_scores(run, scaled), rtol=1e-4, atol=1e-5)
 
 
+def test_a_page_is_refused_for_images_of_another_size(images, tmp_path):
+    code, output = xpnet("export", images, "--page", tmp_path / "page.html")
+    assert code == 2
+    words = " ".join(output.replace("│", "").split())  # the frame of the message
+    assert "expected a run on mnist, with images of shape (1, 28, 28)" in words
+    assert "was trained on mnist, with images of shape (1, 12, 12)" in words
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_batch_and_opset_may_be_chosen(images, tmp_path):
     path = tmp_path / "net.onnx"
     code, output = xpnet("export", images, path, "--batch", 3, "--opset", 21)

@@ -13,7 +13,7 @@ import xpnet
 from tests.onnx.runtime import session_of
 from xpnet import functions as F, models
 from xpnet.compiler import each_step
-from xpnet.errors import ArgumentError, CompileError, MissingPackageError
+from xpnet.errors import ArgumentError, ArgumentTypeError, CompileError, MissingPackageError
 from xpnet.saving import export_training_step
 from xpnet.saving.onnx.training_step import training_step_model
 
@@ -129,6 +129,9 @@ OPTIMIZERS = {
     "LAMB": lambda ps: xpnet.LAMB(ps, lr=0.01),
     "Lion": lambda ps: xpnet.Lion(ps, lr=0.001),
     "RMSProp with momentum": lambda ps: xpnet.RMSProp(ps, lr=0.001, momentum=0.9),
+    "dampened momentum": lambda ps: xpnet.Momentum(ps, lr=0.05, dampening=0.4),
+    "RAdam": lambda ps: xpnet.RAdam(ps, lr=0.01),  # from the sixth step on with its divisor
+    "RAdam that never divides": lambda ps: xpnet.RAdam(ps, lr=0.01, betas=(0.9, 0.6)),
 }
 
 
@@ -404,15 +407,70 @@ def test_the_mask_of_a_dropout_is_an_input_if_that_is_asked_for():
     np.testing.assert_allclose(loss, expected.data, rtol=1e-5)
 
 
+def test_fifty_steps_with_two_masks_which_are_numbered_in_the_order_in_which_they_are_drawn():
+    layers = (xpnet.Dropout(0.25), xpnet.Affine(4, 5, rng=0), xpnet.Dropout(0.5))
+    model = xpnet.Sequential(*layers, xpnet.Affine(5, 3, rng=1))
+    optimizer = xpnet.AdamW(model.parameters(), lr=0.01)
+    data = batches((4,))
+    data = [(x, t % 3) for x, t in data]
+    runtime = Runtime(step_of(model, optimizer), *data[0], random_inputs=True)
+    rng = np.random.default_rng(2)
+    for i in range(STEPS):
+        x, t = data[i % len(data)]
+        first = (rng.random((len(x), 4)) >= 0.25).astype("float32")
+        second = (rng.random((len(x), 5)) >= 0.5).astype("float32")
+        loss = runtime(x=x, t=t, random=first, random_2=second)["loss"]
+        hidden = model.layers[1](x * first / 0.75) * second / 0.5
+        expected = F.softmax_cross_entropy(model.layers[3](hidden), t)
+        optimizer.zero_grad()
+        expected.backward()
+        optimizer.step()
+        np.testing.assert_allclose(loss, expected.data, rtol=1e-5)
+    for name, x in model.state_dict().items():
+        np.testing.assert_allclose(runtime.state[f"model.{name}"], x, rtol=1e-5, atol=1e-6)
+
+
 # --- errors -------------------------------------------------------------------------------------------
 
 
-def test_an_optimizer_that_compares_its_numbers_is_an_error():
+def test_layers_without_a_gradient_stay_as_they_are():
+    """LAMB takes another step where the norm of a parameter or of its update is 0."""
+    model = xpnet.MLP(4, 5, 3, activation="tanh", rng=0)
+    initial = np.copy(model.layers[0].weight.data)
+    step = step_of(model, xpnet.LAMB(model.parameters(), lr=0.01))
+    x, _ = small_step()[-1]
+    t = np.asarray([0, 0, 0, 0, 1, 2])
+    runtime = require_equal_training(model, step, [(np.zeros_like(x), t)], steps=5)
+    np.testing.assert_array_equal(runtime.state["model.layers.0.weight"], initial)
+
+
+class Choosing(xpnet.SGD):
+    """Its learning rate is chosen by a function of the count of its steps."""
+
+    def __init__(self, parameters, chosen):
+        super().__init__(parameters, lr=0.5)
+        self.chosen = chosen
+
+    def coefficients(self, s, o):
+        return {"lr": o["lr"] * self.chosen(s["t"])}
+
+
+def test_an_optimizer_may_compare_its_numbers():
+    def chosen(t):
+        return (t <= 1) + 0.5 * (t > 1) * (t < 3) + 0.25 * (t >= 3)
+
     model = xpnet.MLP(4, 5, 3, rng=0)
-    step = step_of(model, xpnet.RAdam(model.parameters()))
-    with pytest.raises(
-        CompileError, match=r"test_training_step.py:\d+: expected an optimizer that adds"
-    ):
+    step = step_of(model, Choosing(model.parameters(), chosen))
+    require_equal_training(model, step, [small_step()[-1]], steps=5)
+
+
+@pytest.mark.parametrize(
+    "chosen", [lambda t: 0.5 if t > 1 else 1.0, lambda t: float(t), lambda t: 1.0 * (t == 1)]
+)
+def test_an_optimizer_that_chooses_what_it_computes_is_an_error(chosen):
+    model = xpnet.MLP(4, 5, 3, rng=0)
+    step = step_of(model, Choosing(model.parameters(), chosen))
+    with pytest.raises(CompileError, match=r"test_training_step.py:\d+: .* as a factor of 0 or 1"):
         training_step_model(step, *small_step()[-1])
 
 
@@ -503,12 +561,37 @@ def test_without_the_package_onnx_the_error_names_it(monkeypatch):
         training_step_model(step, *batch)
 
 
+def test_what_is_no_step_is_an_error():
+    _, _, optimizer, batch = small_step()
+    with pytest.raises(ArgumentTypeError, match="a function of arrays; got Adam"):
+        training_step_model(optimizer, *batch)
+
+
+def test_a_step_without_a_result_is_an_error():
+    with pytest.raises(CompileError, match="a graph with an output: return an array"):
+        training_step_model(lambda x: None, np.ones(3))
+
+
 def test_arguments_without_a_common_batch_are_an_error():
     step, _, _, (x, t) = small_step()
     with pytest.raises(
         ArgumentError, match=r"first axes of the lengths \[3, 6\].*dynamic_batch=False"
     ):
         training_step_model(step, x, t[:3])
+
+
+@pytest.mark.parametrize("samples", [1, 4, 5, 6, 8])
+def test_a_step_on_half_of_its_batch_is_an_error(samples):
+    """With one sample less, the half of five samples would seem to be a number, 2."""
+    inner, _, _, (x, t) = small_step()
+
+    def step(x, t):
+        half = x.shape[0] // 2
+        return inner(x[:half, ...], t[:half])
+
+    batch = [np.resize(array, (samples, *array.shape[1:])) for array in (x, t)]
+    with pytest.raises(CompileError, match="in proportion to the batch"):
+        training_step_model(step, *batch)
 
 
 def test_a_step_that_reads_a_value_is_an_error_that_names_its_line():

@@ -57,12 +57,18 @@ def write_page(trained: "Trained", run: Path, page: Path, package: Path | None) 
 def _require_digits(trained: "Trained", run: Path) -> None:
     """Refuse a network for anything but digits: drawings are prepared as those of MNIST were."""
     dataset = trained.config["dataset"]
-    if not trained.has_pictures or (dataset, trained.reading["shape"]) != DIGITS:
-        raise bad_flag(
-            "--page",
-            f"expected a run on mnist, as one draws digits on the page; {run} was trained on {dataset}. Its "
-            "network can be exported without a page: xpnet export RUN FILE.onnx.",
-        )
+    given = dataset
+    if trained.has_pictures:
+        shape = trained.reading["shape"]
+        given = f"{dataset}, with images of shape {tuple(shape)}"
+        if (dataset, shape) == DIGITS:
+            return
+    raise bad_flag(
+        "--page",
+        "expected a run on mnist, with images of shape (1, 28, 28), as one draws digits on the page; "
+        f"{run} was trained on {given}. Its network can be exported without a page: "
+        "xpnet export RUN FILE.onnx.",
+    )
 
 
 def _subtitle(trained: "Trained", run: Path, model: "Layer") -> str:

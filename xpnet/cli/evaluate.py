@@ -41,7 +41,7 @@ def evaluate(
     """
     from xpnet.backend import to_numpy, using
     from xpnet.cli.run_folder import RunFolder
-    from xpnet.cli.task import loss_of, metrics_of, result_line
+    from xpnet.cli.task import loss_of, metrics_of, result_line, uncertainty
     from xpnet.metrics import confusion_matrix
     from xpnet.training.evaluation import checked_on_device, measure
 
@@ -70,6 +70,9 @@ def evaluate(
     what = "images" if trained.has_pictures else "samples"
     echo(f"{len(t)} test {what} of {found.source}, on {where.name}")
     echo(f"Test loss {figures['loss']:.4f}, {result_line(trained.task, figures)}")
+    uncertain = uncertainty(trained.task, figures, len(t))
+    if uncertain:
+        echo(uncertain)
     for line in _by_class(trained.classes, counts, what):
         echo(line)
     echo(_page(trained, page, other, found, y))

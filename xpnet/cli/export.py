@@ -88,6 +88,8 @@ def _require_a_file(
     for name, value in options.items():
         if path is None and value is not None:
             raise bad_flag(f"--{name}", "it is for FILE.onnx, which is not given.")
+    if path is not None and page is not None and path.resolve() == page.resolve():
+        raise bad_flag("--page", f"expected another file than FILE.onnx, got {page} for both.")
     if page is None and package is not None:
         raise bad_flag("--onnxruntime-web", "it is for the page; name that with --page FILE.html.")
 
@@ -160,6 +162,8 @@ def _described(
     trained: "Trained", before: Scaling | None, after: Scaling | None, included: bool
 ) -> dict[str, Any]:
     """What the metadata say of the preprocessing."""
+    from xpnet.cli.tables import schema
+
     found: dict[str, Any] = {"included": included}
     if before is not None:
         mean, scale = before
@@ -170,6 +174,7 @@ def _described(
     if trained.has_pictures:
         found["image"] = trained.reading["shape"]  # channels, height, width
     if "schema" in trained.reading:
-        found["features"] = trained.reading["schema"]["features"]
-        found["target"] = trained.reading["schema"]["target"]
+        known = schema(trained.reading)
+        found["features"] = known.inputs
+        found["target"] = known.target
     return found

@@ -117,7 +117,7 @@ def delimiter(text: str) -> str:
 
 def encoding(text: str) -> str:
     """The name of an encoding that Python has."""
-    from xpnet.data._csv_reader import codec_of
+    from xpnet.data._csv_encoding import codec_of
 
     try:
         codec_of(text)
@@ -304,6 +304,23 @@ Features = Annotated[str | None, _data(
     features, "COLUMNS", "Columns of the table to learn from, separated by commas; by default all "
     "others.",
 )]  # fmt: skip
+Drop = Annotated[str | None, _data(
+    features, "COLUMNS", "Columns of the table to leave out, separated by commas.",
+)]  # fmt: skip
+Id = Annotated[str | None, _data(
+    features, "COLUMNS", "Columns that identify the table's rows: not features, but printed by predict.",
+)]  # fmt: skip
+Categories = Annotated[str | None, _data(
+    features, "COLUMNS", "Columns of numbers that are codes of categories, such as a postal code.",
+)]  # fmt: skip
+Missing = Annotated[str | None, _data(
+    features, "TEXTS", "What stands for a missing value, separated by commas, as -999,unknown; besides an "
+    "empty cell, NA, N/A, NaN, null, None, ? and -.",
+)]  # fmt: skip
+DropMissingTarget = Annotated[bool | None, typer.Option(
+    "--drop-missing-target", rich_help_panel=DATA, show_default=False,
+    help="Leave out the rows of the table without a target.",
+)]  # fmt: skip
 Index = Annotated[str | None, _data(
     None, "COLUMN", "Column with the names of the table's rows, which is not a feature: give its name, "
     "its number from 0, or none. By default the first column if it has no name, as in files of pandas.",
@@ -317,7 +334,7 @@ Delimiter = Annotated[str | None, _data(
     "space; by default this is detected.",
 )]  # fmt: skip
 Encoding = Annotated[str | None, _data(
-    encoding, "NAME", "Encoding of the table: cp1252, cp949, utf-16; by default utf-8.",
+    encoding, "NAME", "Encoding of the table: utf-8, cp1252, cp949, utf-16; by default it is guessed.",
 )]  # fmt: skip
 ImageSize = Annotated[str | None, _data(
     image_size, "HEIGHTxWIDTH", "Size to which the pictures of a folder are resized, as 64 or 48x64; by "

@@ -3,14 +3,15 @@
 import csv
 from pathlib import Path
 
-TABLES = (".csv", ".tsv", ".txt", ".data")
+FRAMES = (".parquet", ".xlsx")  # which pandas or polars reads
+TABLES = (".csv", ".tsv", ".txt", ".data", *FRAMES)
 ARCHIVE = ".npz"
 KINDS = ("images", "folder", "csv", "npz")
 PICTURES = ("images", "folder")  # the kinds whose samples are images
 
 
 def kind_of(dataset: str) -> str:
-    """The kind of a data set: "images" (by name), "csv" (any text table), "npz" or "folder"."""
+    """The kind of a data set: "images" (by name), "csv" (any table), "npz" or "folder"."""
     from xpnet.data import DATASETS
 
     if dataset.lower() in DATASETS:

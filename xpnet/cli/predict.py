@@ -38,8 +38,10 @@ def predict(
 
     For a run on a table, FILE is a table with the columns that the run was
     trained on; other columns are ignored. The output is a table as well: each
-    line names its row, by the index column or by the line in the file; with
-    several files, it names the file too.
+    line names its row, by the index column or by the line in the file, and by
+    the columns of --id; with several files, it names the file too. How FILE
+    differs from the training data, such as in new categories, is printed to
+    standard error.
 
     A file that cannot be read is reported; the others are processed, and the
     exit code is 2.
@@ -98,10 +100,11 @@ def _table(trained: "Trained", model: "Layer", path: Path, several: bool) -> lis
     names, predictions = _predictions(
         trained, trained.model.scores(model, trained.fitting(found.x))
     )
-    lines = [[name, *prediction] for name, prediction in zip(found.names, predictions, strict=True)]
+    lines = [[*row, *prediction] for row, prediction in zip(found.names, predictions, strict=True)]
+    title, *ids = found.titles
     if several:  # the files may name their rows in different ways
-        return [["file", "row", *names], *([str(path), *line] for line in lines)]
-    return [[found.title, *names], *lines]
+        return [["file", "row", *ids, *names], *([str(path), *line] for line in lines)]
+    return [[title, *ids, *names], *lines]
 
 
 def _predictions(trained: "Trained", y: Array) -> tuple[list[str], list[list[str]]]:

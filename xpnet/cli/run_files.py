@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from xpnet.training import Trainer
 
 KEYS = (  # the settings that repeat a run, in the order of the file
-    "dataset", "data_dir", "target", "features", "index", "header", "delimiter", "encoding",
+    "dataset", "data_dir", "target", "features", "drop", "id", "categories", "missing",
+    "drop_missing_target", "index", "header", "delimiter", "encoding",
     "image_size", "test", "validation", "task", "class_weight", "augment",
     "model", "hidden", "activation",
     "epochs", "patience", "earlier_epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "clip", "seed",

@@ -115,7 +115,8 @@ _KINDS_OF_FLAGS = {  # flags, and the kinds of data that they are for
     "data_dir": ("images",),
     "augment": PICTURES,
     "image_size": ("folder",),
-    **dict.fromkeys(("target", "features", "index", "header", "delimiter", "encoding"), ("csv",)),
+    **dict.fromkeys(("target", "features", "drop", "id", "categories", "missing"), ("csv",)),
+    **dict.fromkeys(("drop_missing_target", "index", "header", "delimiter", "encoding"), ("csv",)),
 }
 _KIND_NAMES = {
     "images": "data sets of images",

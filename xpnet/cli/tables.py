@@ -5,12 +5,13 @@ and the means and deviations by which numbers are standardised.
 """
 
 import shlex
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xpnet._typing import Array
-from xpnet.cli.kinds import columns, kind_of
+from xpnet._typing import Array, PathLike
+from xpnet.cli.kinds import FRAMES, columns, kind_of
 from xpnet.cli.screen import echo
 from xpnet.errors import DataError, StateError
 
@@ -91,28 +92,64 @@ class Rows(NamedTuple):
     Attributes
     ----------
     x : ndarray of shape (n, ...)
-    title : str
-        The title of the names: that of the index column; or "line" (in the file, from 1), or "row"
-        (of an array, from 0), as errors count them.
-    names : list of str
+    titles : list of str
+        The titles of the names: that of the index column; or "line" (in the file, from 1), or "row"
+        (of an array, from 0), as errors count them; then the columns that identify the rows.
+    names : list of list of str
+        The names of each row.
     """
 
     x: Array
-    title: str
-    names: list[str]
+    titles: list[str]
+    names: list[list[str]]
 
 
 def rows(path: Path, flags: Flags, reading: Reading) -> Rows:
-    """The samples of a file, whose targets are ignored, if it has any."""
+    """The samples of a file, whose targets are ignored, if it has any.
+
+    On standard error there is a note about each way in which a table differs from that of the training.
+    """
     if "schema" in reading:
         known = schema(reading)
         cells = known.cells(path, targets=False)
         x, _ = known.samples(cells)
-        return Rows(x, *_row_names(cells))
+        _note_differences(path, known, cells)
+        title, names = _row_names(cells)
+        ids = [cells.ids.get(name, [""] * len(x)) for name in known.ids]
+        return Rows(x, [title, *known.ids], [list(row) for row in zip(names, *ids, strict=True)])
     from xpnet.data import load_samples
 
     x = _features(load_samples(path), flags, reading)
-    return Rows(x, "row", [str(i) for i in range(len(x))])
+    return Rows(x, ["row"], [[str(i)] for i in range(len(x))])
+
+
+def _note_differences(path: PathLike, known: "Schema", cells: "Cells") -> None:
+    """Print a note for each way in which a table differs from that of the training."""
+    _note_encoding(path, known.encoding)
+    for sentence in known.unlike(cells):
+        echo(f"Note: {path}: {sentence}.", err=True)
+
+
+def _note_encoding(path: PathLike, chosen: str | None) -> None:
+    """Print a note if the encoding of a text file was guessed, and is not UTF-8."""
+    from xpnet.data._csv_encoding import guess_encoding
+
+    if chosen is not None or Path(path).suffix.lower() in FRAMES:
+        return
+    found = guess_encoding(Path(path))
+    if found != "utf-8":
+        echo(
+            f"Note: {path} is not UTF-8, and is read as {found}. If letters are wrong, name its encoding: "
+            "--encoding NAME",
+            err=True,
+        )
+
+
+def dictionary(reading: Reading) -> str:
+    """The data dictionary of a table, between empty lines; empty for other data."""
+    if "schema" not in reading:
+        return ""
+    return f"\n{schema(reading)}\n\n"
 
 
 def schema(reading: Reading) -> "Schema":
@@ -154,38 +191,54 @@ def _share(flags: Flags) -> float:
 
 
 def _read_csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
-    from xpnet.data import load_table
-
-    task = flags["task"]
-    index = flags["index"]
     try:
-        train, test, found = load_table(
-            flags["dataset"],
-            flags["target"],
-            task,
-            _share(flags),
-            flags["seed"],
-            delimiter=flags["delimiter"],
-            header=flags["header"],
-            index_col=False if index == "none" else index,
-            encoding=flags["encoding"] or "utf-8",
-            features=None if flags["features"] is None else columns(flags["features"]),
-            dtype=flags["dtype"],
-        )
+        with warnings.catch_warnings(record=True) as noted:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", UserWarning)
+            train, test, found = _loaded(flags)
     except DataError as error:
+        task = flags["task"]
         if task == "classify" and "too few" in str(error):  # perhaps each number is a class
             error.add_note("If the targets are numbers to predict: --task regress")
         if task == "regress" and "found the text" in str(error):
             error.add_note("If these texts are the classes to predict: --task classify")
         raise
+    for warning in noted:  # how a separate test table differs from that of the training
+        echo(f"Note: {warning.message}", err=True)
     parts = [train[0]]
     if not isinstance(flags["test"], str):  # the test is a part of the same table
         parts.append(test[0])
+    _note_encoding(flags["dataset"], flags["encoding"])
     _note_numbering(found, parts)
     reading: dict[str, Any] = {"schema": found.to_dict(), "classes": list(found.classes)}
-    if task == "classify":
+    if flags["task"] == "classify":
         _require_classes(flags, len(train[0]), reading["classes"])
     return train, test, reading
+
+
+def _loaded(flags: Flags) -> "tuple[Pair, Pair, Schema]":
+    """The table of a training, read as its flags choose."""
+    from xpnet.data import load_table
+
+    index = flags["index"]
+    return load_table(
+        flags["dataset"],
+        flags["target"],
+        flags["task"],
+        _share(flags),
+        flags["seed"],
+        delimiter=flags["delimiter"],
+        header=flags["header"],
+        index_col=False if index == "none" else index,
+        encoding=flags["encoding"],
+        features=None if flags["features"] is None else columns(flags["features"]),
+        drop=columns(flags["drop"] or ""),
+        ids=columns(flags["id"] or ""),
+        categories=columns(flags["categories"] or ""),
+        missing=columns(flags["missing"] or ""),
+        drop_missing_target=bool(flags["drop_missing_target"]),
+        dtype=flags["dtype"],
+    )
 
 
 NUMBERING = ("id", "index", "idx", "no", "nr", "row", "rownames", "#")  # names of row numbers
@@ -193,7 +246,7 @@ NUMBERING = ("id", "index", "idx", "no", "nr", "row", "rownames", "#")  # names 
 
 def _note_numbering(found: "Schema", parts: list[Array]) -> None:
     """Print a note if a feature has the name of a row number, and its values are consecutive."""
-    for i, name in enumerate(found.features):
+    for i, name in enumerate(found.inputs):
         if name.lower().strip(" ._") not in NUMBERING:
             continue
         mean, scale = (figures[i] for figures in found.standardizer)
@@ -213,6 +266,8 @@ def _read_test_csv(source: str, flags: Flags, reading: Reading, is_split: bool) 
     known = schema(reading)
     cells = known.cells(source)
     x, t = known.samples(cells)
+    if source != flags["dataset"]:
+        _note_differences(source, known, cells)
     if t is None:
         target = reading["schema"]["target"]
         raise DataError(f"{source}: expected a column {target!r}, the target, but there is none.")
@@ -229,7 +284,7 @@ def _row_names(cells: "Cells") -> tuple[str, list[str]]:
     """The title and the names of a table's rows: those of its index, or their lines."""
     if cells.index_name is not None:
         return cells.index_name, cells.row_names
-    return "line", list(map(str, cells.lines))
+    return cells.unit, list(map(str, cells.lines))
 
 
 # --- NPZ ------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Tasks: the loss, the metrics and the result line of a classification or a regression."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -53,3 +54,26 @@ def result_line(task: str, figures: Mapping[str, float]) -> str:
     from xpnet.report.page import number
 
     return f"R2 {figures['r2']:.4f}, mean absolute error {number(figures['absolute_error'])}"
+
+
+FEW = 1000  # test samples, below which it is said how uncertain an accuracy is
+
+
+def uncertainty(task: str, figures: Mapping[str, float], samples: int) -> str:
+    """How uncertain an accuracy on few samples is, as a line; empty if they are many.
+
+    It is Wilson's interval, in which the accuracy on other samples of the same kind lies with a
+    probability of 95 %.
+
+    Source: Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+    """
+    if task != "classify" or samples >= FEW:
+        return ""
+    z = 1.96
+    p = figures["accuracy"]
+    center = p + z * z / (2 * samples)
+    half = z * math.sqrt(p * (1 - p) / samples + (z / (2 * samples)) ** 2)
+    low, high = ((center + sign * half) / (1 + z * z / samples) for sign in (-1, 1))
+    return (
+        f"With {samples} test samples, the 95% interval of the accuracy is {low:.1%} to {high:.1%}."
+    )

@@ -31,6 +31,11 @@ def train(
     data_dir: f.TrainDataDir = None,
     target: f.Target = None,
     features: f.Features = None,
+    drop: f.Drop = None,
+    id: f.Id = None,
+    categories: f.Categories = None,
+    missing: f.Missing = None,
+    drop_missing_target: f.DropMissingTarget = None,
     index: f.Index = None,
     header: f.Header = None,
     delimiter: f.Delimiter = None,
@@ -125,7 +130,7 @@ def _train_and_report(
     from xpnet import distributed
     from xpnet.backend import using
     from xpnet.cli.ranks import own_backend
-    from xpnet.cli.task import result_line
+    from xpnet.cli.task import result_line, uncertainty
 
     path = Path(settings["out"])
     spec = own_backend(settings["backend"], control)
@@ -133,7 +138,7 @@ def _train_and_report(
         if spec == settings["backend"]:  # otherwise it is for all ranks, and names no device
             settings["backend"] = where.name
         with distributed.using(distributed.for_backend(control)):
-            history = _train(settings, record, where.describe())
+            history, tested = _train(settings, record, where.describe())
         if control.is_root:
             _draw(history, path)
     if history.interrupted:
@@ -148,6 +153,9 @@ def _train_and_report(
     result = result_line(settings["task"], figures)
     if epoch < len(history):
         result += f", with the weights of epoch {epoch}"
+    uncertain = uncertainty(settings["task"], figures, tested)
+    if uncertain and not settings["quiet"]:
+        echo(uncertain)
     echo(f"Test {result}, after {seconds:.1f} s. Run folder: {path}")
 
 
@@ -179,8 +187,8 @@ def _saved_weights_noted(path: Path) -> Iterator[None]:
         raise
 
 
-def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "History":
-    """Train on the current backend.
+def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "tuple[History, int]":
+    """Train on the current backend, and return the history and the number of test samples.
 
     Parameters
     ----------
@@ -221,7 +229,7 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
         echo(_first_lines(settings, device, samples, model))
         for line in setup.differences(settings, record, trainer):
             echo(line)
-    return trainer.fit(
+    history = trainer.fit(
         data,
         samples.test,
         settings["epochs"],
@@ -229,6 +237,7 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
         resume=last,
         validation=samples.validation,
     )
+    return history, len(samples.test[1])
 
 
 def _samples(settings: dict[str, Any]) -> "Samples":
@@ -334,6 +343,7 @@ def _first_lines(settings: dict[str, Any], device: str, samples: "Samples", mode
     """The lines printed before the training: the data, the device, how it computes, the network."""
     from xpnet import distributed
     from xpnet.backend import current
+    from xpnet.cli.tables import dictionary
     from xpnet.training._compiled import executor_name
 
     what = "images" if samples.reading["kind"] in PICTURES else "samples"
@@ -344,13 +354,14 @@ def _first_lines(settings: dict[str, Any], device: str, samples: "Samples", mode
     communicator = distributed.current()
     if communicator.size > 1:
         device = f"{communicator.size} ranks by {communicator.name}, each on {device}"
+    columns = dictionary(samples.reading)
     counts = f"{len(samples.train[0])} training"
     if samples.validation is not None:
         counts += f", {len(samples.validation[0])} validation"
     return (
         f"{counts} and {len(samples.test[0])} test {what}, on "
         f"{device} in {precision}, {settings['optimizer']} from lr "
-        f"{settings['lr']:g}, {how}\n{model!r}\n"
+        f"{settings['lr']:g}, {how}\n{columns}{model!r}\n"
     )
 
 

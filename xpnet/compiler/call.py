@@ -28,7 +28,7 @@ from xpnet.compiler.recorded_array import RecordedArray
 from xpnet.compiler.recorded_number import RecordedNumber, value_or_self
 from xpnet.compiler.recording import Recorder
 from xpnet.compiler.rehearsal import Before
-from xpnet.compiler.sharing import conflicting
+from xpnet.compiler.sharing import conflicting, has_identity
 from xpnet.compiler.state import (
     ITERATORS,
     SCALARS,
@@ -193,12 +193,19 @@ def is_argument(x: Any) -> bool:
 
 def cell_keys(found: Survey) -> tuple[Any, ...]:
     """For each cell, the kind of array in it, and which cells hold the same array."""
-    number: dict[int, int] = {}
+    number: dict[Any, int] = {}
     keys = []
     for place in found.cells:
         x = unwrapped(place.get())
-        keys.append((number.setdefault(id(x), len(number)), array_key(x)))
+        keys.append((number.setdefault(_identity(x, place), len(number)), array_key(x)))
     return tuple(keys)
+
+
+def _identity(x: Array, place: Place) -> Any:
+    """What is equal for the places that hold one array."""
+    if has_identity(unwrapped(x)):
+        return id(x)
+    return place.id
 
 
 def array_key(x: Array) -> Any:
@@ -266,15 +273,16 @@ class _Call:
 
     def replace_states(self) -> None:
         """Put a RecordedArray into each cell."""
-        number: dict[int, int] = {}
+        number: dict[Any, int] = {}
         for place in [*self.before.cells, *self.before.gradients]:
             x = place.get()
             if x is None or isinstance(x, Variable):  # its array is in a cell of its own
                 continue
-            if id(x) not in number:
-                number[id(x)] = len(self.states)
+            key = _identity(x, place)
+            if key not in number:
+                number[key] = len(self.states)
                 self._add_state(unwrapped(x), place.name)
-            i = number[id(x)]
+            i = number[key]
             if place.is_settable:
                 self.cells[i].append(place)
                 self.of_place[place.id] = i

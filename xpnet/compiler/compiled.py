@@ -42,7 +42,7 @@ from xpnet.errors import ArgumentTypeError, CompileError, ShapeError
 __all__ = ["Compiled", "Recording", "compile", "recorded_call"]
 
 
-REHEARSALS = 5  # recordings of one call: more than three if the first ones create something
+REHEARSALS = 5  # recordings of one call: more than two if the first ones create something
 MOST_KEYS = 256
 MOST_PLANS = 64  # the ones that were used last are kept, with their memory
 MOST_RECORDINGS = 256  # more than there are replays
@@ -75,8 +75,8 @@ class Compiled:
     executor : function from Program to Executor, optional
         What runs a plan. By default it is chosen by the library.
     rehearse : bool
-        Whether a call is recorded and undone three times, and then made by the plan, so that all calls
-        are: see `xpnet.compiler.rehearsal`. By default the first three calls are made by the function itself.
+        Whether a call is recorded and undone, two or three times, and then made by the plan, so that all
+        calls are: see `xpnet.compiler.rehearsal`. By default the first three calls are made by the function itself.
     undo : bool
         Whether a call is undone if its rehearsal fails: it raises `xpnet.compiler.undo.Undone`, and the
         caller makes it in another way. By default it is the call that ran as it is.
@@ -427,9 +427,15 @@ class Compiled:
         return "\n".join(failures)
 
     def _planned(self, key: _Key, recording: Recording, args: Any, options: Any) -> str | None:
-        """Make a plan if the last recording agrees with this one; returns what differs."""
+        """Make a plan if the last recording agrees with this one; returns what differs.
+
+        The first recording of a kind may differ from the second one: it may have created something. Unless
+        it is a rehearsal, it does not count at all.
+        """
         last = key.last.get(recording.presence)
-        if key.calls > 1:
+        if key.calls == 2:
+            key.last.clear()
+        if key.calls > 1 or self.rehearse:
             key.last[recording.presence] = recording
         if last is None:
             return None
@@ -441,7 +447,7 @@ class Compiled:
             ((last.tree, last.stores), (recording.tree, recording.stores)),
         )
         if found is not None:
-            return found
+            return None if key.calls == 2 else found
         if recording.changes or recording.varying:
             return None
         try:
@@ -501,15 +507,17 @@ class Compiled:
         ------
         ShapeError
             The arrays are not equally long, or there are none.
+        Undone
+            With `undo`, the first call could not be rehearsed; no call was made.
         """
         count = _length(stacked)
         results: list[Results] = []
         with self._lock:
             while (i := sum(part.calls for part in results)) < count:
                 args = replaced(stacked, partial(_at, i))
-                current = self._current
-                if self._runs_as_it_is() or current is None or not current.ready(args, {}):
-                    results.append(_one_result(self(*args)))
+                current = None if self._runs_as_it_is() else self._ready_for(args)
+                if current is None:
+                    results.append(_one_result(self._one_of_many(args, bool(results))))
                     continue
                 mismatch = current.run_steps(stacked, i, count, results)
                 if mismatch is not None:
@@ -517,6 +525,31 @@ class Compiled:
                     args = replaced(stacked, partial(_at, i))
                     results.append(_one_result(self._after(mismatch, args)))
         return _joined(results)
+
+    def _ready_for(self, args: Any) -> Replay | None:
+        """A plan that is ready for a call of `scan`, the last one if it can be; None if there is none."""
+        current = self._current
+        if current is not None and current.ready(args, {}):
+            return current
+        for replay in self.replays:
+            if replay is not current and replay.ready(args, {}):
+                self._make_current(replay)
+                return replay
+        return None
+
+    def _one_of_many(self, args: Any, is_later: bool) -> Any:
+        """A call of `scan`; a later one cannot be left to the caller, as those before it were made."""
+        try:
+            return self(*args)
+        except Undone:
+            if not is_later:
+                raise
+            return self.function(*args)
+
+    @property
+    def scans_in_one_call(self) -> bool:
+        """Whether there are plans, and `scan` runs each of them many times without Python in between."""
+        return bool(self.replays) and all(x.runs_many_in_one for x in self.replays)
 
     def _after(self, mismatch: Mismatch, args: Any) -> Any:
         """The result of a call in which an action of `each_step` has selected other code."""

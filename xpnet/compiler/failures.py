@@ -82,7 +82,12 @@ def where(thread: int | None = None) -> str:
 
 def _line(frame: FrameType | None) -> str:
     """The first line of the user's among a frame and its callers."""
-    while frame is not None and not is_users_file(frame.f_code.co_filename):
+    seen = ""  # many frames in a row are of one file
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if filename != seen and is_users_file(filename):
+            break
+        seen = filename
         frame = frame.f_back
     if frame is None:
         return ""

@@ -35,7 +35,7 @@ from xpnet.compiler.failures import METHOD, OUTSIDE, SHAPE
 from xpnet.compiler.origins import is_xpnets_file
 from xpnet.compiler.record import Value, leaves, replaced
 from xpnet.compiler.recording_namespace import recorded_kernel, recorded_module, recording_namespace
-from xpnet.compiler.sharing import overlap
+from xpnet.compiler.sharing import has_identity, overlap
 from xpnet.errors import MissingAttributeError
 from xpnet.kernels.lookup import Kernel
 
@@ -393,7 +393,7 @@ def _operator(name: str, function: Callable[..., Any], change: Any = None) -> tu
         before = x.array
         x.recorder.about_to_change(before)
         after = change(before, unwrapped(y))
-        if after is not before:  # NumPy's scalars cannot be changed
+        if after is not before or not has_identity(before):  # NumPy's scalars cannot be changed
             return called(name, function, (x, y), {})
         return x.recorder.changed_in_place(x, name, function, (x, y))
 

@@ -31,7 +31,7 @@ from xpnet.compiler.record import Operation, Value, alike, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray, recorded_type, with_item
 from xpnet.compiler.recorded_library import RecordedLibrary, recording_backend
 from xpnet.compiler.recorded_number import RecordedNumber, value_or_self
-from xpnet.compiler.sharing import memory_of, overlap
+from xpnet.compiler.sharing import has_identity, memory_of, overlap
 
 if TYPE_CHECKING:
     from xpnet.compiler.rehearsal import Before
@@ -150,7 +150,7 @@ class Recorder:
             self._require_fact(name, args, options)
             return result
         for x in leaves((args, options)):
-            if isinstance(x, RecordedArray) and x.array is result:
+            if isinstance(x, RecordedArray) and x.array is result and has_identity(result):
                 return x  # nothing was computed, such as by astype(x, x.dtype, copy=False)
         if float_errors.are_reported() and not self._reports:
             self.fail("computes where np.errstate raises or prints", ERRORS)

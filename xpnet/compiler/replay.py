@@ -36,7 +36,7 @@ from xpnet.compiler.origins import is_users_module
 from xpnet.compiler.reads import dicts_in
 from xpnet.compiler.record import Program, Value, alike, leaves, replaced
 from xpnet.compiler.recorded_array import RecordedArray
-from xpnet.compiler.sharing import conflicting
+from xpnet.compiler.sharing import conflicting, has_identity
 from xpnet.compiler.state import (
     ITERATORS,
     SCALARS,
@@ -291,7 +291,8 @@ class Replay:
             return False
         if not is_one or not self._are_like(given):
             return False
-        if len({id(x) for x in given}) < len(given) or self._share_memory(given):
+        arrays = [id(x) for x in given if has_identity(x)]
+        if len(set(arrays)) < len(arrays) or self._share_memory(given):
             return False
         others = [i for i in self._lent if self._is_held_elsewhere(given, i)]
         return self._taken(given, others)
@@ -466,6 +467,15 @@ class Replay:
             )
             results.append(Results(last, len(hosts), self._columns(outputs, given, hosts)))
         return found
+
+    @property
+    def runs_many_in_one(self) -> bool:
+        """Whether nothing happens in Python between two steps of `run_steps`.
+
+        No action of the user's either, which runs before all steps there: it might read what the caller
+        changes from step to step.
+        """
+        return self.executor.runs_many_in_one and not any(self.recording.recorder.of_user)
 
     def _count_of_steps(self) -> int:
         """How many steps are run in one call, such that their inputs and outputs need little memory."""

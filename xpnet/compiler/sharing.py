@@ -11,7 +11,7 @@ import numpy as np
 
 from xpnet._typing import Array
 
-__all__ = ["conflicting", "memory_of", "overlap", "overlapping"]
+__all__ = ["conflicting", "has_identity", "memory_of", "overlap", "overlapping"]
 
 WORK = 10_000  # steps of the search for a common element; after that there may be one
 
@@ -21,6 +21,14 @@ class _Extent(NamedTuple):
 
     start: int
     stop: int
+
+
+def has_identity(x: Array) -> bool:
+    """Whether another name of the same object is the same array: not so for NumPy's numbers.
+
+    NumPy has one object for all that are True, `numpy.True_`, and one for all that are False.
+    """
+    return not isinstance(x, np.generic)
 
 
 def overlap(x: Array, y: Array) -> bool:

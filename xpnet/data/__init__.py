@@ -1,7 +1,9 @@
 """Data on the host: files and data sets in, batches on the device out.
 
 load_dataset, load_mnist       images by name: MNIST, Fashion-MNIST, KMNIST, CIFAR-10
-load_table, load_archive       CSV and NPZ files, checked and split into training and test
+load_table                     a CSV file or a data frame, prepared and split into training and test
+Schema, Column                 how it was prepared: the data dictionary, which reads other tables
+load_archive                   NPZ files, checked and split likewise
 load_image_folder              pictures in one folder per class
 load_picture, load_digit       one picture, as an image for a network
 open_samples                   files larger than memory: zarr, Parquet, Arrow, NumPy
@@ -13,6 +15,7 @@ split, Standardizer            training and test rows; features in units of thei
 
 from xpnet.data import transforms
 from xpnet.data.archives import load_archive, load_samples, read_npz
+from xpnet.data.columns import Column
 from xpnet.data.datasets import (
     DATASETS,
     class_names,
@@ -32,6 +35,7 @@ from xpnet.data.tables import Schema, load_table
 
 __all__ = [
     "DATASETS",
+    "Column",
     "DataLoader",
     "Schema",
     "Standardizer",

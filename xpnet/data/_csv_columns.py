@@ -7,7 +7,7 @@ that decide.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -24,13 +24,24 @@ Numbered = tuple[int, Row]  # a row, and the line of the file in which it ends
 
 
 class Choice(NamedTuple):
-    """The caller's choices: the arguments of `read_csv` of the same names."""
+    """The caller's choices: the arguments of `read_csv` of the same names.
+
+    Attributes
+    ----------
+    missing : frozenset of str, optional
+        In lower case. None: a missing value is refused.
+    """
 
     target: str | bool | None = None
     header: bool | None = None
     index_col: str | int | None = None
     features: Sequence[str] | None = None
     is_known: bool = False
+    drop: Sequence[str] = ()
+    ids: Sequence[str] = ()
+    texts: bool | Collection[str] = ()
+    categories: Sequence[str] = ()
+    missing: frozenset[str] | None = None
 
 
 class Columns(NamedTuple):
@@ -44,6 +55,7 @@ class Columns(NamedTuple):
         Whether the first row has these names.
     features : list of int
     target : int or None
+    ids : list of int
     row_names : list of int
         The columns that name the rows. A table that pandas has saved repeatedly has several.
     index_is_chosen : bool
@@ -54,6 +66,7 @@ class Columns(NamedTuple):
     header: bool
     features: list[int]
     target: int | None
+    ids: list[int]
     row_names: list[int]
     index_is_chosen: bool
 
@@ -75,14 +88,17 @@ def columns_of(path: Path, rows: list[Numbered], choice: Choice) -> Columns:
         header = _has_names(path, line, first, [row for _, row in rows[1:]])
     names = _names(path, line, first, header, choice)
     index = _index(path, names, first if header else [], choice)
-    places = [i for i in range(len(names)) if i not in index]
+    ids = _places(path, names, choice.ids, choice)
+    out = {*index, *ids, *_places(path, names, choice.drop, choice)}
+    places = [i for i in range(len(names)) if i not in out]
     target = _target(path, names, places, choice)
     features = [i for i in places if i != target]
     if choice.features is not None:
         features = [_place(path, names, name, choice) for name in choice.features]
+    _places(path, [names[i] for i in features], choice.categories, choice)
     if not features:
         raise DataError(f"{path}: expected features, but there is no column besides the target")
-    return Columns(names, header, features, target, index, choice.index_col is not None)
+    return Columns(names, header, features, target, ids, index, choice.index_col is not None)
 
 
 def names_rows(cells: list[str]) -> bool:
@@ -276,18 +292,25 @@ def _target(path: Path, names: list[str], places: list[int], choice: Choice) -> 
     if isinstance(choice.target, str):
         place = _place(path, names, choice.target, choice)
         if place not in places:
-            raise DataError(
-                f"{path}: the column {choice.target!r} is both the index and the target"
-            )
+            out = choice.target in choice.drop or choice.target in choice.ids
+            what = "left out" if out else "the index"
+            raise DataError(f"{path}: the column {choice.target!r} is both {what} and the target")
         return place
     left = [i for i in places if names[i] not in (choice.features or ())]
     if not left or len(places) < 2:
-        besides = " besides the one that names the rows" if len(places) < len(names) else ""
+        besides = ""
+        if len(places) < len(names):
+            besides = " besides the one that names the rows, and those that are left out"
         raise DataError(
             f"{path}: expected two columns or more, features and a target; "
             f"found {len(places)}{besides}"
         )
     return left[-1]
+
+
+def _places(path: Path, names: list[str], wanted: Sequence[str], choice: Choice) -> list[int]:
+    """The places of columns that are no features. A table that is read later may lack them."""
+    return [_place(path, names, n, choice) for n in wanted if n in names or not choice.is_known]
 
 
 def _place(path: Path, names: list[str], name: str, choice: Choice) -> int:

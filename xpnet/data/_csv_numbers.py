@@ -1,27 +1,45 @@
 """The cells of a CSV table as numbers, and advice about cells that hold something else."""
 
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
 from xpnet.data._csv_columns import NUMBER
+from xpnet.data._csv_dates import is_like_a_date
 from xpnet.data._messages import shortened
 from xpnet.errors import DataError
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-", "#n/a"}
 LARGEST = float(np.finfo(np.float32).max)
-_DATE = re.compile(
-    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ]\S.*)?|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?",
-    re.ASCII,
-)
 _CURRENCIES = "$€£¥₩₹"
-_KINDS = "replace it by a column of 0 and 1 for each text, or leave it out (--features, --index)"
 
 
-def numbers_of(row: Sequence[str]) -> list[float] | None:
-    """The cells as numbers; None if one of them cannot be used."""
+def missing_texts(others: Iterable[str] = ()) -> frozenset[str]:
+    """The texts, in lower case, of which a cell with a missing value may consist: these, and the usual."""
+    return frozenset(MISSING | {text.strip().lower() for text in others})
+
+
+def is_missing(cell: str, missing: Collection[str]) -> bool:
+    """Whether a cell is one of these texts, which are in lower case."""
+    return cell.strip().lower() in missing
+
+
+def missing_numbers(missing: Iterable[str]) -> list[float]:
+    """Those of the texts that are numbers: a cell of -999.0 is missing too if -999 is."""
+    return [float(text) for text in missing if NUMBER.fullmatch(text)]
+
+
+def numbers_of(row: Sequence[str], missing: Collection[str] = ()) -> list[float] | None:
+    """The cells as numbers, NaN where a value is missing; None if one of them cannot be used."""
+    if missing:
+        places = [i for i, cell in enumerate(row) if is_missing(cell, missing)]
+        if places:
+            numbers = numbers_of([cell for i, cell in enumerate(row) if i not in places])
+            if numbers is not None:
+                for i in places:
+                    numbers.insert(i, math.nan)
+            return numbers
     try:
         numbers = [float(cell) for cell in row]
     except ValueError:
@@ -35,7 +53,7 @@ def numbers_of(row: Sequence[str]) -> list[float] | None:
     return numbers
 
 
-def require_number(cell: str, where: str, others: Sequence[str] = (), above: bool = False) -> float:
+def require_number(cell: str, where: str, above: bool = False) -> float:
     """A cell as a number that float32 can hold.
 
     Parameters
@@ -43,8 +61,6 @@ def require_number(cell: str, where: str, others: Sequence[str] = (), above: boo
     cell : str
     where : str
         The beginning of the message.
-    others : sequence of str
-        Some of the other cells of the column, from which the advice is chosen.
     above : bool
         Whether there are rows above this one, which have numbers in this column.
 
@@ -64,39 +80,38 @@ def require_number(cell: str, where: str, others: Sequence[str] = (), above: boo
     shown = shortened(cell)
     if not math.isnan(number) or cell.lower().lstrip("+-") in ("inf", "infinity"):
         raise DataError(f"{where}: {shown} is infinite, or above the range of float32")
-    advice = _advice(cell, [other.strip() for other in others], above)
-    raise DataError(f"{where}: expected a number, found the text {shown!r}. {advice}")
+    raise DataError(f"{where}: expected a number, found the text {shown!r}. {_advice(cell, above)}")
 
 
-def _advice(cell: str, others: list[str], above: bool) -> str:
+def _advice(cell: str, above: bool) -> str:
     """What to try where a text stands in place of a number."""
     if "\0" in cell:
         return "It has a NUL character: the file is damaged, or is not UTF-8"
-    if _DATE.fullmatch(cell):
+    if is_like_a_date(cell):
         return (
             "A date or time is not a number: write its relevant parts as numbers (the year, the "
-            "month, the hour), or leave the column out (--features, --index)"
+            "month, the hour), or leave the column out (--drop)"
         )
-    return _advice_on_signs(cell) or _advice_on_texts(cell, others, above)
+    signs = advice_on_signs(cell)
+    if signs:
+        return signs
+    place = "This column has numbers"
+    if above:
+        place = "The rows above have numbers in this column"
+    return (
+        "If it means that the value is missing: --missing TEXT. If the numbers are codes: --categories "
+        f"COLUMN. {place}: correct this cell, or delete this row"
+    )
 
 
-def _advice_on_signs(cell: str) -> str:
+def advice_on_signs(cell: str) -> str:
     """Which signs to remove; empty if the cell does not become a number without them."""
     bare = cell.strip(_CURRENCIES + "% ")
+    if NUMBER.fullmatch(cell):
+        return ""
     if NUMBER.fullmatch(cell.replace(",", "")):
         return "Write numbers with a decimal point, and without thousands separators: 1234.5"
     if NUMBER.fullmatch(bare.replace(",", "")):
         signs = sorted(set(cell) & {*_CURRENCIES, "%"})
         return f"Remove {' and '.join(signs)}: {bare.replace(',', '')}"
     return ""
-
-
-def _advice_on_texts(cell: str, others: list[str], above: bool) -> str:
-    if above:
-        return "The rows above have numbers in this column: correct this cell, or delete this row"
-    if len(others) > 2 and len({cell, *others}) == len(others) + 1:
-        return (
-            "All texts of this column differ, like identifiers: leave the column out, or make it the "
-            "index (--features, --index; in Python, features, index_col)"
-        )
-    return f"Only the target column, which --target names, may have text: {_KINDS}"

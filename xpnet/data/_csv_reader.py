@@ -1,24 +1,34 @@
-"""The CSV reader: rows of numbers, and one column of targets, which may be text.
+"""The CSV reader: columns of numbers and of texts, and one column of targets.
 
 It guesses little. What it refuses is reported with the file, the line and the column. Cells become
 numbers as they are read, so a table takes the memory of its numbers, not of its text.
 """
 
-import codecs
 import csv
+import math
+import os
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple, Protocol, TextIO
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnet._typing import PathLike
-from xpnet.data._csv_columns import Choice, Columns, columns_of, names_rows
-from xpnet.data._csv_numbers import numbers_of, require_number
-from xpnet.errors import ArgumentError, DataError
+from xpnet.data._csv_columns import NUMBER, Choice, Columns, columns_of, names_rows
+from xpnet.data._csv_encoding import codec_of, guess_encoding, require_text, undecodable
+from xpnet.data._csv_numbers import (
+    is_missing,
+    missing_numbers,
+    missing_texts,
+    numbers_of,
+    require_number,
+)
+from xpnet.data._frames import SUFFIXES, Rows, is_frame, read_frame
+from xpnet.data._typing import DataFrame
+from xpnet.errors import ArgumentError, ArgumentTypeError, DataError
 
 DELIMITERS = ",;\t|"
 _SAMPLE = 100  # rows from which the reader decides what the caller has not chosen
@@ -34,11 +44,20 @@ class Cells(NamedTuple):
         The names of the feature columns, in order.
     target : str or None
         The name of the target column; None if there is no target.
-    x : ndarray of float64, shape (n, features)
+    x : ndarray of float64, shape (n, columns of numbers)
+        NaN where a value is missing.
+    texts : dict of list of str
+        The features that are not in x, by name: the text of each row.
+    ids : dict of list of str
+        The columns that identify the rows, by name.
+    unused : list of str
+        The names of the columns that were not read.
     t : list of str
         The target of each row, as it is written.
     lines : array of int
-        The line of the file in which each row ends, counted from 1.
+        The line of the file in which each row ends, counted from 1; or the number of a frame's row, from 0.
+    unit : {"line", "row"}
+        What these are called.
     header : bool
         Whether the names were read from the file.
     index_name : str or None
@@ -51,33 +70,61 @@ class Cells(NamedTuple):
     names: list[str]
     target: str | None
     x: NDArray[np.float64]
+    texts: dict[str, list[str]]
+    ids: dict[str, list[str]]
+    unused: list[str]
     t: list[str]
     lines: "array[int]"
+    unit: str
     header: bool
     index_name: str | None
     row_names: list[str]
 
-    def at(self, row: int) -> str:
-        """The place of a row's target, for an error."""
-        return f"{self.path}, line {self.lines[row]}, column {self.target!r}"
+    def at(self, row: int, column: str | None = None) -> str:
+        """The place of a row's value in a column, by default in the target, for an error."""
+        return f"{self.path}, {self.unit} {self.lines[row]}, column {(column or self.target)!r}"
+
+    def taken(self, rows: Sequence[int]) -> "Cells":
+        """These rows of the table."""
+        return self._replace(
+            x=self.x[list(rows)],
+            texts={name: [texts[i] for i in rows] for name, texts in self.texts.items()},
+            ids={name: [texts[i] for i in rows] for name, texts in self.ids.items()},
+            t=[self.t[i] for i in rows],
+            lines=array("q", [self.lines[i] for i in rows]),
+            row_names=[self.row_names[i] for i in rows if self.row_names],
+        )
+
+    def columns(self) -> dict[str, NDArray[np.float64] | list[str]]:
+        """The numbers, or the texts, of each feature, by name."""
+        numbers = iter(self.x.T)
+        return {
+            name: self.texts[name] if name in self.texts else next(numbers) for name in self.names
+        }
 
 
 def read_csv(
-    path: PathLike,
+    source: PathLike | DataFrame,
     target: str | bool | None = None,
     delimiter: str | None = None,
     header: bool | None = None,
     index_col: str | int | None = None,
-    encoding: str = "utf-8",
+    encoding: str | None = "utf-8",
     features: Sequence[str] | None = None,
     is_known: bool = False,
+    drop: Sequence[str] = (),
+    ids: Sequence[str] = (),
+    texts: bool | Collection[str] = (),
+    categories: Sequence[str] = (),
+    missing: Iterable[str] | None = None,
 ) -> Cells:
-    """Read a table of numbers with a column of targets.
+    """Read a table of features, by default numbers, with a column of targets.
 
     Parameters
     ----------
-    path : str or path-like
-        A text file, of any name.
+    source : str, path-like or DataFrame
+        A text file, of any name; a file FILE.parquet or FILE.xlsx; or a data frame of pandas or polars.
+        The names of a frame's columns are the header; its index is not read.
     target : str or False, optional
         The name of the target column. By default it is the last column that is not a feature.
         False: no target is read.
@@ -95,40 +142,61 @@ def read_csv(
         The column that names the rows, which is not a feature: its name, or its number from 0. False:
         there is no index. By default it is the first column if that has no name (or one such as
         "Unnamed: 0"), as pandas writes an index.
-    encoding : str
-        The encoding of the text. A byte order mark of UTF-8 is skipped.
+    encoding : str, optional
+        The encoding of the text. A byte order mark of UTF-8 is skipped. None: see `guess_encoding`.
     features : sequence of str, optional
         The columns that are features, in this order; other columns may hold anything. By default
         all but target and index.
     is_known : bool
         Whether these choices are those of a table that was read before. Then a table without the
         target or without the index is accepted too.
+    drop : sequence of str
+        Columns that are not read.
+    ids : sequence of str
+        Columns that identify the rows, and are not features.
+    texts : bool or collection of str
+        The features that may hold text, which is not converted. True: those in which, of the first
+        100 values, more than a half are texts. By default none may.
+    categories : sequence of str
+        Features that are kept as text, whatever they hold.
+    missing : iterable of str, optional
+        Texts in place of missing values, besides an empty cell, NA, NaN, null, None, "?" and "-". By
+        default a missing value is refused, also these.
 
     Raises
     ------
     DataError
-        The file is missing or not such a table; a value is missing, text, NaN, infinite or above
-        the range of float32; a row has more or fewer cells than the first. The message names the
-        file, line and column.
+        The file is missing or not such a table; a value that must be a number is missing, text, NaN,
+        infinite or above the range of float32; a row has more or fewer cells than the first. The
+        message names the file, line and column.
     """
-    path = Path(path)
-    if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n"\0'):
-        raise ArgumentError(f"Expected a delimiter of one character, got {delimiter!r}.")
-    codec = codec_of(encoding)
-    choice = Choice(target, header, index_col, features, is_known)
+    _require_valid(delimiter, encoding)
+    choice = Choice(
+        target=target,
+        header=header,
+        index_col=index_col,
+        features=features,
+        is_known=is_known,
+        drop=drop,
+        ids=ids,
+        texts=texts,
+        categories=categories,
+        missing=None if missing is None else missing_texts(missing),
+    )
+    if is_frame(source):
+        return _read(Path("the data frame"), Rows(source, 0), choice._replace(header=True), "row")
+    if not isinstance(source, (str, os.PathLike)):
+        raise ArgumentTypeError(
+            f"Expected a path, or a data frame of pandas or polars, got {type(source).__name__}."
+        )
+    path = Path(source)
     try:
-        with path.open(encoding=codec, newline="") as file:
-            _require_text(path, file, encoding)
-            lines = [s for s in islice(file, 20) if s.strip()]
-            delimiter = delimiter or _sniffed(path, lines, is_known or target is False)
-            file.seek(0)
-            rows = csv.reader(_split(file, delimiter), delimiter=delimiter, strict=True)
-            try:
-                return _read(path, rows, choice)
-            except csv.Error as error:
-                raise DataError(f"{path}, line {rows.line_num}: damaged: {error}") from None
+        if path.suffix.lower() in SUFFIXES:
+            return _read_frame(path, choice)
+        encoding = encoding or guess_encoding(path)
+        return _read_text(path, encoding, delimiter, choice)
     except UnicodeError as error:
-        raise _undecodable(path, encoding, error) from None
+        raise undecodable(path, encoding or "utf-8", error) from None
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; expected a CSV table") from None
     except OSError as error:
@@ -137,61 +205,34 @@ def read_csv(
         raise DataError(f"{path}: too large for this machine's memory") from None
 
 
-# --- text -----------------------------------------------------------------------------------------
+def _require_valid(delimiter: str | None, encoding: str | None) -> None:
+    """Refuse what names no delimiter or no encoding, before a file is opened."""
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n"\0'):
+        raise ArgumentError(f"Expected a delimiter of one character, got {delimiter!r}.")
+    if encoding is not None:
+        codec_of(encoding)
 
 
-def codec_of(encoding: str) -> str:
-    """The name of the codec that opens a file of this encoding."""
-    try:
-        name = codecs.lookup(encoding).name
-        "".encode(name)  # fails for codecs from bytes to bytes, such as base64
-    except (LookupError, ValueError):
-        raise ArgumentError(
-            f"Unknown encoding {encoding!r}. Expected one of Python's, such as utf-8, utf-16, cp1252 "
-            "(Western Europe), cp949 (Korea), cp932 (Japan) or gb18030 (China)."
-        ) from None
-    return "utf-8-sig" if name == "utf-8" else name
+def _read_frame(path: Path, choice: Choice) -> Cells:
+    """The table in a file that pandas or polars reads."""
+    first = 0
+    if path.suffix.lower() == ".xlsx":
+        first = 2  # as a spreadsheet numbers its rows, of which the first is the header
+    return _read(path, Rows(read_frame(path), first), choice._replace(header=True), "row")
 
 
-def _require_text(path: Path, file: TextIO, encoding: str) -> None:
-    """Refuse a file of UTF-16 that would be read as UTF-8, with advice."""
-    if codecs.lookup(encoding).name != "utf-8":
-        return
-    start: bytes = file.buffer.peek(1024)  # type: ignore[attr-defined] # it is a BufferedReader
-    is_marked = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    if is_marked or b"\0" in start:
-        what = "is UTF-16"
-        if not is_marked:
-            what = (
-                "has NUL characters, like UTF-16 without a byte order mark, or data other than text"
-            )
-        raise DataError(
-            f"{path}: expected UTF-8 text, but this file {what}. Save it as UTF-8 (in Excel: CSV UTF-8), "
-            "or name its encoding: --encoding utf-16 (in Python, encoding='utf-16')"
-        )
-
-
-def _undecodable(path: Path, encoding: str, error: UnicodeError) -> DataError:
-    """The error for a file of another encoding, with the first line that cannot be decoded."""
-    if codecs.lookup(encoding).name != "utf-8":
-        return DataError(
-            f"{path}: expected text in the encoding {encoding}: {getattr(error, 'reason', error)}"
-        )
-    place = ""
-    found = "another encoding"
-    with path.open("rb") as file:
-        for line, content in enumerate(file, 1):
-            try:
-                content.decode("utf-8")
-            except UnicodeDecodeError as invalid:
-                place = f", line {line}"
-                found = f"the byte 0x{content[invalid.start]:02x}"
-                break
-    return DataError(
-        f"{path}{place}: expected UTF-8 text, found {found}. Save the table as UTF-8 (in Excel: CSV "
-        "UTF-8), or name its encoding, such as --encoding cp1252 (Western Europe) or cp949 (Korea); "
-        "in Python, encoding='cp1252'"
-    )
+def _read_text(path: Path, encoding: str, delimiter: str | None, choice: Choice) -> Cells:
+    """The table in a text file of this encoding."""
+    with path.open(encoding=codec_of(encoding), newline="") as file:
+        require_text(path, file, encoding)
+        lines = [s for s in islice(file, 20) if s.strip()]
+        delimiter = delimiter or _sniffed(path, lines, choice.is_known or choice.target is False)
+        file.seek(0)
+        rows = csv.reader(_split(file, delimiter), delimiter=delimiter, strict=True)
+        try:
+            return _read(path, rows, choice)
+        except csv.Error as error:
+            raise DataError(f"{path}, line {rows.line_num}: damaged: {error}") from None
 
 
 # --- rows -----------------------------------------------------------------------------------------
@@ -258,7 +299,7 @@ class _Rows(Protocol):
     def __iter__(self) -> Iterator[list[str]]: ...
 
 
-def _read(path: Path, rows: _Rows, choice: Choice) -> Cells:
+def _read(path: Path, rows: _Rows, choice: Choice, unit: str = "line") -> Cells:
     """The table, whose columns are decided from its first rows."""
     # A line that is empty, or only white space, is not a row.
     written = (row for row in rows if len(row) > 1 or (row and not row[0].isspace()))
@@ -268,68 +309,121 @@ def _read(path: Path, rows: _Rows, choice: Choice) -> Cells:
         raise DataError(f"{path}: empty; expected a CSV table")
     columns = columns_of(path, beginning, choice)
     sample = beginning[columns.header :]
-    values = array("d")
-    t = []
-    lines = array("q")
-    named: dict[int, list[str]] = {place: [] for place in columns.row_names}
-    labels: dict[str, str] = {}  # equal targets share one string in memory
+    read = _Read(columns, choice, sample, unit)
     for line, row in chain(sample, numbered):
         if len(row) != len(columns.names):
             raise DataError(
-                f"{path}, line {line}: expected {len(columns.names)} cells, as in the first line; "
+                f"{path}, {unit} {line}: expected {len(columns.names)} cells, as in the first line; "
                 f"found {len(row)}"
             )
-        if columns.target is not None:
-            label = row[columns.target].strip()
-            t.append(labels.setdefault(label, label))
-        for place, cells in named.items():
-            cells.append(row[place].strip())
-        chosen = [row[place] for place in columns.features]
-        values.extend(numbers_of(chosen) or _checked_numbers(path, line, row, columns, sample))
-        lines.append(line)
-    if not lines:
+        read.add(path, line, row)
+    if not read.lines:
         raise DataError(f"{path}: expected rows, but it has a header only")
-    return _table(path, columns, np.asarray(values, np.float64), t, lines, named, choice)
+    return read.table(path)
 
 
-def _table(
-    path: Path, columns: Columns, values: NDArray[np.float64], t: list[str], lines: "array[int]",
-    named: dict[int, list[str]], choice: Choice,
-) -> Cells:  # fmt: skip
-    """The table, after a check that the columns without a name have the values of an index."""
-    index = next(iter(named), None)
-    for place, cells in named.items():
-        if columns.index_is_chosen or names_rows(cells):
-            continue
-        if not choice.is_known:
-            raise DataError(
-                f"{path}: column {place + 1} has no name, and its values are not those of an index, "
-                "whole numbers or distinct texts. Give it a name, or choose the index: --index NAME, "
-                "or --index none if the column is a feature (in Python, index_col)"
-            )
-        index = None
-    target = None if columns.target is None else columns.names[columns.target]
-    return Cells(
-        path=path,
-        names=[columns.names[place] for place in columns.features],
-        target=target,
-        x=values.reshape(len(lines), len(columns.features)),
-        t=t,
-        lines=lines,
-        header=columns.header,
-        index_name=None if index is None else columns.names[index],
-        row_names=[] if index is None else named[index],
-    )
+class _Read:
+    """The rows of a table that have been read so far.
+
+    Parameters
+    ----------
+    columns : Columns
+    choice : Choice
+    sample : list of (int, list of str)
+        The first rows, with their lines.
+    unit : str
+        What the lines are called.
+    """
+
+    def __init__(
+        self, columns: Columns, choice: Choice, sample: list[tuple[int, list[str]]], unit: str
+    ) -> None:
+        self.unit = unit
+        self.columns = columns
+        self.choice = choice
+        self.missing = choice.missing or frozenset()
+        self.first = sample[0][0] if sample else 0
+        features = columns.features
+        text = [i for i in features if _is_text(columns.names[i], i, sample, choice)]
+        self.numbers = [i for i in features if i not in text]
+        kept = [*text, *columns.ids, *columns.row_names]
+        if columns.target is not None:
+            kept.append(columns.target)
+        self.texts: dict[int, list[str]] = {place: [] for place in kept}
+        self.values = array("d")
+        self.lines = array("q")
+        self.labels: dict[str, str] = {}  # equal texts share one string in memory
+
+    def add(self, path: Path, line: int, row: list[str]) -> None:
+        """Keep the cells of a row."""
+        for place, cells in self.texts.items():
+            text = row[place].strip()
+            cells.append(self.labels.setdefault(text, text))
+        if self.numbers:
+            chosen = [row[place] for place in self.numbers]
+            found = numbers_of(chosen) or numbers_of(chosen, self.missing)
+            self.values.extend(found or self._checked(path, line, row))
+        self.lines.append(line)
+
+    def _checked(self, path: Path, line: int, row: list[str]) -> list[float]:
+        """The numbers of a row, cell by cell; the error names the first that is not a number."""
+        found = []
+        for place in self.numbers:
+            if is_missing(row[place], self.missing):
+                found.append(math.nan)
+                continue
+            where = f"{path}, {self.unit} {line}, column {self.columns.names[place]!r}"
+            found.append(require_number(row[place], where, line > self.first))
+        return found
+
+    def table(self, path: Path) -> Cells:
+        """The table, after a check that the columns without a name have the values of an index."""
+        columns = self.columns
+        names = columns.names
+        x = np.asarray(self.values, np.float64).reshape(len(self.lines), len(self.numbers))
+        for number in missing_numbers(self.missing):
+            x = np.where(x == number, math.nan, x)
+        used = {*columns.features, *self.texts}
+        index = self._index(path)
+        target = columns.target
+        return Cells(
+            path=path,
+            names=[names[place] for place in columns.features],
+            target=None if target is None else names[target],
+            x=x,
+            texts={names[i]: self.texts[i] for i in columns.features if i in self.texts},
+            ids={names[i]: self.texts[i] for i in columns.ids},
+            unused=[name for place, name in enumerate(names) if place not in used],
+            t=[] if target is None else self.texts[target],
+            lines=self.lines,
+            unit=self.unit,
+            header=columns.header,
+            index_name=None if index is None else names[index],
+            row_names=[] if index is None else self.texts[index],
+        )
+
+    def _index(self, path: Path) -> int | None:
+        """The column that names the rows."""
+        index = next(iter(self.columns.row_names), None)
+        for place in self.columns.row_names:
+            if self.columns.index_is_chosen or names_rows(self.texts[place]):
+                continue
+            if not self.choice.is_known:
+                raise DataError(
+                    f"{path}: column {place + 1} has no name, and its values are not those of an index, "
+                    "whole numbers or distinct texts. Give it a name, or choose the index: --index NAME, "
+                    "or --index none if the column is a feature (in Python, index_col)"
+                )
+            index = None
+        return index
 
 
-def _checked_numbers(
-    path: Path, line: int, row: list[str], columns: Columns, sample: list[tuple[int, list[str]]]
-) -> list[float]:
-    """The numbers of a row, cell by cell; the error names the first cell that is not a number."""
-    above = line > sample[0][0]
-    found = []
-    for place in columns.features:
-        others = [cells[place] for number, cells in sample if number != line and place < len(cells)]
-        where = f"{path}, line {line}, column {columns.names[place]!r}"
-        found.append(require_number(row[place], where, others, above))
-    return found
+def _is_text(name: str, place: int, sample: list[tuple[int, list[str]]], choice: Choice) -> bool:
+    """Whether a feature is kept as text: the caller says so, or most of its first values are texts."""
+    if not isinstance(choice.texts, bool):
+        return name in choice.texts
+    if not choice.texts or name in choice.categories:
+        return choice.texts
+    cells = [row[place].strip() for _, row in sample if place < len(row)]
+    known = [cell for cell in cells if not is_missing(cell, choice.missing or ())]
+    return 2 * sum(NUMBER.fullmatch(cell) is None for cell in known) > len(known) or not known

@@ -1,6 +1,8 @@
 """Parts of error messages: names and text from files, kept short."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from xpnet._printable import cells, padded, printable
 
 _MOST_NAMES = 12
 _MOST_CHARACTERS = 40
@@ -20,12 +22,29 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def shortened(text: str) -> str:
-    """A text, or its beginning if it is long.
+def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
+    """A text, or its beginning if it has more characters than `most`.
 
     >>> shortened("A cell that holds a whole sentence, or more than one.")
     'A cell that holds a whole sentence, or m...'
     """
-    if len(text) <= _MOST_CHARACTERS:
+    if len(text) <= most:
         return text
-    return text[:_MOST_CHARACTERS] + "..."
+    return text[:most] + "..."
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as lines, in which each column but the last has one width.
+
+    >>> print(aligned([("column", "kind"), ("나이", "number"), ("zip code", "category")]))
+    column    kind
+    나이      number
+    zip code  category
+    """
+    safe = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(cells, column)) for column in zip(*safe, strict=True)]
+    lines = []
+    for row in safe:
+        padding = [padded(cell, width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join(padding).rstrip())
+    return "\n".join(lines)

@@ -1,17 +1,22 @@
-"""Tables: load a CSV file as training and test data, with a schema by which to read other files.
+"""Tables: load a file or a data frame as training and test data, with a schema by which to read others.
 
-    train, test, schema = load_table("iris.csv", target="species")
+    train, test, schema = load_table("people.csv", target="income")
+    print(schema)                                         the data dictionary
     config["table"] = schema.to_dict()                    stored with the model, as JSON
     x, t = Schema.from_dict(config["table"]).read("new.csv")
 
-Features are numbers, and are standardised with the mean and the deviation of the training data. The
-target is a class, with any text as its name, or a number. An error names the file, the line and the
+Features may be numbers, booleans, dates and categories, and values may be missing: `xpnet.data.columns`
+describes what becomes of each. Numbers are standardised with the mean and the deviation of the training data.
+The target is a class, with any text as its name, or a number. An error names the file, the line and the
 column of a cell that cannot be used.
 """
 
 import os
+import shlex
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,17 +24,23 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from xpnet._typing import PathLike
-from xpnet.data._csv_numbers import MISSING, require_number
+from xpnet.data._csv_numbers import is_missing, missing_texts, require_number
 from xpnet.data._csv_reader import Cells, read_csv
-from xpnet.data._messages import listed
-from xpnet.data._typing import Pair, Task
+from xpnet.data._messages import aligned, listed, shortened
+from xpnet.data._typing import DataFrame, Pair, Task
+from xpnet.data.columns import Column, fit_column
 from xpnet.data.splitting import Standardizer, split
 from xpnet.errors import ArgumentError, DataError, StateError
+
+_MOST_SHOWN = 30  # rows of the data dictionary for people
+VERSION = 1  # of the dict that `Schema.to_dict` returns; 0 had numbers only
 
 
 @dataclass(frozen=True)
 class Schema:
     """How the rows of a table become samples: found in the training data, stored with the model.
+
+    `str(schema)` is the data dictionary, a table for people to read.
 
     Attributes
     ----------
@@ -42,13 +53,21 @@ class Schema:
         The names of the classes, by number: whole numbers in ascending order, or texts in
         alphabetical order. Empty for a regression.
     standardizer : Standardizer
-        Applied to the features.
+        Applied to the inputs. Those that are 0 or 1 for a category or a missing value have the mean 0 and
+        the scale 1.
     dtype : str
         The dtype of x, and of the targets of a regression.
+    columns : tuple of Column
+        The data dictionary: an entry for each feature, and for constant columns and identifiers.
+    rows : int
+        The number of training rows.
     header : bool
         Whether the first row has the names of the columns.
-    index_col, delimiter, encoding
-        The choices with which the table was read: see `read_csv`.
+    index_col, delimiter, encoding, ids, missing, drop_missing_target
+        The choices with which the table was read: see `load_table`. If `missing` is None, a missing value
+        is refused.
+    unused : tuple of str
+        The columns that were left out.
     """
 
     task: Task
@@ -57,21 +76,38 @@ class Schema:
     classes: tuple[str, ...]
     standardizer: Standardizer
     dtype: str = "float32"
+    columns: tuple[Column, ...] = ()
+    rows: int = 0
     header: bool = True
     index_col: str | int | None = None
     delimiter: str | None = None
-    encoding: str = "utf-8"
+    encoding: str | None = "utf-8"
+    ids: tuple[str, ...] = ()
+    missing: tuple[str, ...] | None = None
+    drop_missing_target: bool = False
+    unused: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of the network's inputs: a category and a date become several."""
+        return [name for column in self.feature_columns for name in column.inputs]
+
+    @property
+    def feature_columns(self) -> list[Column]:
+        """The entries of the features, in order."""
+        return [column for column in self.columns if column.name in self.features]
 
     def read(
-        self, path: PathLike, delimiter: str | None = None
+        self, source: PathLike | DataFrame, delimiter: str | None = None
     ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """Read the samples of another file, whose columns may be in any order.
+        """Read the samples of another table, whose columns may be in any order.
 
-        Columns other than features and target are ignored.
+        Columns other than features and target are ignored. New categories, and gaps in columns that had
+        none, are a warning: see `unlike`.
 
         Returns
         -------
-        x : ndarray, shape (n, features)
+        x : ndarray, shape (n, inputs)
         t : ndarray or None
             As `load_table` returns it; None if the file has no target column.
 
@@ -80,14 +116,20 @@ class Schema:
         DataError
             As `read_csv`; a feature is missing; or a class does not occur in the training data.
         """
-        return self.samples(self.cells(path, delimiter=delimiter))
+        cells = self.cells(source, delimiter=delimiter)
+        samples = self.samples(cells)
+        for sentence in self.unlike(cells._replace(unused=[])):
+            warnings.warn(f"{cells.path}: {sentence}.", stacklevel=2)
+        return samples
 
-    def cells(self, path: PathLike, targets: bool = True, delimiter: str | None = None) -> Cells:
-        """Read another file without converting its targets, with the features in order.
+    def cells(
+        self, source: PathLike | DataFrame, targets: bool = True, delimiter: str | None = None
+    ) -> Cells:
+        """Read another table without converting its cells, with the features in order.
 
         Parameters
         ----------
-        path : str or path-like
+        source : str, path-like or DataFrame
         targets : bool
             Whether to read the targets too. Otherwise their column may hold anything.
         delimiter : str, optional
@@ -98,8 +140,8 @@ class Schema:
         DataError
             As `read_csv`; or a feature is missing.
         """
-        return read_csv(
-            path,
+        cells = read_csv(
+            source,
             self.target if targets else False,
             delimiter=delimiter or self.delimiter,
             header=self.header,
@@ -107,15 +149,59 @@ class Schema:
             encoding=self.encoding,
             features=self.features,
             is_known=True,
+            ids=self.ids,
+            texts=[column.name for column in self.columns if column.text],
+            missing=self.missing,
         )
+        if cells.target is None or not self.drop_missing_target:
+            return cells
+        return _with_targets(cells, self.task, self.missing or (), drop=True)
+
+    def unlike(self, cells: Cells) -> list[str]:
+        """How a table that `cells` has read differs from the training data, in sentences.
+
+        These are columns that are ignored, categories that did not occur, and values that are missing
+        in columns that had no gaps.
+        """
+        known = {*self.unused, *(column.name for column in self.columns), self.target}
+        extra = [name for name in cells.unused if name not in known]
+        found = []
+        if extra:
+            found.append(f"ignored, as the training did not have them: columns {listed(extra)}")
+        gaps = missing_texts(self.missing or ())
+        values = cells.columns()
+        for column in self.feature_columns:
+            phrases = column.unlike(values[column.name], gaps)
+            found += [f"column {column.name!r}: {phrase}" for phrase in phrases]
+        return found
 
     def samples(self, cells: Cells) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """x and t of a table that `cells` has read; t is None without a target."""
-        x = self.standardizer(cells.x).astype(self.dtype)
+        """x and t of a table that `cells` has read; t is None without a target.
+
+        Raises
+        ------
+        DataError
+            A cell is not of the kind that its column has, or a class was not seen in training.
+        """
+        x = self.standardizer(self.encode(cells)).astype(self.dtype)
+        return x, self.targets(cells)
+
+    def encode(self, cells: Cells) -> NDArray[np.float64]:
+        """The inputs before they are standardised, shape (n, inputs)."""
+        gaps = missing_texts(self.missing or ())
+        values = cells.columns()
+        parts = [
+            column.encode(values[column.name], partial(cells.at, column=column.name), gaps)
+            for column in self.feature_columns
+        ]
+        return np.concatenate(parts, axis=1)
+
+    def targets(self, cells: Cells) -> NDArray[Any] | None:
+        """The targets of a table that `cells` has read, as `load_table` returns them."""
         if cells.target is None:
-            return x, None
+            return None
         if self.task == "regress":
-            return x, _targets(cells).astype(self.dtype)[:, None]
+            return _targets(cells).astype(self.dtype)[:, None]
         number = {name: i for i, name in enumerate(self.classes)}
         t = np.empty(len(cells.t), np.int64)
         for row, label in enumerate(cells.t):
@@ -126,11 +212,46 @@ class Schema:
                     f"{listed(self.classes)}"
                 )
             t[row] = found
-        return x, t
+        return t
+
+    def __str__(self) -> str:
+        rows = [("column", "kind", "missing", "values")]
+        shown = self.columns
+        if len(shown) > _MOST_SHOWN:
+            shown = shown[: _MOST_SHOWN - 1]
+        for column in shown:
+            missing = str(column.missing) if column.missing else ""
+            name = shortened(column.name, 30)
+            rows.append((name, column.kind, missing, column.described(self.rows)))
+        kind = "class" if self.classes else "number"
+        what = "the target"
+        if self.classes:
+            what = f"the target: {listed(shortened(name, 20) for name in self.classes)}"
+        if len(shown) < len(self.columns):
+            rows.append((f"... and {len(self.columns) - len(shown)} more", "", "", ""))
+        rows.append((shortened(self.target, 30), kind, "", what))
+        return f"{aligned(rows)}\n{self._summary()}"
+
+    def _summary(self) -> str:
+        """What becomes of the columns, in sentences."""
+        features = self.feature_columns
+        count = len(self.inputs)
+        found = [f"{len(features)} features become {count} inputs."]
+        if count == len(features):
+            found = [f"{count} features."]
+        gaps = {column.kind == "category" for column in features if column.missing}
+        if False in gaps:
+            found.append("A missing number or date becomes the median, and an input marks it.")
+        if True in gaps:
+            found.append("A missing category is a category of its own.")
+        if any(column.others for column in features):
+            found.append("Rare categories share an input.")
+        return " ".join(found)
 
     def to_dict(self) -> dict[str, Any]:
         """The schema as a dict that JSON can store."""
-        return {**asdict(self), "standardizer": self.standardizer._asdict()}
+        stored = {**asdict(self), "standardizer": self.standardizer._asdict()}
+        return {"version": VERSION, **stored}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Self:
@@ -139,99 +260,171 @@ class Schema:
         Raises
         ------
         StateError
-            The dict is not one of a schema.
+            The dict is not one of a schema, or of a later version.
         """
         try:
-            scaling = stored["standardizer"]
-            mean = tuple(map(float, scaling["mean"]))
-            scale = tuple(map(float, scaling["scale"]))
-            features = tuple(map(str, stored["features"]))
-            task = stored["task"]
-            if task not in ("classify", "regress"):
-                raise ArgumentError(f"task is {task!r}")
-            if not len(features) == len(mean) == len(scale):
-                raise ArgumentError(
-                    f"{len(features)} features, but {len(mean)} means and {len(scale)} scales"
-                )
-            choices = {key: stored[key] for key in _CHOICES}
-            for key, kind in _CHOICES.items():
-                if not isinstance(choices[key], kind):
-                    raise ArgumentError(f"{key} is {choices[key]!r}")
-            return cls(
-                task=task,
-                features=features,
-                target=str(stored["target"]),
-                classes=tuple(map(str, stored["classes"])),
-                standardizer=Standardizer(mean, scale),
-                dtype=np.dtype(stored["dtype"]).name,
-                **choices,
-            )
-        except (KeyError, TypeError, ValueError) as error:
+            return cls(**_checked_fields(stored))
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise StateError(f"Expected the schema of a table: {error!r}.") from error
+
+
+def _checked_fields(stored: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `Schema` from a dict.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        They are missing or invalid.
+    """
+    if not isinstance(stored, dict):
+        raise ArgumentError(f"it is {type(stored).__name__}")
+    version = stored.get("version", 0)
+    if version not in (0, VERSION):
+        raise ArgumentError(
+            f"version {version!r}; this xpnet reads {VERSION}: upgrade xpnet to read it"
+        )
+    scaling = stored["standardizer"]
+    mean = tuple(map(float, scaling["mean"]))
+    scale = tuple(map(float, scaling["scale"]))
+    features = tuple(map(str, stored["features"]))
+    task = stored["task"]
+    if task not in ("classify", "regress"):
+        raise ArgumentError(f"task is {task!r}")
+    columns = tuple(Column(name) for name in features)
+    if version:
+        columns = tuple(map(Column.from_dict, stored["columns"]))
+    if not {*features} <= {column.name for column in columns}:
+        raise ArgumentError(f"features are {features!r}")
+    inputs = sum(len(column.inputs) for column in columns if column.name in features)
+    if not inputs == len(mean) == len(scale):
+        raise ArgumentError(
+            f"{inputs} inputs of features, but {len(mean)} means and {len(scale)} scales"
+        )
+    choices = _checked_choices(stored, _CHOICES)
+    if version:
+        choices |= _checked_choices(stored, _NEW_CHOICES)
+        if not 0 < choices["rows"] < 2**63:
+            raise ArgumentError(f"rows is {choices['rows']!r}")
+    return {
+        **choices,
+        "task": task,
+        "features": features,
+        "target": str(stored["target"]),
+        "classes": tuple(map(str, stored["classes"])),
+        "standardizer": Standardizer(mean, scale),
+        "dtype": np.dtype(stored["dtype"]).name,
+        "columns": columns,
+    }
+
+
+def _checked_choices(stored: dict[str, Any], kinds: dict[str, Any]) -> dict[str, Any]:
+    """The choices of these names from a dict; a list becomes a tuple of texts."""
+    choices = {}
+    for key, kind in kinds.items():
+        value = stored[key]
+        if not isinstance(value, kind):
+            raise ArgumentError(f"{key} is {value!r}")
+        if isinstance(value, list | tuple):
+            value = tuple(map(str, value))
+        choices[key] = value
+    return choices
 
 
 _CHOICES = {  # the arguments with which a table is read, and their types in JSON
     "header": bool,
     "index_col": str | int | None,
     "delimiter": str | None,
-    "encoding": str,
+    "encoding": str | None,
+}
+_NEW_CHOICES = {  # those since version 1
+    "rows": int,
+    "ids": list | tuple,
+    "missing": list | tuple | None,
+    "drop_missing_target": bool,
+    "unused": list | tuple,
 }
 
 
 def load_table(
-    path: PathLike,
+    source: PathLike | DataFrame,
     target: str | None = None,
     task: Task = "classify",
-    test: float | PathLike = 0.2,
+    test: float | PathLike | DataFrame = 0.2,
     seed: int = 0,
     delimiter: str | None = None,
     header: bool | None = None,
     index_col: str | int | None = None,
-    encoding: str = "utf-8",
+    encoding: str | None = None,
     features: Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+    ids: Sequence[str] = (),
+    categories: Sequence[str] = (),
+    missing: Sequence[str] = (),
+    drop_missing_target: bool = False,
     dtype: DTypeLike = "float32",
 ) -> tuple[Pair, Pair, Schema]:
-    """Load a table from a text file (CSV, TSV and the like) for training and test.
+    """Load a table from a text file (CSV, TSV and the like) or a data frame for training and test.
 
     Parameters
     ----------
-    path : str or path-like
+    source : str, path-like or DataFrame
+        A text file; a file FILE.parquet or FILE.xlsx, which pandas or polars reads; or a data frame of
+        pandas or polars.
     target : str, optional
         The column to be predicted; by default the last.
     task : {"classify", "regress"}
         Whether the targets are classes (any text) or numbers.
-    test : float or path-like
+    test : float, path-like or DataFrame
         The fraction of the rows that is held out for the test (see `split`: class by class, and the
-        same rows for the same seed); or another file, which has the test rows.
+        same rows for the same seed); or another table, which has the test rows.
     seed : int
         The seed of the split.
-    delimiter, header, index_col, encoding, features
+    delimiter, header, index_col, features
         How the file is read: see `read_csv`. The schema stores these choices, and the reader's own
         decisions, so that other files are read in the same way.
+    encoding : str, optional
+        The encoding of a text file; by default it is guessed: UTF-8, UTF-16 with a byte order mark,
+        CP949 or CP1252.
+    drop : sequence of str
+        Columns to leave out.
+    ids : sequence of str
+        Columns that identify the rows: no features, but kept beside the predictions.
+    categories : sequence of str
+        Columns of numbers that are codes of categories.
+    missing : sequence of str
+        What stands in place of a missing value, such as "-999", besides an empty cell, NA, N/A, NaN, null,
+        None, "?", "-" and "#N/A".
+    drop_missing_target : bool
+        Whether to leave out rows without a target. By default they are an error.
     dtype : dtype-like
         The dtype of x, and of the targets of a regression.
 
     Returns
     -------
     (x_train, t_train), (x_test, t_test) : tuple of pairs of ndarray
-        x : `dtype`, shape (n, features), standardised.
+        x : `dtype`, shape (n, inputs), standardised. A category and a date become several inputs.
         t : int64, shape (n,), class numbers; or, for a regression, `dtype`, shape (n, 1), like
         the network's output.
     schema : Schema
-        Reads other files in the same way.
+        The data dictionary; reads other files in the same way.
 
     Raises
     ------
     DataError
         As `read_csv`; there is only one class; classes are fractions, or occur in the test file but
-        not in the training file; a target of a regression is not a number; there are too few rows;
-        or the test file is the training file.
+        not in the training file; a target of a regression is not a number; a target is missing; a column is
+        an identifier, or has dates with two meanings, or numbers with signs, such as $5.1; there are too few
+        rows; or the test file is the training file.
     """
     if task not in ("classify", "regress"):
         raise ArgumentError(f"Expected task 'classify' or 'regress', got {task!r}.")
-    if not isinstance(test, (int, float)):
-        require_another(path, test)
-    cells = read_csv(path, target, delimiter, header, index_col, encoding, features)
+    if isinstance(source, (str, os.PathLike)) and isinstance(test, (str, os.PathLike)):
+        require_another(source, test)
+    cells = read_csv(
+        source, target, delimiter, header, index_col, encoding, features,
+        drop=drop, ids=ids, texts=True, categories=categories, missing=missing,
+    )  # fmt: skip
+    cells = _with_targets(cells, task, missing, drop_missing_target)
     if index_col is not None and index_col is not False:
         index_col = cells.index_name  # by its name: the columns of other files may be in any order
     schema = Schema(
@@ -239,43 +432,130 @@ def load_table(
         features=tuple(cells.names),
         target=str(cells.target),
         classes=_classes(cells) if task == "classify" else (),
-        standardizer=_identity(len(cells.names)),
+        standardizer=Standardizer((), ()),
         dtype=np.dtype(dtype).name,
         header=cells.header,
         index_col=index_col,
         delimiter=delimiter,
         encoding=encoding,
+        ids=tuple(ids),
+        missing=tuple(missing),
+        drop_missing_target=drop_missing_target,
+        unused=tuple(cells.unused),
     )
     if isinstance(test, (int, float)):
-        return _split_table(cells, schema, test, seed)
-    schema = _fitted(schema, cells.x)
+        return _split_table(cells, schema, test, seed, categories)
+    schema, x = _fitted(schema, cells, np.arange(len(cells.lines)), categories)
+    t = schema.targets(cells)
     x_test, t_test = schema.read(test, delimiter)
-    if t_test is None:
-        raise DataError(f"{os.fspath(test)}: no column {cells.target!r}, the target")
-    return _pair(schema, cells), (x_test, t_test), schema
+    if t is None or t_test is None:
+        where = test if isinstance(test, (str, os.PathLike)) else "the test"
+        raise DataError(f"{where}: no column {cells.target!r}, the target")
+    return (x, t), (x_test, t_test), schema
 
 
 def _split_table(
-    cells: Cells, schema: Schema, fraction: float, seed: int
+    cells: Cells, schema: Schema, fraction: float, seed: int, categories: Sequence[str]
 ) -> tuple[Pair, Pair, Schema]:
-    """One table, split into training and test, and standardised with the training rows."""
-    _, t = _pair(schema, cells)
+    """One table, split into training and test, and prepared by the training rows."""
+    t = schema.targets(cells)
+    if t is None:
+        raise DataError(f"{cells.path}: no column {schema.target!r}, the target")
     groups = t if schema.task == "classify" else t[:, 0]
     try:
         train, rest = split(groups, fraction, seed)
     except DataError as error:
         raise DataError(f"{cells.path}: {error}") from None
-    schema = _fitted(schema, cells.x[train])
-    x = schema.standardizer(cells.x).astype(schema.dtype)
+    schema, x = _fitted(schema, cells, train, categories)
     return (x[train], t[train]), (x[rest], t[rest]), schema
 
 
-def _pair(schema: Schema, cells: Cells) -> Pair:
-    """The samples of a table that has targets."""
-    x, t = schema.samples(cells)
-    if t is None:
-        raise DataError(f"{cells.path}: no column {schema.target!r}, the target")
-    return x, t
+def _fitted(
+    schema: Schema, cells: Cells, rows: NDArray[np.int64], categories: Sequence[str]
+) -> tuple[Schema, NDArray[Any]]:
+    """The schema with the data dictionary of the training rows, and x of all rows."""
+    schema = replace(schema, columns=_columns(cells, rows, categories, schema), rows=len(rows))
+    features = tuple(column.name for column in schema.columns if column.inputs)
+    schema = replace(schema, features=features)
+    if not features:
+        raise DataError(f"{cells.path}: expected features, but every column is constant or empty")
+    x = schema.encode(cells)
+    standardizer = Standardizer.of(x[rows])
+    scaled = [
+        i < column.scaled for column in schema.feature_columns for i in range(len(column.inputs))
+    ]
+    mean = np.where(scaled, standardizer.mean, 0.0)
+    scale = np.where(scaled, standardizer.scale, 1.0)
+    standardizer = Standardizer(tuple(mean.tolist()), tuple(scale.tolist()))
+    return replace(schema, standardizer=standardizer), standardizer(x).astype(schema.dtype)
+
+
+def _columns(
+    cells: Cells, rows: NDArray[np.int64], categories: Sequence[str], schema: Schema
+) -> tuple[Column, ...]:
+    """The data dictionary of the features, and of the columns that identify the rows.
+
+    Raises
+    ------
+    DataError
+        Columns are identifiers, or have no kind.
+    """
+    gaps = missing_texts(schema.missing or ())
+    chosen = rows.tolist()
+    found = []
+    for name, values in cells.columns().items():
+        known: NDArray[np.float64] | list[str]
+        if isinstance(values, list):
+            known = [values[i] for i in chosen]
+        else:
+            known = values[rows]
+        place = partial(_place, cells, chosen, name)
+        found.append(fit_column(name, known, place, gaps, name in categories))
+    identifiers = [column for column in found if column.kind == "identifier"]
+    if identifiers:
+        names = shlex.quote(
+            ",".join(f'"{c.name}"' if "," in c.name else c.name for c in identifiers)
+        )
+        first = identifiers[0]
+        raise DataError(
+            f"{cells.path}: nearly all texts differ in {listed(repr(c.name) for c in identifiers)} "
+            f"({first.distinct} different texts in {len(rows) - first.missing} training rows), as names, "
+            "identifiers and sentences do; a network would learn the rows by heart. Leave these columns out: "
+            f"--drop {names}; or keep them beside the predictions: --id {names} (in Python, drop, ids)"
+        )
+    for name, texts in cells.ids.items():
+        distinct = len({texts[i] for i in chosen})
+        found.append(Column(name, "identifier", True, parts=(), fill=(), distinct=distinct))
+    return tuple(found)
+
+
+def _place(cells: Cells, rows: Sequence[int], name: str, i: int) -> str:
+    return cells.at(rows[i], name)
+
+
+def _with_targets(cells: Cells, task: Task, missing: Sequence[str], drop: bool) -> Cells:
+    """The table without rows that have no target, or as it is if there are none.
+
+    Raises
+    ------
+    DataError
+        There are such rows, and they may not be left out.
+    """
+    gaps = missing_texts(missing)
+    if task == "classify":  # these two may well be names of classes
+        gaps -= {"none", "-"} - {text.strip().lower() for text in missing}
+    without = [row for row, label in enumerate(cells.t) if is_missing(label, gaps)]
+    if not without:
+        return cells
+    if not drop:
+        lines = ", ".join(str(cells.lines[row]) for row in without[:8])
+        raise DataError(
+            f"{cells.at(without[0])}: the value is missing ({cells.t[without[0]]!r}), as {len(without)} of "
+            f"the {len(cells.t)} rows have no target ({cells.unit}s {lines}{', ...' * (len(without) > 8)}). Fill it "
+            "in; or leave these rows out: --drop-missing-target (in Python, drop_missing_target=True)"
+        )
+    out = {*without}
+    return cells.taken([row for row in range(len(cells.t)) if row not in out])
 
 
 def require_another(path: PathLike, test: PathLike) -> None:
@@ -291,16 +571,6 @@ def require_another(path: PathLike, test: PathLike) -> None:
         )
 
 
-def _identity(features: int) -> Standardizer:
-    """A standardizer that leaves features as they are, until the training rows are known."""
-    return Standardizer((0.0,) * features, (1.0,) * features)
-
-
-def _fitted(schema: Schema, x: NDArray[Any]) -> Schema:
-    """The schema with the mean and the deviation of these features."""
-    return replace(schema, standardizer=Standardizer.of(x))
-
-
 def _targets(cells: Cells) -> NDArray[np.float64]:
     """The targets of a regression, shape (n,)."""
     return np.asarray([require_number(cell, cells.at(row)) for row, cell in enumerate(cells.t)])
@@ -311,9 +581,6 @@ def _classes(cells: Cells) -> tuple[str, ...]:
     first_rows: dict[str, int] = {}
     for row, label in enumerate(cells.t):
         first_rows.setdefault(label, row)
-    for label, row in first_rows.items():
-        if label.lower() in MISSING - {"none", "-"}:  # these two may well be names of classes
-            require_number(label, cells.at(row))  # raises the error for a missing value
     numbers = {label: _canonical(label) for label in first_rows}
     if all(numbers.values()):
         whole = sorted({int(number) for number in numbers.values() if number})

@@ -265,22 +265,27 @@ class RAdam(Optimizer):
         correction = 1.0 - b2**t
         r = 2.0 / (1.0 - b2) - 1.0
         r_t = r - 2.0 * t * b2**t / correction
-        scaled = r_t > 5.0
-        if scaled:
-            square = (r_t - 4.0) * (r_t - 2.0) * r / ((r - 4.0) * (r - 2.0) * r_t)
-            lr *= (square * correction) ** 0.5
-        return {**moment_coefficients(o), "rate": lr, "scaled": scaled}
+        scaled: Any = False
+        root: Any = 1.0
+        if r > 5.0:  # else r(t), which is smaller, never exceeds 5
+            scaled = r_t > 5.0
+            square = abs((r_t - 4.0) * (r_t - 2.0)) * r / ((r - 4.0) * (r - 2.0) * r_t)
+            root = (square * correction) ** 0.5
+        # 0 and 1 as factors, not as a choice: a step that is recorded computes the same each time.
+        return {
+            **moment_coefficients(o),
+            "rate": lr * (scaled * root + (1.0 - scaled)),
+            "share": 1.0 * scaled,  # of sqrt(v) in the divisor
+            "rest": scaled * o["eps"] + (1.0 - scaled),
+        }
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
         m, v = moments(g, s, c)
-        if c["scaled"]:
-            p -= c["rate"] * m / (array_namespace(v).sqrt(v) + c["eps"])
-        else:
-            p -= c["rate"] * m
+        p -= c["rate"] * m / (c["share"] * array_namespace(v).sqrt(v) + c["rest"])
         return p
 
     def formula(self, o: Options) -> str:
-        return f"{MOMENTS} p -= scaled ? rate * m / (sqrt(v) + eps) : rate * m;"
+        return f"{MOMENTS} p -= rate * m / (share * sqrt(v) + rest);"
 
 
 MOMENTS = "m *= b1; m += rest1 * g; v *= b2; v += rest2 * (g * g);"  # `moments` in CUDA

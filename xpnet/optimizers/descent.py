@@ -90,7 +90,7 @@ class Momentum(Optimizer):
     def coefficients(self, s: State, o: Options) -> Coefficients:
         c = {"lr": o["lr"], "momentum": o["momentum"]}
         if o["dampening"]:
-            c["share"] = 1.0 if s["t"] == 1 else 1.0 - o["dampening"]  # of g in the velocity
+            c["share"] = 1.0 - o["dampening"] * (s["t"] > 1)  # of g in the velocity
         return c
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:

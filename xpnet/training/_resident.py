@@ -4,10 +4,14 @@ A loader of resident data would take each batch in Python, and a meter would com
 As parts of the record they are replayed with the rest of the step.
 """
 
+import math
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from xpnet._typing import Array
 from xpnet.autodiff import tree
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.compiler import Compiled
 from xpnet.compiler.undo import Undone
@@ -66,6 +70,7 @@ class Resident:
         self._keeps = learner.keeps_gradients
         self._sums_gradients = learner.is_distributed
         self._meter = meter
+        self._seconds_per_step = math.inf  # of the last steps
         self._recorded = _OnRows(self._parts, loader.resident_data, meter)
         self.compiled = Compiled(
             self._recorded.step,
@@ -93,8 +98,49 @@ class Resident:
             return False
         return learner.batch_is_step and self.is_of(learner, meter)
 
-    def learn(self, learner: "Learner", rows: Array, meter: "Meter") -> None:
-        """Learn from the samples in these rows, and count them in the meter."""
+    def steps_within(self, seconds: float, learner: "Learner") -> int:
+        """How many of the next steps can be made in one call that takes about this long; at least 1."""
+        if learner.schedule is not None or self._sums_gradients or self._meter.accumulators:
+            return 1  # between two steps, Python does something
+        if is_observed() or not self.compiled.scans_in_one_call:
+            return 1
+        return max(1, int(seconds / self._seconds_per_step))
+
+    def learn(self, learner: "Learner", batches: Sequence[Array], meter: "Meter") -> None:
+        """Learn from the samples in the rows of each batch, and count them in the meter.
+
+        Parameters
+        ----------
+        learner : Learner
+        batches : sequence of arrays, shape (n,)
+            One, or as many as `steps_within` allows.
+        meter : Meter
+        """
+        began = time.perf_counter()
+        if len(batches) == 1:
+            self._learn_one(learner, batches[0], meter)
+        else:
+            self._learn_together(learner, batches, meter)
+        self._seconds_per_step = (time.perf_counter() - began) / len(batches)
+        self.reason = self.compiled.trouble
+
+    def _learn_together(self, learner: "Learner", batches: Sequence[Array], meter: "Meter") -> None:
+        """Make several steps in one call."""
+        learner.forget_observed()
+        rows = array_namespace(*batches).stack(list(batches))
+        try:
+            with self._averages:
+                means, _, _ = self.compiled.scan(rows)
+        except Undone:
+            for batch in batches:
+                self._learn_one(learner, batch, meter)
+            return
+        for of_step in zip(*means, strict=True):
+            learner.end_update()
+            meter.add_means(int(rows.shape[1]), of_step)
+
+    def _learn_one(self, learner: "Learner", rows: Array, meter: "Meter") -> None:
+        """Make one step."""
         if learner.observed_gradients:
             learner.forget_observed()
         if is_observed():
@@ -105,7 +151,6 @@ class Resident:
         meter.add_means(int(rows.shape[0]), means)
         if meter.accumulators:
             meter.accumulate(y, t)
-        self.reason = self.compiled.trouble
 
     def _step(self, learner: "Learner", rows: Array, meter: "Meter") -> Any:
         """Make a step; returns what the recorded one returns: the means, the output, the targets."""

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -63,6 +64,9 @@ if TYPE_CHECKING:
 Measured = dict[str, Data | Loader]  # "validation" and "test", if they are given
 stopwatch = time.perf_counter
 
+LONGEST_CALL = 0.05
+"""Seconds for which several steps may take one call: Ctrl-C and log lines wait for its end."""
+
 
 class Trainer:
     """Fits a model to data.
@@ -106,7 +110,8 @@ class Trainer:
         then on: see `xpnet.compile`. By default it is compiled where that is possible; if it is not,
         `learner.reason` says why. True: raise CompileError if it is not possible. During `fit`,
         gradients are not kept after a compiled step if no callback reads them and `step` is not
-        overridden.
+        overridden. Where C has all operations of a step, and nothing is to happen between two steps
+        (`on_step`, a schedule), as many are made in one call as take 0.05 s.
     communicator : Communicator, optional
         This rank among others that train the same model together: see `xpnet.distributed`. All ranks
         create the same trainer, and call `fit`, `save` and `state_dict` at the same time, with the
@@ -401,14 +406,15 @@ class Trainer:
         logged_at = stopwatch()
         logged_batch = -1  # the value of `self.batch` at the last log line
         means = None  # the figures of that line
-        for batch, learn in self._batches(loader, epoch):
+        together = 0.0 if observers else min(self.log_every, LONGEST_CALL)
+        for batch, learn, count in self._batches(loader, epoch, together):
             with self.interrupts.deferred():
                 self._changing = True
                 if is_distributed:
                     is_time = stopwatch() - logged_at >= self.log_every
                     learner.signals = (is_time, self.interrupts.pending)
                 learn(batch)
-                self.batch += 1
+                self.batch += count
                 self.seconds = stopwatch() - began
                 self._changing = False
             is_due = stopwatch() - logged_at >= self.log_every
@@ -459,20 +465,31 @@ class Trainer:
             raise KeyboardInterrupt
         return signaled[:1] == (True,)
 
-    def _batches(self, loader: Loader, epoch: int) -> Iterator[tuple[Any, Callable[[Any], None]]]:
-        """The remaining batches of an epoch, each with the function that learns from it."""
+    def _batches(
+        self, loader: Loader, epoch: int, together: float
+    ) -> Iterator[tuple[Any, Callable[[Any], None], int]]:
+        """The remaining batches of an epoch, each with the function that learns from it, and 1.
+
+        Or the rows of several batches and their number, if they can be learned from in one call that takes
+        about `together` seconds.
+        """
         if not self._can_take_rows(loader):
             for batch in loader.epoch(epoch, self.batch):
-                yield pair(batch, f"batch {self.batch} of epoch {epoch}"), self._learn
+                yield pair(batch, f"batch {self.batch} of epoch {epoch}"), self._learn, 1
             return
         has_shares = self.learner.is_distributed
-        for rows in loader.rows_on_device(epoch, self.batch):
+        remaining = deque(loader.rows_on_device(epoch, self.batch))
+        while remaining:
+            rows = [remaining.popleft()]
             resident = self._resident
-            is_empty = has_shares and not rows.shape[0]
+            is_empty = has_shares and not rows[0].shape[0]
             if is_empty or resident is None or not resident.suits(self.learner, self.meter):
-                yield loader.take(rows), self._learn
-            else:
-                yield rows, self._learn_rows
+                yield loader.take(rows[0]), self._learn, 1
+                continue
+            most = resident.steps_within(together, self.learner)
+            while remaining and len(rows) < most and remaining[0].shape == rows[0].shape:
+                rows.append(remaining.popleft())
+            yield rows, self._learn_rows, len(rows)
 
     def _can_take_rows(self, loader: Loader) -> TypeGuard[DataLoader]:
         """Whether a step may take the rows of its batch by itself, in its record."""
@@ -497,10 +514,10 @@ class Trainer:
         y, loss = self.step(x, t)
         self.meter.add(loss, y, t)
 
-    def _learn_rows(self, rows: Array) -> None:
-        """Learn from the samples in these rows of the data, and count them."""
+    def _learn_rows(self, batches: Sequence[Array]) -> None:
+        """Learn from the samples in the rows of each batch, and count them."""
         if self._resident is not None:
-            self._resident.learn(self.learner, rows, self.meter)
+            self._resident.learn(self.learner, batches, self.meter)
 
     def _measure(self, part: str, data: Data | Loader, epoch: int) -> dict[str, float]:
         """The loss and metrics on the validation or test data after an epoch."""

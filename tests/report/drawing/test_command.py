@@ -112,8 +112,9 @@ def test_what_one_does_not_draw_is_refused(trained, package, tmp_path, dataset):
         (("--page", "a.html", "--batch", 2), "'--batch': it is for FILE.onnx, which is not given."),
         (("--page", "a.html", "--no-preprocessing"), "'--no-preprocessing': it is for FILE.onnx"),
         (("net.onnx", "--onnxruntime-web", "x"), "'--onnxruntime-web': it is for the page"),
+        (("a.html", "--page", "./a.html"), "'--page': expected another file than FILE.onnx"),
     ],
-    ids=["nothing", "old file", "no folder", "batch", "preprocessing", "package"],
+    ids=["nothing", "old file", "no folder", "batch", "preprocessing", "package", "same file"],
 )  # fmt: skip
 def test_flags_that_do_not_go_together(mnist, tmp_path, monkeypatch, flags, message):
     monkeypatch.chdir(tmp_path)

@@ -196,6 +196,28 @@ def test_the_right_button_does_not_draw(lenet_open):
     assert is_blank(lenet_open, "#pad")
 
 
+@pytest.mark.parametrize("way", ["mouse", "finger", "keyboard"])
+def test_a_single_point_is_a_dot(lenet_open, way):
+    left, top, side = lenet_open.box("pad")
+    x, y = 0.6, 0.3  # of the side
+    point = (left + x * side, top + y * side)
+    if way == "keyboard":
+        style = "(({left, top}) => [left, top])(document.getElementById('pen').style)"
+        x, y = (float(text.removesuffix("%")) / 100 for text in lenet_open.run(style))
+        lenet_open.run("document.getElementById('pad').focus()")
+        lenet_open.press(" ", " ")
+    elif way == "mouse":
+        lenet_open.mouse([point, point])
+    else:
+        lenet_open.touch([point])
+    (ink,) = opacity(lenet_open, "#pad")
+    rows, columns = np.nonzero(ink > 0.5)
+    assert np.mean(rows) == pytest.approx(448 * y, abs=1.0)
+    assert np.mean(columns) == pytest.approx(448 * x, abs=1.0)
+    for places in (rows, columns):  # a line is 1/14 of the side wide
+        assert np.ptp(places) == pytest.approx(448 / 14, abs=2.0)
+
+
 def test_a_second_finger_does_not_draw(lenet_open):
     left, top, side = lenet_open.box("pad")
     lenet_open.call("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=2)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -96,13 +97,24 @@ def usable_threads() -> int:
     The BLAS follows OMP_NUM_THREADS, the variable of its own (such as OPENBLAS_NUM_THREADS), and
     `threadpoolctl.threadpool_limits`. Without one that is known, OMP_NUM_THREADS counts.
     """
-    from threadpoolctl import threadpool_info
-
     cores = usable_cores()
-    pools = [x for x in threadpool_info() if x.get("user_api") == "blas"]
-    of_numpy = [x for x in pools if "numpy" in x["filepath"]]
-    found = [int(x["num_threads"]) for x in of_numpy or pools]
+    found = [int(x.num_threads) for x in _pools_of_numpy() or _pools()]
     if found:
         return max(min(cores, *found), 1)
     given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return min(cores, int(given)) if given.isdecimal() and int(given) > 0 else cores
+
+
+@cache
+def _pools_of_numpy() -> list[Any]:
+    """NumPy's BLAS for threadpoolctl, which takes milliseconds to find it."""
+    find_blas()  # which loads it
+    return [x for x in _pools() if "numpy" in x.filepath]
+
+
+def _pools() -> list[Any]:
+    """All BLAS that are loaded now, as threadpoolctl has them."""
+    from threadpoolctl import ThreadpoolController
+
+    pools: list[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
+    return pools

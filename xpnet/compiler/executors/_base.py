@@ -110,6 +110,11 @@ class Executor:
             raise
         return stacked(steps)
 
+    @property
+    def runs_many_in_one(self) -> bool:
+        """Whether `run_steps` runs any number of steps in one call, without Python in between."""
+        return False
+
     def calls(self) -> list[Operation]:
         """The operations that are left to the library's own functions, in new memory.
 

@@ -231,15 +231,27 @@ class CExecutor(Executor):
             if segment is self._last_segment:  # of another one the step has more to do
                 self.done += self._failure.step
 
+    @property
+    def runs_many_in_one(self) -> bool:
+        """Whether C has all operations of a step."""
+        return self._only_segment is not None
+
+    @property
+    def _only_segment(self) -> Encoded | None:
+        """The step as one call of the library; None if it takes several, or calls of NumPy."""
+        found = [x for x in self._segments if isinstance(x, Encoded)]
+        return found[0] if len(found) == len(self._segments) == 1 else None
+
     def run_steps(
         self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
     ) -> list[Array]:
         """Run several steps, in one call if C has all of their operations."""
         steps = len(hosts)
-        if len(self._segments) != 1 or isinstance(self._segments[0], _BoundCall):
+        segment = self._only_segment
+        if segment is None:
             return super().run_steps(arguments, hosts)
         with self._lock:
-            return self._run_steps(arguments, hosts, steps, self._segments[0])
+            return self._run_steps(arguments, hosts, steps, segment)
 
     def _run_steps(
         self,

@@ -122,7 +122,7 @@ class Pad {
     context.lineWidth = LINE * side;
     context.lineCap = "round";
     context.lineJoin = "round";
-    context.strokeStyle = getComputedStyle(this.canvas).color;
+    context.strokeStyle = context.fillStyle = getComputedStyle(this.canvas).color;
     this.strokes.forEach((stroke) => this.drawStroke(stroke));
     this.changed();
   }
@@ -130,14 +130,20 @@ class Pad {
   /** A smooth curve: from the middle between two points to the next, bent towards the point between. */
   drawStroke(stroke) {
     const { context } = this;
+    const [[left, top]] = stroke;
     context.beginPath();
-    context.moveTo(...stroke[0]);
+    if (stroke.every(([x, y]) => x === left && y === top)) {
+      context.arc(left, top, context.lineWidth / 2, 0, 2 * Math.PI); // a line without a length is not drawn
+      context.fill();
+      return;
+    }
+    context.moveTo(left, top);
     for (let i = 1; i < stroke.length; i++) {
       const [x, y] = stroke[i - 1];
       const [u, v] = stroke[i];
       context.quadraticCurveTo(x, y, (x + u) / 2, (y + v) / 2);
     }
-    context.lineTo(...stroke.at(-1)); // a single point becomes a dot
+    context.lineTo(...stroke.at(-1));
     context.stroke();
   }
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from xpnet._typing import Array
 from xpnet.backend import to_numpy
+from xpnet.errors import CompileError
 
 if TYPE_CHECKING:
     import onnx
@@ -15,6 +16,7 @@ __all__ = ["IR_VERSION", "OPSET", "Graph", "tensor_type"]
 
 OPSET = 20  # the first with Gelu; runtimes of 2024 and later have it
 IR_VERSION = 9  # of the files of that time
+LARGEST = 2**31 - 1  # bytes: what protobuf reads and writes
 
 Dimension = int | str  # a name, such as "batch", stands for any size
 
@@ -149,13 +151,28 @@ class Graph:
         ----------
         metadata : mapping of str to str, optional
             Of the model, such as the names of the classes.
+
+        Raises
+        ------
+        CompileError
+            The constants have 2 GB or more, or there is no output.
         """
         import onnx
         from onnx import helper
 
+        if not self._outputs:
+            raise CompileError(
+                "Expected a graph with an output: return an array, or change one in a training step."
+            )
         nodes = [self._with_names_of_outputs(node) for node in self._needed()]
         read = {name for node in nodes for name in node.input}
         arrays = [array for array in self._initializers if array.name in read]
+        size = sum(len(array.raw_data) for array in arrays)
+        if size > LARGEST:
+            raise CompileError(
+                f"Expected parameters of less than 2 GB, the limit of a file of ONNX; got {size / 1e9:.1f} GB. "
+                "Export in a smaller dtype, such as float16, or one part of the model at a time."
+            )
         graph = helper.make_graph(nodes, self.name, self._inputs, self._outputs, arrays)
         opsets = [helper.make_opsetid("", self.opset)]
         model = helper.make_model(

@@ -353,9 +353,14 @@ def _external_bytes(proto: "onnx.TensorProto", folder: Path | None, name: str, s
         )
     root = folder.resolve()
     path = (root / location).resolve()
-    if not location or not path.is_relative_to(root) or not path.is_file():
+    if not location or not path.is_relative_to(root):
         raise StateError(
             f"{name}: expected a file in the folder of the model, {root}, got {location!r}."
+        )
+    if not path.is_file():
+        raise StateError(
+            f"{name} is in the file {location!r}, which is missing: expected it in the folder of the model, "
+            f"{root}. Copy it there with the model."
         )
     try:
         offset = int(entries.get("offset", 0))

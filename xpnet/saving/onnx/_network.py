@@ -26,7 +26,7 @@ from xpnet.layers._context import evaluating, hooked, unhooked
 from xpnet.layers._stand_ins import StandIns, original
 from xpnet.saving.onnx._activations import ActivationRecorder
 
-__all__ = ["LAYER", "LayerCall", "record"]
+__all__ = ["LAYER", "LayerCall", "names_in", "record"]
 
 LAYER = "layer"
 """The name of an operation that is a layer; its `function` is the `LayerCall`."""
@@ -75,7 +75,7 @@ class Example(NamedTuple):
 
 def record(
     model: Layer, example: Example, dtype: Any, takes: Callable[[LayerCall, Any], bool]
-) -> Program:
+) -> tuple[Program, list[str]]:
     """Run a model in evaluation, once, and list what it computes.
 
     It is computed with NumPy, whatever library has the model's arrays, and the model stays as it is.
@@ -91,8 +91,10 @@ def record(
 
     Returns
     -------
-    Program
+    program : Program
         Its states are the parameters and buffers, by their names in the model.
+    names : list of str
+        Names for its outputs: see `names_in`.
 
     Raises
     ------
@@ -117,7 +119,24 @@ def record(
     program = Program(arguments, states, recorder.hosts, recorder.operations, outputs, {})
     program = without_dead_operations(program)
     _note_wanted(program)
-    return program
+    return program, names_in(result)
+
+
+def names_in(result: Any, name: str = "output") -> list[str]:
+    """Names for the arrays in a result: "output", or "output_0" and so on; of a dict, its keys."""
+    parts: list[tuple[str, Any]] = []
+    if isinstance(result, dict):
+        prefix = f"{name}_"
+        if name == "output":
+            prefix = ""
+        parts = [(f"{prefix}{key}", x) for key, x in result.items()]
+    elif isinstance(result, (tuple, list)):
+        parts = [(f"{name}_{i}", x) for i, x in enumerate(result)]
+        if len(parts) == 1:
+            parts = [(name, result[0])]
+    else:
+        return [name]
+    return [found for part, x in parts for found in names_in(x, part)]
 
 
 def _note_wanted(program: Program) -> None:

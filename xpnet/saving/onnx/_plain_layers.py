@@ -140,7 +140,10 @@ def _affine(w: Writer, x: Edge) -> str:
 
 @writes(L.Embedding)
 def _embedding(w: Writer, x: Edge) -> str:
-    return w.node("Gather", *w.parameters(w.layer.weight), x, axis=0)
+    indices: str | Edge = x
+    if x.dtype not in (np.int32, np.int64):  # Gather has no others
+        indices = w.to.cast(x, np.int64)
+    return w.node("Gather", *w.parameters(w.layer.weight), indices, axis=0)
 
 
 @writes(L.Conv1d, L.Conv2d)

@@ -21,7 +21,7 @@ class Symbol:
     name : str
         Its name in the graph.
     dtype : numpy.dtype
-        float64, or int64 for a count.
+        float64; int64 for a count; bool for a comparison, which is 0 or 1 where it is computed with.
     """
 
     def __init__(self, graph: Graph, name: str, dtype: Any = np.float64) -> None:
@@ -39,17 +39,20 @@ class Symbol:
 
     def _read(self, *_: Any) -> Any:
         raise CompileError(
-            "expected an optimizer that adds, multiplies and raises to powers, got one that compares its "
-            "numbers, or reads them, and so selects what a step computes: a graph computes the same in each "
-            "step. Take Adam, SGD or RMSProp, for example."
+            "expected an optimizer that adds, multiplies and raises to powers, got one that reads its "
+            "numbers, and so selects what a step computes: a graph computes the same in each step. "
+            "Write the choice as a factor of 0 or 1, such as (t > 1)."
         )
 
     __bool__ = __float__ = __int__ = __index__ = _read
-    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _read
+    __eq__ = __ne__ = _read  # Python itself asks for these, as in `x in numbers`
     __hash__ = object.__hash__
 
     def __neg__(self) -> "Symbol":
         return Symbol(self.graph, self.graph.node("Neg", [self.name]), self.dtype)
+
+    def __abs__(self) -> "Symbol":
+        return Symbol(self.graph, self.graph.node("Abs", [self.name]), self.dtype)
 
 
 def _named(graph: Graph, x: Any, is_whole: bool) -> str:
@@ -84,6 +87,26 @@ def _method(onnx_operator: str, keeps_whole: bool) -> tuple[Callable[..., Any], 
 
     return compute, lambda x, y: compute(y, x)
 
+
+def _comparison(onnx_operator: str) -> Callable[..., Any]:
+    """x < y, or another comparison, of which Python reflects the other forms."""
+
+    def compare(x: Symbol, y: Any) -> Any:
+        if not isinstance(y, (int, float, Symbol)):
+            return NotImplemented
+        names = [_named(x.graph, z, is_whole=False) for z in (x, y)]
+        return Symbol(x.graph, x.graph.node(onnx_operator, names), np.bool_)
+
+    return compare
+
+
+for _operation, _operator in (
+    (operator.lt, "Less"),
+    (operator.le, "LessOrEqual"),
+    (operator.gt, "Greater"),
+    (operator.ge, "GreaterOrEqual"),
+):
+    setattr(Symbol, f"__{_operation.__name__}__", _comparison(_operator))
 
 for _operation, _operator, _keeps in (
     (operator.add, "Add", True),

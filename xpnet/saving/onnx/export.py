@@ -13,7 +13,8 @@ onnxscript describe operators in Python, from which nothing is gained where the 
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 __all__ = ["export_onnx"]
 
 OLDEST = 18
-SIZES = [2, 3]  # of the batches with which a model is recorded
+SIZES = [
+    3,
+    8,
+]  # of the batches with which a model is recorded: a half of them differs, too, and is no line
 DTYPES = ("float16", "float32", "float64")
 
 Shape = tuple[int, ...]
@@ -72,9 +76,11 @@ def export_onnx(
     input_shape : tuple of int, or list of them
         The shape of one sample, without the batch; for a model with several inputs, a list.
     dynamic_batch : bool
-        Whether the file takes batches of any size; else of `batch_size` samples only.
+        Whether the file takes batches of any size; else of `batch_size` samples only. The model is
+        recorded with batches of 3 and of 8, and what differs follows the inputs. Code that it selects by
+        the size, `if len(x) == 1`, is that of these sizes.
     batch_size : int
-        The size of all batches if `dynamic_batch` is False.
+        The size of all batches, with `dynamic_batch=False`.
     batch_axis : int
         The axis of the batch in the inputs: 1 for sequences of a model that is not `batch_first`.
     opset : int
@@ -86,9 +92,10 @@ def export_onnx(
         The dtype of all inputs, or of each: "int64" for an `Embedding`. By default that of the weights.
     input_names, output_names : sequence of str, optional
         By default "input" and "output"; of a model with several inputs, the names of the arguments of
-        its `forward`; and "output_0", "output_1" ... of one that returns several arrays.
+        its `forward`; and "output_0", "output_1" ... of one that returns several arrays, or their keys in
+        a dict.
     input_scaling : (mean, scale), optional
-        Numbers, or arrays that broadcast to a sample. The file then takes inputs as they are, and
+        Numbers, or arrays that broadcast to a sample; the scale without 0. The file then takes inputs as they are, and
         computes (x - mean) / scale first: `xpnet.data.Standardizer` of a table; or (0, 255) for pictures
         of bytes, if the network has learned with pixels from 0 to 1.
     output_scaling : (mean, scale), optional
@@ -96,7 +103,7 @@ def export_onnx(
     classes : sequence of str, optional
         Their names, in the order of the outputs. They are in the metadata, as a list in JSON.
     metadata : mapping of str to object, optional
-        More of the metadata. What is no string is written as JSON.
+        More of the metadata. What is no string is written as JSON, with arrays as lists.
 
     Returns
     -------
@@ -130,36 +137,53 @@ def export_onnx(
     ['Gemm', 'Relu', 'Gemm']
     """
     _require_onnx()
-    _require_valid(opset, batch_size, dtype)
+    _require_valid(opset, batch_size, dynamic_batch, dtype)
+    texts = _metadata(model, classes, input_scaling, output_scaling, metadata)
     shapes = _shapes(model, input_shape, batch_axis)
     kind = np.dtype(dtype or _dtype_of(model))
     names = _input_names(model, len(shapes), input_names)
-    scalings = _Scalings(input_scaling, output_scaling, kind)
+    before = _pair("input_scaling", input_scaling)
+    after = _pair("output_scaling", output_scaling)
+    scalings = _Scalings(before, after, kind)
     scalings.require_one_input(shapes)
     dtypes = _input_dtypes(input_dtype, kind, len(shapes))
     sizes = SIZES if dynamic_batch else [batch_size]
-    programs = []
+    recorded = []
     for n in sizes:
         arrays = [
             _example(shape, n, batch_axis, scalings.dtype_of_scaled(given))
             for shape, given in zip(shapes, dtypes, strict=True)
         ]
-        programs.append(record(model, Example(arrays, names), kind, has_operator))
+        with _noted(arrays, dynamic_batch):
+            recorded.append(record(model, Example(arrays, names), kind, has_operator))
     graph = Graph(type(model).__name__, opset)
+    if output_names is None:
+        output_names = recorded[0][1]
+    programs = [program for program, _ in recorded]
     _write(graph, model, programs, scalings, dtypes, output_names)
-    given = {
-        "xpnet": __version__,
-        "model": type(model).__name__,
-        "classes": classes,
-        "input_scaling": input_scaling,
-        "output_scaling": output_scaling,
-        **(metadata or {}),
-    }
-    found = _checked(graph, {name: _as_text(x) for name, x in given.items() if x is not None})
+    found = _checked(graph, texts)
     if path is not None:
         with replacing(path) as temporary:
             temporary.write_bytes(found.SerializeToString())
     return found
+
+
+@contextmanager
+def _noted(arrays: Sequence[Any], dynamic_batch: bool) -> Iterator[None]:
+    """A block in which the model is called with these arrays, which errors of the model itself then mention."""
+    try:
+        yield
+    except CompileError:
+        raise
+    except Exception as error:
+        given = ", ".join(f"{x.dtype} of shape {x.shape}" for x in arrays)
+        note = (
+            f"in the call that was to be recorded, with {given}: see input_shape and input_dtype."
+        )
+        if dynamic_batch:
+            note += " For a model of one batch size, pass dynamic_batch=False and batch_size."
+        error.add_note(note)
+        raise
 
 
 def _write(
@@ -168,7 +192,7 @@ def _write(
     programs: Sequence[Program],
     scalings: "_Scalings",
     input_dtypes: Sequence[Any],
-    output_names: Sequence[str] | None,
+    output_names: Sequence[str],
 ) -> None:
     """Add the inputs, the nodes and the outputs to a graph."""
     program, *others = programs
@@ -184,8 +208,9 @@ def _write(
     names |= {x: weights(holders[x.name]) for x in program.states if x in used}
     found = lower(graph, program, names, *others, table={**OPERATIONS, **lowers_of(weights)})
     outputs = program.outputs
-    for y, name in zip(outputs, _output_names(len(outputs), output_names), strict=True):
-        given = graph.output(name, scalings.undone(graph, found[y]), y.dtype, found.shape(y))
+    for y, name in zip(outputs, _distinct("output", output_names, len(outputs)), strict=True):
+        sizes = found.shape(y)
+        given = graph.output(name, scalings.undone(graph, found[y], sizes), y.dtype, sizes)
         if given != name:
             raise ArgumentError(
                 f"Expected output_names that nothing else has, got {name!r}, which is the name of an input or "
@@ -213,7 +238,7 @@ class _Scalings(NamedTuple):
         """Raise ArgumentError unless the scaling of the input fits the only one."""
         if self.before is None:
             return
-        sizes = [np.shape(numbers) for numbers in self.before]
+        sizes = [numbers.shape for numbers in self.before]
         if len(shapes) != 1 or any(not _broadcasts(size, shapes[0]) for size in sizes):
             raise ArgumentError(
                 f"Expected input_scaling (mean, scale) that broadcasts to the samples of the only input, "
@@ -228,23 +253,44 @@ class _Scalings(NamedTuple):
         """(x - mean) / scale, of an input."""
         if self.before is None:
             return name
-        mean, scale = (np.asarray(numbers, self.dtype) for numbers in self.before)
+        mean, scale = (numbers.astype(self.dtype) for numbers in self.before)
         if dtype != self.dtype:
             name = graph.node("Cast", [name], "scaling/Cast", to=tensor_type(self.dtype))
         if np.any(mean):
             name = graph.node("Sub", [name, graph.constant(mean)], "scaling/Sub")
         return graph.node("Div", [name, graph.constant(scale)], "scaling/Div")
 
-    def undone(self, graph: Graph, name: str) -> str:
-        """y * scale + mean, of an output."""
+    def undone(self, graph: Graph, name: str, shape: Sequence[int | str]) -> str:
+        """y * scale + mean, of an output of this shape."""
         if self.after is None:
             return name
+        sizes = [numbers.shape for numbers in self.after]
+        if any(not _broadcasts(size, shape) for size in sizes):
+            raise ArgumentError(
+                f"Expected output_scaling (mean, scale) that broadcasts to the output, of shape {shape}; "
+                f"got shapes {sizes}."
+            )
         mean, scale = (graph.constant(numbers, self.dtype) for numbers in self.after)
         name = graph.node("Mul", [name, scale], "scaling/Mul")
         return graph.node("Add", [name, mean], "scaling/Add")
 
 
-def _broadcasts(shape: Shape, target: Shape) -> bool:
+def _pair(name: str, given: Scaling | None) -> Scaling | None:
+    """(mean, scale) as arrays."""
+    if given is None:
+        return None
+    try:
+        mean, scale = (np.asarray(numbers, np.float64) for numbers in given)
+    except (TypeError, ValueError):
+        mean = scale = np.zeros(())
+    if not (np.isfinite(mean).all() and np.isfinite(scale).all() and scale.all()):
+        raise ArgumentError(
+            f"Expected {name} (mean, scale), of finite numbers, and no scale of 0; got {given!r}."
+        )
+    return mean, scale
+
+
+def _broadcasts(shape: Shape, target: Sequence[int | str]) -> bool:
     """Whether an array of this shape broadcasts to that one, which stays the same."""
     pairs = zip(reversed(shape), reversed(target), strict=False)
     return len(shape) <= len(target) and all(n in (1, m) for n, m in pairs)
@@ -272,7 +318,7 @@ def _require_onnx() -> None:
         ) from error
 
 
-def _require_valid(opset: int, batch_size: int, dtype: str | None) -> None:
+def _require_valid(opset: int, batch_size: int, dynamic_batch: bool, dtype: str | None) -> None:
     """Raise ArgumentError for options that are not valid."""
     import onnx
 
@@ -284,6 +330,10 @@ def _require_valid(opset: int, batch_size: int, dtype: str | None) -> None:
         )
     if type(batch_size) is not int or batch_size < 1:
         raise ArgumentError(f"Expected a batch_size of 1 or more, got {batch_size!r}.")
+    if batch_size != 1 and dynamic_batch:
+        raise ArgumentError(
+            f"Expected dynamic_batch=False with batch_size={batch_size}: else the file takes batches of any size."
+        )
     if dtype is not None and dtype not in DTYPES:
         raise ArgumentError(f"Expected a dtype of {', '.join(DTYPES)}; got {dtype!r}.")
 
@@ -348,20 +398,19 @@ def _input_names(model: Layer, count: int, names: Sequence[str] | None) -> list[
     return _distinct("input", names, count)
 
 
-def _output_names(count: int, names: Sequence[str] | None) -> list[str]:
-    """The names of the outputs."""
-    return _distinct("output", names, count)
-
-
 def _distinct(what: str, names: Sequence[str] | None, count: int) -> list[str]:
     """These names, if they are as many; by default "input", or "input_0" and so on."""
     if names is None and count == 1:
         names = [what]
     elif names is None:
         names = [f"{what}_{i}" for i in range(count)]
-    if isinstance(names, str) or len(names) != count or len(set(names)) < count:
-        raise ArgumentError(f"Expected the names of {count} {what}s, each once; got {names!r}.")
-    return list(names)
+    given: Any = names
+    found: list[str] = []
+    if not isinstance(given, str):
+        found = [name for name in given if isinstance(name, str) and name]
+    if len(given) != count or len(set(found)) != count:
+        raise ArgumentError(f"Expected the names of {count} {what}s, each once; got {given!r}.")
+    return found
 
 
 def _example(shape: Shape, batch: int, axis: int, dtype: Any) -> np.ndarray[Any, Any]:
@@ -373,8 +422,49 @@ def _example(shape: Shape, batch: int, axis: int, dtype: Any) -> np.ndarray[Any,
     return np.random.default_rng(0).normal(size=sizes).astype(kind)
 
 
+def _metadata(
+    model: Layer,
+    classes: Sequence[str] | None,
+    before: Scaling | None,
+    after: Scaling | None,
+    more: Mapping[str, Any] | None,
+) -> dict[str, str]:
+    """The metadata: strings as they are, anything else as JSON."""
+    if isinstance(classes, str):
+        raise ArgumentTypeError(f"Expected classes in a list, got the string {classes!r}.")
+    given = {
+        "xpnet": __version__,
+        "model": type(model).__name__,
+        "classes": classes,
+        "input_scaling": before,
+        "output_scaling": after,
+    }
+    try:
+        given |= more or {}
+        return {_name(key): _as_text(x) for key, x in given.items() if x is not None}
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(
+            f"Expected metadata that map strings to what JSON has, got {more!r}: {error}."
+        ) from error
+
+
+def _name(key: Any) -> str:
+    """A key of the metadata."""
+    if not isinstance(key, str):
+        raise ArgumentTypeError(f"the key {key!r} is no string")
+    return key
+
+
 def _as_text(x: Any) -> str:
     """A string as it is; anything else as JSON, with arrays as lists."""
     if isinstance(x, str):
         return x
-    return json.dumps(x, ensure_ascii=False, default=lambda array: np.asarray(array).tolist())
+    return json.dumps(x, ensure_ascii=False, default=_listed)
+
+
+def _listed(x: Any) -> Any:
+    """An array as lists of numbers."""
+    array = np.asarray(x)
+    if array.dtype == object:
+        raise ArgumentTypeError(f"{x!r} is of {type(x).__name__}")
+    return array.tolist()

@@ -35,7 +35,7 @@ from xpnet.compiler.guard import difference
 from xpnet.compiler.record import Program, Value, leaves, replaced
 from xpnet.compiler.rehearsal import Before
 from xpnet.compiler.state import survey
-from xpnet.errors import ArgumentError, CompileError, MissingPackageError
+from xpnet.errors import ArgumentError, ArgumentTypeError, CompileError, MissingPackageError
 from xpnet.optimizers.averaging import ExponentialMovingAverage
 from xpnet.optimizers.base import Optimizer
 from xpnet.saving.onnx._graph import Graph
@@ -77,11 +77,12 @@ def export_training_step(
         What the step is called with, such as one batch: the dtypes and shapes of the inputs.
     dynamic_batch : bool
         Whether the file takes batches of any size. The first axis of each argument is the batch; the
-        step is recorded with two sizes, that of the arguments and one less, and what differs follows
+        step is recorded with two sizes, that of the arguments and half of it, and what differs follows
         the inputs. Code that the step selects by the size, `if len(x) > 1`, is that of these sizes.
     random_inputs : bool
         Whether what the step draws at random is an input of the graph, such as the mask of a dropout:
-        0 with its probability, else 1, in the dtype of what it masks. By default that is an error.
+        0 with its probability, else 1, in the dtype of what it masks. Their names are "random", "random_2"
+        and so on, in the order in which the step draws. By default that is an error.
     output_names : sequence of str, optional
         The names of what the step returns. By default "loss" for one array; "output.0", "output.1" for
         several, or their keys in a dict.
@@ -97,8 +98,8 @@ def export_training_step(
     CompileError
         The step cannot be recorded, or has an operation that ONNX has no operator for, draws at random,
         or computes with a number that the graph cannot compute. The message names the line.
-    ArgumentError
-        The arguments have no common batch.
+    ArgumentError, ArgumentTypeError
+        The arguments have no common batch; or the step is no function.
     MissingPackageError
         The package onnx is not installed.
     OSError
@@ -181,6 +182,10 @@ def training_step_model(
         ) from None
     if isinstance(step, Compiled):
         step = step.function
+    if not callable(step):
+        raise ArgumentTypeError(
+            f"Expected a training step, a function of arrays; got {type(step).__name__}."
+        )
     other = None
     if dynamic_batch:
         arguments, fewer = _two_batches(arguments)
@@ -193,7 +198,10 @@ def training_step_model(
 
 
 def _two_batches(arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The arguments, with five samples or more, and the same with one sample less."""
+    """The arguments, with five samples or more, and the same with half of the samples.
+
+    With one sample less, `x[: len(x) // 2]` could have the same length in both, as if it were fixed.
+    """
     arrays = [data_of(x) for x in leaves(arguments) if hasattr(data_of(x), "shape")]
     lengths = {x.shape[0] for x in arrays if x.shape}
     if len(lengths) != 1 or 0 in lengths:
@@ -213,7 +221,7 @@ def _two_batches(arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any
 
     return (
         replaced(arguments, lambda x: taken(x, size)),
-        replaced(arguments, lambda x: taken(x, size - 1)),
+        replaced(arguments, lambda x: taken(x, size // 2)),
     )
 
 

@@ -1,0 +1,140 @@
+"""Data frames of pandas and polars, and files of Parquet and Excel: prepared like the CSV file of the same rows."""
+
+import datetime as dt
+import math
+
+import numpy as np
+import pytest
+
+from xpnet import ArgumentTypeError, DataError, MissingPackageError
+from xpnet.data import load_table
+from xpnet.data._frames import is_frame
+
+ROWS = 60
+COLUMNS = {
+    "age": [None if i % 7 == 3 else 20.5 + i for i in range(ROWS)],
+    "count": list(range(ROWS)),
+    "city": [None if i % 11 == 5 else ["Rome", "Oslo", "Bonn"][i % 3] for i in range(ROWS)],
+    "member": [i % 4 == 0 for i in range(ROWS)],
+    "since": [dt.datetime(2020, 1 + i % 12, 1 + i % 28, i % 24) for i in range(ROWS)],  # noqa: DTZ001 # a time of no zone
+    "born": [dt.date(1960 + i % 30, 1 + i % 12, 1 + i % 28) for i in range(ROWS)],
+    "t": ["ab"[i // 2 % 2] for i in range(ROWS)],
+}
+
+
+@pytest.fixture
+def text(tmp_path):
+    """The table as a CSV file."""
+    path = tmp_path / "table.csv"
+    rows = [
+        ",".join("" if value is None else str(value) for value in row)
+        for row in zip(*COLUMNS.values(), strict=True)
+    ]
+    path.write_text("\n".join([",".join(COLUMNS), *rows]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(params=["pandas", "polars"])
+def frame(request):
+    return pytest.importorskip(request.param).DataFrame(COLUMNS)
+
+
+def require_equal(found, expected):
+    """The same samples, and the same preparation; only a date's text may be in another form."""
+    for (x, t), (x0, t0) in zip(found[:2], expected[:2], strict=True):
+        np.testing.assert_array_equal(x, x0)
+        np.testing.assert_array_equal(t, t0)
+    assert found[2].inputs == expected[2].inputs
+    assert found[2].classes == expected[2].classes
+    assert found[2].standardizer == expected[2].standardizer
+
+
+def test_a_frame_is_prepared_like_its_file(frame, text):
+    assert is_frame(frame)
+    require_equal(load_table(frame, target="t"), load_table(text, target="t"))
+
+
+def test_a_schema_of_a_file_reads_a_frame(frame, text):
+    _, _, schema = load_table(text)
+    x, t = schema.read(frame)
+    expected_x, expected_t = schema.read(text)
+    np.testing.assert_array_equal(x, expected_x)
+    np.testing.assert_array_equal(t, expected_t)
+
+
+def test_a_frame_may_be_the_test(frame, text):
+    train, test, _ = load_table(frame, test=frame[40:])
+    assert (len(train[0]), len(test[0])) == (60, 20)
+
+
+def test_an_error_names_the_row_of_the_frame(frame):
+    _, _, schema = load_table(frame)
+    rows = {name: list(values) for name, values in COLUMNS.items()}
+    rows["city"][4] = "Rome"
+    rows["count"] = [str(value) for value in rows["count"]]
+    rows["count"][4] = "many"
+    changed = type(frame)(rows)
+    with pytest.raises(DataError, match="the data frame, row 4, column 'count': expected a number"):
+        schema.read(changed)
+    with pytest.raises(DataError, match="the data frame: no column 'colour'"):
+        load_table(frame, target="colour")
+
+
+def test_missing_values_of_pandas_are_missing():
+    pandas = pytest.importorskip("pandas")
+    whole = pandas.array([1, None, 3, 5] * 15, dtype="Int64")
+    kinds = pandas.Categorical(["u", "v", None, "u"] * 15)
+    days = pandas.to_datetime(["2020-01-01", None, "2020-03-05", "2020-04-04"] * 15)
+    frame = pandas.DataFrame({"a": whole, "b": kinds, "c": days, "t": ["x", "y"] * 30})
+    _, _, schema = load_table(frame, test=0.5)
+    kinds = {column.name: (column.kind, column.missing) for column in schema.columns}
+    assert [kind for kind, _ in kinds.values()] == ["number", "category", "date"]
+    assert all(missing > 0 for _, missing in kinds.values())
+    assert schema.columns[1].categories == ("u", "v")
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_parquet_file_is_prepared_like_its_text(library, text, tmp_path):
+    frames = pytest.importorskip(library)
+    if library == "pandas":
+        pytest.importorskip("pyarrow", reason="pandas writes and reads Parquet with it")
+    frame = frames.DataFrame(COLUMNS)
+    path = tmp_path / "table.parquet"
+    if library == "pandas":
+        frame.to_parquet(path)
+    else:
+        frame.write_parquet(path)
+    require_equal(load_table(path), load_table(text))
+    path.write_bytes(b"PAR1" + bytes(100))
+    with pytest.raises(DataError, match=r"table.parquet: unreadable"):
+        load_table(path)
+
+
+def test_an_excel_file_is_prepared_like_its_text(text, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("openpyxl", reason="pandas writes and reads Excel files with it")
+    path = tmp_path / "table.xlsx"
+    frame = pandas.DataFrame(COLUMNS)
+    frame.to_excel(path, index=False)
+    require_equal(load_table(path), load_table(text))
+    frame.loc[3, "t"] = None
+    frame.to_excel(path, index=False)
+    with pytest.raises(DataError, match="row 5, column 't': the value is missing"):
+        load_table(path)  # the row as the spreadsheet numbers it
+
+
+def test_without_a_reader_the_error_names_what_to_install(monkeypatch, tmp_path):
+    for name in ("pandas", "polars"):
+        monkeypatch.setitem(__import__("sys").modules, name, None)
+    path = tmp_path / "table.parquet"
+    path.touch()
+    with pytest.raises(MissingPackageError, match="pip install pandas pyarrow openpyxl"):
+        load_table(path)
+    with pytest.raises(DataError, match="no such file"):
+        load_table(tmp_path / "none.parquet")
+
+
+def test_a_frame_of_another_library_is_refused():
+    """Such as a dict of columns; it is no path either."""
+    with pytest.raises(ArgumentTypeError, match="a data frame of pandas or polars, got dict"):
+        load_table({"a": [1.0, math.nan]})
