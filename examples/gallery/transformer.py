@@ -69,7 +69,7 @@ def trained(layers, steps=1500):
         x, _ = sequences(32)
         loss = step(x[:, :-1], x[:, 1:])
         if (i + 1) % 500 == 0:
-            print(f"{layers} layers, step {i + 1}   loss {float(loss):.3f}")
+            print(f"layers: {layers}, step {i + 1}   loss {float(loss):.3f}")
     return model
 
 
@@ -81,12 +81,12 @@ for layers in (1, 2):
     right = np.argmax(xpnet.to_numpy(scores), axis=-1) == x[:, 1:]
     later = np.arange(1, LENGTH + 1) - period[:, None]  # places since the second round began
     rates[layers] = [np.mean(right[later == k]) for k in range(-7, 17)]
-    print(f"{layers} layers: {np.mean(right[later > 0]):.1%} of the second round right")
+    print(f"layers: {layers}, {np.mean(right[later > 0]):.1%} of the second round right")
 
 # %%
 figure, (left, *others) = plt.subplots(1, 3, figsize=(10.4, 3.4), layout="constrained")
 for (layers, rate), colour in zip(rates.items(), ("#8a8a8a", "#d55e00"), strict=True):
-    left.plot(range(-7, 17), rate, ".-", color=colour, label=f"{layers} layers")
+    left.plot(range(-7, 17), rate, ".-", color=colour, label=f"layers: {layers}")
 left.set(xlabel="places since the second round began", ylabel="letters right", ylim=(0.0, 1.02))
 left.legend(frameon=False)
 for k, ax in enumerate(others):
