@@ -7,7 +7,7 @@ density that the process gives to all measurements y at once, where `K = k(x, x)
 
     log p(y) = -½ yᵀ K⁻¹ y - ½ log det K - ½ n log 2π
 
-The first term asks for a good fit, the second for few functions that fit as well. So neither the function that meets
+The first term asks for a good fit, the second for a process that does not allow everything. So neither the function that meets
 every point wins, nor the flat one, and no measurement is held back to decide between them.
 
 Source: Rasmussen and Williams, *Gaussian Processes for Machine Learning*, 2006, chapter 5.
