@@ -248,6 +248,14 @@ def docs(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "tests/docs", *session.posargs, env=env)
 
 
+@nox.session
+def gallery(session: nox.Session) -> None:
+    """Every program of the gallery runs, and prints what its page says; this takes about four minutes."""
+    session.install("-e", ".[docs,plots]", *tools("pytest"))
+    env = ENV | {"XPNET_GALLERY": "1", "XPNET_TEST_BACKENDS": "numpy"}
+    session.run("python", "-m", "pytest", "tests/docs/test_gallery.py", *session.posargs, env=env)
+
+
 def require_compiler(session: nox.Session, *names: str) -> None:
     """End the session as failed if none of these C compilers is on the PATH: its tests would all be skipped."""
     if not any(map(shutil.which, names)):

@@ -2,8 +2,8 @@
 
 Why Sphinx, and not MkDocs: xpnet's docstrings are numpydoc, which Sphinx reads by the extension of that
 name, and it checks every link to a name (`nitpicky`); pages are Markdown all the same, by MyST. Its search is an
-index in a script, which works without a server; its own texts are translated to Korean; and sphinx-gallery makes
-pages and notebooks of programs. MkDocs would need a plugin for each of these.
+index in a script, which works without a server, and its own texts are translated to Korean. MkDocs would need a
+plugin for each of these.
 
 Why Furo: a wheel of 0.3 MB, with style sheets and one small script, all local, and no fonts from elsewhere; light,
 dark, or as the system is; readable on a phone. That of pydata-sphinx-theme, which NumPy and SciPy use, has 3.2 MB.
@@ -35,21 +35,6 @@ extensions = [
     "myst_parser",
     "sphinx_copybutton",
 ]
-
-if not tags.has("ko"):  # noqa: F821 - Sphinx defines it. The programs are run once.
-    extensions.append("sphinx_gallery.gen_gallery")
-
-# Each program in docs/gallery is run, and becomes a page with its pictures, and a notebook.
-sphinx_gallery_conf = {
-    "examples_dirs": str(Path(__file__).parent / "gallery"),
-    "gallery_dirs": "gallery",
-    "filename_pattern": "plot_",
-    "abort_on_example_error": True,
-    "download_all_examples": False,
-    "min_reported_time": 1_000_000,  # how long it took on the machine that built the page
-    "show_signature": False,
-    "write_computation_times": False,
-}
 
 # --- reading --------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ Korean: the same pages, from docs/ko/ where it has them; a page that is not tran
 to the English one. So every page has the same address in both languages.
 """
 
-import ast
 import os
 import re
 import shutil
@@ -21,16 +20,7 @@ ENGLISH = "en"
 KOREAN = "ko"
 LANGUAGES = (ENGLISH, KOREAN)
 
-NOT_PAGES = (
-    "builder",
-    "gallery",
-    "pictures",
-    "ko",
-    "_build",
-    "_static",
-    "_templates",
-    "__pycache__",
-)
+NOT_PAGES = ("builder", "pictures", "ko", "_build", "_static", "_templates", "__pycache__")
 """Folders of docs/ that hold no English pages."""
 
 FROM_ROOT = {
@@ -48,8 +38,6 @@ OTHER_LANGUAGE = re.compile(r"^\[(?:English|한국어)\]\(\S+\)\n\n", re.MULTILI
 
 TOCTREE = re.compile(r"^```\{toctree\}.*?^```$", re.DOTALL | re.MULTILINE)
 
-RST_TOCTREE = re.compile(r"^\n\.\. toctree::\n(?:   .*\n|\n)*", re.MULTILINE)
-
 NOT_TRANSLATED = """
 ```{{admonition}} 아직 한국어로 옮기지 않은 쪽입니다
 이 쪽은 영어로만 있습니다: {link}
@@ -62,24 +50,7 @@ def pages(language: str) -> dict[str, str]:
     english = english_pages()
     if language == ENGLISH:
         return english
-    return {path: korean(path, text) for path, text in (english | gallery()).items()}
-
-
-def gallery() -> dict[str, str]:
-    """The pages that sphinx-gallery makes of the programs in docs/gallery: each begins with its title."""
-    programs = sorted((DOCS / "gallery").glob("plot_*.py"))
-    found = {
-        f"gallery/{path.stem}.rst": ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-        for path in programs
-    }
-    header = (DOCS / "gallery" / "GALLERY_HEADER.rst").read_text(encoding="utf-8")
-    return found | {"gallery/index.rst": header + gallery_tree(programs)}
-
-
-def gallery_tree(programs: list[Path]) -> str:
-    """The table of contents of the gallery."""
-    names = "".join(f"   {path.stem}\n" for path in programs)
-    return f"\n.. toctree::\n   :hidden:\n\n{names}"
+    return {path: korean(path, text) for path, text in english.items()}
 
 
 def english_pages() -> dict[str, str]:
@@ -216,7 +187,7 @@ def not_translated(path: str, english: str) -> str:
         link = f'<p>이 쪽은 영어로만 있습니다: <a href="{address}" lang="en" hreflang="en">{title}</a></p>'
         head = ":nosearch:\n\n" + reference.underlined(title)
         body = f"\n.. admonition:: 아직 한국어로 옮기지 않은 쪽입니다\n\n   .. raw:: html\n\n      {link}\n"
-        return head + body + "".join(RST_TOCTREE.findall(english))
+        return head + body
     contents = "\n\n".join(TOCTREE.findall(english))
     return f"---\n{orphan}nosearch: true\n---\n# {title}\n{note}\n{contents}\n"
 
@@ -244,8 +215,7 @@ def write(language: str, folder: Path) -> None:
             if path.suffix not in (".md", ".rst"):
                 new[path.relative_to(DOCS / "ko").as_posix()] = path.read_bytes()
     for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and name not in new and not name.startswith("gallery/"):
+        if path.is_file() and path.relative_to(folder).as_posix() not in new:
             path.unlink()
     for name, content in new.items():
         path = folder / name

@@ -1,14 +1,15 @@
-"""
-Activations and their derivatives
-=================================
+"""Activations and their derivatives.
 
-The functions that stand between the layers of a network, with their first and second derivatives. The
-derivatives are functions like any other: :py:obj:`xpnet.grad` of a function is a function, and so is its own gradient.
+The functions that stand between the layers of a network, with their first and second derivatives. The derivatives are
+functions like any other: `xpnet.grad` of a function is a function, and so is its own gradient.
 
 Where the slope is far from 1, a gradient shrinks in each layer that it passes: it vanishes. That of the sigmoid is at
 most a quarter; that of ReLU is 1 for every positive number.
+
+Source: Glorot, Bordes and Bengio, "Deep sparse rectifier neural networks", 2011.
 """
 
+# %%
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -17,21 +18,21 @@ from xpnet import functions as F
 
 functions = {"sigmoid": F.sigmoid, "tanh": F.tanh, "ReLU": F.relu, "GELU": F.gelu}
 
-# %%
+# %% [markdown]
 # Every point depends on its own x only, so the gradient of the sum is the derivative at each point.
 
 
+# %%
 def derivative(f):
     """df/dx at each point."""
     return xpnet.grad(lambda x: F.sum(f(x)))
 
 
 x = np.linspace(-4.0, 4.0, 201)
-print(f"The largest slope of the sigmoid: {float(derivative(F.sigmoid)(x).max()):.2f}")
+for name, f in functions.items():
+    print(f"the largest slope of {name:8} {derivative(f)(x).max():.2f}")
 
 # %%
-# One panel for each function: the function itself, its slope, and the slope of its slope.
-
 figure, panels = plt.subplots(1, 4, figsize=(10.0, 2.8), sharey=True, layout="constrained")
 for axes, (name, f) in zip(panels, functions.items(), strict=True):
     axes.plot(x, np.asarray(f(x)), color="#222222", label="f")
@@ -42,4 +43,6 @@ for axes, (name, f) in zip(panels, functions.items(), strict=True):
     axes.set_ylim(-1.2, 2.0)
     axes.grid(color="#e6e6e6")
 panels[0].legend(frameon=False)
+# Picture: Four functions, with their slopes and the slopes of their slopes: sigmoid and tanh are flat far from 0, where their
+# slopes vanish; ReLU's slope is a step; GELU's is a soft one.
 plt.show()
