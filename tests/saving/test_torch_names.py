@@ -73,7 +73,7 @@ def test_equal_names_are_matched_in_any_order():
 def test_one_prefix_before_all_names_is_left_out(prefix, backend):
     """Of DataParallel, of torch.compile, of both, of a larger model. The order does not matter then."""
     ours = model()
-    theirs = {prefix + name: 1.0 + x for name, x in reversed(torch_state_dict(model()).items())}
+    theirs = {prefix + name: 1 + x for name, x in reversed(torch_state_dict(model()).items())}
     names = match_torch_state_dict(ours, theirs)
     assert {row[-1] for row in names.rows} == {"name"}
     assert dict(names)["layers.1.num_batches_tracked"] == f"{prefix}1.num_batches_tracked"
