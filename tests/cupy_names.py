@@ -115,6 +115,10 @@ EXPLAINED = {  # what would be reported, but is correct
     ("xpnet/distributed/nccl.py", "self._cupy.cuda.get_current_stream().ptr"): HANDLE,
     ("xpnet/distributed/nccl.py", "self._stream.ptr"): HANDLE,
     ("xpnet/compiler/plan.py", "calls.__contains__"): "a method of a set",
+    (
+        "xpnet/saving/onnx/_load_operators.py",
+        "getattr(array_namespace(data_of(x)), DTYPES[kind])",
+    ): "names of the standard's dtypes",
     ("xpnet/compiler/recorded_array.py", "compat.to_device"): "a function of array_api_compat",
     ("xpnet/compiler/recorded_library.py", "self.inner.to_device"): "a method of xpnet's object",
     ("xpnet/compiler/sharing.py", "x.__array_interface__"): "x is an array of NumPy",

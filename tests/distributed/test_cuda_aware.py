@@ -51,6 +51,7 @@ def communicator(cuda_aware):
     made.MPI = SimpleNamespace(IN_PLACE="in place")
     made.cuda_aware = cuda_aware
     made.timeout = None
+    made.broken = ""
     made._operations = {"sum": "sum"}
     return made
 
