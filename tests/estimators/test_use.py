@@ -250,7 +250,10 @@ def test_copies_predict_the_same_and_go_on_the_same(copied, estimator, iris):
     X, y = iris
     options = {"classes": np.unique(y)} if hasattr(estimator, "predict_proba") else {}
     first = clone(estimator).partial_fit(X, y, **options).partial_fit(X, y)
+    before = dict(vars(first))
     second = copied(first)
+    assert vars(first).keys() == before.keys()
+    assert all(vars(first)[name] is x for name, x in before.items())
     np.testing.assert_array_equal(first.predict(X), second.predict(X))
     np.testing.assert_array_equal(
         first.partial_fit(X, y).loss_curve_, second.partial_fit(X, y).loss_curve_
@@ -265,16 +268,48 @@ def test_clones_are_not_fitted(iris):
         check_is_fitted(clone(fitted))
 
 
-@pytest.mark.parametrize("estimator", ALL[:2], ids=str)
+@pytest.mark.parametrize("estimator", ALL, ids=str)
 def test_skops(estimator, iris, tmp_path):
     """Only the class itself has to be trusted: the state consists of numbers, strings and NumPy's arrays."""
     skops = pytest.importorskip("skops.io", reason="skops is not installed")
     fitted = clone(estimator).fit(*iris)
     skops.dump(fitted, tmp_path / "model.skops")
     unknown = skops.get_untrusted_types(file=tmp_path / "model.skops")
-    assert unknown == [f"xpnet.estimators._mlp.{type(estimator).__name__}"]
+    assert unknown == [f"{type(estimator).__module__}.{type(estimator).__name__}"]
     loaded = skops.load(tmp_path / "model.skops", trusted=unknown)
     np.testing.assert_array_equal(loaded.predict(iris[0]), fitted.predict(iris[0]))
+
+
+def small(input_shape, outputs, width=4):
+    return xpnet.Sequential(
+        xpnet.Affine(input_shape[0], width), xpnet.BatchNorm1d(width), xpnet.Affine(width, outputs)
+    )
+
+
+def test_skops_stores_a_network_of_a_function(iris, tmp_path):
+    """The function is named, and has to be trusted too; weights and buffers are those of the fit."""
+    skops = pytest.importorskip("skops.io", reason="skops is not installed")
+    X, y = iris
+    fitted = NetworkClassifier(small, model_options={"width": 6}, **SHORT).fit(X, y)
+    fitted.set_params(model="mlp", model_options=None)  # of the next fit
+    skops.dump(fitted, tmp_path / "model.skops")
+    unknown = skops.get_untrusted_types(file=tmp_path / "model.skops")
+    assert f"{small.__module__}.small" in unknown
+    xpnet.manual_seed(0)
+    expected = xpnet.random.default_rng().normal()
+    xpnet.manual_seed(0)
+    loaded = skops.load(tmp_path / "model.skops", trusted=unknown)
+    assert xpnet.random.default_rng().normal() == expected  # nothing was drawn
+    np.testing.assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_a_pickle_has_the_weights_in_their_dtype(iris):
+    X, y = iris
+    for dtype in ("float32", "float64"):
+        fitted = NetworkClassifier(small, **SHORT).fit(X.astype(dtype), y)
+        loaded = pickle.loads(pickle.dumps(fitted))
+        for name, x in fitted.model_.state_dict().items():
+            np.testing.assert_array_equal(loaded.model_.state_dict()[name], x, strict=True)
 
 
 # --- beyond scikit-learn's perceptron ---------------------------------------------------------------

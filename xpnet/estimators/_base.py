@@ -363,7 +363,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         """Parameters, weights as NumPy's arrays, and the state of the optimizer after `partial_fit`."""
-        state: dict[str, Any] = super().__getstate__()
+        state: dict[str, Any] = dict(super().__getstate__())  # which is the estimator's own
         trainer = state.get("_trainer")
         if trainer is not None:
             state["_saved_optimizer"] = _copied(trainer.optimizer.state_dict())

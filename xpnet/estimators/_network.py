@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from xpnet import models
 from xpnet._typing import Array
 from xpnet.autodiff.variable import Parameter
-from xpnet.backend import Backend, current
+from xpnet.backend import Backend, current, to_numpy, using
 from xpnet.errors import ArgumentTypeError, ShapeError
 from xpnet.estimators._arrays import is_foreign
 from xpnet.estimators._base import NetworkEstimator, Seeds, evaluated, is_on
@@ -20,6 +20,7 @@ from xpnet.estimators._tasks import Classifier, Regressor
 from xpnet.layers import Layer
 from xpnet.layers._contents import Buffer
 from xpnet.optimizers import BY_NAME as OPTIMIZERS, Optimizer
+from xpnet.random import aside
 from xpnet.training import Callback
 
 __all__ = ["NetworkClassifier", "NetworkRegressor"]
@@ -36,6 +37,10 @@ class Network(NetworkEstimator):
 
     _fitted = "model_"
     _takes_images = True
+    _origin: list[Any] | None = (
+        None  # the model, shape, outputs and options that `model_` was built from
+    )
+
     # --- the model ------------------------------------------------------------------------------
 
     def _shaped(self, x: Array) -> Array:
@@ -50,19 +55,23 @@ class Network(NetworkEstimator):
         return current().xp.reshape(x, (int(x.shape[0]), *shape))
 
     def _new_model(self, input_shape: Shape, source: Seeds) -> Layer:
-        model = self._built(input_shape)
+        options = dict(self.model_options or {})
+        model = self._built(self.model, input_shape, self.n_outputs_, options)
         if not isinstance(model, Layer):
             raise ArgumentTypeError(
                 f"{type(self).__name__} expected a model that is a Layer, got {model!r}."
             )
+        self._origin = None
+        if not isinstance(self.model, Layer):
+            self._origin = [self.model, list(input_shape), self.n_outputs_, options]
         return model
 
-    def _built(self, input_shape: Shape) -> Any:
+    def _built(
+        self, model: Model, input_shape: Shape, outputs: int, options: dict[str, Any]
+    ) -> Any:
         """A new model: by name, from a function, or a copy of a Layer."""
-        model = self.model
-        options = dict(self.model_options or {})
         if isinstance(model, str):
-            return models.build(model, input_shape, self.n_outputs_, **options)
+            return models.build(model, input_shape, outputs, **options)
         if isinstance(model, Layer):
             if options:
                 raise ArgumentTypeError(
@@ -75,7 +84,7 @@ class Network(NetworkEstimator):
                 f"{type(self).__name__} expected as model a name, a function or a Layer, got {model!r}."
             )
         if _takes_two(model):
-            return model(input_shape, self.n_outputs_, **options)
+            return model(input_shape, outputs, **options)
         return model(input_shape, **options)
 
     def _require_fitting(self, model: Layer, x: Array) -> None:
@@ -125,10 +134,32 @@ class Network(NetworkEstimator):
         return True  # initial weights, and masks of dropout
 
     def __getstate__(self) -> dict[str, Any]:
+        """Of a model that was built, how, and its weights; a model that was given, as a whole.
+
+        So skops can store it, which knows no layers.
+        """
         state = super().__getstate__()
-        if "model_" in state and not is_on_host(state["model_"]):
-            state["model_"] = deepcopy(state["model_"]).to("numpy")
+        model = state.get("model_")
+        if model is None:
+            return state
+        if self._origin is None:
+            if not is_on_host(model):
+                state["model_"] = deepcopy(model).to("numpy")
+            return state
+        del state["model_"]
+        weights = {name: to_numpy(x) for name, x in model.state_dict().items()}
+        state["_saved_model"] = {"dtype": self._dtype_of_model(), "weights": weights}
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        saved = state.get("_saved_model")
+        super().__setstate__({name: x for name, x in state.items() if name != "_saved_model"})
+        if saved is None or self._origin is None:
+            return
+        model, shape, outputs, options = self._origin
+        with aside(), using("numpy", saved["dtype"]):  # new weights are drawn, and replaced
+            self.model_ = self._built(model, tuple(shape), outputs, options)
+            self.model_.load_state_dict(saved["weights"])
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn from samples.
