@@ -39,7 +39,7 @@ def spiral(n):
 
 # %% [markdown]
 # All steps up to one add up to a single one: `√kept * point + √(1 - kept) * noise`. So each sample of a batch gets a
-# step of its own, drawn at random. The network is told the step by sines and cosines of it.
+# step of its own, drawn at random. The network is given the step as sines and cosines of it.
 
 
 # %%

@@ -47,7 +47,7 @@ class Cells(NamedTuple):
     x : ndarray of float64, shape (n, columns of numbers)
         NaN where a value is missing.
     texts : dict of list of str
-        The features that are not in x, by name: the text of each row.
+        The features that are not in x, by name: the string of each row.
     ids : dict of list of str
         The columns that identify the rows, by name.
     unused : list of str
