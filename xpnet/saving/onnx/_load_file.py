@@ -106,9 +106,7 @@ def parsed(source: Any) -> tuple["onnx.ModelProto", str, Path | None]:
     try:
         model.ParseFromString(bytes(source))
     except message.DecodeError as error:
-        raise DataError(
-            f"{where}: expected an ONNX model, got other bytes ({error})."
-        ) from error
+        raise DataError(f"{where}: expected an ONNX model, got other bytes ({error}).") from error
     return model, where, folder
 
 
