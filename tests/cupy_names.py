@@ -265,7 +265,7 @@ class Reader(ast.NodeVisitor):
             self.reached.append(f"{of.name}.{name}")
         elif of:
             self.report(node, f"no {of.name}.{name}")
-        elif name in self.of_numpy:
+        elif name in self.of_numpy and not is_super(node):
             self.report(node, f"no ndarray.{name}")
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
@@ -296,6 +296,12 @@ class Reader(ast.NodeVisitor):
         elif of and of.instance:
             of = of.get("__call__")
         return of if of and callable(of.obj) else None
+
+
+def is_super(node: ast.expr) -> bool:
+    """Whether an attribute is one of `super()`: a method of a base class, not of an array."""
+    of = node.value if isinstance(node, ast.Attribute) else None
+    return isinstance(of, ast.Call) and isinstance(of.func, ast.Name) and of.func.id == "super"
 
 
 def declared() -> list[str]:
