@@ -280,7 +280,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--page", type=Path, help="a page, into which the table is written")
         command.add_argument("--check", action="store_true", help="exit code 1 above a limit")
     commands.choices["scores"].add_argument("--seeds", type=int, default=10)
-    commands.choices["times"].add_argument("--rounds", type=int, default=3)
+    commands.choices["times"].add_argument("--rounds", type=int, default=5)
     commands.choices["times"].add_argument(
         "--cpu", action="store_true", help="measure the processor's time, on a busy machine"
     )

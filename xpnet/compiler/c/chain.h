@@ -48,6 +48,7 @@ typedef struct {
     // Set by chain_prepare:
     int64_t scratch_bytes;  // needed by each call, aligned to 64 bytes
     int64_t capacity;       // the numbers of a buffer
+    int64_t work;           // for each number of the shape: see WORK_OF_SIMPLE
     int64_t slices;         // a block takes so many indices of the axis `split`,
     int64_t slice_size;     // each with all numbers of the axes after it
     int32_t split;
@@ -59,6 +60,10 @@ typedef struct {
 
 // How a block of an operand is read or written: through a buffer, where it lies, or as one number.
 enum { ACCESS_BUFFER, ACCESS_DIRECT, ACCESS_UNIFORM };
+
+// The work of a step for one number. A vector of simple ones takes about as long as reading it, a
+// quotient or a root some eight times as long, a function of math.h fifty times.
+enum { WORK_OF_SIMPLE = 1, WORK_OF_VECTORS = 8, WORK_OF_SCALARS = 50 };
 
 // What chain_prepare returns.
 enum { CHAIN_READY, CHAIN_TOO_LARGE, CHAIN_UNKNOWN_OPERATION, CHAIN_WRONG_VALUE, CHAIN_WRONG_TYPE };

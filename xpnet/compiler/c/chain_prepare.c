@@ -262,6 +262,36 @@ static void choose_buffers(chain* c) {
     c->scratch_bytes = (uniforms + c->buffers * c->capacity) * (int64_t)sizeof(real);
 }
 
+static int64_t work_of(int32_t operation) {
+    if (operation >= OP_tan) return WORK_OF_SCALARS;  // the first SCALAR
+    switch (operation) {
+        case OP_sqrt:
+        case OP_reciprocal:
+        case OP_divide:
+        case OP_exp:
+        case OP_expm1:
+        case OP_log:
+        case OP_log1p:
+        case OP_tanh:
+        case OP_sigmoid:
+        case OP_erf:
+        case OP_sin:
+        case OP_cos:
+            return WORK_OF_VECTORS;
+        default:
+            return WORK_OF_SIMPLE;
+    }
+}
+
+// Counts what is computed for each number, and not once in a block; and the operands.
+static void count_work(chain* c) {
+    c->work = c->inputs + c->results;
+    for (int i = 0; i < c->steps; i++) {
+        const int32_t operation = c->step[i].operation;
+        if (operation >= 0 && !c->uniform[first_step_value(c) + i]) c->work += work_of(operation);
+    }
+}
+
 int32_t NAME(chain_prepare)(chain* c) {
     int32_t problem = check_sizes(c);
     if (problem == CHAIN_READY) problem = check_steps(c);
@@ -274,5 +304,6 @@ int32_t NAME(chain_prepare)(chain* c) {
     find_last_uses(c);
     choose_access_of_results(c);
     choose_buffers(c);
+    count_work(c);
     return CHAIN_READY;
 }

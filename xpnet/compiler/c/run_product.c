@@ -75,9 +75,9 @@ INLINE void finish(const NAME(epilogue) * e, vreal v, real* c, int64_t offset, i
 
 // ---- parts of a product -------------------------------------------------------------------------
 
-// Multiplications and additions that are worth a thread: they take some 20 us, in vectors of half
-// as many numbers if these are of float64.
-#define LEAST_WORK (8000000 / (int64_t)sizeof(real))
+// Multiplications and additions that are worth a thread: they take some 5 us, in vectors of half
+// as many numbers if these are of float64. To divide an operation costs some 2 us.
+#define LEAST_WORK (1600000 / (int64_t)sizeof(real))
 // A part has at least so many rows of c, columns of c, or products in each sum.
 #define LEAST_ROWS 16
 #define LEAST_COLUMNS (2 * LANES)

@@ -63,6 +63,7 @@ class Chain(ctypes.Structure):
         ("step", ChainStep * CHAIN_STEPS),
         ("scratch_bytes", ctypes.c_int64),
         ("capacity", ctypes.c_int64),
+        ("work", ctypes.c_int64),
         ("slices", ctypes.c_int64),
         ("slice_size", ctypes.c_int64),
         ("split", ctypes.c_int32),
