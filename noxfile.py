@@ -145,8 +145,18 @@ ELSEWHERE = {
         "tests/test_cupy_names.py",
     ),
 }
-# These need scikit-learn, also to be collected: they run in the sessions `estimators` only.
-ESTIMATORS = ("--ignore=tests/estimators", "--ignore=xpnet/estimators")
+# These need scikit-learn, also to be collected: they run in the sessions `estimators`, on NumPy.
+ESTIMATORS = ("tests/estimators", "xpnet/estimators")
+# That estimators follow the arrays they are given is tested on the libraries that have a device too.
+FOLLOWING = ("torch", "jax", "cupy")
+
+
+def estimators_left_out(backend: str) -> list[str]:
+    """The tests of the estimators that do not run in a library's own session."""
+    if backend not in FOLLOWING:
+        return list(ESTIMATORS)
+    files = sorted(Path("tests/estimators").glob("test_*.py"))
+    return ["xpnet/estimators", *(str(x) for x in files if x.name != "test_arrays.py")]
 
 
 @nox.session
@@ -166,14 +176,18 @@ def tests(session: nox.Session, backend: str) -> None:
         *("array-api-extra", "array-api-strict", "einops", "hypothesis", "mpmath"),
         *("pytest", "scipy"),
     )
+    if backend in FOLLOWING:
+        runner += tools("scikit-learn")
     session.install("-e", f".[{extras}]", *packages, *runner)
     if backend == "jax":
         env |= hurried(session)
-    # Slow tests run in the sessions `examples` and `mutants`; here they would run on every library.
-    pytest = ["pytest", "-m", "not slow", *ESTIMATORS, *session.posargs]
+    left_out = estimators_left_out(backend)
     on_a_gpu = "XPNET_REQUIRE_GPU" in env
     if not session.posargs and not on_a_gpu:
-        pytest += [f"--ignore={path}" for path in ELSEWHERE.get(backend, ())]
+        left_out += ELSEWHERE.get(backend, ())
+    # Slow tests run in the sessions `examples` and `mutants`; here they would run on every library.
+    pytest = ["pytest", "-m", "not slow", *(f"--ignore={path}" for path in left_out)]
+    pytest += session.posargs
     run_module(session, *pytest, env=env)
 
 
@@ -393,7 +407,8 @@ def oldest(session: nox.Session) -> None:
     )
     session.install("-e", ".", *map(oldest_of, allowed), *runner)
     env = ENV | {"XPNET_TEST_BACKENDS": "numpy"}
-    pytest = ("pytest", "-m", "not slow", "--ignore=tests/examples", *ESTIMATORS, *session.posargs)
+    left_out = [f"--ignore={path}" for path in ("tests/examples", *ESTIMATORS)]
+    pytest = ("pytest", "-m", "not slow", *left_out, *session.posargs)
     session.run("python", "-m", *pytest, env=env)
 
 

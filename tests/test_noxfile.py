@@ -35,9 +35,10 @@ class Session:
         self.printed = printed  # by each command
         self.posargs = posargs
         self.commands = []
+        self.installed = []
 
     def install(self, *requirements):
-        pass
+        self.installed += requirements
 
     def run(self, *command, **options):
         self.commands.append(command)
@@ -97,9 +98,8 @@ def ignored(noxfile, library, posargs=()):
     session = Session("(1,)", posargs)
     noxfile.tests(session, library)
     (command,) = [x for x in session.commands if "pytest" in x]
-    assert set(noxfile.ESTIMATORS) <= set(command)  # without scikit-learn they cannot be collected
-    others = [word for word in command if word not in noxfile.ESTIMATORS]
-    return [word.partition("=")[2] for word in others if word.startswith("--ignore=")]
+    paths = [word.partition("=")[2] for word in command if word.startswith("--ignore=")]
+    return [path for path in paths if not path.startswith(noxfile.ESTIMATORS)]
 
 
 def test_without_a_gpu_the_tests_of_kernels_run_once(noxfile, monkeypatch):
@@ -116,6 +116,25 @@ def test_without_a_gpu_the_tests_of_kernels_run_once(noxfile, monkeypatch):
 @pytest.mark.parametrize("library", ["torch", "jax", "array_api_strict"])
 def test_other_libraries_leave_nothing_out(noxfile, library):
     assert ignored(noxfile, library) == []
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax", "cupy", "array_api_strict"])
+def test_a_library_tests_of_the_estimators_that_they_follow_its_arrays(
+    noxfile, library, monkeypatch
+):
+    """With scikit-learn; where it is not installed, no test of theirs can be collected."""
+    monkeypatch.setattr(noxfile, "emulated_device", lambda session: {"HOST_CUDA": "folder"})
+    session = Session("(1,)")
+    noxfile.tests(session, library)
+    (command,) = [x for x in session.commands if "pytest" in x]
+    paths = {word.partition("=")[2] for word in command if word.startswith("--ignore=")}
+    ignored = {path for path in paths if path.startswith(noxfile.ESTIMATORS)}
+    if library in ("numpy", "array_api_strict"):  # which the sessions `estimators` test
+        assert ignored == set(noxfile.ESTIMATORS)
+        return
+    assert any(x.startswith("scikit-learn") for x in session.installed)
+    files = {str(x.relative_to(ROOT)) for x in Path(ROOT, "tests/estimators").glob("test_*.py")}
+    assert files - ignored == {"tests/estimators/test_arrays.py"}
 
 
 # What every session of a library installs.
