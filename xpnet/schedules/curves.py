@@ -27,7 +27,6 @@ class Schedule(Protocol):
     def __call__(self, step: int, /) -> float: ...
 
 
-
 def constant() -> Schedule:
     """1 in every step.
 
