@@ -72,13 +72,13 @@ SLOPE = 2.0 / math.sqrt(math.pi)  # the slope of erf at 0
 # --- how a function is declared -------------------------------------------------------------------
 
 
-def of_library(function: Callee) -> Callee:
+def _of_library(function: Callee) -> Callee:
     """Decorator: a function of the extension `special` whose values the library of its arrays computes."""
     missing = "BackendError\n    The library of the arrays has no such function."
     return extension("special")(_with_sections(function, missing))
 
 
-def portable(function: Callee) -> Callee:
+def _portable(function: Callee) -> Callee:
     """Decorator: a function of the extension `special` that is composed of those of the standard."""
     return extension("special")(_with_sections(function))
 
@@ -199,7 +199,7 @@ def _gaussian(x: Array) -> Array:
     return xp.exp(-(near * near))
 
 
-@of_library
+@_of_library
 def erf(x: Array, /) -> Array:
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x.
 
@@ -219,7 +219,7 @@ def erf(x: Array, /) -> Array:
     return _in_float32_or_more("erf", Erf(), x)
 
 
-@of_library
+@_of_library
 def erfc(x: Array, /) -> Array:
     """1 - erf(x), precise for large x, where it is small.
 
@@ -236,7 +236,7 @@ def erfc(x: Array, /) -> Array:
     return _in_float32_or_more("erfc", Erfc(), x)
 
 
-@of_library
+@_of_library
 def erfcx(x: Array, /) -> Array:
     """exp(x^2) erfc(x), which neither overflows nor underflows for large x.
 
@@ -254,7 +254,7 @@ def erfcx(x: Array, /) -> Array:
     return _in_float32_or_more("erfcx", Erfcx(), x)
 
 
-@of_library
+@_of_library
 def erfinv(x: Array, /) -> Array:
     """The inverse of erf, for -1 <= x <= 1.
 
@@ -273,7 +273,7 @@ def erfinv(x: Array, /) -> Array:
     return _in_float32_or_more("erfinv", Erfinv(), x)
 
 
-@portable
+@_portable
 def ndtr(x: Array, /) -> Array:
     """The standard normal distribution function: `xpnet.functions.normal_cdf`.
 
@@ -287,7 +287,7 @@ def ndtr(x: Array, /) -> Array:
     return _in_float32_or_more("ndtr", normal_cdf, x)
 
 
-@portable
+@_portable
 def log_ndtr(x: Array, /) -> Array:
     """log(ndtr(x)), which is finite where the probability underflows to 0.
 
@@ -305,7 +305,7 @@ def log_ndtr(x: Array, /) -> Array:
     return _in_float32_or_more("log_ndtr", LogNormalCdf(), x)
 
 
-@of_library
+@_of_library
 def ndtri(p: Array, /) -> Array:
     """The inverse of ndtr: the quantile of the standard normal distribution at probability p.
 
@@ -343,7 +343,7 @@ class Logit(Function):
         return gy / (x * (1.0 - x))
 
 
-@portable
+@_portable
 def expit(x: Array, /) -> Array:
     """The logistic function 1 / (1 + exp(-x)): `xpnet.functions.sigmoid`.
 
@@ -361,7 +361,7 @@ def expit(x: Array, /) -> Array:
     return _in_float32_or_more("expit", sigmoid, x)
 
 
-@portable
+@_portable
 def logit(p: Array, /) -> Array:
     """log(p / (1 - p)), the inverse of expit; -inf at 0, inf at 1, and NaN outside this range.
 
@@ -517,7 +517,7 @@ class Gammaincc(_IncompleteGamma):
     sign = -1.0
 
 
-@of_library
+@_of_library
 def gammaln(x: Array, /) -> Array:
     """log(|Gamma(x)|), where Gamma(n + 1) = n!; inf at 0, -1, -2, ...
 
@@ -536,7 +536,7 @@ def gammaln(x: Array, /) -> Array:
     return _in_float32_or_more("gammaln", Gammaln(), x)
 
 
-@of_library
+@_of_library
 def digamma(x: Array, /) -> Array:
     """The derivative of `gammaln`; its own derivative is `polygamma` of order 1: DLMF 5.15.
 
@@ -552,7 +552,7 @@ def digamma(x: Array, /) -> Array:
     return _in_float32_or_more("digamma", Digamma(), x)
 
 
-@of_library
+@_of_library
 def psi(x: Array, /) -> Array:
     """`digamma`, by its other name.
 
@@ -615,7 +615,7 @@ def _checked_order(n: Any) -> int:
     return order
 
 
-@of_library
+@_of_library
 def betaln(a: Array, b: Array, /) -> Array:
     """log(|beta(a, b)|), also where the beta function overflows or underflows.
 
@@ -632,7 +632,7 @@ def betaln(a: Array, b: Array, /) -> Array:
     return _in_float32_or_more("betaln", Betaln(), a, b)
 
 
-@of_library
+@_of_library
 def beta(a: Array, b: Array, /) -> Array:
     """The beta function Gamma(a) Gamma(b) / Gamma(a + b).
 
@@ -650,7 +650,7 @@ def beta(a: Array, b: Array, /) -> Array:
     return _in_float32_or_more("beta", Beta(), a, b)
 
 
-@of_library
+@_of_library
 def gammainc(a: Array, x: Array, /) -> Array:
     """The integral of t^(a-1) exp(-t) from 0 to x, over Gamma(a); a > 0 and x >= 0.
 
@@ -670,7 +670,7 @@ def gammainc(a: Array, x: Array, /) -> Array:
     return _in_float32_or_more("gammainc", Gammainc(), a, x)
 
 
-@of_library
+@_of_library
 def gammaincc(a: Array, x: Array, /) -> Array:
     """1 - gammainc(a, x), precise for large x, where it is small.
 
@@ -785,7 +785,7 @@ def _log_of_ratio(x: Array, y: Array) -> Array:
     return xp.where(near, log_near, log_far)
 
 
-@portable
+@_portable
 def xlogy(x: Array, y: Array, /) -> Array:
     """x log(y), and 0 where x is 0, unless y is NaN.
 
@@ -805,7 +805,7 @@ def xlogy(x: Array, y: Array, /) -> Array:
     return _in_float32_or_more("xlogy", Xlogy(), x, y)
 
 
-@portable
+@_portable
 def xlog1py(x: Array, y: Array, /) -> Array:
     """x log(1 + y), and 0 where x is 0, unless y is NaN.
 
@@ -825,7 +825,7 @@ def xlog1py(x: Array, y: Array, /) -> Array:
     return _in_float32_or_more("xlog1py", Xlog1py(), x, y)
 
 
-@portable
+@_portable
 def entr(x: Array, /) -> Array:
     """-x log(x), one term of an entropy: 0 at 0, and -inf below.
 
@@ -843,7 +843,7 @@ def entr(x: Array, /) -> Array:
     return _in_float32_or_more("entr", Entr(), x)
 
 
-@portable
+@_portable
 def rel_entr(x: Array, y: Array, /) -> Array:
     """x log(x / y) for x, y > 0, one term of a relative entropy.
 
@@ -862,7 +862,7 @@ def rel_entr(x: Array, y: Array, /) -> Array:
     return _in_float32_or_more("rel_entr", RelEntr(), x, y)
 
 
-@portable
+@_portable
 def kl_div(x: Array, y: Array, /) -> Array:
     """x log(x / y) - x + y, one term of a Kullback-Leibler divergence; inf where `rel_entr` is.
 
@@ -957,7 +957,7 @@ def _i0e_minus_abs_i1e(x: Array) -> Array:
     return xp.where(far, xp.sqrt(w / (2.0 * math.pi)) * total, i0e(near) - i1e(near))
 
 
-@of_library
+@_of_library
 def i0(x: Array, /) -> Array:
     """The modified Bessel function of order 0; its derivative is `i1`: A&S 9.6.27.
 
@@ -975,7 +975,7 @@ def i0(x: Array, /) -> Array:
     return _in_float32_or_more("i0", I0(), x)
 
 
-@of_library
+@_of_library
 def i1(x: Array, /) -> Array:
     """The modified Bessel function of order 1; its derivative is i0(x) - y / x: A&S 9.6.26.
 
@@ -992,7 +992,7 @@ def i1(x: Array, /) -> Array:
     return _in_float32_or_more("i1", I1(), x)
 
 
-@of_library
+@_of_library
 def i0e(x: Array, /) -> Array:
     """exp(-|x|) i0(x), which does not overflow; its derivative is i1e(x) - sign(x) y: A&S 9.6.27.
 
@@ -1006,7 +1006,7 @@ def i0e(x: Array, /) -> Array:
     return _in_float32_or_more("i0e", I0e(), x)
 
 
-@of_library
+@_of_library
 def i1e(x: Array, /) -> Array:
     """exp(-|x|) i1(x), which does not overflow.
 
