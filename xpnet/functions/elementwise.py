@@ -164,7 +164,7 @@ def pow(x1: Array, x2: Array, /) -> Array:
     --------
     >>> from xpnet import functions as F, to_numpy
     >>> side = F.asarray([1.0, 2.0, 3.0])
-    >>> to_numpy(F.pow(side, 3)).tolist()
+    >>> to_numpy(F.pow(side, 3)).tolist()  # the volume of a cube
     [1.0, 8.0, 27.0]
     """
     if isinstance(x2, (int, float, complex)):

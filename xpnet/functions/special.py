@@ -277,6 +277,8 @@ def erfinv(x: Array, /) -> Array:
 def ndtr(x: Array, /) -> Array:
     """The standard normal distribution function: `xpnet.functions.normal_cdf`.
 
+    Its derivative is the density exp(-x^2 / 2) / sqrt(2 pi).
+
     Examples
     --------
     >>> from xpnet import Variable, to_numpy
@@ -346,6 +348,8 @@ class Logit(Function):
 @_portable
 def expit(x: Array, /) -> Array:
     """The logistic function 1 / (1 + exp(-x)): `xpnet.functions.sigmoid`.
+
+    Its derivative is y (1 - y).
 
     Examples
     --------
@@ -525,7 +529,7 @@ def gammaln(x: Array, /) -> Array:
 
     Examples
     --------
-    1000! has 2568 digits, too many for any dtype; its logarithm is a small number.
+    1000! has 2568 digits, and is infinite in every dtype; its logarithm is not:
 
     >>> import math
     >>> from xpnet import Variable
@@ -866,6 +870,8 @@ def rel_entr(x: Array, y: Array, /) -> Array:
 def kl_div(x: Array, y: Array, /) -> Array:
     """x log(x / y) - x + y, one term of a Kullback-Leibler divergence; inf where `rel_entr` is.
 
+    Its derivatives are log(x / y) and 1 - x / y, where both are positive.
+
     Examples
     --------
     Unlike those of `rel_entr`, the terms are never negative; for distributions their sum is the same.
@@ -961,6 +967,8 @@ def _i0e_minus_abs_i1e(x: Array) -> Array:
 def i0(x: Array, /) -> Array:
     """The modified Bessel function of order 0; its derivative is `i1`: A&S 9.6.27.
 
+    It is the mean of exp(x cos(t)) over the angles t from 0 to pi: A&S 9.6.16.
+
     Examples
     --------
     The von Mises density of the angle 0, exp(kappa) / (2 pi i0(kappa)); with kappa = 0 it is uniform:
@@ -978,6 +986,8 @@ def i0(x: Array, /) -> Array:
 @_of_library
 def i1(x: Array, /) -> Array:
     """The modified Bessel function of order 1; its derivative is i0(x) - y / x: A&S 9.6.26.
+
+    It is the mean of exp(x cos(t)) cos(t) over the angles t from 0 to pi: A&S 9.6.19.
 
     Examples
     --------
