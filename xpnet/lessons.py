@@ -123,6 +123,14 @@ class AddLayer(_Layer):
     grad : array or None
         The gradient of b, set by `backward`.
 
+    Raises
+    ------
+    ArgumentTypeError
+        b is an array of JAX, which cannot be changed in place.
+    GradientError
+        Raised by `backward`: `forward` has not been called; or x and y, which have one gradient, have
+        different shapes.
+
     Examples
     --------
     >>> from xpnet.lessons import AddLayer
@@ -166,6 +174,13 @@ class MulLayer(_Layer):
     grad : array or None
         The gradient of w, set by `backward`.
 
+    Raises
+    ------
+    ArgumentTypeError
+        w is an array of JAX, which cannot be changed in place.
+    GradientError
+        Raised by `backward`: `forward` has not been called.
+
     Examples
     --------
     Two apples at 100 each; the gradient of the price is the number, and the other way round:
@@ -208,6 +223,11 @@ class MSELayer(_Layer):
     ----------
     loss : array or None
         The last result of `forward`.
+
+    Raises
+    ------
+    GradientError
+        Raised by `backward`: `forward` has not been called.
 
     Examples
     --------
@@ -335,6 +355,13 @@ class Affine(_Layer):
     dW, db : array or None
         The gradients of W and b, set by `backward`.
 
+    Raises
+    ------
+    ArgumentTypeError
+        W or b is an array of JAX, which cannot be changed in place.
+    GradientError
+        Raised by `backward`: `forward` has not been called.
+
     Examples
     --------
     >>> from xpnet import current, to_numpy
@@ -371,6 +398,11 @@ def _affine(x: Array, W: Array, b: Array) -> Array:
 class Relu(_Layer):
     """max(x, 0); the gradient passes where x is positive, and is 0 elsewhere.
 
+    Raises
+    ------
+    GradientError
+        Raised by `backward`: `forward` has not been called.
+
     Examples
     --------
     >>> from xpnet import current, to_numpy
@@ -389,6 +421,11 @@ class Relu(_Layer):
 class Sigmoid(_Layer):
     """y = 1 / (1 + exp(-x)); the gradient of x is y (1 - y) times that of y.
 
+    Raises
+    ------
+    GradientError
+        Raised by `backward`: `forward` has not been called.
+
     Examples
     --------
     >>> from xpnet.lessons import Sigmoid
@@ -404,7 +441,8 @@ class Sigmoid(_Layer):
 class SoftmaxWithLoss(_Layer):
     """The mean cross entropy of y = softmax(x) and targets t: class numbers, or one-hot rows.
 
-    The gradient of x is (y - t) / batch; the targets have none.
+    x has the shape (batch, classes), and t the shape (batch,) or that of x. The gradient of x is
+    (y - t) / batch, with t in one-hot rows; the targets have none.
 
     Attributes
     ----------
@@ -412,6 +450,11 @@ class SoftmaxWithLoss(_Layer):
         The probabilities softmax(x), and the targets, of the last `forward`.
     loss : array or None
         The last result of `forward`.
+
+    Raises
+    ------
+    GradientError
+        Raised by `backward`: `forward` has not been called.
 
     Examples
     --------
@@ -452,6 +495,11 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float = 1e-4) -> 
     Returns
     -------
     array, of the shape of x
+
+    Raises
+    ------
+    ArgumentTypeError
+        x is an array of JAX, which cannot be changed in place.
 
     See Also
     --------

@@ -78,6 +78,11 @@ class DeviceGenerator:
         The number of the stream, and how many of its blocks have been used, in 64 bits each. They
         are the whole state.
 
+    Raises
+    ------
+    ValueError
+        The seed is negative.
+
     Notes
     -----
     The algorithm is Philox4x32-10: block number `counter` of a stream consists of four numbers of 32
@@ -231,7 +236,7 @@ def default_rng(rng: "int | Generator | DeviceGenerator | None" = None) -> Any:
     What a layer does with its argument `rng`:
 
     >>> from xpnet.random import default_rng
-    >>> default_rng(7).random() == default_rng(7).random()  # of one seed, the same numbers
+    >>> default_rng(7).random() == default_rng(7).random()  # one seed, one stream
     True
     >>> rng = default_rng(7)
     >>> default_rng(rng) is rng  # so that several layers draw from it in turn
@@ -301,7 +306,7 @@ def in_blocks(shape: tuple[int, ...], dtype: str, draw: Callable[[int], Array]) 
     --------
     >>> from xpnet.random import default_rng, in_blocks
     >>> x = in_blocks((1000, 100), "float32", default_rng(0).random)
-    >>> at_once = default_rng(0).random((1000, 100))  # of twice the size
+    >>> at_once = default_rng(0).random((1000, 100))  # in twice the memory
     >>> bool((x == at_once.astype("float32")).all())
     True
     """
@@ -409,10 +414,10 @@ def leap(times: int, rng: "Generator | DeviceGenerator | None" = None) -> None:
     Examples
     --------
     >>> from xpnet.random import default_rng, leap
-    >>> workers = [default_rng(0) for _ in range(3)]  # of one seed
+    >>> workers = [default_rng(0) for _ in range(3)]  # with the same seed
     >>> for number, rng in enumerate(workers):
     ...     leap(number, rng)
-    >>> len({rng.random() for rng in workers})  # and all different
+    >>> len({rng.random() for rng in workers})  # and different numbers
     3
     """
     if rng is None and _own()[1] is not None:

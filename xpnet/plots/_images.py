@@ -105,7 +105,7 @@ def feature_maps(
     layer : Layer
         A layer of the model, with an output of shape (1, channels, height, width) or
         (1, channels, width).
-    x : array
+    x : array, shape (1, ...)
         A batch of one sample.
     limit : int
         The maximum number of channels.

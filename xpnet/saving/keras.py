@@ -211,7 +211,7 @@ def load_keras_weights(model: Layer, weights: Weights, flattened: Flattened | No
         The number of arrays or a shape differs, an array is complex, a layer has parameters that no layer
         of Keras has, `flattened` is needed, or the file cannot be read. Then nothing is changed.
     ArgumentTypeError
-        `weights` is neither a sequence nor a path, as a Keras model itself.
+        `weights` is neither a sequence nor a path, such as a Keras model itself.
     MissingPackageError
         For a file: pyfive is not installed.
 

@@ -101,8 +101,8 @@ def load_torch_state_dict(
         Each of its tensors keeps its dtype and its device.
     state : mapping of str to tensor or array
         The result of `state_dict()`, or arrays of any library by those names. The counts
-        "num_batches_tracked" are optional. Of a tensor that is held in two places here, one of the
-        names is enough: files of safetensors contain it once.
+        "num_batches_tracked" are optional. For a tensor that is held in two places here, one of the
+        names is enough, since safetensors files contain it once.
     names : mapping of str to str, optional
         For each name in `model.state_dict()`, the name in `state`: what `match_torch_state_dict`
         returns, or a dict. By default PyTorch's names are those of the same containers.
@@ -213,9 +213,9 @@ class TorchNames(dict[str, str]):
     rows : list of tuple of str
         The lines of the table: name, PyTorch's name, PyTorch's shape, "transposed" or "", and what
         the pair is matched by. "name": both have it. "shape": there is no other tensor with this last
-        name and this shape. "order": there are several, and only the place in the order decides; look
-        at these. "order, not name": so too, and the state has the model's own name at another place. A
-        transposed matrix that is square has the right shape either way.
+        name and this shape. "order": there are several, and only the place in the order decides; check
+        these. "order, not name": likewise, but the state has the model's own name at another place.
+        Check transposed matrices that are square, too: they have the right shape either way.
 
     Examples
     --------

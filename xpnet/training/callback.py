@@ -54,10 +54,10 @@ class Callback:
         of the trainer's list: -1 for those that decide something, 0 for those that only observe, 1
         for those that save what the others have decided.
     reads_gradients : bool
-        Whether the callback reads the gradients of parameters: if none does, a compiled step need not
-        keep them. Where it does, a step takes longer, and in C it rounds otherwise. False counts for the
-        class that states it: a subclass with methods of its own, which may read gradients, states it
-        again. After a step that a hook observes there are gradients in any case: see
+        Whether the callback reads the gradients of parameters. If no callback does, a compiled step
+        need not keep them; otherwise a step takes longer, and C rounds it differently. A False is not
+        inherited by a subclass with methods of its own, which may read gradients: it states its own.
+        After a step that a hook observes there are gradients in any case: see
         `xpnet.layers.hooks.watching`.
     only_on_root : bool
         Whether only rank 0 of a distributed training calls it, because it prints or writes files. The

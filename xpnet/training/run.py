@@ -206,12 +206,13 @@ class TrainedModel(NamedTuple):
     As `open_run` reads it from a folder:
 
     >>> from pathlib import Path
+    >>> import numpy as np
     >>> from xpnet import functions as F
     >>> from xpnet.training import TrainedModel
-    >>> weights = {"layers.0.weight": F.asarray([[2.0], [3.0]]), "layers.0.bias": F.asarray([0.5])}
+    >>> state = {"layers.0.weight": np.asarray([[2.0], [3.0]]), "layers.0.bias": np.asarray([0.5])}
     >>> architecture = {"in_features": 2, "hidden": [], "out_features": 1}
     >>> file = Path("run", "model.safetensors")
-    >>> trained = TrainedModel(file, weights, architecture, "float32", "sums", None, 5, 5, True)
+    >>> trained = TrainedModel(file, state, architecture, "float32", "sums", None, 5, 5, True)
     >>> model = trained.build()
     >>> float(trained.scores(model, F.asarray([[1.0, 10.0]]))[0, 0])  # 1 * 2 + 10 * 3 + 0.5
     32.5
