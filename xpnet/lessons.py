@@ -97,14 +97,14 @@ def _floating(x: Array | int) -> Array:
 
 def _changeable(x: Array) -> Array:
     """x as an array that `x -= ...` changes in place, and with it the layer that stores it."""
+    if not compat.is_array_api_obj(data_of(x)):
+        x = current().asarray(x)
     if not library_of(data_of(x)).mutable:
         raise ArgumentTypeError(
             "The lessons change their arrays in place, which JAX's arrays do not allow: expected "
             "arrays of NumPy, CuPy or PyTorch. xpnet's layers and optimizers run on JAX."
         )
-    if compat.is_array_api_obj(data_of(x)):
-        return x
-    return current().asarray(x)
+    return x
 
 
 # --- lessons 1 and 2: nodes, and one layer -------------------------------------------------------
