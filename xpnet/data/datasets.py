@@ -199,6 +199,13 @@ def count_classes(labels: NDArray[Any]) -> int:
     """One more than the largest class number, and at least 10.
 
     So a few digits, in which some classes are missing, have as many classes as all of MNIST.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpnet.data import count_classes
+    >>> count_classes(np.asarray([3, 7])), count_classes(np.asarray([3, 41]))
+    (10, 42)
     """
     return max(_DIGITS, int(np.max(labels, initial=0)) + 1)
 

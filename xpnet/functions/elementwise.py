@@ -223,7 +223,15 @@ def real(x: Array, /) -> Array:
 
 @standard
 def imag(x: Array, /) -> Array:
-    """The imaginary part. It is a view: a write into it changes x."""
+    """The imaginary part. It is a view: a write into it changes x.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> z = F.asarray(3.0 + 4.0j)
+    >>> float(F.imag(z))
+    4.0
+    """
     return view(_imag(x), x, None, _imag_of, _with_imag)
 
 
@@ -275,7 +283,17 @@ class Sign(Function):
 
 @standard
 def abs(x: Array, /) -> Array:
-    """The absolute value; its slope at 0 is 0."""
+    """The absolute value; its slope at 0 is 0.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, grad, to_numpy
+    >>> x = F.asarray([-3.0, 0.0, 2.0])
+    >>> to_numpy(F.abs(x)).tolist()
+    [3.0, 0.0, 2.0]
+    >>> to_numpy(grad(lambda x: F.sum(F.abs(x)))(x)).tolist()
+    [-1.0, 0.0, 1.0]
+    """
     return Abs()(x)
 
 
@@ -375,6 +393,15 @@ def clip(x: Array, /, min: Bound = None, max: Bound = None) -> Array:
     """The nearest number to x in the interval from `min` to `max`, each of which may be None.
 
     Its derivative is 1 inside the interval, 0 outside, and 1/2 where x equals a bound.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, grad, to_numpy
+    >>> x = F.asarray([-2.0, 0.5, 1.0])
+    >>> to_numpy(F.clip(x, 0.0, 1.0)).tolist()
+    [0.0, 0.5, 1.0]
+    >>> to_numpy(grad(lambda x: F.sum(F.clip(x, 0.0, 1.0)))(x)).tolist()
+    [0.0, 1.0, 0.5]
     """
     return Clip()(x, min, max)
 
