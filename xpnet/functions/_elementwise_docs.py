@@ -70,6 +70,17 @@ ABOUT = {
 [[11.0, 22.0], [13.0, 24.0]]
 """,
     ),
+    "subtract": About(
+        NUMBERS,
+        """
+To center each column on 0:
+
+>>> from xpnet import functions as F, to_numpy
+>>> x = F.asarray([[1.0, 20.0], [3.0, 10.0]])
+>>> to_numpy(F.subtract(x, F.mean(x, axis=0))).tolist()
+[[-1.0, 5.0], [1.0, -5.0]]
+""",
+    ),
     "multiply": About(
         NUMBERS,
         """
@@ -96,6 +107,46 @@ ABOUT = {
 >>> scores = F.asarray([2.0, 9.0, 5.0])
 >>> to_numpy(F.argsort(F.negative(scores))).tolist()  # the best first
 [1, 2, 0]
+""",
+    ),
+    "positive": About(
+        NUMBERS,
+        """
+>>> from xpnet import functions as F, to_numpy
+>>> to_numpy(F.positive(F.asarray([-2.0, 3.0]))).tolist()  # not the absolute value
+[-2.0, 3.0]
+""",
+    ),
+    "reciprocal": About(
+        FLOATING,
+        """
+>>> from xpnet import functions as F, to_numpy
+>>> seconds_per_step = F.asarray([0.5, 0.25])
+>>> to_numpy(F.reciprocal(seconds_per_step)).tolist()  # steps per second
+[2.0, 4.0]
+""",
+    ),
+    "square": About(
+        NUMBERS,
+        """
+The gradient of a mean of n squares is 2 x / n.
+
+>>> from xpnet import functions as F, grad, to_numpy
+>>> errors = F.asarray([1.0, -3.0])
+>>> float(F.mean(F.square(errors)))
+5.0
+>>> to_numpy(grad(lambda x: F.mean(F.square(x)))(errors)).tolist()
+[1.0, -3.0]
+""",
+    ),
+    "sqrt": About(
+        FLOATING,
+        """
+From variances to standard deviations:
+
+>>> from xpnet import functions as F, to_numpy
+>>> to_numpy(F.sqrt(F.asarray([0.25, 4.0, 9.0]))).tolist()
+[0.5, 2.0, 3.0]
 """,
     ),
     "hypot": About(
@@ -186,6 +237,15 @@ The sum of two probabilities that are given by their logarithms:
 """,
     ),
     # --- trigonometric and hyperbolic functions ---------------------------------------------------
+    "sin": About(
+        FLOATING,
+        """
+>>> import math
+>>> from xpnet import functions as F, to_numpy
+>>> to_numpy(F.sin(F.asarray([0.0, math.pi / 6, math.pi / 2]))).tolist()
+[0.0, 0.500, 1.000]
+""",
+    ),
     "cos": About(
         FLOATING,
         """
@@ -193,6 +253,17 @@ The sum of two probabilities that are given by their logarithms:
 >>> from xpnet import functions as F, to_numpy
 >>> to_numpy(F.cos(F.asarray([0.0, math.pi / 3, math.pi]))).tolist()
 [1.0, 0.5, -1.0]
+""",
+    ),
+    "tan": About(
+        FLOATING,
+        """
+The height of a tree whose top is seen at an angle of 45 degrees, from 20 m away:
+
+>>> import math
+>>> from xpnet import functions as F
+>>> float(20.0 * F.tan(F.asarray(math.radians(45.0))))
+20.000
 """,
     ),
     "asin": About(
@@ -241,6 +312,17 @@ Opposite points have the same x1 / x2, and other angles:
 [45.0, -135.0]
 """,
     ),
+    "sinh": About(
+        FLOATING,
+        """
+>>> from xpnet import functions as F, to_numpy
+>>> x = F.asarray([-1.0, 0.0, 1.0])
+>>> to_numpy(F.sinh(x)).tolist()
+[-1.1752, 0.0, 1.1752]
+>>> to_numpy((F.exp(x) - F.exp(-x)) / 2.0).tolist()
+[-1.1752, 0.0, 1.1752]
+""",
+    ),
     "cosh": About(
         FLOATING,
         """
@@ -249,6 +331,19 @@ A chain that hangs from two points has this shape.
 >>> from xpnet import functions as F, to_numpy
 >>> to_numpy(F.cosh(F.asarray([-1.0, 0.0, 1.0]))).tolist()
 [1.5431, 1.0, 1.5431]
+""",
+    ),
+    "tanh": About(
+        FLOATING,
+        """
+It saturates: far from 0, its gradient vanishes.
+
+>>> from xpnet import functions as F, grad, to_numpy
+>>> x = F.asarray([0.0, 0.5, 20.0])
+>>> to_numpy(F.tanh(x)).tolist()
+[0.0, 0.4621, 1.0]
+>>> to_numpy(grad(lambda x: F.sum(F.tanh(x)))(x)).tolist()
+[1.0, 0.7864, 0.0000]
 """,
     ),
     "asinh": About(
@@ -309,6 +404,16 @@ To round halves away from 0:
 True
 """,
     ),
+    "remainder": About(
+        REAL,
+        """
+Hours on a clock; the remainder of a negative number is not negative:
+
+>>> from xpnet import functions as F, to_numpy
+>>> to_numpy(F.remainder(F.asarray([-1, 7, 25]), 24)).tolist()
+[23, 7, 1]
+""",
+    ),
     "maximum": About(
         REAL,
         """
@@ -356,6 +461,25 @@ The number of batches of 32 in data sets of three sizes:
 [2.0, 3.0, 4.0]
 """,
     ),
+    "round": About(
+        NUMBERS,
+        """
+>>> from xpnet import functions as F, to_numpy
+>>> to_numpy(F.round(F.asarray([0.5, 1.5, 2.4, -2.6]))).tolist()
+[0.0, 2.0, 2.0, -3.0]
+""",
+    ),
+    "trunc": About(
+        REAL,
+        """
+Unlike `floor`, it rounds towards 0.
+
+>>> from xpnet import functions as F, to_numpy
+>>> x = F.asarray([-1.7, 1.7])
+>>> to_numpy(F.trunc(x)).tolist(), to_numpy(F.floor(x)).tolist()
+([-1.0, 1.0], [-2.0, 1.0])
+""",
+    ),
     "floor_divide": About(
         REAL,
         """
@@ -399,6 +523,18 @@ The mean of the numbers that are there:
 """,
         is_test=True,
     ),
+    "signbit": About(
+        REAL_FLOATING,
+        """
+A comparison cannot distinguish -0.0 from 0.0.
+
+>>> from xpnet import functions as F, to_numpy
+>>> x = F.asarray([-2.0, -0.0, 0.0])
+>>> to_numpy(F.signbit(x)).tolist(), to_numpy(x < 0.0).tolist()
+([True, True, False], [True, False, False])
+""",
+        is_test=True,
+    ),
     "equal": About(
         "numbers or booleans",
         """
@@ -408,6 +544,19 @@ The share of predictions that are right:
 >>> right = F.equal(F.asarray([2, 0, 1, 1]), F.asarray([2, 1, 1, 1]))
 >>> int(F.count_nonzero(right)) / right.size
 0.75
+""",
+        is_test=True,
+    ),
+    "not_equal": About(
+        "numbers or booleans",
+        """
+The samples that are classified wrongly:
+
+>>> from xpnet import functions as F, to_numpy
+>>> wrong = F.not_equal(F.asarray([2, 0, 1, 1]), F.asarray([2, 1, 1, 0]))
+>>> (places,) = F.nonzero(wrong)
+>>> to_numpy(places).tolist()
+[1, 3]
 """,
         is_test=True,
     ),

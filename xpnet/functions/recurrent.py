@@ -17,7 +17,7 @@ from xpnet.functions._recurrence import GRU, LSTM, RNN, GRUResetBefore
 def rnn(
     z: Array, h: Array, weight: Array, mask: Array | None = None, nonlinearity: str = "tanh"
 ) -> Array:
-    """The simple recurrent network: h_t = tanh(z_t + W h_(t-1)).
+    """The simple recurrent network: h_t = tanh(z_t + W h_(t-1)), or relu in place of tanh.
 
     Parameters
     ----------
@@ -48,6 +48,16 @@ def rnn(
     Notes
     -----
     Source: Elman, "Finding structure in time", 1990.
+
+    Examples
+    --------
+    A state that keeps half of itself at each step, so that the first input fades:
+
+    >>> from xpnet import functions as F, to_numpy
+    >>> z = F.asarray([[[8.0]], [[0.0]], [[1.0]]])  # 3 steps, a batch of 1, a state of 1
+    >>> states = F.rnn(z, F.zeros((1, 1)), F.asarray([[0.5]]), nonlinearity="relu")
+    >>> to_numpy(states[:, 0, 0]).tolist()
+    [8.0, 4.0, 3.0]
     """
     if nonlinearity not in ("tanh", "relu"):
         raise ArgumentError(f"rnn expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}.")

@@ -84,6 +84,11 @@ def isin(x1: Array, x2: Array, /, *, invert: bool = False) -> Array:
 def unique_all(x: Array, /) -> UniqueAll:
     """The different numbers of x, with the places and the count of each.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of numbers.
+
     Returns
     -------
     values : array or Variable, shape (n,)
@@ -93,6 +98,13 @@ def unique_all(x: Array, /) -> UniqueAll:
     inverse_indices : array of integers, of the shape of x
         values[inverse_indices] equals x.
     counts : array of integers, shape (n,)
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, to_numpy
+    >>> found = F.unique_all(F.asarray([30.0, 10.0, 30.0]))
+    >>> {name: to_numpy(x).tolist() for name, x in found._asdict().items()}
+    {'values': [10.0, 30.0], 'indices': [1, 0], 'inverse_indices': [1, 0, 1], 'counts': [1, 2]}
     """
     inverse = _inverse_indices(data_of(x))
     xp = array_namespace(inverse)

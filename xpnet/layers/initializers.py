@@ -184,10 +184,26 @@ BY_NAME: dict[str, Initializer] = {
 def initializer(which: str | Initializer) -> Initializer:
     """The initializer of that name; a function is returned as it is.
 
+    Parameters
+    ----------
+    which : str or function `(shape, rng) -> array`
+
+    Returns
+    -------
+    function `(shape, rng) -> array`
+
     Raises
     ------
     ValueError
         No initializer has that name; the message lists the known ones.
+
+    Examples
+    --------
+    A layer's `weight` may be given in either way:
+
+    >>> from xpnet.layers.initializers import he_uniform, initializer
+    >>> initializer("he_uniform") is initializer(he_uniform) is he_uniform
+    True
     """
     if callable(which):
         return which
