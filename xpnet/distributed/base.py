@@ -224,6 +224,18 @@ def require_known(op: str, compression: str | None) -> None:
 def share_of(n: int, rank: int, size: int) -> slice:
     """The part of n samples that a rank has: all differ by one at most, the first ones are larger.
 
+    Parameters
+    ----------
+    n : int
+    rank, size : int
+        As those of a `Communicator`.
+
+    Returns
+    -------
+    slice
+
+    Examples
+    --------
     >>> [share_of(5, rank, 3) for rank in range(3)]
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """

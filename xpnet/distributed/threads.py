@@ -81,6 +81,13 @@ class ThreadCommunicator(HostCommunicator):
 
     Sums are added in the order of the ranks, so a test can compute the expected bits.
 
+    Parameters
+    ----------
+    meeting : object
+        What `run` creates: the messages that the ranks of one group share.
+    rank : int
+        The number of this rank.
+
     Examples
     --------
     >>> from xpnet import distributed

@@ -274,6 +274,21 @@ def real(x: Array, /) -> Array:
 def imag(x: Array, /) -> Array:
     """The imaginary part. It is a view: a write into it changes x.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of complex numbers.
+
+    Returns
+    -------
+    array or Variable, shape that of x
+        Of real numbers.
+
+    Raises
+    ------
+    ArgumentTypeError
+        x is not an array or a Variable.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -333,6 +348,21 @@ class Sign(Function):
 @standard
 def abs(x: Array, /) -> Array:
     """The absolute value; its slope at 0 is 0.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of numbers.
+
+    Returns
+    -------
+    array or Variable, shape that of x
+        Real, also for complex x.
+
+    Raises
+    ------
+    ArgumentTypeError
+        x is not an array or a Variable.
 
     Examples
     --------
@@ -465,6 +495,24 @@ def clip(x: Array, /, min: Bound = None, max: Bound = None) -> Array:
     """The nearest number to x in the interval from `min` to `max`, each of which may be None.
 
     Its derivative is 1 inside the interval, 0 outside, and 1/2 where x equals a bound.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real numbers.
+    min, max : array, Variable or number, optional
+        Their shapes broadcast to that of x.
+
+    Returns
+    -------
+    array or Variable, shape that of x
+
+    Raises
+    ------
+    ArgumentTypeError
+        x is not an array or a Variable.
+    ShapeError
+        The shapes do not broadcast.
 
     Examples
     --------

@@ -23,6 +23,10 @@ class Buffer:
     It is saved and moved with the layer. An example is the running mean of a `BatchNorm2d`. The
     layer assigns a new array to `data`, or changes the array in place.
 
+    Parameters
+    ----------
+    data : array
+
     Examples
     --------
     >>> import xpnet

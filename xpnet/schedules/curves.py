@@ -26,6 +26,17 @@ def constant() -> Schedule:
 def step_decay(step_size: int, gamma: float = 0.1) -> Schedule:
     """gamma^(n // step_size): multiplied by gamma every `step_size` steps. PyTorch's StepLR.
 
+    Parameters
+    ----------
+    step_size : int
+        1 or more.
+    gamma : float, default 0.1
+        0 or more.
+
+    Returns
+    -------
+    function of the step
+
     Examples
     --------
     >>> import xpnet
@@ -40,6 +51,17 @@ def step_decay(step_size: int, gamma: float = 0.1) -> Schedule:
 
 def multi_step(milestones: Iterable[int], gamma: float = 0.1) -> Schedule:
     """gamma^k after k of the milestones, which are numbers of steps. PyTorch's MultiStepLR.
+
+    Parameters
+    ----------
+    milestones : iterable of int
+        In any order.
+    gamma : float, default 0.1
+        0 or more.
+
+    Returns
+    -------
+    function of the step
 
     Examples
     --------
@@ -56,6 +78,15 @@ def multi_step(milestones: Iterable[int], gamma: float = 0.1) -> Schedule:
 def exponential(gamma: float) -> Schedule:
     """gamma^n. PyTorch's ExponentialLR.
 
+    Parameters
+    ----------
+    gamma : float
+        0 or more.
+
+    Returns
+    -------
+    function of the step
+
     Examples
     --------
     >>> import xpnet
@@ -69,6 +100,17 @@ def exponential(gamma: float) -> Schedule:
 
 def linear(steps: int, start: float = 1.0, end: float = 0.0) -> Schedule:
     """From `start` to `end` linearly in `steps` steps, then constant. PyTorch's LinearLR.
+
+    Parameters
+    ----------
+    steps : int
+        1 or more.
+    start, end : float, default 1.0 and 0.0
+        0 or more.
+
+    Returns
+    -------
+    function of the step
 
     Examples
     --------
@@ -88,6 +130,17 @@ def cosine(steps: int, end: float = 0.0) -> Schedule:
     end + (1 - end) (1 + cos(pi n / steps)) / 2 in step n. PyTorch's CosineAnnealingLR.
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
+
+    Parameters
+    ----------
+    steps : int
+        1 or more.
+    end : float, default 0.0
+        0 or more.
+
+    Returns
+    -------
+    function of the step
 
     Examples
     --------
@@ -245,6 +298,16 @@ def warmup(schedule: Schedule, steps: int, start: float | None = None) -> Schedu
 
 def per_epoch(schedule: Schedule, steps_per_epoch: int) -> Schedule:
     """A schedule whose steps are epochs: all steps of an epoch have one factor.
+
+    Parameters
+    ----------
+    schedule : function of the epoch
+    steps_per_epoch : int
+        1 or more.
+
+    Returns
+    -------
+    function of the step
 
     Examples
     --------
