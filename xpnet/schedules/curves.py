@@ -2,13 +2,29 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
+from typing import Protocol
 
 from xpnet.errors import ArgumentError
 
-Schedule = Callable[[int], float]
-"""A function of the number of a step, from 0, that returns the factor of the learning rates."""
+
+class Schedule(Protocol):
+    """A function of the number of a step, from 0, that returns the factor of the learning rates.
+
+    Any such function is one: `Schedule` is for annotations.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> def inverse(step: int) -> float:
+    ...     return 1.0 / (1.0 + step)
+    >>> factor: xpnet.schedules.Schedule = xpnet.schedules.warmup(inverse, 2, start=0.0)
+    >>> [factor(step) for step in range(5)]
+    [0.0, 0.5, 1.0, 0.5, 0.3333]
+    """
+
+    def __call__(self, step: int, /) -> float: ...
 
 
 def constant() -> Schedule:
