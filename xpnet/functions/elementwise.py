@@ -501,11 +501,11 @@ def clip(x: Array, /, min: Bound = None, max: Bound = None) -> Array:
     x : array or Variable, any shape
         Of real numbers.
     min, max : array, Variable or number, optional
-        Their shapes broadcast to that of x.
+        Their shapes broadcast with that of x.
 
     Returns
     -------
-    array or Variable, shape that of x
+    array or Variable, shape to which all of them broadcast
 
     Raises
     ------

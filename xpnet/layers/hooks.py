@@ -54,7 +54,7 @@ def watching(layers: Iterable[Layer], look: Look, *, only_observes: bool = False
     Parameters
     ----------
     layers : iterable of Layer
-        A model is an iterable of all layers in it.
+        A `Sequential` is one; `model.sublayers()` are all layers of any model.
     look : function of a layer, the tuple of its inputs, and its output
         If it returns something other than None, that replaces the output.
     only_observes : bool, by name, default False

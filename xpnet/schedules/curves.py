@@ -53,6 +53,11 @@ def step_decay(step_size: int, gamma: float = 0.1) -> Schedule:
     -------
     function of the step
 
+    Raises
+    ------
+    ArgumentError
+        A number is out of range.
+
     Examples
     --------
     >>> import xpnet
@@ -79,6 +84,11 @@ def multi_step(milestones: Iterable[int], gamma: float = 0.1) -> Schedule:
     -------
     function of the step
 
+    Raises
+    ------
+    ArgumentError
+        A number is out of range.
+
     Examples
     --------
     >>> import xpnet
@@ -103,6 +113,11 @@ def exponential(gamma: float) -> Schedule:
     -------
     function of the step
 
+    Raises
+    ------
+    ArgumentError
+        A number is out of range.
+
     Examples
     --------
     >>> import xpnet
@@ -121,12 +136,18 @@ def linear(steps: int, start: float = 1.0, end: float = 0.0) -> Schedule:
     ----------
     steps : int
         1 or more.
-    start, end : float, default 1.0 and 0.0
+    start : float, default 1.0
+    end : float, default 0.0
         0 or more.
 
     Returns
     -------
     function of the step
+
+    Raises
+    ------
+    ArgumentError
+        A number is out of range.
 
     Examples
     --------
@@ -157,6 +178,11 @@ def cosine(steps: int, end: float = 0.0) -> Schedule:
     Returns
     -------
     function of the step
+
+    Raises
+    ------
+    ArgumentError
+        A number is out of range.
 
     Examples
     --------
@@ -324,6 +350,11 @@ def per_epoch(schedule: Schedule, steps_per_epoch: int) -> Schedule:
     Returns
     -------
     function of the step
+
+    Raises
+    ------
+    ArgumentError
+        A number is out of range.
 
     Examples
     --------
