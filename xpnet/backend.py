@@ -184,6 +184,24 @@ def using(spec: str | Backend, dtype: str = "float32") -> Iterator[Backend]:
 
     One thing outlasts the block: once float64 was requested, JAX keeps 64 bits for the process.
 
+    Parameters
+    ----------
+    spec : str or Backend
+    dtype : {"float32", "float64"}, default "float32"
+        These are as for `use`.
+
+    Yields
+    ------
+    Backend
+
+    Raises
+    ------
+    BackendError
+        As for `use`.
+
+    Examples
+    --------
+    >>> from xpnet import using
     >>> with using("numpy", dtype="float64") as backend:
     ...     backend.asarray([1.0]).dtype
     dtype('float64')

@@ -12,19 +12,7 @@ from docs.builder import names
 from docs.builder.docstrings import converted, inline
 from docs.builder.korean import without_particle
 
-NOT_ALL_NAMED = {
-    *(
-        "autodiff.namespace",
-        "autodiff.variable",
-        "backend",
-        "estimators._mlp",
-        "estimators._network",
-    ),
-    *("data.datasets", "data.transforms", "saving.pytorch"),
-    *("functions.activation", "functions.creation", "functions.data_type", "functions.fft"),
-    *("functions.manipulation", "functions.pooling", "functions.products", "functions.searching"),
-    *("functions.sorting", "functions.statistical"),
-}
+NOT_ALL_NAMED = {"estimators._mlp", "estimators._network"}
 """The modules of xpnet with public names whose docstrings do not name all parameters yet: fewer and fewer."""
 
 
