@@ -12,9 +12,6 @@ from docs.builder import names
 from docs.builder.docstrings import converted, inline
 from docs.builder.korean import without_particle
 
-NOT_ALL_NAMED = {"estimators._mlp", "estimators._network"}
-"""The modules of xpnet with public names whose docstrings do not name all parameters yet: fewer and fewer."""
-
 
 def lines(text):
     return "\n".join(converted(inspect.cleandoc(text).splitlines()))
@@ -151,14 +148,8 @@ def not_named(value, signature):
 
 
 def test_docstrings_name_all_parameters():
-    """In the modules of `NOT_ALL_NAMED` they need not yet. Remove one there as soon as they do."""
-    lacking = {}  # by module: the parameters that are not named, by path
-    for path, value, signature in with_parameters():
-        if missing := not_named(value, signature):
-            module = value.__module__.removeprefix("xpnet.")
-            lacking.setdefault(module, {})[path] = missing
-    assert {module: lacking[module] for module in lacking.keys() - NOT_ALL_NAMED} == {}
-    assert set(lacking) == NOT_ALL_NAMED
+    missing = {path: not_named(value, signature) for path, value, signature in with_parameters()}
+    assert {path: found for path, found in missing.items() if found} == {}
 
 
 def test_defaults_in_docstrings_are_those_of_the_signature():
