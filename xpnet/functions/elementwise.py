@@ -272,7 +272,30 @@ def real(x: Array, /) -> Array:
 
 @standard
 def imag(x: Array, /) -> Array:
-    """The imaginary part. It is a view: a write into it changes x."""
+    """The imaginary part. It is a view: a write into it changes x.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of complex numbers.
+
+    Returns
+    -------
+    array or Variable, shape that of x
+        Of real numbers.
+
+    Raises
+    ------
+    ArgumentTypeError
+        x is not an array or a Variable.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> z = F.asarray(3.0 + 4.0j)
+    >>> float(F.imag(z))
+    4.0
+    """
     return view(_imag(x), x, None, _imag_of, _with_imag)
 
 
@@ -324,7 +347,32 @@ class Sign(Function):
 
 @standard
 def abs(x: Array, /) -> Array:
-    """The absolute value; its slope at 0 is 0."""
+    """The absolute value; its slope at 0 is 0.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of numbers.
+
+    Returns
+    -------
+    array or Variable, shape that of x
+        Real, also for complex x.
+
+    Raises
+    ------
+    ArgumentTypeError
+        x is not an array or a Variable.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, grad, to_numpy
+    >>> x = F.asarray([-3.0, 0.0, 2.0])
+    >>> to_numpy(F.abs(x)).tolist()
+    [3.0, 0.0, 2.0]
+    >>> to_numpy(grad(lambda x: F.sum(F.abs(x)))(x)).tolist()
+    [-1.0, 0.0, 1.0]
+    """
     return Abs()(x)
 
 
@@ -447,6 +495,33 @@ def clip(x: Array, /, min: Bound = None, max: Bound = None) -> Array:
     """The nearest number to x in the interval from `min` to `max`, each of which may be None.
 
     Its derivative is 1 inside the interval, 0 outside, and 1/2 where x equals a bound.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real numbers.
+    min, max : array, Variable or number, optional
+        Their shapes broadcast with that of x.
+
+    Returns
+    -------
+    array or Variable, shape to which all of them broadcast
+
+    Raises
+    ------
+    ArgumentTypeError
+        x is not an array or a Variable.
+    ShapeError
+        The shapes do not broadcast.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, grad, to_numpy
+    >>> x = F.asarray([-2.0, 0.5, 1.0])
+    >>> to_numpy(F.clip(x, 0.0, 1.0)).tolist()
+    [0.0, 0.5, 1.0]
+    >>> to_numpy(grad(lambda x: F.sum(F.clip(x, 0.0, 1.0)))(x)).tolist()
+    [0.0, 1.0, 0.5]
     """
     return Clip()(x, min, max)
 

@@ -208,6 +208,11 @@ class TorchNames(dict[str, str]):
     It is a dict, from a name in `model.state_dict()` to a name in the state, and prints as a table.
     To change a pair, make another dict: `{**names, "head.weight": "fc.weight"}`.
 
+    Parameters
+    ----------
+    rows : list of tuple of str
+        As the attribute.
+
     Attributes
     ----------
     rows : list of tuple of str
