@@ -210,7 +210,8 @@ def distributed(session: nox.Session) -> None:
     """
     session.install("-e", ".[mpi]", *tools("array-api-strict", "hypothesis", "pytest"))
     env = ENV | {"XPNET_TEST_BACKENDS": "numpy"} | dict.fromkeys(BLAS, "1")  # ranks share the cores
-    run_module(session, "pytest", "tests/distributed", *session.posargs, env=env)
+    paths = ("tests/distributed", "xpnet/distributed")  # the latter has examples that need mpi4py
+    run_module(session, "pytest", *paths, *session.posargs, env=env)
 
 
 @nox.session

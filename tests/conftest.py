@@ -25,7 +25,7 @@ import pytest
 
 import xpnet
 from tests.host_cuda import device as host_cuda
-from tests.selection import is_for_chosen
+from tests.selection import is_for_chosen, missing_packages
 from xpnet import backend as switch
 from xpnet._libraries import LIBRARIES
 
@@ -183,7 +183,10 @@ def order(request):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out tests that are not about the chosen libraries."""
+    """Leave out tests that are not about the chosen libraries; skip examples whose packages are missing."""
+    for item in items:
+        for name in missing_packages(item):
+            item.add_marker(pytest.mark.skip(reason=f"the example needs {name}"))
     if not CHOSEN:
         return
     chosen = []

@@ -7,7 +7,9 @@ in their own code, or in what they use of their file.
 
 import ast
 import functools
+import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 EMULATION = "host_cuda"  # the folder of tests of the emulated device, on which CuPy runs
@@ -35,6 +37,14 @@ def names_one_of(item, libraries):
     else:
         code = "\n".join([source_of(item), *item.fixturenames])
     return any(word in code for word in words)
+
+
+def missing_packages(item):
+    """The packages that an example in a docstring imports, and that are not installed here."""
+    examples = getattr(item, "dtest", None)
+    code = "".join(x.source for x in examples.examples) if examples else ""
+    imported = re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE)
+    return [name for name in imported if not find_spec(name)]
 
 
 def source_of(item):

@@ -278,6 +278,8 @@ def test_immutable_arrays_raise():
     jnp = pytest.importorskip("jax.numpy", reason="its arrays are immutable")
     with pytest.raises(xpnet.ArgumentTypeError, match="in place, which JAX"):
         lessons.Affine(jnp.zeros((2, 3)), jnp.zeros(3))
+    with xpnet.using("jax"), pytest.raises(xpnet.ArgumentTypeError, match="in place, which JAX"):
+        lessons.Affine([[1.0]], [0.0])  # lists become arrays of the current backend
 
 
 def test_load_mnist_has_the_options_of_the_lessons():

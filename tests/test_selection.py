@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.selection import is_for_chosen
+from tests.selection import is_for_chosen, missing_packages
 
 FILE = '''
 """Tests, some of which are about the abacus."""
@@ -153,3 +153,10 @@ def test_an_example_in_a_docstring_runs_with_the_library_that_it_names(tmp_path)
         parsed = doctest.DocTestParser().get_doctest(text, {}, "name", "file", 0)
         test = SimpleNamespace(path=tmp_path / "code.py", name="name", dtest=parsed)
         assert is_for_chosen(test, ["abacus"]) == expected
+
+
+def test_an_example_names_the_packages_that_it_lacks(item):
+    text = ">>> import math\n>>> from abacus.beads import count\n>>> import beads, json\n"
+    parsed = doctest.DocTestParser().get_doctest(text, {}, "name", "file", 0)
+    assert missing_packages(SimpleNamespace(dtest=parsed)) == ["abacus", "beads"]
+    assert missing_packages(item("test_directly")) == []

@@ -50,6 +50,16 @@ def each_step(action: Callable[[], Result]) -> Result:
     select code. Those that only actions read are excepted: a class names the attributes that hold them
     in `numbers_of_each_step`, a tuple of str. What an action changes is excepted too. An action does
     not read or change arrays of the step: in a replay it runs before all operations.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet.compiler import each_step
+    >>> rates = [0.125, 0.25, 0.5, 1.0]
+    >>> step = xpnet.compile(lambda x: x * each_step(rates.pop))
+    >>> x = xpnet.current().asarray([8.0])
+    >>> [float(step(x)[0]) for _ in range(4)]  # the last call is a replay
+    [8.0, 4.0, 2.0, 1.0]
     """
     active = recorder.get()
     if active is None:

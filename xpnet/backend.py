@@ -50,6 +50,14 @@ class Backend(NamedTuple):
     dtype : object or None
         The library's own floating-point type, for parameters, data and random numbers; None is
         the library's default.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> with xpnet.using("numpy", dtype="float64") as backend:
+    ...     x = backend.asarray([1.0, 2.0])
+    >>> backend.name, backend.device, x.dtype == backend.xp.float64
+    ('numpy', 'cpu', True)
     """
 
     name: str
@@ -176,6 +184,24 @@ def using(spec: str | Backend, dtype: str = "float32") -> Iterator[Backend]:
 
     One thing outlasts the block: once float64 was requested, JAX keeps 64 bits for the process.
 
+    Parameters
+    ----------
+    spec : str or Backend
+    dtype : {"float32", "float64"}, default "float32"
+        These are as for `use`.
+
+    Yields
+    ------
+    Backend
+
+    Raises
+    ------
+    BackendError
+        As for `use`.
+
+    Examples
+    --------
+    >>> from xpnet import using
     >>> with using("numpy", dtype="float64") as backend:
     ...     backend.asarray([1.0]).dtype
     dtype('float64')
@@ -201,7 +227,15 @@ def on_current_device(function: Callee) -> Callee:
 
 
 def current() -> Backend:
-    """The current backend: the block's, else the run's, else XPNET_BACKEND's, else NumPy."""
+    """The current backend: the block's, else the run's, else XPNET_BACKEND's, else NumPy.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> with xpnet.using("numpy"):
+    ...     xpnet.current().name
+    'numpy'
+    """
     return _block.get() or _run or _from_environment()
 
 

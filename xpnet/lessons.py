@@ -97,14 +97,14 @@ def _floating(x: Array | int) -> Array:
 
 def _changeable(x: Array) -> Array:
     """x as an array that `x -= ...` changes in place, and with it the layer that stores it."""
+    if not compat.is_array_api_obj(data_of(x)):
+        x = current().asarray(x)
     if not library_of(data_of(x)).mutable:
         raise ArgumentTypeError(
             "The lessons change their arrays in place, which JAX's arrays do not allow: expected "
             "arrays of NumPy, CuPy or PyTorch. xpnet's layers and optimizers run on JAX."
         )
-    if compat.is_array_api_obj(data_of(x)):
-        return x
-    return current().asarray(x)
+    return x
 
 
 # --- lessons 1 and 2: nodes, and one layer -------------------------------------------------------
@@ -122,6 +122,21 @@ class AddLayer(_Layer):
     ----------
     grad : array or None
         The gradient of b, set by `backward`.
+
+    Raises
+    ------
+    ArgumentTypeError
+        b is an array of JAX, which cannot be changed in place.
+    GradientError
+        Raised by `backward`: `forward` has not been called; or x and y, which have one gradient, have
+        different shapes.
+
+    Examples
+    --------
+    >>> from xpnet.lessons import AddLayer
+    >>> node = AddLayer()
+    >>> float(node.forward(200, 450)), float(node.backward(1.1))
+    (650.0, 1.1)
     """
 
     def __init__(self, b: Array | None = None) -> None:
@@ -158,6 +173,24 @@ class MulLayer(_Layer):
     ----------
     grad : array or None
         The gradient of w, set by `backward`.
+
+    Raises
+    ------
+    ArgumentTypeError
+        w is an array of JAX, which cannot be changed in place.
+    GradientError
+        Raised by `backward`: `forward` has not been called.
+
+    Examples
+    --------
+    Two apples at 100 each; the gradient of the price is the number, and the other way round:
+
+    >>> from xpnet.lessons import MulLayer
+    >>> node = MulLayer()
+    >>> float(node.forward(100, 2))
+    200.0
+    >>> [float(dx) for dx in node.backward()]
+    [2.0, 100.0]
     """
 
     def __init__(self, w: Array | None = None) -> None:
@@ -190,6 +223,21 @@ class MSELayer(_Layer):
     ----------
     loss : array or None
         The last result of `forward`.
+
+    Raises
+    ------
+    GradientError
+        Raised by `backward`: `forward` has not been called.
+
+    Examples
+    --------
+    >>> from xpnet import current, to_numpy
+    >>> from xpnet.lessons import MSELayer
+    >>> layer = MSELayer(current().asarray([1.0, 2.0]))
+    >>> float(layer.forward(current().asarray([1.0, 5.0])))  # (0 + 9) / 2
+    4.5
+    >>> to_numpy(layer.backward()).tolist()  # 2 (x - t) / 2
+    [0.0, 3.0]
     """
 
     def __init__(self, t: Array) -> None:
@@ -272,6 +320,19 @@ def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
     x : array or Variable
     shape : tuple of int
         A shape that broadcasts to that of x.
+
+    Returns
+    -------
+    array or Variable, of that shape
+
+    Examples
+    --------
+    A bias that is added to each row gets the sum of the rows of the gradient:
+
+    >>> from xpnet import Variable, to_numpy
+    >>> from xpnet.lessons import sum_to
+    >>> to_numpy(sum_to(Variable([[1.0, 2.0], [3.0, 4.0]]), (2,))).tolist()
+    [4.0, 6.0]
     """
     added = x.ndim - len(shape)  # axes in front
     repeated = [added + i for i, n in enumerate(shape) if n == 1 and x.shape[added + i] != 1]
@@ -293,6 +354,25 @@ class Affine(_Layer):
     ----------
     dW, db : array or None
         The gradients of W and b, set by `backward`.
+
+    Raises
+    ------
+    ArgumentTypeError
+        W or b is an array of JAX, which cannot be changed in place.
+    GradientError
+        Raised by `backward`: `forward` has not been called.
+
+    Examples
+    --------
+    >>> from xpnet import current, to_numpy
+    >>> from xpnet.lessons import Affine
+    >>> layer = Affine([[2.0], [3.0]], [0.5])
+    >>> y = layer.forward(current().asarray([[1.0, 10.0]]))
+    >>> float(y[0, 0])  # 1 * 2 + 10 * 3 + 0.5
+    32.5
+    >>> dx = layer.backward(current().asarray([[1.0]]))
+    >>> to_numpy(dx).tolist(), to_numpy(layer.dW).tolist()
+    ([[2.0, 3.0]], [[1.0], [10.0]])
     """
 
     def __init__(self, W: Array, b: Array) -> None:
@@ -316,14 +396,43 @@ def _affine(x: Array, W: Array, b: Array) -> Array:
 
 
 class Relu(_Layer):
-    """max(x, 0)."""
+    """max(x, 0); the gradient passes where x is positive, and is 0 elsewhere.
+
+    Raises
+    ------
+    GradientError
+        Raised by `backward`: `forward` has not been called.
+
+    Examples
+    --------
+    >>> from xpnet import current, to_numpy
+    >>> from xpnet.lessons import Relu
+    >>> layer = Relu()
+    >>> to_numpy(layer.forward(current().asarray([-1.0, 2.0]))).tolist()
+    [0.0, 2.0]
+    >>> to_numpy(layer.backward(current().asarray([10.0, 10.0]))).tolist()
+    [0.0, 10.0]
+    """
 
     def forward(self, x: Array) -> Array:
         return self._compute(F.relu, x)
 
 
 class Sigmoid(_Layer):
-    """1 / (1 + exp(-x))."""
+    """y = 1 / (1 + exp(-x)); the gradient of x is y (1 - y) times that of y.
+
+    Raises
+    ------
+    GradientError
+        Raised by `backward`: `forward` has not been called.
+
+    Examples
+    --------
+    >>> from xpnet.lessons import Sigmoid
+    >>> layer = Sigmoid()
+    >>> float(layer.forward(0.0)), float(layer.backward(1.0))
+    (0.5, 0.25)
+    """
 
     def forward(self, x: Array) -> Array:
         return self._compute(F.sigmoid, x)
@@ -332,7 +441,8 @@ class Sigmoid(_Layer):
 class SoftmaxWithLoss(_Layer):
     """The mean cross entropy of y = softmax(x) and targets t: class numbers, or one-hot rows.
 
-    The gradient of x is (y - t) / batch; the targets have none.
+    x has the shape (batch, classes), and t the shape (batch,) or that of x. The gradient of x is
+    (y - t) / batch, with t in one-hot rows; the targets have none.
 
     Attributes
     ----------
@@ -340,6 +450,22 @@ class SoftmaxWithLoss(_Layer):
         The probabilities softmax(x), and the targets, of the last `forward`.
     loss : array or None
         The last result of `forward`.
+
+    Raises
+    ------
+    GradientError
+        Raised by `backward`: `forward` has not been called.
+
+    Examples
+    --------
+    >>> from xpnet import current, to_numpy
+    >>> from xpnet.lessons import SoftmaxWithLoss
+    >>> layer = SoftmaxWithLoss()
+    >>> loss = layer.forward(current().asarray([[0.0, 0.0]]), current().asarray([1]))
+    >>> float(loss)  # -log(1/2)
+    0.6931
+    >>> to_numpy(layer.backward()).tolist()  # softmax(x) less the one-hot target
+    [[0.5, -0.5]]
     """
 
     def __init__(self) -> None:
@@ -370,9 +496,23 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float = 1e-4) -> 
     -------
     array, of the shape of x
 
+    Raises
+    ------
+    ArgumentTypeError
+        x is an array of JAX, which cannot be changed in place.
+
     See Also
     --------
     xpnet.testing.numerical_gradient : The same without changing x.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet.lessons import numerical_gradient
+    >>> with xpnet.using("numpy", dtype="float64") as backend:
+    ...     x = backend.asarray([3.0, 4.0])
+    ...     numerical_gradient(lambda x: (x**2).sum(), x).tolist()  # 2 x
+    [6.0000, 8.0000]
     """
     x = data_of(_changeable(x))
     gradient = array_namespace(x).zeros_like(x)
@@ -402,6 +542,18 @@ def load_mnist(
         Each image as a row of 784 numbers; otherwise of shape (1, 28, 28).
     one_hot_label : bool
         Each label as a row with a single 1; otherwise as its class number.
+
+    Returns
+    -------
+    (x_train, t_train), (x_test, t_test)
+        60,000 samples and 10,000 samples. Labels are integers.
+
+    Examples
+    --------
+    >>> from xpnet.lessons import load_mnist
+    >>> (x, t), (x_test, t_test) = load_mnist(one_hot_label=True)
+    >>> tuple(x.shape), tuple(t.shape), tuple(x_test.shape)
+    ((60000, 784), (60000, 10), (10000, 784))
     """
     backend = current()
     (x_train, t_train), (x_test, t_test) = data.load_mnist(normalize, flatten, one_hot_label)

@@ -192,6 +192,16 @@ def resnet(
     Each convolution is followed by batch normalization, and therefore has no bias. The shortcut of a
     block that halves height and width is a 1 x 1 convolution ("option B"). Source: He, Zhang, Ren
     and Sun, "Deep residual learning for image recognition", 2016, section 4.2.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> model = xpnet.models.resnet((3, 32, 32), 10, channels=(8, 16), rng=0)
+    >>> tuple(model(F.ones((2, 3, 32, 32))).shape)
+    (2, 10)
+    >>> sum(p.ndim > 1 for p in model.parameters())  # weights: 2 + 2 * 1 * 2, and a shortcut's
+    7
     """
     colours, *_ = _image("resnet", input_shape, 1)
     rng = _one_generator(rng)
@@ -342,6 +352,19 @@ class Rows(Layer):
 
     Images (batch, height, width) and (batch, channels, height, width) become sequences of their
     rows; rows of numbers (batch, n) become sequences of numbers; sequences stay as they are.
+
+    Raises
+    ------
+    ShapeError
+        Raised by `forward`: samples have more than three axes, or none.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> from xpnet.models import Rows
+    >>> images = F.ones((5, 3, 32, 28))  # in colour: 32 rows of 28 pixels
+    >>> tuple(Rows()(images).shape)
+    (5, 32, 84)
     """
 
     def forward(self, x: Array) -> Array:
@@ -373,6 +396,17 @@ class LastState(Layer):
     ----------
     recurrent : Layer
         A layer such as `LSTM`; if it consists of several, the last one counts.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.models import LastState
+    >>> lstm = xpnet.LSTM(4, 8, batch_first=True, rng=0)
+    >>> x = F.ones((2, 10, 4))
+    >>> states, *_ = lstm(x)
+    >>> tuple(states.shape), tuple(LastState(lstm)(x).shape)
+    ((2, 10, 8), (2, 8))
     """
 
     def __init__(self, recurrent: Layer) -> None:
@@ -389,7 +423,16 @@ class LastState(Layer):
 
 
 class MeanOverSteps(Layer):
-    """The mean over a sequence: (batch, length, features) to (batch, features)."""
+    """The mean over a sequence: (batch, length, features) to (batch, features).
+
+    Examples
+    --------
+    >>> from xpnet import Variable, to_numpy
+    >>> from xpnet.models import MeanOverSteps
+    >>> sequence = Variable([[[1.0, 10.0], [3.0, 30.0]]])  # a batch of 1, of 2 steps
+    >>> to_numpy(MeanOverSteps()(sequence)).tolist()
+    [[2.0, 20.0]]
+    """
 
     def forward(self, x: Array) -> Array:
         return F.mean(x, axis=1)

@@ -78,12 +78,29 @@ class DeviceGenerator:
         The number of the stream, and how many of its blocks have been used, in 64 bits each. They
         are the whole state.
 
+    Raises
+    ------
+    ValueError
+        The seed is negative.
+
     Notes
     -----
     The algorithm is Philox4x32-10: block number `counter` of a stream consists of four numbers of 32
     bits, which are computed only from the counter and the key. So a checkpoint has no memory on the
     device to save, and threads may draw in any order. Only dropout masks are drawn. Source: Salmon,
     Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+
+    Examples
+    --------
+    A generator that gets the state of another one continues its stream:
+
+    >>> from xpnet.random import DeviceGenerator
+    >>> generator = DeviceGenerator(7)
+    >>> first = generator.advance(100)  # as a mask of 400 numbers does, on the GPU
+    >>> resumed = DeviceGenerator(0)
+    >>> resumed.state = generator.state
+    >>> resumed.counter, resumed.key == generator.key
+    (100, True)
     """
 
     def __init__(self, seed: int) -> None:
@@ -156,14 +173,46 @@ def manual_seed(seed: int, device: bool = False) -> None:
 
 
 def mask_rng(rng: "int | Generator | DeviceGenerator | None") -> Any:
-    """The generator of a dropout mask: `rng`, or (None) the one that `manual_seed` chose for masks."""
+    """The generator of a dropout mask: `rng`, or (None) the one that `manual_seed` chose for masks.
+
+    Parameters
+    ----------
+    rng : int, numpy.random.Generator, DeviceGenerator or None
+        An int is the seed of a new generator.
+
+    Returns
+    -------
+    numpy.random.Generator or DeviceGenerator
+
+    Examples
+    --------
+    >>> from xpnet.random import default_rng, manual_seed, mask_rng
+    >>> manual_seed(0)
+    >>> mask_rng(None) is default_rng()  # masks are drawn from xpnet's own stream on the host
+    True
+    >>> manual_seed(0, device=True)
+    >>> mask_rng(None).state["bit_generator"]
+    'Philox4x32'
+    >>> manual_seed(0)
+    """
     if rng is None:
         _, rng = _own()
     return default_rng(rng)
 
 
 def draws_on_device(rng: "int | Generator | DeviceGenerator | None") -> bool:
-    """Whether `mask_rng(rng)` is a DeviceGenerator."""
+    """Whether `mask_rng(rng)` is a DeviceGenerator.
+
+    Parameters
+    ----------
+    rng : int, numpy.random.Generator, DeviceGenerator or None
+
+    Examples
+    --------
+    >>> from xpnet.random import DeviceGenerator, draws_on_device
+    >>> draws_on_device(7), draws_on_device(DeviceGenerator(7))
+    (False, True)
+    """
     if rng is None:
         _, rng = _own()
     return isinstance(rng, DeviceGenerator)
@@ -173,6 +222,25 @@ def default_rng(rng: "int | Generator | DeviceGenerator | None" = None) -> Any:
     """A generator: `rng` itself if it is one; one seeded by an int; xpnet's own for None.
 
     xpnet's own stream begins at a random seed, unless `manual_seed` is called.
+
+    Parameters
+    ----------
+    rng : int, numpy.random.Generator, DeviceGenerator or None
+
+    Returns
+    -------
+    numpy.random.Generator or DeviceGenerator
+
+    Examples
+    --------
+    What a layer does with its argument `rng`:
+
+    >>> from xpnet.random import default_rng
+    >>> default_rng(7).random() == default_rng(7).random()  # one seed, one stream
+    True
+    >>> rng = default_rng(7)
+    >>> default_rng(rng) is rng  # so that several layers draw from it in turn
+    True
     """
     generator: Generator | DeviceGenerator
     if isinstance(rng, DeviceGenerator):
@@ -190,6 +258,14 @@ def aside() -> Iterator[None]:
     """A block that draws from copies of xpnet's own streams, whose state does not change.
 
     Other threads continue to draw from the streams themselves.
+
+    Examples
+    --------
+    >>> from xpnet.random import aside, default_rng
+    >>> with aside():
+    ...     x = default_rng().random()
+    >>> default_rng().random() == x  # the stream itself has not moved
+    True
     """
     token = _copies.set(deepcopy(_own()))
     try:
@@ -221,6 +297,18 @@ def in_blocks(shape: tuple[int, ...], dtype: str, draw: Callable[[int], Array]) 
     dtype : str
     draw : callable
         draw(n) returns an array of shape (n,), which is cast to `dtype`.
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Examples
+    --------
+    >>> from xpnet.random import default_rng, in_blocks
+    >>> x = in_blocks((1000, 100), "float32", default_rng(0).random)
+    >>> at_once = default_rng(0).random((1000, 100))  # in twice the memory
+    >>> bool((x == at_once.astype("float32")).all())
+    True
     """
     numbers = np.empty(shape, dtype)
     flat = numbers.reshape(-1)
@@ -235,7 +323,14 @@ def state(rng: "Generator | DeviceGenerator | None" = None) -> dict[str, Any]:
 
     xpnet's own state may have that of two streams: the host's and, under "device", the masks'.
 
-    >>> manual_seed(0)
+    Parameters
+    ----------
+    rng : numpy.random.Generator, DeviceGenerator or None
+        None: xpnet's own streams.
+
+    Examples
+    --------
+    >>> from xpnet.random import default_rng, set_state, state
     >>> here = state()
     >>> first = default_rng().random()
     >>> set_state(here)
@@ -255,10 +350,28 @@ def set_state(numbers: dict[str, Any], rng: "Generator | DeviceGenerator | None"
 
     Dropout masks are then drawn where they were drawn before: on the GPU, or on the host.
 
+    Parameters
+    ----------
+    numbers : dict
+        The result of `state`, or what JSON made of it.
+    rng : numpy.random.Generator, DeviceGenerator or None
+        None: xpnet's own streams.
+
     Raises
     ------
     StateError
         It is not the state of such a generator. Then nothing is changed.
+
+    Examples
+    --------
+    >>> import json
+    >>> from xpnet.random import default_rng, set_state, state
+    >>> rng = default_rng(7)
+    >>> saved = json.dumps(state(rng))
+    >>> x = rng.random()
+    >>> set_state(json.loads(saved), rng)
+    >>> rng.random() == x
+    True
     """
     global _device
     generator = default_rng(rng).bit_generator
@@ -286,10 +399,26 @@ def leap(times: int, rng: "Generator | DeviceGenerator | None" = None) -> None:
     Each of `times` leaps is longer than any program draws: after them the numbers have nothing to do
     with those at another number of leaps. xpnet's own stream for masks leaps too, if there is one.
 
+    Parameters
+    ----------
+    times : int
+        0 or more; with 0 the generator stays where it is.
+    rng : numpy.random.Generator, DeviceGenerator or None
+        None: xpnet's own streams.
+
     Raises
     ------
     ArgumentError
         It is a generator of NumPy that cannot leap, such as SFC64.
+
+    Examples
+    --------
+    >>> from xpnet.random import default_rng, leap
+    >>> workers = [default_rng(0) for _ in range(3)]  # with the same seed
+    >>> for number, rng in enumerate(workers):
+    ...     leap(number, rng)
+    >>> len({rng.random() for rng in workers})  # and different numbers
+    3
     """
     if rng is None and _own()[1] is not None:
         leap(times, _own()[1])

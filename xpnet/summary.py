@@ -46,6 +46,14 @@ class Row:
         parameters that another row has counted.
     multiply_adds : int
         The multiply-adds of the layer itself for one sample, all its calls together.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet.summary import summary
+    >>> row = summary(xpnet.MLP(4, 3, 2), (4,)).rows[1]
+    >>> row.name, row.kind, row.shapes, row.parameters  # 4 * 3 weights and 3 biases
+    ('layers.0', 'Affine(4 -> 3)', [(1, 3)], 15)
     """
 
     depth: int
@@ -75,6 +83,18 @@ class Summary:
     activation_bytes : int
         The memory of the input and of every layer's output for one sample, each array once. In
         training they are kept for the backward pass.
+
+    Examples
+    --------
+    The layers that cost more than half of the computation:
+
+    >>> import xpnet
+    >>> from xpnet.summary import summary
+    >>> found = summary(xpnet.models.lenet((1, 28, 28), 10), (1, 28, 28))
+    >>> [row.name for row in found.rows if row.multiply_adds > found.multiply_adds / 2]
+    ['layers.3']
+    >>> found.parameters
+    117066
     """
 
     rows: list[Row]

@@ -1,10 +1,14 @@
 """Docstrings, which are plain text within numpydoc's sections, become reStructuredText."""
 
+import ast
+import dataclasses
 import inspect
+import re
 
 import pytest
 
 import xpnet
+from docs.builder import names
 from docs.builder.docstrings import converted, inline
 from docs.builder.korean import without_particle
 
@@ -100,3 +104,61 @@ def test_a_docstring_of_xpnet_is_converted_without_a_loss():
 )
 def test_particles_are_removed(word, noun):
     assert without_particle(word) == noun
+
+
+# --- parameters -----------------------------------------------------------------------------------
+
+
+SECTION = r"^{}\n-+\n(.*?)(?=^\S[^\n]*\n---|\Z)"
+
+
+def entries(docstring, title="Parameters"):
+    """{name: the line that names it} of a section in a docstring."""
+    section = re.search(SECTION.format(title), docstring, re.MULTILINE | re.DOTALL)
+    found = {}
+    for line in section[1].splitlines() if section else ():
+        if re.match(r"\S", line):
+            named, _, _ = line.partition(" : ")
+            found |= {name.strip().lstrip("*"): line for name in named.split(",")}
+    return found
+
+
+def test_the_entries_of_a_section():
+    text = "A line.\n\nParameters\n----------\nx, t : array\n    b : bias.\n*args\n\nReturns\n-------\ny : array"
+    assert entries(text) == {"x": "x, t : array", "t": "x, t : array", "args": "*args"}
+    assert entries("A line.") == {}
+
+
+def with_parameters():
+    """(path, value, signature) of each public class and function that is called."""
+    for path in names.paths():
+        value = names.value_of(path)
+        is_error = isinstance(value, type) and issubclass(value, Exception)
+        if hasattr(value, "__name__") and not is_error and value is not xpnet.schedules.Schedule:
+            yield path, value, inspect.signature(value)
+
+
+def not_named(value, signature):
+    """The parameters that a docstring does not name; those of a record may be its attributes."""
+    docstring = inspect.getdoc(value)
+    named = set(entries(docstring))
+    if hasattr(value, "_fields") or dataclasses.is_dataclass(value):
+        named |= set(entries(docstring, "Attributes"))
+    return [name for name in signature.parameters if name not in named]
+
+
+def test_docstrings_name_all_parameters():
+    missing = {path: not_named(value, signature) for path, value, signature in with_parameters()}
+    assert {path: found for path, found in missing.items() if found} == {}
+
+
+def test_defaults_in_docstrings_are_those_of_the_signature():
+    compared = 0
+    for path, value, signature in with_parameters():
+        for name, line in entries(inspect.getdoc(value)).items():
+            stated = re.search(r", default (.+)$", line)
+            if stated and name in signature.parameters:
+                default = signature.parameters[name].default
+                assert (path, name, ast.literal_eval(stated[1])) == (path, name, default)
+                compared += 1
+    assert compared > 60

@@ -44,6 +44,18 @@ def torch_module(layer: Layer) -> Any:
     of `torch.func` need a pure function: see `xpnet.functional_call`. An operation that changes the output in
     place, as `torch.nn.ReLU(inplace=True)` after the module, is an error in `backward`: xpnet's rules may
     need it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import xpnet
+    >>> from xpnet.adapters import torch_module
+    >>> with xpnet.using("torch"):
+    ...     layer = xpnet.Affine(2, 1, bias=False)
+    >>> module = torch_module(layer)
+    >>> module(torch.asarray([[3.0, 5.0]])).sum().backward()
+    >>> layer.weight.grad.tolist(), [name for name, _ in module.named_parameters()]
+    ([[3.0], [5.0]], ['weight'])
     """
     if not isinstance(layer, Layer):
         raise ArgumentTypeError(f"torch_module expected a Layer, got a {type(layer).__name__}.")

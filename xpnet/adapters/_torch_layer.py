@@ -69,14 +69,19 @@ class TorchLayer(Layer):
 
     Examples
     --------
-    A network of both, and a step of xpnet's optimizer::
+    A network of both, and a step of xpnet's optimizer:
 
-        xpnet.use("torch")
-        model = xpnet.Sequential(TorchLayer(torch.nn.Linear(4, 8)), xpnet.Tanh(), xpnet.Affine(8, 2))
-        optimizer = xpnet.Adam(model.parameters())
-        loss = F.softmax_cross_entropy(model(x), t)
-        loss.backward()
-        optimizer.step()
+    >>> import torch
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.adapters import TorchLayer
+    >>> module = torch.nn.Linear(2, 1, bias=False)
+    >>> module.weight.data = torch.asarray([[1.0, 2.0]])
+    >>> model = xpnet.Sequential(TorchLayer(module), xpnet.ReLU())
+    >>> F.sum(model(torch.asarray([[3.0, 5.0]]))).backward()
+    >>> xpnet.SGD(model.parameters(), lr=0.25).step()
+    >>> module.weight.tolist()
+    [[0.25, 0.75]]
     """
 
     def __init__(self, module: Any) -> None:

@@ -127,6 +127,14 @@ def array_namespace(*xs: Array) -> Namespace:
     Python scalars and None are ignored, because they go with every namespace. For arrays this is
     `array_api_compat.array_namespace`, cached by type, which takes a tenth of the time.
 
+    Parameters
+    ----------
+    *xs : arrays, Variables, Python scalars or None
+
+    Returns
+    -------
+    module, or an object with the functions of the standard
+
     Raises
     ------
     TypeError

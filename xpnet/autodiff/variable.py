@@ -196,6 +196,10 @@ class Parameter(Variable):
     to the Parameter sees the update. The same holds for `params["W"] -= 0.1 * grads["W"]`. But
     `p = p - 0.1 * g` binds the name to a computed Variable.
 
+    Parameters
+    ----------
+    data : array, scalar or nested list, of real floating-point numbers
+
     Raises
     ------
     GradientError

@@ -136,6 +136,16 @@ class Compiled:
 
     Gradients of parameters that a step computes and uses itself are None after a replay, unless
     `keep_grad`. Others, such as those that are added up over several calls, are kept.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> step = xpnet.compile(lambda x: F.exp(x) - 1.0)
+    >>> for size in (1, 1, 1, 1, 2, 2, 2):
+    ...     y = step(F.zeros(size).data)
+    >>> len(step.replays), step.reason  # a plan for each shape
+    (2, None)
     """
 
     reached_by_steps: ClassVar[tuple[str, ...]] = ("function",)  # for a step that calls it

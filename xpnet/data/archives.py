@@ -66,6 +66,18 @@ def load_archive(
     DataError
         As `read_npz`; an array is missing; the numbers of samples and targets differ; a value is
         NaN or infinite; a class is negative, or occurs in the test but not in the training.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from xpnet.data import load_archive
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "samples.npz")
+    ...     np.savez(path, x=np.ones((10, 3)), t=np.arange(10) % 2)
+    ...     (x_train, t_train), (x_test, t_test) = load_archive(path, test=0.2)
+    >>> x_train.shape, x_test.shape, sorted(t_test.tolist())
+    ((8, 3), (2, 3), [0, 1])
     """
     if task not in ("classify", "regress"):
         raise ArgumentError(f"Expected task 'classify' or 'regress', got {task!r}.")
@@ -112,6 +124,18 @@ def load_samples(path: PathLike, targets: Task | None = None) -> NDArray[Any] | 
     ------
     DataError
         As `load_archive`.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from xpnet.data import load_samples
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "samples.npz")
+    ...     np.savez(path, x=np.ones((2, 3)), t=np.asarray([[1.0], [0.0]]))
+    ...     x, t = load_samples(path, "classify")
+    >>> x.shape, t.tolist()  # whole numbers are classes
+    ((2, 3), [1, 0])
     """
     path = Path(path)
     content = _Content(*_read(path, LIMIT, _UNDERSTOOD))
@@ -297,6 +321,18 @@ def read_npz(path: PathLike, limit: int = LIMIT) -> dict[str, NDArray[Any]]:
         The file is missing, unreadable, corrupt, too large or not an NPZ archive; or an array holds
         Python objects (a pickle, which could execute anything), text, or another type. The message
         names the file and the array.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from xpnet.data import read_npz
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "weights.npz")
+    ...     np.savez(path, weight=np.asarray([[1.0, 2.0]]), bias=np.asarray([0.5]))
+    ...     arrays = read_npz(path)
+    >>> {name: x.tolist() for name, x in arrays.items()}
+    {'weight': [[1.0, 2.0]], 'bias': [0.5]}
     """
     return _read(Path(path), limit)[0]
 

@@ -105,6 +105,15 @@ def _published(name: str) -> tuple[Pair, Pair]:
 def class_names(name: str) -> list[str]:
     """The names of a data set's classes, by number. For MNIST they are the digits.
 
+    Parameters
+    ----------
+    name : str
+        See `DATASETS`.
+
+    Returns
+    -------
+    list of str
+
     Raises
     ------
     DataError
@@ -199,6 +208,21 @@ def count_classes(labels: NDArray[Any]) -> int:
     """One more than the largest class number, and at least 10.
 
     So a few digits, in which some classes are missing, have as many classes as all of MNIST.
+
+    Parameters
+    ----------
+    labels : array of integers, any shape
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpnet.data import count_classes
+    >>> count_classes(np.asarray([3, 7])), count_classes(np.asarray([3, 41]))
+    (10, 42)
     """
     return max(_DIGITS, int(np.max(labels, initial=0)) + 1)
 

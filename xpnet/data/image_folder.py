@@ -74,6 +74,20 @@ def load_image_folder(
         The folder is missing; there are fewer than two classes, a class has no pictures, or a class
         of the test does not occur in the training; a picture is damaged or of another size; there
         are too few or too many pictures.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from PIL import Image
+    >>> from xpnet.data import load_image_folder
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for color in ("blue", "red"):
+    ...         pathlib.Path(folder, color).mkdir()
+    ...         for i in range(5):
+    ...             Image.new("RGB", (8, 8), color).save(pathlib.Path(folder, color, f"{i}.png"))
+    ...     (x_train, t_train), (x_test, t_test), classes = load_image_folder(folder, test=0.2)
+    >>> x_train.shape, t_test.tolist(), classes
+    ((8, 3, 8, 8), [0, 1], ['blue', 'red'])
     """
     root = Path(folder)
     own_train = _part(root, TRAIN)

@@ -67,6 +67,19 @@ def load_digit(path: PathLike) -> Float:
     DataError
         The picture is missing, unreadable, far too large or blank, or Pillow is not installed. The
         message names the file.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from PIL import Image
+    >>> from xpnet.data import load_digit
+    >>> paper = Image.new("L", (100, 140), "white")
+    >>> paper.paste("black", (45, 20, 55, 120))  # a 1
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     paper.save(pathlib.Path(folder, "one.png"))
+    ...     image = load_digit(pathlib.Path(folder, "one.png"))
+    >>> image.shape, float(image[14, 14]), float(image[14, 0])
+    ((28, 28), 1.0, 0.0)
     """
     picture = _sheet(open_picture(path))
     if picture.size == (_FIELD, _FIELD):
@@ -113,6 +126,18 @@ def load_picture(path: PathLike, shape: tuple[int, int, int]) -> Float:
         The picture is missing, unreadable or far too large, or Pillow is not installed.
     ShapeError
         There are neither one nor three channels.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from PIL import Image
+    >>> from xpnet.data import load_picture
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "red.png")
+    ...     Image.new("RGB", (640, 480), "red").save(path)
+    ...     image = load_picture(path, (3, 32, 32))
+    >>> image.shape, image[:, 0, 0].tolist()  # red, green and blue
+    ((3, 32, 32), [1.0, 0.0, 0.0])
     """
     if shape[0] not in (1, 3):
         raise ShapeError(f"Expected a shape with one channel or three, got {shape}.")

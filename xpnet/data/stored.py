@@ -69,6 +69,17 @@ class StoredSamples:
     What another process writes into a memory-mapped file, a zarr array or an HDF5 file during an epoch is
     read as it is at that time; rows that it appends are not read. The files of `open_samples` other
     than zarr must not change: see there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpnet import to_numpy
+    >>> from xpnet.data import DataLoader, StoredSamples
+    >>> data = StoredSamples(np.arange(6.0).reshape(3, 2), np.asarray([7, 8, 9]))
+    >>> for x, t in DataLoader(data, batch_size=2):
+    ...     print(to_numpy(x).tolist(), to_numpy(t).tolist())
+    [[0.0, 1.0], [2.0, 3.0]] [7, 8]
+    [[4.0, 5.0]] [9]
     """
 
     def __init__(self, x: Any, t: Any = None, *, buffer: int = BUFFER) -> None:

@@ -66,6 +66,20 @@ def open_samples(
     appends to or truncates raises a DataError with its name when it is read next. zarr has no mark of a
     change: what is written is read as it is at that time, and a chunk that is missing consists of the
     array's fill value.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from xpnet import to_numpy
+    >>> from xpnet.data import DataLoader, open_samples
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(pathlib.Path(folder, "images.npy"), np.arange(6.0).reshape(3, 2))
+    ...     np.save(pathlib.Path(folder, "labels.npy"), np.asarray([0, 1, 0]))
+    ...     data = open_samples(folder, x="images", t="labels")
+    ...     labels = [to_numpy(t).tolist() for x, t in DataLoader(data, batch_size=2)]
+    >>> data.samples, labels
+    (3, [[0, 1], [0]])
     """
     opener = _opener(Path(path), block_bytes(buffer))
     samples = _arrays(opener, x)

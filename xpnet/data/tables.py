@@ -38,7 +38,7 @@ VERSION = 1  # of the dict that `Schema.to_dict` returns; 0 had numbers only
 
 @dataclass(frozen=True)
 class Schema:
-    """How the rows of a table become samples: found in the training data, stored with the model.
+    r"""How the rows of a table become samples: found in the training data, stored with the model.
 
     `str(schema)` is the data dictionary, a table for people to read.
 
@@ -68,6 +68,21 @@ class Schema:
         is refused.
     unused : tuple of str
         The columns that were left out.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from xpnet.data import load_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = pathlib.Path(folder, "fruit.csv")
+    ...     _ = table.write_text("grams,fruit\n" + "100,apple\n120,plum\n" * 4)
+    ...     train, test, schema = load_table(table)
+    ...     _ = table.write_text("grams\n110\n")
+    ...     x, t = schema.read(table)
+    >>> schema.features, schema.classes
+    (('grams',), ('apple', 'plum'))
+    >>> x.tolist(), t  # 110 g is the mean; there is no target
+    ([[0.0]], None)
     """
 
     task: Task
@@ -363,7 +378,7 @@ def load_table(
     drop_missing_target: bool = False,
     dtype: DTypeLike = "float32",
 ) -> tuple[Pair, Pair, Schema]:
-    """Load a table from a text file (CSV, TSV and the like) or a data frame for training and test.
+    r"""Load a table from a text file (CSV, TSV and the like) or a data frame for training and test.
 
     Parameters
     ----------
@@ -415,6 +430,17 @@ def load_table(
         not in the training file; a target of a regression is not a number; a target is missing; a column is
         an identifier, or has dates with two meanings, or numbers with signs, such as $5.1; there are too few
         rows; or the test file is the training file.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from xpnet.data import load_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = pathlib.Path(folder, "fruit.csv")
+    ...     _ = table.write_text("grams,color,fruit\n" + "100,red,apple\n20,blue,plum\n" * 5)
+    ...     (x_train, t_train), (x_test, t_test), schema = load_table(table, test=0.2)
+    >>> x_train.shape, x_test.shape, schema.inputs
+    ((8, 3), (2, 3), ['grams', 'color=blue', 'color=red'])
     """
     if task not in ("classify", "regress"):
         raise ArgumentError(f"Expected task 'classify' or 'regress', got {task!r}.")

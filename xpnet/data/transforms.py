@@ -197,6 +197,15 @@ class RandomShift:
 class RandomHorizontalFlip:
     """Each image mirrored horizontally with probability p.
 
+    Parameters
+    ----------
+    p : float, default 0.5
+
+    Raises
+    ------
+    ArgumentError
+        p is not from 0 to 1.
+
     Examples
     --------
     >>> import xpnet

@@ -17,11 +17,31 @@ ARRAY = "$array"  # {"$array": [number, dtype, shape]} stands for an array in a 
 def together(communicator: Communicator, action: Callable[[], Any]) -> None:
     """Call action() on each rank; if it raises on some of them, all ranks raise an error.
 
+    Parameters
+    ----------
+    communicator : Communicator
+    action : function without parameters
+        Its result is not used.
+
     Raises
     ------
     Exception
         On a rank where the action raised: that error. On the others: a DistributedError that names
         the first rank that failed, and its error.
+
+    Examples
+    --------
+    >>> from xpnet import distributed
+    >>> def program(communicator):
+    ...     def read():
+    ...         if communicator.rank == 1:
+    ...             raise FileNotFoundError("data.npz")
+    ...     try:
+    ...         distributed.together(communicator, read)
+    ...     except Exception as error:
+    ...         return str(error)
+    >>> distributed.run(2, program)
+    ['Rank 1 of 2 cannot continue: FileNotFoundError: data.npz', 'data.npz']
     """
     own: Exception | None = None
     try:
@@ -40,12 +60,45 @@ def together(communicator: Communicator, action: Callable[[], Any]) -> None:
 
 
 def on_root(communicator: Communicator, action: Callable[[], Any]) -> None:
-    """Call action() on rank 0 only; if it raises, all ranks raise an error, as from `together`."""
+    """Call action() on rank 0 only; if it raises, all ranks raise an error, as from `together`.
+
+    Parameters
+    ----------
+    communicator : Communicator
+    action : function without parameters
+
+    Examples
+    --------
+    >>> from xpnet import distributed
+    >>> written = []
+    >>> def program(communicator):
+    ...     distributed.on_root(communicator, lambda: written.append(communicator.rank))
+    ...     return list(written)  # no rank is here before rank 0 has written
+    >>> distributed.run(3, program)
+    [[0], [0], [0]]
+    """
     together(communicator, action if communicator.is_root else lambda: None)
 
 
 def total(communicator: Communicator, numbers: Sequence[float]) -> list[float]:
-    """The sums over the ranks of some numbers, in float64."""
+    """The sums over the ranks of some numbers, in float64.
+
+    Parameters
+    ----------
+    communicator : Communicator
+    numbers : sequence of float
+        As many on each rank.
+
+    Returns
+    -------
+    list of float
+
+    Examples
+    --------
+    >>> from xpnet import distributed
+    >>> distributed.run(3, lambda communicator: distributed.total(communicator, [1.0, communicator.rank]))
+    [[3.0, 3.0], [3.0, 3.0], [3.0, 3.0]]
+    """
     sums: list[float] = communicator.allreduce(np.asarray(numbers, np.float64)).tolist()
     return sums
 
@@ -56,7 +109,29 @@ def total(communicator: Communicator, numbers: Sequence[float]) -> list[float]:
 def broadcast_tree(communicator: Communicator, state: Any, root: int = 0) -> Any:
     """The root's state on all ranks: nested dicts and lists of plain values, and of NumPy's arrays.
 
-    The state that the other ranks pass is not looked at.
+    Parameters
+    ----------
+    communicator : Communicator
+    state : dict, list, array or plain value
+        Plain values are what JSON can hold. It is ignored on the other ranks.
+    root : int
+        The rank whose state all of them get.
+
+    Returns
+    -------
+    dict, list, ndarray or plain value
+        Arrays of any library arrive as NumPy's; tuples arrive as lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpnet import distributed
+    >>> def program(communicator):
+    ...     own = {"epoch": 3, "weight": np.asarray([1.0, 2.0])} if communicator.is_root else None
+    ...     state = distributed.broadcast_tree(communicator, own)
+    ...     return state["epoch"], state["weight"].tolist()
+    >>> distributed.run(2, program)
+    [(3, [1.0, 2.0]), (3, [1.0, 2.0])]
     """
     arrays: list[np.ndarray] = []
     own = _without_arrays(state, arrays) if communicator.rank == root else None
@@ -108,6 +183,7 @@ def require_equal(communicator: Communicator, named: Mapping[str, Any], when: st
 
     Parameters
     ----------
+    communicator : Communicator
     named : mapping of str to arrays and plain values
     when : str
         A part of the message: "after epoch 3".
@@ -116,6 +192,16 @@ def require_equal(communicator: Communicator, named: Mapping[str, Any], when: st
     ------
     DistributedError
         It names the first entry that differs, and the ranks on which it is not that of rank 0.
+
+    Examples
+    --------
+    >>> from xpnet import distributed
+    >>> def program(communicator):
+    ...     distributed.require_equal(communicator, {"weight": communicator.rank}, "after epoch 3")
+    >>> distributed.run(2, program)
+    Traceback (most recent call last):
+        ...
+    xpnet.errors.DistributedError: The ranks differ after epoch 3: weight on rank 1 is not that on rank 0. ...
     """
     own = {name: digest(x) if hasattr(x, "dtype") else x for name, x in named.items()}
     everyone = communicator.allgather(own)

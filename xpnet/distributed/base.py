@@ -42,6 +42,17 @@ class Pending:
         The message; None if there is nothing to wait for.
     result : function without parameters
         Returns the reduced array, once the message has arrived.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpnet import distributed
+    >>> def program(communicator):
+    ...     pending = communicator.allreduce_start(np.asarray([1.0 + communicator.rank]))
+    ...     # ... meanwhile, this rank computes something else ...
+    ...     return pending.wait().tolist()
+    >>> distributed.run(2, program)
+    [[3.0], [3.0]]
     """
 
     def __init__(self, request: Request | None, result: Callable[[], Array]) -> None:
@@ -72,6 +83,18 @@ class Communicator:
         The number of this rank among those on the same machine, by which it picks its GPU.
     name : str
         What carries the messages, for people: "MPI", "NCCL".
+
+    Examples
+    --------
+    The mean of five numbers, of which each of two ranks has a share:
+
+    >>> import numpy as np
+    >>> from xpnet import distributed
+    >>> def program(communicator):
+    ...     own = np.arange(5.0)[distributed.share_of(5, communicator.rank, communicator.size)]
+    ...     return float(communicator.allreduce(np.sum(own, keepdims=True))[0]) / 5
+    >>> distributed.run(2, program)
+    [2.0, 2.0]
     """
 
     name: ClassVar[str] = ""
@@ -152,7 +175,18 @@ class Communicator:
 
 
 class SingleProcess(Communicator):
-    """The only rank: every reduction is the array itself."""
+    """The only rank: every reduction is the array itself.
+
+    Examples
+    --------
+    A program for many ranks runs on one as it is:
+
+    >>> import numpy as np
+    >>> from xpnet.distributed import SingleProcess
+    >>> communicator = SingleProcess()
+    >>> communicator.allreduce(np.asarray([1.0, 2.0])).tolist(), communicator.allgather("here")
+    ([1.0, 2.0], ['here'])
+    """
 
     name = "one process"
 
@@ -190,6 +224,18 @@ def require_known(op: str, compression: str | None) -> None:
 def share_of(n: int, rank: int, size: int) -> slice:
     """The part of n samples that a rank has: all differ by one at most, the first ones are larger.
 
+    Parameters
+    ----------
+    n : int
+    rank, size : int
+        As those of a `Communicator`.
+
+    Returns
+    -------
+    slice
+
+    Examples
+    --------
     >>> [share_of(5, rank, 3) for rank in range(3)]
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
@@ -206,6 +252,14 @@ def current() -> Communicator:
 
     Layers that exchange statistics, such as `BatchNorm2d(sync=True)`, use it. `Trainer.fit` is such a
     block.
+
+    Examples
+    --------
+    >>> from xpnet import distributed
+    >>> distributed.current()
+    SingleProcess(rank 0 of 1)
+    >>> distributed.run(2, lambda communicator: distributed.current() is communicator)
+    [True, True]
     """
     return _current.get() or SingleProcess()
 
@@ -215,7 +269,19 @@ _has_samples: ContextVar[bool] = ContextVar("xpnet_has_samples", default=True)
 
 @contextmanager
 def without_samples() -> Iterator[None]:
-    """A block in which what a layer computes does not count: this rank has no samples of a batch."""
+    """A block in which what a layer computes does not count: this rank has no samples of a batch.
+
+    It takes part in what the ranks do together all the same, with samples that stand in.
+
+    Examples
+    --------
+    >>> from xpnet import distributed
+    >>> def count(x):  # as a layer does that has statistics
+    ...     return len(x) if distributed.has_samples() else 0
+    >>> with distributed.without_samples():
+    ...     count([0.0])
+    0
+    """
     token = _has_samples.set(False)
     try:
         yield
@@ -224,13 +290,35 @@ def without_samples() -> Iterator[None]:
 
 
 def has_samples() -> bool:
-    """Whether this rank's samples count: see `without_samples`."""
+    """Whether this rank's samples count: see `without_samples`.
+
+    Examples
+    --------
+    >>> from xpnet import distributed
+    >>> distributed.has_samples()
+    True
+    >>> with distributed.without_samples():
+    ...     distributed.has_samples()
+    False
+    """
     return _has_samples.get()
 
 
 @contextmanager
 def using(communicator: Communicator) -> Iterator[Communicator]:
-    """A block in which layers communicate by this communicator, in this thread."""
+    """A block in which layers communicate by this communicator, in this thread.
+
+    Parameters
+    ----------
+    communicator : Communicator
+
+    Examples
+    --------
+    >>> from xpnet import distributed
+    >>> with distributed.using(distributed.SingleProcess()) as communicator:
+    ...     distributed.current() is communicator
+    True
+    """
     token = _current.set(communicator)
     try:
         yield communicator

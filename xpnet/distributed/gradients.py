@@ -34,6 +34,15 @@ class Totals(NamedTuple):
     signals : tuple of int
         For each signal, how many ranks have given it: that it is time for a log line, that the user
         has pressed Ctrl-C.
+
+    Examples
+    --------
+    >>> from xpnet import distributed
+    >>> def program(communicator):
+    ...     gradients = distributed.GradientSum([], communicator)
+    ...     return gradients.finish(samples=4 - communicator.rank, signals=[communicator.is_root])
+    >>> distributed.run(2, program)[1]
+    Totals(samples=7, signals=(1,))
     """
 
     samples: int
@@ -65,6 +74,19 @@ class GradientSum:
     The sum of a parameter that has a gradient on some ranks only is the sum of those. If it has none on
     any rank it stays without. Messages are started in the order of the buckets, which is the same on
     each rank, whatever the order in which gradients arrive.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import distributed, functions as F, to_numpy
+    >>> def program(communicator):
+    ...     weight = xpnet.Parameter([1.0, 2.0])
+    ...     gradients = distributed.GradientSum([weight], communicator)
+    ...     F.sum(weight * (1.0 + communicator.rank)).backward()  # 1 on rank 0, 2 on rank 1
+    ...     gradients.finish(samples=4)
+    ...     return to_numpy(weight.grad).tolist()
+    >>> distributed.run(2, program)
+    [[3.0, 3.0], [3.0, 3.0]]
     """
 
     def __init__(

@@ -26,6 +26,13 @@ class Launched(NamedTuple):
         "Open MPI", "mpiexec" or "srun".
     rank, size, local_rank : int
         As those of a `Communicator`.
+
+    Examples
+    --------
+    >>> from xpnet.distributed import launched
+    >>> of_slurm = {"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "5", "SLURM_LOCALID": "1"}
+    >>> launched(of_slurm)
+    Launched(launcher='srun', rank=5, size=8, local_rank=1)
     """
 
     launcher: str
@@ -35,7 +42,25 @@ class Launched(NamedTuple):
 
 
 def launched(environment: Mapping[str, str] = os.environ) -> Launched | None:
-    """What a launcher has left in the environment; None if there is none. Nothing is imported."""
+    """What a launcher has left in the environment; None if there is none. Nothing is imported.
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+        The variables of a process; by default this one's.
+
+    Returns
+    -------
+    Launched or None
+
+    Examples
+    --------
+    >>> from xpnet.distributed import launched
+    >>> launched({"PMI_SIZE": "4", "PMI_RANK": "2", "MPI_LOCALRANKID": "0"})  # of mpiexec
+    Launched(launcher='mpiexec', rank=2, size=4, local_rank=0)
+    >>> launched({}) is None
+    True
+    """
     for name, size, rank, local_rank in _VARIABLES:
         if size in environment and rank in environment:
             local = environment.get(local_rank, environment[rank])
@@ -64,6 +89,14 @@ def communicator(
     Notes
     -----
     If an exception ends the program on one rank, the others are ended, too: see `Communicator.leave`.
+
+    Examples
+    --------
+    In a process that no launcher has started:
+
+    >>> from xpnet import distributed
+    >>> distributed.communicator()
+    SingleProcess(rank 0 of 1)
     """
     if kind not in ("auto", "mpi", "nccl"):
         raise ArgumentError(f"Expected kind to be 'auto', 'mpi' or 'nccl', got {kind!r}.")
@@ -82,7 +115,24 @@ def communicator(
 
 
 def for_backend(communicator: Communicator) -> Communicator:
-    """NCCL for the same ranks if the current backend is CuPy and NCCL is there; else the given one."""
+    """NCCL for the same ranks if the current backend is CuPy and NCCL is there; else the given one.
+
+    Parameters
+    ----------
+    communicator : Communicator
+
+    Returns
+    -------
+    Communicator
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import distributed
+    >>> with xpnet.using("numpy"):
+    ...     distributed.run(2, lambda communicator: distributed.for_backend(communicator).name)
+    ['threads', 'threads']
+    """
     if communicator.size == 1 or backend.current().library.name != "cupy":
         return communicator
     from xpnet.distributed.nccl import NCCLCommunicator, is_available
@@ -113,6 +163,16 @@ def local_spec(spec: str, local_rank: int, devices: int) -> str:
     local_rank : int
     devices : int
         The number of GPUs of this machine; with more ranks than these, several share one.
+
+    Examples
+    --------
+    Four ranks on a machine with two GPUs:
+
+    >>> from xpnet.distributed import local_spec
+    >>> [local_spec("cupy", local_rank, devices=2) for local_rank in range(4)]
+    ['cupy:0', 'cupy:1', 'cupy:0', 'cupy:1']
+    >>> local_spec("numpy", 3, devices=2)
+    'numpy'
     """
     if spec in ("cupy", "gpu", "cuda", "torch:cuda"):
         return f"{spec}:{local_rank % max(devices, 1)}"

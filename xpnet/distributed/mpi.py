@@ -157,6 +157,17 @@ class MPICommunicator(HostCommunicator):
     Notes
     -----
     After a timeout, all methods that send raise DistributedError.
+
+    Examples
+    --------
+    In a process alone; with `mpiexec -n 4`, the sum is [4.0] on each of the ranks.
+
+    >>> import mpi4py
+    >>> import numpy as np
+    >>> from xpnet.distributed import MPICommunicator
+    >>> communicator = MPICommunicator(timeout=30.0)
+    >>> communicator.allreduce(np.asarray([1.0])).tolist()
+    [1.0]
     """
 
     name = "MPI"

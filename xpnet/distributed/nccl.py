@@ -38,6 +38,25 @@ class NCCLCommunicator(Communicator):
     -----
     Each rank needs a GPU of its own, which is current when the communicator is created: see
     `local_spec`.
+
+    Examples
+    --------
+    In each process that `mpiexec -n 2` has started, on a machine with two GPUs:
+
+    >>> communicator = NCCLCommunicator(MPICommunicator())  # doctest: +SKIP
+    >>> communicator.allreduce(cupy.ones(2)).tolist()  # doctest: +SKIP
+    [2.0, 2.0]
+
+    As if CuPy had no NCCL:
+
+    >>> import sys
+    >>> from unittest import mock
+    >>> from xpnet.distributed import NCCLCommunicator, SingleProcess
+    >>> with mock.patch.dict(sys.modules, {"cupy.cuda.nccl": None}):
+    ...     NCCLCommunicator(SingleProcess())
+    Traceback (most recent call last):
+        ...
+    xpnet.errors.BackendError: CuPy has no NCCL here. Install it with CUDA's libraries, ...
     """
 
     name = "NCCL"

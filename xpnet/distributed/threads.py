@@ -77,9 +77,22 @@ class _Message:
 
 
 class ThreadCommunicator(HostCommunicator):
-    """A rank that is a thread of this process; `run` starts all of them.
+    """A rank that is a thread of this process; `run` creates and starts all of them.
 
     Sums are added in the order of the ranks, so a test can compute the expected bits.
+
+    Parameters
+    ----------
+    meeting : object
+        What `run` creates: the messages that the ranks of one group share.
+    rank : int
+        The number of this rank.
+
+    Examples
+    --------
+    >>> from xpnet import distributed
+    >>> distributed.run(2, repr)
+    ['ThreadCommunicator(rank 0 of 2)', 'ThreadCommunicator(rank 1 of 2)']
     """
 
     name = "threads"
@@ -130,6 +143,19 @@ def run(
 
     Each rank begins with a copy of xpnet's own random streams. If a rank raises an error, the others
     end too, and the first error is raised here.
+
+    Parameters
+    ----------
+    size : int
+        The number of ranks.
+    function : function of a ThreadCommunicator
+    timeout : float
+        The seconds after which a rank that waits for another raises DistributedError.
+
+    Returns
+    -------
+    list
+        What the function has returned on each rank, in their order.
 
     Examples
     --------

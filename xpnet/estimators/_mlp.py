@@ -423,9 +423,11 @@ class MLPRegressor(Regressor, Perceptron):
         of small and absolute values of large errors, from 1 on. The gradient is that of their sum over
         the outputs, and what is reported is their mean; for "poisson", their sum. A function is given
         the outputs and targets of a batch, shapes (n, n_outputs).
-    **others
-        All other parameters are those of `MLPClassifier`, which has no `loss` in their place, and a
-        `class_weight` in addition.
+    hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init
+    power_t, max_iter, shuffle, random_state, tol, verbose, warm_start, momentum
+    nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon
+    n_iter_no_change, max_fun, dropout, backend, callbacks, schedule, compile, densify
+        These are as for `MLPClassifier`.
 
     Attributes
     ----------

@@ -234,8 +234,9 @@ class NetworkClassifier(Classifier, Network):
     learning_rate_init : float
         The learning rate.
     batch_size, max_iter, shuffle, tol, verbose, warm_start, early_stopping, validation_fraction
-        As for `MLPClassifier`; likewise n_iter_no_change, class_weight, backend, callbacks, schedule,
-        compile, densify. A warm start trains `model_` further, and does not look at `model`.
+    n_iter_no_change, class_weight, backend, callbacks, schedule, compile, densify
+        These are as for `MLPClassifier`. A warm start trains `model_` further, and does not look at
+        `model`.
     random_state : int, numpy.random.RandomState or None
         The source of all random numbers: what a model draws from xpnet's own generator (initial weights,
         masks of dropout), orders, and the choice of validation data.
@@ -329,8 +330,10 @@ class NetworkRegressor(Regressor, Network):
         As for `NetworkClassifier`.
     loss : {"squared_error", "poisson", "absolute_error", "huber"}, or function (y, t) -> mean
         As for `MLPRegressor`.
-    **others
-        All other parameters are those of `NetworkClassifier`, except for `class_weight`.
+    model_options, input_shape, optimizer, learning_rate_init, batch_size, max_iter, shuffle
+    random_state, tol, verbose, warm_start, early_stopping, validation_fraction
+    n_iter_no_change, backend, callbacks, schedule, compile, densify
+        These are as for `NetworkClassifier`.
 
     Attributes
     ----------

@@ -24,6 +24,7 @@ from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace, functions, kinds, methods
 from xpnet.autodiff.variable import Variable, as_constant, data_of
 from xpnet.errors import IndexingError
+from xpnet.functions._elementwise_docs import docstring
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
 
@@ -135,7 +136,7 @@ def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[...
     name : str
         Its name in the standard. For arrays, it is the library's function of this name.
     doc : str
-        Its docstring.
+        What it computes: the first line of its docstring.
     *rules : callables
         The gradient of each argument, from `gy` and from whatever else the rule names: `y`, the
         output; `x`, the argument; or `x1` and `x2`, the two arguments. A gradient that is not needed
@@ -177,7 +178,7 @@ def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[...
     function = unary if len(rules) == 1 else binary
     Elementwise.__name__ = function.__name__ = function.__qualname__ = name
     function.__module__ = "xpnet.functions.elementwise"
-    function.__doc__ = doc
+    function.__doc__ = docstring(name, doc, inputs, has_derivative=True)
     _declare(name, function, "differentiable")
     return function
 
@@ -195,7 +196,8 @@ def step(name: str, doc: str, arguments: int = 1) -> Callable[..., Any]:
     function = unary if arguments == 1 else binary
     function.__name__ = function.__qualname__ = name
     function.__module__ = "xpnet.functions.elementwise"
-    function.__doc__ = doc
+    inputs = tuple(inspect.signature(function).parameters)
+    function.__doc__ = docstring(name, doc, inputs, has_derivative=False)
     return constant(function, broadcasts=arguments == 2)
 
 

@@ -206,6 +206,15 @@ def relu(x: Array) -> Array:
 
     Source: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", 2010.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real numbers.
+
+    Returns
+    -------
+    array or Variable, of the shape and dtype of x
+
     Examples
     --------
     >>> import xpnet
@@ -218,6 +227,15 @@ def relu(x: Array) -> Array:
 
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), elementwise, without overflow for any x.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real floating-point numbers.
+
+    Returns
+    -------
+    array or Variable, of the shape and dtype of x
 
     Examples
     --------
@@ -236,6 +254,16 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     Source: Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models",
     2013.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real floating-point numbers.
+    negative_slope : float, default 0.01
+
+    Returns
+    -------
+    array or Variable, of the shape and dtype of x
+
     Examples
     --------
     >>> import xpnet
@@ -252,6 +280,16 @@ def elu(x: Array, alpha: float = 1.0) -> Array:
 
     Source: Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by
     exponential linear units (ELUs)", 2016.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real floating-point numbers.
+    alpha : float, default 1.0
+
+    Returns
+    -------
+    array or Variable, of the shape and dtype of x
 
     Examples
     --------
@@ -311,6 +349,15 @@ def silu(x: Array) -> Array:
     Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units for neural network function
     approximation in reinforcement learning", 2018.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real floating-point numbers.
+
+    Returns
+    -------
+    array or Variable, of the shape and dtype of x
+
     Examples
     --------
     >>> import xpnet
@@ -333,6 +380,17 @@ def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     Source: Dugas, Bengio, Belisle, Nadeau and Garcia, "Incorporating second-order functional
     knowledge for better option pricing", 2001.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real floating-point numbers.
+    beta : float, default 1.0
+    threshold : float, default 20.0
+
+    Returns
+    -------
+    array or Variable, of the shape and dtype of x
+
     Examples
     --------
     >>> import xpnet
@@ -348,6 +406,17 @@ def softmax(x: Array, axis: int = -1) -> Array:
     """exp(x) / sum(exp(x)) over `axis`: positive numbers that sum to 1, without overflow.
 
     For float16 and bfloat16 inputs it is computed in float32, and rounded once.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real floating-point numbers.
+    axis : int, default -1
+        That of the classes.
+
+    Returns
+    -------
+    array or Variable, of the shape and dtype of x
 
     Examples
     --------
@@ -368,6 +437,17 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     """log(softmax(x)) over `axis`, finite where the softmax itself would underflow to 0.
 
     For float16 and bfloat16 inputs it is computed in float32, and rounded once.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real floating-point numbers.
+    axis : int, default -1
+        That of the classes.
+
+    Returns
+    -------
+    array or Variable, of the shape and dtype of x
 
     Examples
     --------

@@ -181,6 +181,19 @@ def arange(
 ) -> Array:
     """start, start + step, ... up to `stop`, which is not included; arange(n) starts at 0.
 
+    Parameters
+    ----------
+    start : number
+        Alone, it is `stop`, and the numbers start at 0.
+    stop : number, optional
+    step : number, default 1
+        Not 0; negative to count down.
+    dtype, device : of the library, optional
+
+    Returns
+    -------
+    Variable, shape (n,)
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -208,6 +221,18 @@ def linspace(
 ) -> Array:
     """`num` numbers at equal distances from `start` to `stop`, which `endpoint=False` leaves out.
 
+    Parameters
+    ----------
+    start, stop : number
+    num : int
+    dtype, device : of the library, optional
+    endpoint : bool, default True
+        Whether `stop` is the last of them.
+
+    Returns
+    -------
+    Variable, shape (num,)
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -227,6 +252,15 @@ def linspace(
 def empty(shape: Shape, *, dtype: DType | None = None, device: Device | None = None) -> Array:
     """An array whose numbers are not set yet.
 
+    Parameters
+    ----------
+    shape : int or tuple of int
+    dtype, device : of the library, optional
+
+    Returns
+    -------
+    Variable
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -240,6 +274,15 @@ def empty(shape: Shape, *, dtype: DType | None = None, device: Device | None = N
 def zeros(shape: Shape, *, dtype: DType | None = None, device: Device | None = None) -> Array:
     """An array of zeros.
 
+    Parameters
+    ----------
+    shape : int or tuple of int
+    dtype, device : of the library, optional
+
+    Returns
+    -------
+    Variable
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -252,6 +295,15 @@ def zeros(shape: Shape, *, dtype: DType | None = None, device: Device | None = N
 @structural
 def ones(shape: Shape, *, dtype: DType | None = None, device: Device | None = None) -> Array:
     """An array of ones.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    dtype, device : of the library, optional
+
+    Returns
+    -------
+    Variable
 
     Examples
     --------
@@ -269,6 +321,16 @@ def full(
     """`fill_value` everywhere; by default it decides the kind of the dtype.
 
     A Variable as `fill_value` is broadcast to the shape, and differentiated.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    fill_value : number or Variable
+    dtype, device : of the library, optional
+
+    Returns
+    -------
+    Variable
 
     Examples
     --------
@@ -293,6 +355,18 @@ def eye(
     device: Device | None = None,
 ) -> Array:
     """1 on the k-th diagonal, 0 elsewhere: shape (n_rows, n_cols), by default (n_rows, n_rows).
+
+    Parameters
+    ----------
+    n_rows : int
+    n_cols : int, optional
+    k : int, default 0
+        Above 0, a diagonal above the main one.
+    dtype, device : of the library, optional
+
+    Returns
+    -------
+    Variable, shape (n_rows, n_cols)
 
     Examples
     --------
@@ -323,6 +397,16 @@ def _created_like(
 def empty_like(x: Array, /, *, dtype: DType | None = None, device: Device | None = None) -> Array:
     """An array like x whose numbers are not set yet.
 
+    Parameters
+    ----------
+    x : array or Variable
+    dtype, device : of the library, optional
+        By default those of x.
+
+    Returns
+    -------
+    array or Variable, shape of x
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -336,6 +420,16 @@ def empty_like(x: Array, /, *, dtype: DType | None = None, device: Device | None
 def zeros_like(x: Array, /, *, dtype: DType | None = None, device: Device | None = None) -> Array:
     """Zeros of the shape and dtype of x, on its device.
 
+    Parameters
+    ----------
+    x : array or Variable
+    dtype, device : of the library, optional
+        By default those of x.
+
+    Returns
+    -------
+    array or Variable, shape of x
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -348,6 +442,16 @@ def zeros_like(x: Array, /, *, dtype: DType | None = None, device: Device | None
 @structural
 def ones_like(x: Array, /, *, dtype: DType | None = None, device: Device | None = None) -> Array:
     """Ones of the shape and dtype of x, on its device.
+
+    Parameters
+    ----------
+    x : array or Variable
+    dtype, device : of the library, optional
+        By default those of x.
+
+    Returns
+    -------
+    array or Variable, shape of x
 
     Examples
     --------
@@ -365,6 +469,17 @@ def full_like(
     """`fill_value` everywhere, in the shape and dtype of x, on its device.
 
     A Variable as `fill_value` is broadcast to the shape, and differentiated.
+
+    Parameters
+    ----------
+    x : array or Variable
+    fill_value : number or Variable
+    dtype, device : of the library, optional
+        By default those of x.
+
+    Returns
+    -------
+    array or Variable, shape of x
 
     Examples
     --------

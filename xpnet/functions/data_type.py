@@ -53,6 +53,18 @@ def astype(x: Array, dtype: DType, /, *, copy: bool = True, device: Device | Non
     A result that is not of floating-point numbers has no history. With `copy=False` the result may
     share memory with x.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+    dtype : of the library
+    copy : bool, default True
+        Copy also where x has the dtype already.
+    device : of the library, optional
+
+    Returns
+    -------
+    array or Variable, shape of x
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -89,6 +101,15 @@ def _dtype_of(x: Array | DType) -> DType:
 def can_cast(from_: Array | DType, to: DType, /) -> bool:
     """Whether a dtype, or the dtype of an array, promotes to another dtype.
 
+    Parameters
+    ----------
+    from_ : dtype, array or Variable
+    to : dtype
+
+    Returns
+    -------
+    bool
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -102,6 +123,11 @@ def can_cast(from_: Array | DType, to: DType, /) -> bool:
 @structural
 def finfo(type: Array | DType, /) -> SimpleNamespace:
     """The limits of a floating-point dtype, or of the dtype of an array.
+
+    Parameters
+    ----------
+    type : dtype, array or Variable
+        Of real or complex floating-point numbers.
 
     Returns
     -------
@@ -124,6 +150,15 @@ def finfo(type: Array | DType, /) -> SimpleNamespace:
 def iinfo(type: Array | DType, /) -> Any:
     """The limits of an integer dtype, or of the dtype of an array: bits, max, min.
 
+    Parameters
+    ----------
+    type : dtype, array or Variable
+        Of integers.
+
+    Returns
+    -------
+    object with the attributes bits, max and min
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -136,6 +171,21 @@ def iinfo(type: Array | DType, /) -> Any:
 @structural
 def isdtype(dtype: DType, kind: DType | str | tuple[DType | str, ...]) -> bool:
     """Whether a dtype is another dtype, or of a kind such as "real floating", or one of several.
+
+    Parameters
+    ----------
+    dtype : of the library
+    kind : dtype, str, or tuple of these
+        "bool", "signed integer", "unsigned integer", "integral", "real floating", "complex floating" or "numeric".
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    ValueError
+        There is no such kind.
 
     Examples
     --------
@@ -150,6 +200,14 @@ def isdtype(dtype: DType, kind: DType | str | tuple[DType | str, ...]) -> bool:
 @structural
 def result_type(*arrays_and_dtypes: Any) -> DType:
     """The dtype that arrays, dtypes and Python scalars promote to.
+
+    Parameters
+    ----------
+    *arrays_and_dtypes : arrays, Variables, dtypes and numbers
+
+    Returns
+    -------
+    dtype of the library
 
     Examples
     --------

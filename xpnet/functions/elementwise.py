@@ -141,7 +141,32 @@ class PowScalar(Function):
 
 @standard
 def pow(x1: Array, x2: Array, /) -> Array:
-    """x1 to the power of x2; for a fractional x2, x1 must not be negative."""
+    """x1 to the power of x2; for a fractional x2, x1 must not be negative.
+
+    Parameters
+    ----------
+    x1, x2 : arrays or Variables, shapes that broadcast; one may be a Python number
+        Of numbers.
+
+    Returns
+    -------
+    array or Variable, shape to which x1 and x2 broadcast
+
+    Raises
+    ------
+    ArgumentTypeError
+        One is something else, such as a list; or x1 is a Python float or complex number, and x2 of
+        integers.
+    ShapeError
+        The shapes do not broadcast.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, to_numpy
+    >>> side = F.asarray([1.0, 2.0, 3.0])
+    >>> to_numpy(F.pow(side, 3)).tolist()  # the volume of a cube
+    [1.0, 8.0, 27.0]
+    """
     if isinstance(x2, (int, float, complex)):
         return PowScalar(x2)(x1)
     if isinstance(x1, (int, float, complex)):
@@ -217,13 +242,60 @@ _sign_of_real = step("sign", "-1, 0 or 1.")
 
 @standard
 def real(x: Array, /) -> Array:
-    """The real part; a real x as it is. It is a view: a write into it changes x."""
+    """The real part; a real x as it is. It is a view: a write into it changes x.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of floating-point numbers.
+
+    Returns
+    -------
+    array or Variable, shape that of x
+        Of real numbers, in the precision of x.
+
+    Raises
+    ------
+    ArgumentTypeError
+        x is not an array or a Variable.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, to_numpy
+    >>> z = F.asarray([1.0 + 2.0j, 3.0 - 1.0j])
+    >>> power = F.real(z * F.conj(z))
+    >>> to_numpy(power).tolist()
+    [5.0, 10.0]
+    """
     return view(_real(x), x, None, _real_of, _with_real)
 
 
 @standard
 def imag(x: Array, /) -> Array:
-    """The imaginary part. It is a view: a write into it changes x."""
+    """The imaginary part. It is a view: a write into it changes x.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of complex numbers.
+
+    Returns
+    -------
+    array or Variable, shape that of x
+        Of real numbers.
+
+    Raises
+    ------
+    ArgumentTypeError
+        x is not an array or a Variable.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F
+    >>> z = F.asarray(3.0 + 4.0j)
+    >>> float(F.imag(z))
+    4.0
+    """
     return view(_imag(x), x, None, _imag_of, _with_imag)
 
 
@@ -275,13 +347,61 @@ class Sign(Function):
 
 @standard
 def abs(x: Array, /) -> Array:
-    """The absolute value; its slope at 0 is 0."""
+    """The absolute value; its slope at 0 is 0.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of numbers.
+
+    Returns
+    -------
+    array or Variable, shape that of x
+        Real, also for complex x.
+
+    Raises
+    ------
+    ArgumentTypeError
+        x is not an array or a Variable.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, grad, to_numpy
+    >>> x = F.asarray([-3.0, 0.0, 2.0])
+    >>> to_numpy(F.abs(x)).tolist()
+    [3.0, 0.0, 2.0]
+    >>> to_numpy(grad(lambda x: F.sum(F.abs(x)))(x)).tolist()
+    [-1.0, 0.0, 1.0]
+    """
     return Abs()(x)
 
 
 @standard
 def sign(x: Array, /) -> Array:
-    """-1, 0 or 1, without history; for a complex x the number x / |x|, or 0."""
+    """-1, 0 or 1, without history; for a complex x the number x / |x|, or 0.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of numbers.
+
+    Returns
+    -------
+    array or Variable, shape and dtype those of x
+
+    Raises
+    ------
+    ArgumentTypeError
+        x is not an array or a Variable.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, to_numpy
+    >>> gradient = F.asarray([-0.001, 0.0, 20.0])
+    >>> step = -0.5 * F.sign(gradient)  # as long for a small gradient as for a large one
+    >>> to_numpy(step).tolist()
+    [0.5, -0.0, -0.5]
+    """
     if has_dtype(x, "complex floating"):
         return Sign()(x)
     return _sign_of_real(x)
@@ -375,6 +495,33 @@ def clip(x: Array, /, min: Bound = None, max: Bound = None) -> Array:
     """The nearest number to x in the interval from `min` to `max`, each of which may be None.
 
     Its derivative is 1 inside the interval, 0 outside, and 1/2 where x equals a bound.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real numbers.
+    min, max : array, Variable or number, optional
+        Their shapes broadcast with that of x.
+
+    Returns
+    -------
+    array or Variable, shape to which all of them broadcast
+
+    Raises
+    ------
+    ArgumentTypeError
+        x is not an array or a Variable.
+    ShapeError
+        The shapes do not broadcast.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, grad, to_numpy
+    >>> x = F.asarray([-2.0, 0.5, 1.0])
+    >>> to_numpy(F.clip(x, 0.0, 1.0)).tolist()
+    [0.0, 0.5, 1.0]
+    >>> to_numpy(grad(lambda x: F.sum(F.clip(x, 0.0, 1.0)))(x)).tolist()
+    [0.0, 1.0, 0.5]
     """
     return Clip()(x, min, max)
 

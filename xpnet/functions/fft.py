@@ -207,7 +207,24 @@ def fft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backw
 def ifft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
     """The inverse of `fft`: y[j] = sum over k of x[k] exp(2 pi i j k / n) / n.
 
-    Parameters are those of `fft`; `norm` divides by n, sqrt(n) or 1.
+    Parameters
+    ----------
+    x : array or Variable, complex
+    n : int, optional
+        Cut x off, or append zeros, to this length; by default, the length of x.
+    axis : int, default -1
+    norm : "backward", "ortho" or "forward"
+        Divide by n, sqrt(n) or 1.
+
+    Returns
+    -------
+    array or Variable, complex
+        It has the shape of x, but length n along `axis`.
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
 
     Examples
     --------
@@ -263,7 +280,22 @@ def ifftn(
     axes: Sequence[int] | None = None,
     norm: str = "backward",
 ) -> Array:
-    """The inverse of `fftn`; `norm` divides by n, sqrt(n) or 1.
+    """The inverse of `fftn`.
+
+    Parameters
+    ----------
+    x : array or Variable, complex
+    s : sequence of ints, optional
+        Cut x off, or append zeros, to these lengths; -1 keeps the length. Requires `axes`.
+    axes : sequence of ints, optional
+        By default, all axes.
+    norm : "backward", "ortho" or "forward"
+        Divide by n, sqrt(n) or 1, where n is the product of the lengths.
+
+    Returns
+    -------
+    array or Variable, complex
+        It has the shape of x, but lengths s along `axes`.
 
     Examples
     --------
@@ -278,7 +310,24 @@ def ifftn(
 def rfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
     """The first n // 2 + 1 numbers of `fft` of real numbers: the rest are their conjugates, mirrored.
 
-    Parameters are those of `fft`, with a real x.
+    Parameters
+    ----------
+    x : array or Variable, real
+    n : int, optional
+        Cut x off, or append zeros, to this length; by default, the length of x.
+    axis : int, default -1
+    norm : "backward", "ortho" or "forward"
+        Divide by 1, sqrt(n) or n.
+
+    Returns
+    -------
+    array or Variable, complex
+        It has the shape of x, but length n // 2 + 1 along `axis`.
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
 
     Examples
     --------
@@ -331,7 +380,20 @@ def rfftn(
 ) -> Array:
     """`rfft` along the last of several axes, then `fft` along each of the others.
 
-    Parameters are those of `fftn`, with a real x.
+    Parameters
+    ----------
+    x : array or Variable, real
+    s : sequence of ints, optional
+        Cut x off, or append zeros, to these lengths; -1 keeps the length. Requires `axes`.
+    axes : sequence of ints, optional
+        By default, all axes.
+    norm : "backward", "ortho" or "forward"
+        Divide by 1, sqrt(n) or n, where n is the product of the lengths.
+
+    Returns
+    -------
+    array or Variable, complex
+        It has the shape of x, but lengths s along `axes`, of which the last becomes s // 2 + 1.
 
     Examples
     --------
@@ -357,7 +419,19 @@ def irfftn(
 ) -> Array:
     """The inverse of `rfftn`: `ifft` along all of several axes but the last, then `irfft` along it.
 
-    Parameters are those of `fftn`; s holds the lengths of the *result*. `norm` is that of `irfft`.
+    Parameters
+    ----------
+    x : array or Variable, complex
+    s : sequence of ints, optional
+        The lengths of the *result*; requires `axes`.
+    axes : sequence of ints, optional
+        By default, all axes.
+    norm : "backward", "ortho" or "forward"
+        Divide by n, sqrt(n) or 1, where n is the product of the lengths.
+
+    Returns
+    -------
+    array or Variable, real
 
     Examples
     --------
@@ -378,8 +452,24 @@ def irfftn(
 def hfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
     """`fft` of a signal that equals its own mirror image, conjugated: n real numbers.
 
-    Parameters are those of `irfft`, with the first half of the signal as x; `norm` divides by 1,
-    sqrt(n) or n.
+    Parameters
+    ----------
+    x : array or Variable, complex
+        The first half of the signal.
+    n : int, optional
+        The length of the *result*; by default 2 (m - 1) for an x of length m, which is even.
+    axis : int, default -1
+    norm : "backward", "ortho" or "forward"
+        Divide by 1, sqrt(n) or n.
+
+    Returns
+    -------
+    array or Variable, real
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
 
     Examples
     --------
@@ -395,7 +485,24 @@ def hfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "back
 def ihfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
     """The inverse of `hfft`: the first half of the signal, from real numbers.
 
-    Parameters are those of `fft`, with a real x; `norm` divides by n, sqrt(n) or 1.
+    Parameters
+    ----------
+    x : array or Variable, real
+    n : int, optional
+        Cut x off, or append zeros, to this length; by default, the length of x.
+    axis : int, default -1
+    norm : "backward", "ortho" or "forward"
+        Divide by n, sqrt(n) or 1.
+
+    Returns
+    -------
+    array or Variable, complex
+        It has the shape of x, but length n // 2 + 1 along `axis`.
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
 
     Examples
     --------
@@ -412,6 +519,15 @@ def ihfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "bac
 def fftshift(x: Array, /, *, axes: int | Sequence[int] | None = None) -> Array:
     """x with the frequency 0, which comes first, moved to the middle of `axes`, by default all.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+    axes : int or sequence of ints, optional
+
+    Returns
+    -------
+    array or Variable, shape of x
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -424,6 +540,15 @@ def fftshift(x: Array, /, *, axes: int | Sequence[int] | None = None) -> Array:
 @extension("fft")
 def ifftshift(x: Array, /, *, axes: int | Sequence[int] | None = None) -> Array:
     """The inverse of `fftshift`.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+    axes : int or sequence of ints, optional
+
+    Returns
+    -------
+    array or Variable, shape of x
 
     Examples
     --------
@@ -469,7 +594,13 @@ def rfftfreq(
 ) -> Array:
     """The frequencies of `rfft`: 0, 1, ... n // 2, divided by n d.
 
-    Parameters are those of `fftfreq`.
+    Parameters
+    ----------
+    n : int
+        The length of the transform.
+    d : float, default 1.0
+        The distance between samples.
+    dtype, device : of the library, optional
 
     Returns
     -------

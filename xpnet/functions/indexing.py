@@ -225,6 +225,17 @@ def getitem(x: Array, key: Any) -> Array:
         The key is invalid or out of range. For arrays and lists of integers, the error is that of
         the library; on CuPy it is raised as for `take`, and JAX uses the nearest index that is in
         range instead.
+
+    Examples
+    --------
+    `x[key]` calls it; a gradient goes back to the numbers that were picked, as often as they were.
+
+    >>> from xpnet import functions as F, grad, to_numpy
+    >>> x = F.asarray([1.0, 2.0, 3.0])
+    >>> to_numpy(x[1:]).tolist()
+    [2.0, 3.0]
+    >>> to_numpy(grad(lambda x: F.sum(x[[0, 2, 2]]))(x)).tolist()
+    [1.0, 0.0, 2.0]
     """
     keys = _checked_key(_lists_as_arrays(key, x))
     if any(hasattr(k, "shape") for k in keys):

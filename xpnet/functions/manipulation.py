@@ -154,6 +154,17 @@ def reshape(x: Array, /, shape: tuple[int, ...], *, copy: bool | None = None) ->
     `copy=True` always copies; `copy=False` raises an error where a copy is needed. Unless copied, a
     Variable is a view: a write into it changes x.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+    shape : tuple of int
+        As many numbers as x has.
+    copy : bool, optional
+
+    Returns
+    -------
+    array or Variable, of that shape
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -171,6 +182,16 @@ def reshape(x: Array, /, shape: tuple[int, ...], *, copy: bool | None = None) ->
 def permute_dims(x: Array, /, axes: tuple[int, ...]) -> Array:
     """The axes of x in another order: axis i of the result is axis axes[i] of x.
 
+    Parameters
+    ----------
+    x : array or Variable
+    axes : tuple of int
+        Each axis of x once.
+
+    Returns
+    -------
+    array or Variable
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -184,6 +205,15 @@ def permute_dims(x: Array, /, axes: tuple[int, ...]) -> Array:
 @standard
 def broadcast_to(x: Array, /, shape: tuple[int, ...]) -> Array:
     """x repeated along new axes, and along those of length 1, up to `shape`.
+
+    Parameters
+    ----------
+    x : array or Variable
+    shape : tuple of int
+
+    Returns
+    -------
+    array or Variable, of that shape
 
     Examples
     --------
@@ -201,6 +231,19 @@ def broadcast_to(x: Array, /, shape: tuple[int, ...]) -> Array:
 def broadcast_arrays(*arrays: Array) -> tuple[Array, ...]:
     """The arrays, each repeated to the shape that they broadcast to.
 
+    Parameters
+    ----------
+    *arrays : arrays or Variables
+
+    Returns
+    -------
+    tuple of arrays or Variables, all of one shape
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not broadcast.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -217,6 +260,14 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     """The shape that arrays of these shapes broadcast to.
 
     Counted from the end, the lengths of an axis must be equal, 1, or missing.
+
+    Parameters
+    ----------
+    *shapes : tuples of int
+
+    Returns
+    -------
+    tuple of int
 
     Raises
     ------
@@ -243,6 +294,20 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 def expand_dims(x: Array, /, axis: int | tuple[int, ...]) -> Array:
     """x with new axes of length 1 at `axis`, counted in the result.
 
+    Parameters
+    ----------
+    x : array or Variable
+    axis : int or tuple of int
+
+    Returns
+    -------
+    array or Variable
+
+    Raises
+    ------
+    IndexingError
+        The result has no such axis.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -263,6 +328,22 @@ def expand_dims(x: Array, /, axis: int | tuple[int, ...]) -> Array:
 def squeeze(x: Array, /, axis: int | tuple[int, ...]) -> Array:
     """x without the axes `axis`, each of which must have length 1.
 
+    Parameters
+    ----------
+    x : array or Variable
+    axis : int or tuple of int
+
+    Returns
+    -------
+    array or Variable
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
+    ArgumentError
+        An axis does not have length 1.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -282,6 +363,21 @@ def moveaxis(
     x: Array, source: int | tuple[int, ...], destination: int | tuple[int, ...], /
 ) -> Array:
     """x with the axes `source` at the places `destination`; the others keep their order.
+
+    Parameters
+    ----------
+    x : array or Variable
+    source, destination : int or tuple of int
+        As many of each.
+
+    Returns
+    -------
+    array or Variable
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
 
     Examples
     --------
@@ -306,6 +402,21 @@ def moveaxis(
 def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Array:
     """The arrays one after another along `axis`; with None, all flattened first.
 
+    Parameters
+    ----------
+    arrays : sequence of arrays or Variables
+        Of one shape, but for their lengths along `axis`.
+    axis : int or None, default 0
+
+    Returns
+    -------
+    array or Variable
+
+    Raises
+    ------
+    IndexingError
+        The arrays have no such axis.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -322,6 +433,23 @@ def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Array:
 @standard
 def stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
     """Arrays of one shape side by side along a new axis.
+
+    Parameters
+    ----------
+    arrays : sequence of arrays or Variables
+    axis : int, default 0
+        The place of the new axis in the result.
+
+    Returns
+    -------
+    array or Variable
+
+    Raises
+    ------
+    ShapeError
+        The shapes differ.
+    IndexingError
+        The result has no such axis.
 
     Examples
     --------
@@ -343,6 +471,20 @@ def stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
 def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
     """The parts of x along `axis`, without that axis: the inverse of `stack`.
 
+    Parameters
+    ----------
+    x : array or Variable, at least one dimension
+    axis : int, default 0
+
+    Returns
+    -------
+    tuple of arrays or Variables
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -359,6 +501,20 @@ def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
 def flip(x: Array, /, *, axis: Axis = None) -> Array:
     """x with the order of the numbers reversed along `axis`, or along all axes.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+    axis : int, tuple of int or None, default None
+
+    Returns
+    -------
+    array or Variable, shape of x
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -374,6 +530,22 @@ def roll(x: Array, /, shift: int | tuple[int, ...], *, axis: Axis = None) -> Arr
     """x with the numbers moved by `shift` places along `axis`; those beyond the end come first.
 
     With axis None they are moved in the order of the flattened array.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+    shift : int or tuple of int
+        A number for each of the axes, or one for all.
+    axis : int, tuple of int or None, default None
+
+    Returns
+    -------
+    array or Variable, shape of x
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
 
     Examples
     --------
@@ -395,6 +567,15 @@ def roll(x: Array, /, shift: int | tuple[int, ...], *, axis: Axis = None) -> Arr
 def tile(x: Array, repetitions: tuple[int, ...], /) -> Array:
     """x repeated as a tile, repetitions[i] times along axis i; new axes come first.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+    repetitions : tuple of int
+
+    Returns
+    -------
+    array or Variable
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -410,6 +591,16 @@ def repeat(x: Array, repeats: Array | int, /, *, axis: int | None = None) -> Arr
 
     `repeats` is an int, or an array of integers with one number for each place along the axis.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+    repeats : int, or array of integers
+    axis : int or None, default None
+
+    Returns
+    -------
+    array or Variable
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -424,6 +615,16 @@ def repeat(x: Array, repeats: Array | int, /, *, axis: int | None = None) -> Arr
 def tril(x: Array, /, *, k: int = 0) -> Array:
     """The numbers of each matrix on and below its k-th diagonal; above it 0.
 
+    Parameters
+    ----------
+    x : array or Variable, shape (..., m, n)
+    k : int, default 0
+        Above 0, a diagonal above the main one.
+
+    Returns
+    -------
+    array or Variable, shape of x
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -437,6 +638,16 @@ def tril(x: Array, /, *, k: int = 0) -> Array:
 @standard
 def triu(x: Array, /, *, k: int = 0) -> Array:
     """The numbers of each matrix on and above its k-th diagonal; below it 0.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (..., m, n)
+    k : int, default 0
+        Above 0, a diagonal above the main one.
+
+    Returns
+    -------
+    array or Variable, shape of x
 
     Examples
     --------
@@ -454,6 +665,20 @@ def meshgrid(*arrays: Array, indexing: str = "xy") -> tuple[Array, ...]:
 
     Array i holds vector i along axis i, and repeats it along the other axes. With indexing "xy" the
     first two axes are exchanged: y changes from row to row.
+
+    Parameters
+    ----------
+    *arrays : arrays or Variables, one dimension each
+    indexing : {"xy", "ij"}, default "xy"
+
+    Returns
+    -------
+    tuple of arrays or Variables, all of one shape
+
+    Raises
+    ------
+    ArgumentError
+        `indexing` is neither.
 
     Examples
     --------
@@ -489,6 +714,25 @@ def diff(
     """The differences of neighbours along `axis`, taken `n` times: x[1:] - x[:-1].
 
     `prepend` and `append` are arrays that are first put before and after x.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of numbers.
+    axis : int, default -1
+    n : int, default 1
+    prepend, append : array or Variable, optional
+        They have the shape of x, but for the length along `axis`.
+
+    Returns
+    -------
+    array or Variable
+        It is shorter by n along `axis`.
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
 
     Examples
     --------

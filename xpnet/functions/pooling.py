@@ -207,6 +207,19 @@ def global_avg_pool(x: Array) -> Array:
 
     Source: Lin, Chen and Yan, "Network in network", 2014.
 
+    Parameters
+    ----------
+    x : array or Variable, shape (batch, channels, *spatial)
+
+    Returns
+    -------
+    array or Variable, shape (batch, channels)
+
+    Raises
+    ------
+    ShapeError
+        x has no spatial axis.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -223,6 +236,19 @@ def global_max_pool(x: Array) -> Array:
     """The maximum of each channel: (batch, channels, *spatial) to (batch, channels).
 
     The gradient goes to the first of equal maxima.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (batch, channels, *spatial)
+
+    Returns
+    -------
+    array or Variable, shape (batch, channels)
+
+    Raises
+    ------
+    ShapeError
+        x has no spatial axis.
 
     Examples
     --------

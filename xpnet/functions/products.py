@@ -130,6 +130,19 @@ def adjoint(x: Array) -> Array:
 def matrix_transpose(x: Array, /) -> Array:
     """x with its last two axes exchanged.
 
+    Parameters
+    ----------
+    x : array or Variable, shape (..., m, n)
+
+    Returns
+    -------
+    array or Variable, shape (..., n, m)
+
+    Raises
+    ------
+    ValueError
+        x has fewer than two dimensions.
+
     Examples
     --------
     >>> from xpnet import functions as F

@@ -17,7 +17,7 @@ from xpnet.functions._recurrence import GRU, LSTM, RNN, GRUResetBefore
 def rnn(
     z: Array, h: Array, weight: Array, mask: Array | None = None, nonlinearity: str = "tanh"
 ) -> Array:
-    """The simple recurrent network: h_t = tanh(z_t + W h_(t-1)).
+    """The simple recurrent network: h_t = tanh(z_t + W h_(t-1)), or relu in place of tanh.
 
     Parameters
     ----------
@@ -48,6 +48,16 @@ def rnn(
     Notes
     -----
     Source: Elman, "Finding structure in time", 1990.
+
+    Examples
+    --------
+    A state that keeps half of itself at each step, so that the first input fades:
+
+    >>> from xpnet import functions as F, to_numpy
+    >>> z = F.asarray([[[8.0]], [[0.0]], [[1.0]]])  # 3 steps, a batch of 1, a state of 1
+    >>> states = F.rnn(z, F.zeros((1, 1)), F.asarray([[0.5]]), nonlinearity="relu")
+    >>> to_numpy(states[:, 0, 0]).tolist()
+    [8.0, 4.0, 3.0]
     """
     if nonlinearity not in ("tanh", "relu"):
         raise ArgumentError(f"rnn expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}.")
@@ -95,6 +105,18 @@ def lstm(
 
     Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997; the gate f: Gers,
     Schmidhuber and Cummins, "Learning to forget", 2000.
+
+    Examples
+    --------
+    Gates that are closed for -9 and open for 9: the first step writes tanh(1) into the cell, and the second
+    keeps it.
+
+    >>> from xpnet import functions as F, to_numpy
+    >>> z = F.asarray([[[9.0, -9.0, 1.0, 9.0]], [[-9.0, 9.0, 1.0, 9.0]]])  # i, f, g, o
+    >>> zero = F.zeros((1, 1))
+    >>> states, cells = F.lstm(z, zero, zero, F.zeros((4, 1)))
+    >>> to_numpy(cells[:, 0, 0]).tolist()
+    [0.76, 0.76]
     """
     mask = _checked_mask("lstm", 4, mask, z, weight, h, c)
     states, cells, _ = LSTM()(_with_zeros_as_padding(z, mask), h, c, weight, mask)
@@ -149,6 +171,17 @@ def gru(
     Notes
     -----
     Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014.
+
+    Examples
+    --------
+    The second gate is closed in the first step, which replaces the state 0.5 by tanh(1), and open in the
+    second, which keeps it.
+
+    >>> from xpnet import functions as F, to_numpy
+    >>> z = F.asarray([[[0.0, -9.0, 1.0]], [[0.0, 9.0, -1.0]]])  # r, u, n
+    >>> states = F.gru(z, F.asarray([[0.5]]), F.zeros((3, 1)))
+    >>> to_numpy(states[:, 0, 0]).tolist()
+    [0.76, 0.76]
     """
     mask = _checked_mask("gru", 3, mask, z, weight, h)
     z = _with_zeros_as_padding(z, mask)

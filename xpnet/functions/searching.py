@@ -32,6 +32,20 @@ def where(condition: Array, x1: Array, x2: Array, /) -> Array:
     is infinite there, the product is NaN: compute it from a harmless argument at these places, as in
     where(x > 0, sqrt(where(x > 0, x, 1.0)), 0.0).
 
+    Parameters
+    ----------
+    condition : array or Variable of booleans
+    x1, x2 : arrays or Variables; one of them may be a Python number
+
+    Returns
+    -------
+    array or Variable, shape to which all three broadcast
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not broadcast.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -45,6 +59,20 @@ def where(condition: Array, x1: Array, x2: Array, /) -> Array:
 def argmax(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> Array:
     """The index of the largest number along an axis, or in the flattened x.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real numbers.
+    axis : int or None, default None
+        None: the index in the flattened x.
+    keepdims : bool, default False
+        Keep the reduced axes, with length 1.
+
+    Returns
+    -------
+    array or Variable of integers
+        Shape of x without the axis. It has no derivative.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -56,6 +84,20 @@ def argmax(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> A
 @constant
 def argmin(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> Array:
     """The index of the smallest number along an axis, or in the flattened x.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real numbers.
+    axis : int or None, default None
+        None: the index in the flattened x.
+    keepdims : bool, default False
+        Keep the reduced axes, with length 1.
+
+    Returns
+    -------
+    array or Variable of integers
+        Shape of x without the axis. It has no derivative.
 
     Examples
     --------
@@ -69,6 +111,15 @@ def argmin(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> A
 def nonzero(x: Array, /) -> Any:
     """The places of the numbers that are not 0: an array of indices for each axis.
 
+    Parameters
+    ----------
+    x : array or Variable, at least one dimension
+
+    Returns
+    -------
+    tuple of arrays or Variables of integers
+        For each axis of x the places, all of one shape, (n,).
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -80,6 +131,19 @@ def nonzero(x: Array, /) -> Any:
 @constant
 def count_nonzero(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """How many numbers along the axes are not 0.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+    axis : int, tuple of int or None, default None
+        None: all axes.
+    keepdims : bool, default False
+        Keep the reduced axes, with length 1.
+
+    Returns
+    -------
+    array or Variable of integers
+        Shape of x without the reduced axes. It has no derivative.
 
     Examples
     --------
@@ -95,6 +159,21 @@ def searchsorted(
 ) -> Array:
     """Where to insert each number of x2 into the sorted x1: before equal numbers, or after them.
 
+    Parameters
+    ----------
+    x1 : array or Variable, shape (n,)
+        In ascending order.
+    x2 : array or Variable, any shape
+    side : {"left", "right"}, default "left"
+        "left": before equal numbers.
+    sorter : array or Variable of integers, shape (n,), optional
+        The indices that sort x1, as `argsort` returns them.
+
+    Returns
+    -------
+    array or Variable of integers, shape of x2
+        From 0 to n.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -107,6 +186,19 @@ def searchsorted(
 def any(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether any number along the axes is not 0.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+    axis : int, tuple of int or None, default None
+        None: all axes.
+    keepdims : bool, default False
+        Keep the reduced axes, with length 1.
+
+    Returns
+    -------
+    array or Variable of booleans
+        Shape of x without the reduced axes.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -118,6 +210,19 @@ def any(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
 @constant
 def all(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether all numbers along the axes are not 0.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+    axis : int, tuple of int or None, default None
+        None: all axes.
+    keepdims : bool, default False
+        Keep the reduced axes, with length 1.
+
+    Returns
+    -------
+    array or Variable of booleans
+        Shape of x without the reduced axes.
 
     Examples
     --------

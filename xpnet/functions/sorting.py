@@ -44,6 +44,19 @@ class UniqueInverse(NamedTuple):
 def argsort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
     """The indices that sort x along `axis`; with `stable`, equal numbers keep their order.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real numbers.
+    axis : int, default -1
+    descending : bool, default False
+    stable : bool, default True
+        Equal numbers keep their order.
+
+    Returns
+    -------
+    array or Variable of integers, shape of x
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -55,6 +68,24 @@ def argsort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bo
 @standard
 def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
     """x with the numbers along `axis` in order.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real numbers.
+    axis : int, default -1
+    descending : bool, default False
+    stable : bool, default True
+        Equal numbers keep their order.
+
+    Returns
+    -------
+    array or Variable, shape of x
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
 
     Examples
     --------
@@ -71,6 +102,15 @@ def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool 
 def isin(x1: Array, x2: Array, /, *, invert: bool = False) -> Array:
     """Whether each number of x1 occurs in x2; with `invert`, whether it does not.
 
+    Parameters
+    ----------
+    x1, x2 : arrays or Variables, any shapes; one of them may be a Python number
+    invert : bool, default False
+
+    Returns
+    -------
+    array or Variable of booleans, shape of x1
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -84,6 +124,11 @@ def isin(x1: Array, x2: Array, /, *, invert: bool = False) -> Array:
 def unique_all(x: Array, /) -> UniqueAll:
     """The different numbers of x, with the places and the count of each.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of numbers.
+
     Returns
     -------
     values : array or Variable, shape (n,)
@@ -93,6 +138,13 @@ def unique_all(x: Array, /) -> UniqueAll:
     inverse_indices : array of integers, of the shape of x
         values[inverse_indices] equals x.
     counts : array of integers, shape (n,)
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, to_numpy
+    >>> found = F.unique_all(F.asarray([30.0, 10.0, 30.0]))
+    >>> {name: to_numpy(x).tolist() for name, x in found._asdict().items()}
+    {'values': [10.0, 30.0], 'indices': [1, 0], 'inverse_indices': [1, 0, 1], 'counts': [1, 2]}
     """
     inverse = _inverse_indices(data_of(x))
     xp = array_namespace(inverse)
@@ -125,6 +177,15 @@ def _inverse_indices(x: Array) -> Array:
 def unique_counts(x: Array, /) -> UniqueCounts:
     """The different numbers of x, and how often each occurs.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+
+    Returns
+    -------
+    values, counts : arrays or Variables, shape (n,)
+        A named tuple.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -140,6 +201,16 @@ def unique_counts(x: Array, /) -> UniqueCounts:
 def unique_inverse(x: Array, /) -> UniqueInverse:
     """The different numbers of x, and the index of the value at each place of x.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+
+    Returns
+    -------
+    values : array or Variable, shape (n,)
+    inverse_indices : array or Variable of integers, shape of x
+        In a named tuple.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -154,6 +225,14 @@ def unique_inverse(x: Array, /) -> UniqueInverse:
 @standard
 def unique_values(x: Array, /) -> Array:
     """The different numbers of x, as an array of one dimension.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+
+    Returns
+    -------
+    array or Variable, shape (n,)
 
     Examples
     --------

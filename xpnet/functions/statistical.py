@@ -200,6 +200,27 @@ def sum(
 ) -> Array:
     """The sum over `axis`.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of numbers.
+    axis : int, tuple of int or None, default None
+        None: all axes.
+    dtype : of the library, optional
+        Of the result. By default that of x, and for integers narrower than the default ones, the default.
+    keepdims : bool, default False
+        Keep the reduced axes, with length 1.
+
+    Returns
+    -------
+    array or Variable
+        Shape of x without the reduced axes.
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -218,6 +239,27 @@ def prod(
 ) -> Array:
     """The product over `axis`.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of numbers.
+    axis : int, tuple of int or None, default None
+        None: all axes.
+    dtype : of the library, optional
+        Of the result. By default that of x, and for integers narrower than the default ones, the default.
+    keepdims : bool, default False
+        Keep the reduced axes, with length 1.
+
+    Returns
+    -------
+    array or Variable
+        Shape of x without the reduced axes.
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -231,6 +273,25 @@ def prod(
 @standard
 def mean(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The arithmetic mean over `axis`.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of floating-point numbers.
+    axis : int, tuple of int or None, default None
+        None: all axes.
+    keepdims : bool, default False
+        Keep the reduced axes, with length 1.
+
+    Returns
+    -------
+    array or Variable
+        Shape of x without the reduced axes.
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
 
     Examples
     --------
@@ -246,6 +307,25 @@ def mean(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
 def max(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The largest number over `axis`. Equal maxima share the gradient.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real numbers, at least one along the axes.
+    axis : int, tuple of int or None, default None
+        None: all axes.
+    keepdims : bool, default False
+        Keep the reduced axes, with length 1.
+
+    Returns
+    -------
+    array or Variable
+        Shape of x without the reduced axes.
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -259,6 +339,25 @@ def max(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
 @standard
 def min(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The smallest number over `axis`. Equal minima share the gradient.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real numbers, at least one along the axes.
+    axis : int, tuple of int or None, default None
+        None: all axes.
+    keepdims : bool, default False
+        Keep the reduced axes, with length 1.
+
+    Returns
+    -------
+    array or Variable
+        Shape of x without the reduced axes.
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
 
     Examples
     --------
@@ -277,6 +376,27 @@ def var(
     x: Array, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False
 ) -> Array:
     """The variance over `axis`: sum((x - mean)^2) / (n - correction).
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real floating-point numbers.
+    axis : int, tuple of int or None, default None
+        None: all axes.
+    correction : float, default 0.0
+        1 makes it the unbiased estimate.
+    keepdims : bool, default False
+        Keep the reduced axes, with length 1.
+
+    Returns
+    -------
+    array or Variable
+        Shape of x without the reduced axes.
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
 
     Examples
     --------
@@ -304,6 +424,27 @@ def std(
 
     Where it is 0 its gradient is 0, the shortest subgradient, as in PyTorch.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of real floating-point numbers.
+    axis : int, tuple of int or None, default None
+        None: all axes.
+    correction : float, default 0.0
+        As for `var`.
+    keepdims : bool, default False
+        Keep the reduced axes, with length 1.
+
+    Returns
+    -------
+    array or Variable
+        Shape of x without the reduced axes.
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -329,6 +470,28 @@ def cumulative_sum(
 
     `axis` may be None for an x of one dimension.
 
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of numbers.
+    axis : int, optional
+        Required unless x has one dimension.
+    dtype : of the library, optional
+        Of the result; by default as for `sum`.
+    include_initial : bool, default False
+        Begin with 0, so that the axis is longer by one.
+
+    Returns
+    -------
+    array or Variable, shape of x, or longer by one along `axis`
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
+    ArgumentError
+        No axis is given, and x does not have one dimension.
+
     Examples
     --------
     >>> from xpnet import functions as F
@@ -350,6 +513,28 @@ def cumulative_prod(
     """The products of the first 1, 2, ... numbers along `axis`; with `include_initial`, 1 before.
 
     `axis` may be None for an x of one dimension.
+
+    Parameters
+    ----------
+    x : array or Variable, any shape
+        Of numbers.
+    axis : int, optional
+        Required unless x has one dimension.
+    dtype : of the library, optional
+        Of the result; by default as for `prod`.
+    include_initial : bool, default False
+        Begin with 1, so that the axis is longer by one.
+
+    Returns
+    -------
+    array or Variable, shape of x, or longer by one along `axis`
+
+    Raises
+    ------
+    IndexingError
+        x has no such axis.
+    ArgumentError
+        No axis is given, and x does not have one dimension.
 
     Examples
     --------

@@ -22,6 +22,25 @@ class Buffer:
 
     It is saved and moved with the layer. An example is the running mean of a `BatchNorm2d`. The
     layer assigns a new array to `data`, or changes the array in place.
+
+    Parameters
+    ----------
+    data : array
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> class Count(xpnet.Layer):
+    ...     def __init__(self):
+    ...         self.calls = xpnet.Buffer(F.zeros(()).data)
+    ...     def forward(self, x):
+    ...         self.calls.data = self.calls.data + 1.0
+    ...         return x
+    >>> layer = Count()
+    >>> x = layer(layer(xpnet.Variable([1.0])))
+    >>> {name: float(value) for name, value in layer.state_dict().items()}, list(layer.parameters())
+    ({'calls': 2.0}, [])
     """
 
     __slots__ = ("data",)

@@ -269,8 +269,17 @@ class ConvTranspose1d(_Convolution):
 class ConvTranspose2d(ConvTranspose1d):
     """The transpose of a `Conv2d`: images become larger. `F.conv_transpose`, with parameters.
 
-    Parameters and attributes are those of `ConvTranspose1d`; lengths may be (vertical, horizontal).
-    `padding` is cut off on all sides; `output_padding` numbers are added below and right.
+    Attributes are those of `ConvTranspose1d`.
+
+    Parameters
+    ----------
+    in_channels, out_channels, groups : int
+    kernel_size, stride, padding, output_padding, dilation : int, or (vertical, horizontal)
+        `padding` is cut off on all sides; `output_padding` numbers are added below and right.
+    bias : bool
+    weight : str or callable
+    rng : int, numpy.random.Generator or None
+        The others are as for `ConvTranspose1d`.
 
     Notes
     -----

@@ -48,12 +48,18 @@ class _Watch:
 def watching(layers: Iterable[Layer], look: Look, *, only_observes: bool = False) -> Iterator[None]:
     """A block in which `look(layer, inputs, output)` is called after each call of these layers.
 
-    If it returns something other than None, that replaces the output. `only_observes` promises that
-    `look` changes no number and calls no layer: then a `Trainer` computes the same as without it, to
-    the last bit, although it compiles its steps.
-
     Only the calls in this block are watched, not those that another thread makes at the same time.
     Outside of such blocks, a call of a layer takes no longer than before.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        A `Sequential` is one; `model.sublayers()` are all layers of any model.
+    look : function of a layer, the tuple of its inputs, and its output
+        If it returns something other than None, that replaces the output.
+    only_observes : bool, by name, default False
+        A promise that `look` changes no number and calls no layer: then a `Trainer` computes the same
+        as without it, to the last bit, although it compiles its steps.
 
     Examples
     --------

@@ -45,6 +45,16 @@ Initializer = Callable[..., Array]
 def zeros(shape: Shape, rng: Rng = None) -> Array:
     """Zeros, for biases. With a weight of zeros all hidden units would stay equal.
 
+    Parameters
+    ----------
+    shape : tuple of int
+    rng : any
+        It is not used.
+
+    Returns
+    -------
+    array of that shape, in the backend's dtype
+
     Examples
     --------
     >>> import xpnet
@@ -60,6 +70,16 @@ def zeros(shape: Shape, rng: Rng = None) -> Array:
 
 def ones(shape: Shape, rng: Rng = None) -> Array:
     """Ones, for the scale of a normalization.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    rng : any
+        It is not used.
+
+    Returns
+    -------
+    array of that shape, in the backend's dtype
 
     Examples
     --------
@@ -77,6 +97,17 @@ def ones(shape: Shape, rng: Rng = None) -> Array:
 def normal(shape: Shape, rng: Rng = None, *, std: float = 0.01) -> Array:
     """Normally distributed numbers of mean 0 and standard deviation `std`.
 
+    Parameters
+    ----------
+    shape : tuple of int
+    rng : int, numpy.random.Generator or None
+        The source of the numbers; None: the generator of `xpnet.manual_seed`.
+    std : float, default 0.01
+
+    Returns
+    -------
+    array of that shape, in the backend's dtype
+
     Examples
     --------
     >>> import xpnet
@@ -91,6 +122,22 @@ def normal(shape: Shape, rng: Rng = None, *, std: float = 0.01) -> Array:
 def glorot_normal(shape: Shape, rng: Rng = None) -> Array:
     """Normal, variance 2 / (fan_in + fan_out): Glorot and Bengio, AISTATS 2010, section 4.2.1.
 
+    Parameters
+    ----------
+    shape : tuple of int
+        That of a weight or a kernel: see the module's docstring.
+    rng : int, numpy.random.Generator or None
+        The source of the numbers; None: the generator of `xpnet.manual_seed`.
+
+    Returns
+    -------
+    array of that shape, in the backend's dtype
+
+    Raises
+    ------
+    ShapeError
+        The shape is not that of a weight or a kernel: it has fewer than two axes, or an axis of length 0.
+
     Examples
     --------
     >>> import xpnet
@@ -103,6 +150,22 @@ def glorot_normal(shape: Shape, rng: Rng = None) -> Array:
 
 def glorot_uniform(shape: Shape, rng: Rng = None) -> Array:
     """Uniform, variance 2 / (fan_in + fan_out): Glorot and Bengio, AISTATS 2010, eq. 16.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        That of a weight or a kernel: see the module's docstring.
+    rng : int, numpy.random.Generator or None
+        The source of the numbers; None: the generator of `xpnet.manual_seed`.
+
+    Returns
+    -------
+    array of that shape, in the backend's dtype
+
+    Raises
+    ------
+    ShapeError
+        The shape is not that of a weight or a kernel: it has fewer than two axes, or an axis of length 0.
 
     Examples
     --------
@@ -117,6 +180,22 @@ def glorot_uniform(shape: Shape, rng: Rng = None) -> Array:
 def he_normal(shape: Shape, rng: Rng = None) -> Array:
     """Normal, variance 2 / fan_in: He, Zhang, Ren and Sun, ICCV 2015, eq. 10.
 
+    Parameters
+    ----------
+    shape : tuple of int
+        That of a weight or a kernel: see the module's docstring.
+    rng : int, numpy.random.Generator or None
+        The source of the numbers; None: the generator of `xpnet.manual_seed`.
+
+    Returns
+    -------
+    array of that shape, in the backend's dtype
+
+    Raises
+    ------
+    ShapeError
+        The shape is not that of a weight or a kernel: it has fewer than two axes, or an axis of length 0.
+
     Examples
     --------
     >>> import xpnet
@@ -129,6 +208,22 @@ def he_normal(shape: Shape, rng: Rng = None) -> Array:
 
 def he_uniform(shape: Shape, rng: Rng = None) -> Array:
     """Uniform, variance 2 / fan_in: He, Zhang, Ren and Sun, ICCV 2015, eq. 10.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        That of a weight or a kernel: see the module's docstring.
+    rng : int, numpy.random.Generator or None
+        The source of the numbers; None: the generator of `xpnet.manual_seed`.
+
+    Returns
+    -------
+    array of that shape, in the backend's dtype
+
+    Raises
+    ------
+    ShapeError
+        The shape is not that of a weight or a kernel: it has fewer than two axes, or an axis of length 0.
 
     Examples
     --------
@@ -143,6 +238,22 @@ def he_uniform(shape: Shape, rng: Rng = None) -> Array:
 def lecun_normal(shape: Shape, rng: Rng = None) -> Array:
     """Normal, variance 1 / fan_in: LeCun, Bottou, Orr and Mueller, "Efficient BackProp", 1998.
 
+    Parameters
+    ----------
+    shape : tuple of int
+        That of a weight or a kernel: see the module's docstring.
+    rng : int, numpy.random.Generator or None
+        The source of the numbers; None: the generator of `xpnet.manual_seed`.
+
+    Returns
+    -------
+    array of that shape, in the backend's dtype
+
+    Raises
+    ------
+    ShapeError
+        The shape is not that of a weight or a kernel: it has fewer than two axes, or an axis of length 0.
+
     Examples
     --------
     >>> import xpnet
@@ -155,6 +266,22 @@ def lecun_normal(shape: Shape, rng: Rng = None) -> Array:
 
 def lecun_uniform(shape: Shape, rng: Rng = None) -> Array:
     """Uniform, variance 1 / fan_in: LeCun, Bottou, Orr and Mueller, "Efficient BackProp", 1998.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        That of a weight or a kernel: see the module's docstring.
+    rng : int, numpy.random.Generator or None
+        The source of the numbers; None: the generator of `xpnet.manual_seed`.
+
+    Returns
+    -------
+    array of that shape, in the backend's dtype
+
+    Raises
+    ------
+    ShapeError
+        The shape is not that of a weight or a kernel: it has fewer than two axes, or an axis of length 0.
 
     Examples
     --------
@@ -184,10 +311,26 @@ BY_NAME: dict[str, Initializer] = {
 def initializer(which: str | Initializer) -> Initializer:
     """The initializer of that name; a function is returned as it is.
 
+    Parameters
+    ----------
+    which : str or function `(shape, rng) -> array`
+
+    Returns
+    -------
+    function `(shape, rng) -> array`
+
     Raises
     ------
     ValueError
         No initializer has that name; the message lists the known ones.
+
+    Examples
+    --------
+    A layer's `weight` may be given in either way:
+
+    >>> from xpnet.layers.initializers import he_uniform, initializer
+    >>> initializer("he_uniform") is initializer(he_uniform) is he_uniform
+    True
     """
     if callable(which):
         return which
@@ -196,6 +339,17 @@ def initializer(which: str | Initializer) -> Initializer:
 
 def uniform(shape: Shape, rng: Rng = None, *, bound: float) -> Array:
     """Uniformly distributed numbers from -bound to bound.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    rng : int, numpy.random.Generator or None
+        The source of the numbers; None: the generator of `xpnet.manual_seed`.
+    bound : float
+
+    Returns
+    -------
+    array of that shape, in the backend's dtype
 
     Examples
     --------

@@ -198,7 +198,15 @@ class BatchNorm1d(_BatchNorm):
 class BatchNorm2d(_BatchNorm):
     """Normalizes each channel of images over the batch and all pixels.
 
-    Parameters, attributes and errors are those of `BatchNorm1d`.
+    Attributes and errors are those of `BatchNorm1d`.
+
+    Parameters
+    ----------
+    num_features : int
+        The number of channels.
+    eps, momentum : float
+    affine, track_running_stats, sync : bool
+        These are as for `BatchNorm1d`.
 
     Notes
     -----

@@ -338,7 +338,13 @@ class RNN(_Recurrent):
 class LSTM(_Recurrent):
     """Long short-term memory: besides its state it has a cell, which gates write to, erase and read.
 
-    Parameters are those of `RNN`, without the nonlinearity.
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers : int
+    bias, batch_first, bidirectional : bool
+    dropout : float
+    rng : int, numpy.random.Generator or None
+        These are as for `RNN`.
 
     Attributes
     ----------
@@ -384,10 +390,13 @@ class LSTM(_Recurrent):
 class GRU(_Recurrent):
     """Gated recurrent unit: a gate keeps a part of the state. It has 3/4 of an LSTM's weights.
 
-    Parameters are those of `RNN`, without the nonlinearity, and one more.
-
     Parameters
     ----------
+    input_size, hidden_size, num_layers : int
+    bias, batch_first, bidirectional : bool
+    dropout : float
+    rng : int, numpy.random.Generator or None
+        These are as for `RNN`.
     reset_after : bool, by name
         Whether the reset gate is applied after the product with the state, as in PyTorch, cuDNN and
         Keras (ONNX's linear_before_reset=1), or before it, as in the paper (ONNX's default).

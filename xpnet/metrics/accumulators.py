@@ -109,6 +109,14 @@ class Accumulator:
 class ConfusionMatrix(Accumulator):
     """`confusion_matrix` over batches: a table, so it is not for a history of numbers.
 
+    Parameters
+    ----------
+    classes : int, optional
+    threshold : float, default 0.5
+        These are as for `confusion_matrix`.
+    name : str, by default "confusion_matrix"
+        Of the metric, for example of its column in a history.
+
     Examples
     --------
     >>> import xpnet
@@ -158,6 +166,16 @@ class _Rate(Accumulator):
 class Precision(_Rate):
     """`precision` over batches, with its options.
 
+    Parameters
+    ----------
+    average : {"binary", "macro", "micro", "weighted", None}
+    zero_division : float, default 0.0
+    threshold : float, default 0.5
+    classes : int, optional
+        These are as for `precision`.
+    name : str, by default "precision"
+        Of the metric, for example of its column in a history.
+
     Examples
     --------
     >>> import xpnet
@@ -174,6 +192,16 @@ class Precision(_Rate):
 
 class Recall(_Rate):
     """`recall` over batches, with its options.
+
+    Parameters
+    ----------
+    average : {"binary", "macro", "micro", "weighted", None}
+    zero_division : float, default 0.0
+    threshold : float, default 0.5
+    classes : int, optional
+        These are as for `recall`.
+    name : str, by default "recall"
+        Of the metric, for example of its column in a history.
 
     Examples
     --------
@@ -192,6 +220,16 @@ class Recall(_Rate):
 class F1(_Rate):
     """`f1` over batches, with its options.
 
+    Parameters
+    ----------
+    average : {"binary", "macro", "micro", "weighted", None}
+    zero_division : float, default 0.0
+    threshold : float, default 0.5
+    classes : int, optional
+        These are as for `f1`.
+    name : str, by default "f1"
+        Of the metric, for example of its column in a history.
+
     Examples
     --------
     >>> import xpnet
@@ -208,6 +246,13 @@ class F1(_Rate):
 
 class R2(Accumulator):
     """`r2` over batches, from the moments of each batch, so that large targets lose no digits.
+
+    Parameters
+    ----------
+    average : {"uniform", "variance", None}
+        As for `r2`.
+    name : str, by default "r2"
+        Of the metric, for example of its column in a history.
 
     Examples
     --------
@@ -229,6 +274,14 @@ class R2(Accumulator):
 
 class RocAuc(Accumulator):
     """`roc_auc` over batches, with its options. It keeps all scores, as it depends on their order.
+
+    Parameters
+    ----------
+    average : {"macro", "micro", "weighted", None}
+    multi_class : {"ovr", "ovo"}
+        These are as for `roc_auc`.
+    name : str, by default "roc_auc"
+        Of the metric, for example of its column in a history.
 
     Examples
     --------

@@ -213,7 +213,26 @@ def recall(
     """tp / (tp + fn): the share of the samples of a class that were predicted as it.
 
     tp is the number of true positives, the samples that were; fn that of false negatives, those that
-    were not. See `precision` for the parameters.
+    were not.
+
+    Parameters
+    ----------
+    y, t : array or Variable
+        As for `confusion_matrix`.
+    average : {"binary", "macro", "micro", "weighted", None}
+    zero_division : float, default 0.0
+    threshold : float, default 0.5
+    classes : int, optional
+        These are as for `precision`.
+
+    Returns
+    -------
+    array, shape () or (classes,)
+
+    Raises
+    ------
+    ShapeError, ValueError
+        As for `precision`.
 
     Examples
     --------
@@ -236,8 +255,26 @@ def f1(
 ) -> Array:
     """2 tp / (2 tp + fp + fn): the harmonic mean of precision and recall.
 
-    See `precision` for the parameters. Source: C. J. van Rijsbergen, Information Retrieval, 2nd
-    ed., 1979, chapter 7.
+    Source: C. J. van Rijsbergen, Information Retrieval, 2nd ed., 1979, chapter 7.
+
+    Parameters
+    ----------
+    y, t : array or Variable
+        As for `confusion_matrix`.
+    average : {"binary", "macro", "micro", "weighted", None}
+    zero_division : float, default 0.0
+    threshold : float, default 0.5
+    classes : int, optional
+        These are as for `precision`.
+
+    Returns
+    -------
+    array, shape () or (classes,)
+
+    Raises
+    ------
+    ShapeError, ValueError
+        As for `precision`.
 
     Examples
     --------

@@ -44,7 +44,21 @@ def mean_absolute_error(y: Array, t: Array) -> Array:
 
 @follows
 def mean_squared_error(y: Array, t: Array) -> Array:
-    """The mean of (y - t)^2 over all numbers. See `mean_absolute_error` for the parameters.
+    """The mean of (y - t)^2 over all numbers.
+
+    Parameters
+    ----------
+    y, t : array or Variable, of one shape
+        Predictions and targets.
+
+    Returns
+    -------
+    array, shape ()
+
+    Raises
+    ------
+    ShapeError
+        The shapes differ.
 
     Examples
     --------

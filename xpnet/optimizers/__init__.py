@@ -83,12 +83,30 @@ BY_NAME: dict[str, type[Optimizer]] = {
 def optimizer(
     name: str, parameters: Parameters, lr: float | None = None, **options: Any
 ) -> Optimizer:
-    """Create an optimizer by its name in lower case; without `lr` it has its own default.
+    """Create an optimizer by its name in lower case.
+
+    Parameters
+    ----------
+    name : str
+        "sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "nadam",
+        "radam", "lion" or "lamb".
+    parameters : iterable of Parameter, or of dicts
+        Parameters, or groups of them: see `Optimizer`.
+    lr : float, optional
+        The learning rate; by default that of the optimizer.
+    **options
+        The other parameters of the optimizer.
+
+    Returns
+    -------
+    Optimizer
 
     Raises
     ------
+    TypeError
+        The optimizer has no such option.
     ValueError
-        No optimizer has that name; the message lists the known ones.
+        No optimizer has that name; the message lists the known ones. Or as for `Optimizer`.
 
     Examples
     --------

@@ -21,10 +21,25 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    betas : (float, float)
-        b1 and b2: the shares of m and of v that remain in the next step.
-    amsgrad : bool
+    parameters : iterable of Parameter, or of dicts
+        Parameters, or groups of them with options of their own: see `Optimizer`.
+    lr : float, default 0.001
+        The learning rate, above 0.
+    betas : (float, float), default (0.9, 0.999)
+        b1 and b2: the shares of m and of v that remain in the next step, from 0 to below 1.
+    eps : float, default 1e-8
+        It is added to the divisor, which otherwise might be 0.
+    weight_decay : float, default 0.0
+        The strength of the pull towards 0: weight_decay p is added to the gradient.
+    amsgrad : bool, default False
         Whether to divide by the largest v so far.
+    decoupled_weight_decay : bool, default False
+        Subtract lr weight_decay p from p instead, before the step.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimizer`.
 
     Examples
     --------
@@ -94,8 +109,23 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    weight_decay : float
+    parameters : iterable of Parameter, or of dicts
+        Parameters, or groups of them with options of their own: see `Optimizer`.
+    lr : float, default 0.001
+        The learning rate, above 0.
+    betas : (float, float), default (0.9, 0.999)
+        b1 and b2: the shares of m and of v that remain in the next step, from 0 to below 1.
+    eps : float, default 1e-8
+        It is added to the divisor, which otherwise might be 0.
+    weight_decay : float, default 0.01
         lr times weight_decay is the share of p that is subtracted in each step.
+    amsgrad : bool, default False
+        Whether to divide by the largest v so far.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimizer`.
 
     Examples
     --------
@@ -135,10 +165,25 @@ class NAdam(Optimizer):
 
     Parameters
     ----------
-    betas : (float, float)
-        b1 and b2: the shares of m and of v that remain in the next step.
-    momentum_decay : float
+    parameters : iterable of Parameter, or of dicts
+        Parameters, or groups of them with options of their own: see `Optimizer`.
+    lr : float, default 0.002
+        The learning rate, above 0.
+    betas : (float, float), default (0.9, 0.999)
+        b1 and b2: the shares of m and of v that remain in the next step, from 0 to below 1.
+    eps : float, default 1e-8
+        It is added to the divisor, which otherwise might be 0.
+    weight_decay : float, default 0.0
+        The strength of the pull towards 0: weight_decay p is added to the gradient.
+    momentum_decay : float, default 0.004
         The rate at which c grows from b1 / 2 to b1.
+    decoupled_weight_decay : bool, default False
+        Subtract lr weight_decay p from p instead, before the step.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimizer`.
 
     Examples
     --------
@@ -227,8 +272,23 @@ class RAdam(Optimizer):
 
     Parameters
     ----------
-    betas : (float, float)
-        b1 and b2: the shares of m and of v that remain in the next step.
+    parameters : iterable of Parameter, or of dicts
+        Parameters, or groups of them with options of their own: see `Optimizer`.
+    lr : float, default 0.001
+        The learning rate, above 0.
+    betas : (float, float), default (0.9, 0.999)
+        b1 and b2: the shares of m and of v that remain in the next step, from 0 to below 1.
+    eps : float, default 1e-8
+        It is added to the divisor, which otherwise might be 0.
+    weight_decay : float, default 0.0
+        The strength of the pull towards 0: weight_decay p is added to the gradient.
+    decoupled_weight_decay : bool, default False
+        Subtract lr weight_decay p from p instead, before the step.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimizer`.
 
     Examples
     --------

@@ -48,13 +48,15 @@ class Optimizer:
         updated in float32, and their state is kept in float32.
     lr : float
         The learning rate, greater than 0. It may be changed between steps.
-    weight_decay : float
+    weight_decay : float, default 0.0
         The strength of the pull towards zero. weight_decay * p is added to the gradient: the
         derivative of a penalty weight_decay / 2 * sum(p^2), as in PyTorch.
-    decoupled_weight_decay : bool
+    decoupled_weight_decay : bool, default False
         Compute p -= lr * weight_decay * p before the step instead: a pull that is independent of
         momentum and of scaling by the gradient's size. Loshchilov and Hutter, "Decoupled weight decay
         regularization", ICLR 2019.
+    **options
+        The other numbers that a subclass's formula uses, which a group may set too: `betas`, `eps`.
 
     Attributes
     ----------

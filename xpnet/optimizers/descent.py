@@ -10,6 +10,22 @@ class SGD(Optimizer):
     Robbins and Monro, "A stochastic approximation method", Annals of Mathematical Statistics 22,
     1951.
 
+    Parameters
+    ----------
+    parameters : iterable of Parameter, or of dicts
+        Parameters, or groups of them with options of their own: see `Optimizer`.
+    lr : float, default 0.1
+        The learning rate, above 0.
+    weight_decay : float, default 0.0
+        The strength of the pull towards 0: weight_decay p is added to the gradient.
+    decoupled_weight_decay : bool, default False
+        Subtract lr weight_decay p from p instead, before the step.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimizer`.
+
     Examples
     --------
     >>> import xpnet
@@ -53,10 +69,23 @@ class Momentum(Optimizer):
 
     Parameters
     ----------
-    momentum : float
+    parameters : iterable of Parameter, or of dicts
+        Parameters, or groups of them with options of their own: see `Optimizer`.
+    lr : float, default 0.01
+        The learning rate, above 0.
+    momentum : float, default 0.9
         The share of the velocity v that remains in the next step, from 0 to below 1.
-    dampening : float
+    dampening : float, default 0.0
         The share of the gradient that is left out of the velocity.
+    weight_decay : float, default 0.0
+        The strength of the pull towards 0: weight_decay p is added to the gradient.
+    decoupled_weight_decay : bool, default False
+        Subtract lr weight_decay p from p instead, before the step.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimizer`.
 
     Examples
     --------
@@ -118,8 +147,21 @@ class Nesterov(Momentum):
 
     Parameters
     ----------
-    momentum : float
+    parameters : iterable of Parameter, or of dicts
+        Parameters, or groups of them with options of their own: see `Optimizer`.
+    lr : float, default 0.01
+        The learning rate, above 0.
+    momentum : float, default 0.9
         The share of the velocity v that remains in the next step, from 0 to below 1.
+    weight_decay : float, default 0.0
+        The strength of the pull towards 0: weight_decay p is added to the gradient.
+    decoupled_weight_decay : bool, default False
+        Subtract lr weight_decay p from p instead, before the step.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimizer`.
 
     Examples
     --------

@@ -20,8 +20,21 @@ class LAMB(Optimizer):
 
     Parameters
     ----------
-    betas : (float, float)
-        b1 and b2: the shares of m and of v that remain in the next step.
+    parameters : iterable of Parameter, or of dicts
+        Parameters, or groups of them with options of their own: see `Optimizer`.
+    lr : float, default 0.001
+        The learning rate, above 0.
+    betas : (float, float), default (0.9, 0.999)
+        b1 and b2: the shares of m and of v that remain in the next step, from 0 to below 1.
+    eps : float, default 1e-6
+        It is added to the divisor, which otherwise might be 0.
+    weight_decay : float, default 0.0
+        weight_decay p is added to the direction d.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimizer`.
 
     Examples
     --------

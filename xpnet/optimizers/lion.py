@@ -15,8 +15,20 @@ class Lion(Optimizer):
 
     Parameters
     ----------
-    betas : (float, float)
-        b1: the share of the momentum m in the step; b2: the share of m that remains in the next.
+    parameters : iterable of Parameter, or of dicts
+        Parameters, or groups of them with options of their own: see `Optimizer`.
+    lr : float, default 0.0001
+        The learning rate, above 0.
+    betas : (float, float), default (0.9, 0.99)
+        b1: the share of the momentum m in the step; b2: the share of m that remains in the next step; each
+        from 0 to below 1.
+    weight_decay : float, default 0.0
+        lr times weight_decay is the share of p that is subtracted in each step.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimizer`.
 
     Examples
     --------

@@ -12,10 +12,25 @@ class AdaGrad(Optimizer):
 
     Parameters
     ----------
-    lr_decay : float
+    parameters : iterable of Parameter, or of dicts
+        Parameters, or groups of them with options of their own: see `Optimizer`.
+    lr : float, default 0.01
+        The learning rate, above 0.
+    eps : float, default 1e-10
+        It is added to the divisor, which otherwise might be 0.
+    lr_decay : float, default 0.0
         How fast the learning rate falls: in step t it is lr / (1 + (t - 1) lr_decay).
-    initial_accumulator_value : float
+    initial_accumulator_value : float, default 0.0
         The initial value of s, the sum of all squared gradients.
+    weight_decay : float, default 0.0
+        The strength of the pull towards 0: weight_decay p is added to the gradient.
+    decoupled_weight_decay : bool, default False
+        Subtract lr weight_decay p from p instead, before the step.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimizer`.
 
     Examples
     --------
@@ -79,12 +94,27 @@ class RMSProp(Optimizer):
 
     Parameters
     ----------
-    alpha : float
-        The share of the mean square s that remains in the next step.
-    momentum : float
-        The share of the velocity v that remains in the next step.
-    centered : bool
+    parameters : iterable of Parameter, or of dicts
+        Parameters, or groups of them with options of their own: see `Optimizer`.
+    lr : float, default 0.01
+        The learning rate, above 0.
+    alpha : float, default 0.99
+        The share of the mean square s that remains in the next step, from 0 to below 1.
+    eps : float, default 1e-8
+        It is added to the divisor, which otherwise might be 0.
+    weight_decay : float, default 0.0
+        The strength of the pull towards 0: weight_decay p is added to the gradient.
+    momentum : float, default 0.0
+        The share of the velocity v that remains in the next step, from 0 to below 1; 0 is without a velocity.
+    centered : bool, default False
         Whether to divide by the standard deviation of the gradients instead of their root mean square.
+    decoupled_weight_decay : bool, default False
+        Subtract lr weight_decay p from p instead, before the step.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimizer`.
 
     Examples
     --------
@@ -186,8 +216,24 @@ class Adadelta(Optimizer):
 
     Parameters
     ----------
-    rho : float
-        The share of the mean squares, s of gradients and u of steps, that remains in the next step.
+    parameters : iterable of Parameter, or of dicts
+        Parameters, or groups of them with options of their own: see `Optimizer`.
+    lr : float, default 1.0
+        The learning rate, above 0.
+    rho : float, default 0.9
+        The share of the mean squares, s of gradients and u of steps, that remains in the next step, from 0 to
+        below 1.
+    eps : float, default 1e-6
+        It is added to both mean squares: it sets the size of the first steps.
+    weight_decay : float, default 0.0
+        The strength of the pull towards 0: weight_decay p is added to the gradient.
+    decoupled_weight_decay : bool, default False
+        Subtract lr weight_decay p from p instead, before the step.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimizer`.
 
     Examples
     --------

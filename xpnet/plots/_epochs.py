@@ -40,6 +40,16 @@ def curves(
     ------
     ModuleNotFoundError
         matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from xpnet import plots
+    >>> from xpnet.training import History
+    >>> history = History()  # as `fit` returns it
+    >>> history.append({"epoch": 1, "train_loss": 0.9, "train_accuracy": 0.6, "test_accuracy": 0.5})
+    >>> figure = plots.curves(history)
+    >>> [axes.get_ylabel() for axes in figure.axes]
+    ['loss (mean over samples)', 'accuracy (%)']
     """
     if not names:
         names = [c.removeprefix("train_") for c in history.columns if c.startswith("train_")]

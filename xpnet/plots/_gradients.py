@@ -31,6 +31,21 @@ def gradient_flow(model: Layer, path: PathLike | None = None) -> "Figure":
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ModuleNotFoundError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F, plots
+    >>> model = xpnet.MLP(4, 3, 2, rng=0)
+    >>> F.softmax_cross_entropy(model(F.ones((2, 4))), F.asarray([0, 1])).backward()
+    >>> figure = plots.gradient_flow(model)
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['layers.0.weight', 'layers.0.bias', 'layers.2.weight', 'layers.2.bias']
     """
     named = list(model.named_parameters())
     names, style = drawn(name for name, _ in named)

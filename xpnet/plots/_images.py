@@ -54,6 +54,17 @@ def filters(
     ------
     ShapeError
         The weights are not images.
+    ModuleNotFoundError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import plots
+    >>> figure = plots.filters(xpnet.Conv2d(1, 8, 5, rng=0))
+    >>> kernels = [axes.images[0] for axes in figure.axes if axes.images]
+    >>> len(kernels), kernels[0].get_size()
+    (8, (5, 5))
     """
     w = _kernels(layer, shape)
     outputs, channels = w.shape[:2]
@@ -94,7 +105,7 @@ def feature_maps(
     layer : Layer
         A layer of the model, with an output of shape (1, channels, height, width) or
         (1, channels, width).
-    x : array
+    x : array, shape (1, ...)
         A batch of one sample.
     limit : int
         The maximum number of channels.
@@ -110,6 +121,17 @@ def feature_maps(
     ------
     ShapeError
         x is not a batch of one, the layer was not called, or its output is not images.
+    ModuleNotFoundError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F, plots
+    >>> model = xpnet.models.lenet((1, 28, 28), 10, rng=0)
+    >>> figure = plots.feature_maps(model, model.layers[0], F.ones((1, 1, 28, 28)))
+    >>> len([axes for axes in figure.axes if axes.images])  # the channels of the first convolution
+    16
     """
     outputs: list[Any] = []
     if x.ndim == 0 or x.shape[0] != 1:
@@ -142,10 +164,22 @@ def pictures(x: Array) -> list[Any]:
         (n, pixels) of square images; one or three channels. Unless all values are from 0 to 1
         already, they are scaled so that the minimum becomes 0 and the maximum 1.
 
+    Returns
+    -------
+    list of numpy.ndarray
+        In float32.
+
     Raises
     ------
     ShapeError
         x has another shape.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, plots
+    >>> (image,) = plots.pictures(F.asarray([[0, 51, 102, 255]]))  # a square of 4 pixels
+    >>> image.tolist()
+    [[0.0, 0.2], [0.4, 1.0]]
     """
     x = to_numpy(x)
     xp = array_namespace(x)

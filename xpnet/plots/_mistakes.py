@@ -34,6 +34,13 @@ class Mistake(NamedTuple):
         The probability of the predicted class.
     actual_probability : float
         The probability of the actual class.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, plots
+    >>> (worst,) = plots.mistakes(F.asarray([[0.0, 3.0]]), F.asarray([0]))
+    >>> worst.predicted, worst.actual, worst.probability  # e^3 / (e^3 + 1)
+    (1, 0, 0.9526)
     """
 
     sample: int
@@ -65,6 +72,14 @@ def mistakes(scores: Array, targets: Array, count: int = 20) -> list[Mistake]:
         The shapes do not fit together.
     DataError
         A target is not a class number.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, plots
+    >>> scores = F.asarray([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
+    >>> found = plots.mistakes(scores, F.asarray([1, 0, 0]))  # the second sample is correct
+    >>> [(m.sample, m.predicted, m.actual) for m in found]
+    [(2, 1, 0), (0, 0, 1)]
     """
     y = to_numpy(scores)
     t = to_numpy(targets)
@@ -120,6 +135,17 @@ def confusion_matrix(
     ------
     ShapeError
         `counts` is not square, or there is not one name per class.
+    ModuleNotFoundError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, metrics, plots
+    >>> scores = F.asarray([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
+    >>> counts = metrics.confusion_matrix(scores, F.asarray([0, 1, 0]))
+    >>> axes, color_bar = plots.confusion_matrix(counts, ["cat", "dog"]).axes
+    >>> [text.get_text() for text in axes.texts]  # no dog was taken for a cat: that cell is empty
+    ['1', '1', '1']
     """
     table = to_numpy(counts).tolist()
     names, style = drawn(range(len(table)) if classes is None else classes)
@@ -218,6 +244,25 @@ def worst_mistakes(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not fit together, or `images` are not images.
+    DataError
+        A target is not a class number.
+    ModuleNotFoundError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, plots
+    >>> images = F.ones((2, 28, 28))
+    >>> scores = F.asarray([[2.0, 0.0], [0.0, 3.0]])
+    >>> (axes,) = plots.worst_mistakes(images, scores, F.asarray([0, 0]), ["cat", "dog"]).axes
+    >>> print(axes.get_title())
+    dog, 95 %
+    is cat
     """
     found = mistakes(scores, targets, count)
     names, style = drawn(range(to_numpy(scores).shape[1]) if classes is None else classes)

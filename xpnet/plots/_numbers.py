@@ -17,7 +17,7 @@ def predictions(y: Array, t: Array, path: PathLike | None = None) -> "Figure":
 
     Parameters
     ----------
-    y, t : array
+    y, t : array, any shape
         Predictions and targets, of the same shape. All columns are drawn together.
     path : str or path-like, optional
         Where to write the plot, as PNG, PDF or SVG by its suffix.
@@ -31,6 +31,16 @@ def predictions(y: Array, t: Array, path: PathLike | None = None) -> "Figure":
     ------
     ShapeError
         The shapes differ.
+    ModuleNotFoundError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from xpnet import functions as F, plots
+    >>> figure = plots.predictions(F.asarray([1.5, 2.0, 4.0]), F.asarray([1.0, 2.0, 5.0]))
+    >>> left, right = figure.axes
+    >>> right.collections[0].get_offsets().tolist()  # each prediction, and its error
+    [[1.5, 0.5], [2.0, 0.0], [4.0, -1.0]]
     """
     y = to_numpy(y)
     t = to_numpy(t)

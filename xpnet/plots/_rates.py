@@ -33,6 +33,15 @@ class RangeTest(NamedTuple):
     steepest : float
         The rate at which the smoothed loss falls most per factor of the rate: a good choice for a
         training, or for the maximum of a schedule.
+
+    Examples
+    --------
+    See `lr_range_test`, which returns one.
+
+    >>> from xpnet import plots
+    >>> found = plots.RangeTest([0.01, 0.1, 1.0], [2.0, 1.5, 9.0], [2.0, 1.7, 5.0], steepest=0.1)
+    >>> dict(zip(found.rates, found.losses, strict=True))
+    {0.01: 2.0, 0.1: 1.5, 1.0: 9.0}
     """
 
     rates: list[float]
@@ -86,6 +95,18 @@ def lr_range_test(
     ------
     ValueError
         The range is empty, there are fewer than three steps, or no batch has a finite loss.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F, plots
+    >>> x = F.asarray([[1.0], [2.0], [3.0]])
+    >>> model = xpnet.Affine(1, 1, rng=0)
+    >>> optimizer = xpnet.SGD(model.parameters(), lr=0.01)
+    >>> found = plots.lr_range_test(model, F.mean_squared_error, optimizer, (x, 2.0 * x))
+    >>> optimizer.lr = found.steepest
+    >>> print(f"{found.steepest:.2g}, from {found.rates[0]:.2g} to {found.rates[-1]:.2g}")
+    0.015, from 1e-06 to 1.2
     """
     if not 0.0 < low < high or steps < 3:
         raise ArgumentError(f"Expected 0 < low < high and steps >= 3, got {low}, {high}, {steps}.")
@@ -143,6 +164,19 @@ def lr_finder(result: RangeTest, path: PathLike | None = None) -> "Figure":
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ModuleNotFoundError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from xpnet import plots
+    >>> found = plots.RangeTest([0.01, 0.1, 1.0], [2.0, 1.5, 9.0], [2.0, 1.7, 5.0], steepest=0.1)
+    >>> (axes,) = plots.lr_finder(found).axes
+    >>> [text.get_text() for text in axes.get_legend().get_texts()]
+    ['each batch', 'smoothed', 'falls most at 0.1']
     """
     figure = figure_of(6.4, 4.0)
     axes = figure.subplots()
@@ -183,6 +217,18 @@ def learning_rate(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ModuleNotFoundError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from xpnet import plots, schedules
+    >>> (axes,) = plots.learning_rate(schedules.linear(4), steps=5, lr=0.1).axes
+    >>> axes.lines[0].get_ydata().tolist()
+    [0.1, 0.075, 0.05, 0.025, 0.0]
     """
     figure = figure_of(6.4, 3.4)
     axes = figure.subplots()

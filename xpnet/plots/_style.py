@@ -56,6 +56,30 @@ def save(figure: "Figure", path: PathLike) -> None:
     """Write a figure in the format that the suffix of `path` names: PNG, PDF or SVG.
 
     A file of that name is replaced when the new one is complete.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : str or path-like
+        Without a suffix, the format is PNG.
+
+    Raises
+    ------
+    ValueError
+        matplotlib does not know the format.
+    OSError
+        The file cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from xpnet import plots, schedules
+    >>> figure = plots.learning_rate(schedules.cosine(100), steps=100)
+    >>> with TemporaryDirectory() as folder:
+    ...     plots.save(figure, f"{folder}/cosine.svg")
+    ...     "<svg" in Path(f"{folder}/cosine.svg").read_text()
+    True
     """
     suffix = Path(path).suffix.removeprefix(".") or "png"
     with replacing(path) as temporary:

@@ -72,6 +72,18 @@ def report(
         class or sample.
     ModuleNotFoundError
         matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from xpnet import functions as F
+    >>> from xpnet.report import report
+    >>> scores = F.asarray([[2.0, 0.0], [0.0, 3.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> targets = F.asarray([0, 1, 1, 1])
+    >>> with TemporaryDirectory() as folder:
+    ...     file = report(f"{folder}/report.html", scores, targets, classes=["cat", "dog"])
+    ...     "75.00 %" in file.read_text(encoding="utf-8")  # the accuracy
+    True
     """
     y = _on_host(scores)
     t = _on_host(targets)

@@ -102,6 +102,14 @@ class KerasMatch(NamedTuple):
     rows : list of tuple of str
         The lines of the table: names here, the array's index and shape in Keras, what is changed, and
         what the pair is matched by: "shape" if no other array has this shape, else "order".
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F, saving
+    >>> match = saving.match_keras_weights(xpnet.Affine(2, 3), [F.ones((2, 3)), F.zeros(3)])
+    >>> match.rows[0]
+    ('weight', '0', '(2, 3)', '', 'shape')
     """
 
     rows: list[Row]
@@ -169,6 +177,16 @@ def match_keras_weights(
     StateError
         As from `load_keras_weights`; the message shows the table up to the first array that does not
         fit.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F, saving
+    >>> theirs = [F.ones((5, 5, 1, 8)), F.zeros(8)]  # what a Conv2D's get_weights() returns
+    >>> print(saving.match_keras_weights(xpnet.Conv2d(1, 8, 5), theirs))
+    name    Keras  shape                            matched by
+    weight  0      (5, 5, 1, 8)  axes (2, 3, 1, 0)  shape
+    bias    1      (8,)                             shape
     """
     match, _ = _matched(model, weights, flattened)
     return match
@@ -193,7 +211,7 @@ def load_keras_weights(model: Layer, weights: Weights, flattened: Flattened | No
         The number of arrays or a shape differs, an array is complex, a layer has parameters that no layer
         of Keras has, `flattened` is needed, or the file cannot be read. Then nothing is changed.
     ArgumentTypeError
-        `weights` is neither a sequence nor a path, as a Keras model itself.
+        `weights` is neither a sequence nor a path, such as a Keras model itself.
     MissingPackageError
         For a file: pyfive is not installed.
 
@@ -201,6 +219,16 @@ def load_keras_weights(model: Layer, weights: Weights, flattened: Flattened | No
     -----
     Keras has one bias for an LSTM or SimpleRNN, and PyTorch and xpnet have two that are added: the second
     one becomes 0.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F, saving
+    >>> theirs = [F.asarray([[2.0], [3.0]]), F.asarray([0.5])]  # what Dense(1).get_weights() returns
+    >>> model = xpnet.Affine(2, 1)
+    >>> saving.load_keras_weights(model, theirs)
+    >>> float(model(F.asarray([[1.0, 10.0]]))[0, 0])  # 1 * 2 + 10 * 3 + 0.5
+    32.5
     """
     _, new = _matched(model, weights, flattened)
     state = dict(model.state_dict())

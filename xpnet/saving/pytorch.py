@@ -101,8 +101,8 @@ def load_torch_state_dict(
         Each of its tensors keeps its dtype and its device.
     state : mapping of str to tensor or array
         The result of `state_dict()`, or arrays of any library by those names. The counts
-        "num_batches_tracked" are optional. Of a tensor that is held in two places here, one of the
-        names is enough: files of safetensors contain it once.
+        "num_batches_tracked" are optional. For a tensor that is held in two places here, one of the
+        names is enough, since safetensors files contain it once.
     names : mapping of str to str, optional
         For each name in `model.state_dict()`, the name in `state`: what `match_torch_state_dict`
         returns, or a dict. By default PyTorch's names are those of the same containers.
@@ -110,11 +110,22 @@ def load_torch_state_dict(
     Raises
     ------
     StateError
-        Names are missing or unknown, a shape differs, a tensor cannot be a NumPy array, as its dtype is
-        bfloat16 or it is sparse, or is complex, or two tensors that are one tensor here are not equal. Then
-        nothing is changed.
+        Names are missing or unknown, a shape differs, a tensor is complex or cannot be a NumPy array
+        (bfloat16, sparse), or two tensors that are one tensor here are not equal. Then nothing is changed.
     ArgumentTypeError
         `state` is not a mapping of names to tensors, such as a module or the path of a file.
+
+    Examples
+    --------
+    PyTorch's Linear has the transpose of the weight:
+
+    >>> import xpnet
+    >>> from xpnet import functions as F, saving
+    >>> theirs = {"weight": F.asarray([[2.0, 3.0]]), "bias": F.asarray([0.5])}  # Linear(2, 1)
+    >>> model = xpnet.Affine(2, 1)
+    >>> saving.load_torch_state_dict(model, theirs)
+    >>> float(model(F.asarray([[1.0, 10.0]]))[0, 0])  # 1 * 2 + 10 * 3 + 0.5
+    32.5
     """
     _require_state("load_torch_state_dict", model, state)
     entries = list(_entries(model))
@@ -197,14 +208,29 @@ class TorchNames(dict[str, str]):
     It is a dict, from a name in `model.state_dict()` to a name in the state, and prints as a table.
     To change a pair, make another dict: `{**names, "head.weight": "fc.weight"}`.
 
+    Parameters
+    ----------
+    rows : list of tuple of str
+        As the attribute.
+
     Attributes
     ----------
     rows : list of tuple of str
         The lines of the table: name, PyTorch's name, PyTorch's shape, "transposed" or "", and what
         the pair is matched by. "name": both have it. "shape": there is no other tensor with this last
-        name and this shape. "order": there are several, and only the place in the order decides; look
-        at these. "order, not name": so too, and the state has the model's own name at another place. A
-        transposed matrix that is square has the right shape either way.
+        name and this shape. "order": there are several, and only the place in the order decides; check
+        these. "order, not name": likewise, but the state has the model's own name at another place.
+        Check transposed matrices that are square, too: they have the right shape either way.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F, saving
+    >>> model = xpnet.LayerNorm(2)
+    >>> theirs = {"norm.weight": F.ones(2), "norm.bias": F.zeros(2)}
+    >>> names = saving.match_torch_state_dict(model, theirs)
+    >>> names["bias"], names.rows[1]
+    ('norm.bias', ('bias', 'norm.bias', '(2,)', '', 'name'))
     """
 
     def __init__(self, rows: list[Row]) -> None:

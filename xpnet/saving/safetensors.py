@@ -33,12 +33,40 @@ __all__ = [
 
 
 def save(model: Layer, path: PathLike, metadata: Mapping[str, str] | None = None) -> None:
-    """Write the parameters and buffers of `model`: `save_file` of its `state_dict`."""
+    """Write the parameters and buffers of `model`: `save_file` of its `state_dict`.
+
+    Parameters
+    ----------
+    model : Layer
+    path, metadata
+        As for `save_file`.
+
+    Raises
+    ------
+    StateError, OSError
+        As from `save_file`.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import xpnet
+    >>> from xpnet import saving
+    >>> with TemporaryDirectory() as folder:
+    ...     saving.save(xpnet.MLP(4, 3, 2), f"{folder}/mlp.safetensors")
+    ...     state, _ = saving.load_file(f"{folder}/mlp.safetensors")
+    >>> sorted(state)
+    ['layers.0.bias', 'layers.0.weight', 'layers.2.bias', 'layers.2.weight']
+    """
     save_file(model.state_dict(), path, metadata)
 
 
 def load(model: Layer, path: PathLike) -> dict[str, str]:
     """Set the parameters and buffers of `model` from a file; each keeps its dtype and its device.
+
+    Parameters
+    ----------
+    model : Layer
+    path : str or path-like
 
     Returns
     -------
@@ -49,6 +77,20 @@ def load(model: Layer, path: PathLike) -> dict[str, str]:
     ------
     StateError
         See `load_file`; or the file's names or shapes are not the model's. Then nothing is changed.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import xpnet
+    >>> from xpnet import functions as F, saving
+    >>> trained = xpnet.Affine(3, 2, rng=0)
+    >>> model = xpnet.Affine(3, 2, rng=1)
+    >>> with TemporaryDirectory() as folder:
+    ...     saving.save(trained, f"{folder}/affine.safetensors", {"epochs": "20"})
+    ...     saving.load(model, f"{folder}/affine.safetensors")
+    {'epochs': '20'}
+    >>> bool(F.all(model.weight == trained.weight))
+    True
     """
     state, metadata = load_file(path)
     set_state(model, state, path)
@@ -83,6 +125,17 @@ def save_file(
         safetensors does not have the dtype of an array.
     OSError
         The file cannot be written: no such folder, no permission, no space.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from xpnet import functions as F, saving
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "mean.safetensors")
+    ...     saving.save_file({"mean": F.asarray([1.0, 2.0])}, path)
+    ...     b'"mean":{"dtype":"F32","shape":[2]' in path.read_bytes()  # its head is JSON
+    True
     """
     from safetensors import SafetensorError
     from safetensors.numpy import save as to_bytes
@@ -119,6 +172,17 @@ def load_file(
     ------
     StateError
         The file is missing, truncated, corrupt or of another format; the message names it.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from xpnet import functions as F, saving
+    >>> with TemporaryDirectory() as folder:
+    ...     path = f"{folder}/scale.safetensors"
+    ...     saving.save_file({"mean": F.zeros(2), "std": F.ones(2)}, path, {"of": "iris"})
+    ...     state, metadata = saving.load_file(path, ["std"])
+    >>> {name: x.tolist() for name, x in state.items()}, metadata
+    ({'std': [1.0, 1.0]}, {'of': 'iris'})
     """
     from safetensors import safe_open
 

@@ -2,13 +2,29 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
+from typing import Protocol
 
 from xpnet.errors import ArgumentError
 
-Schedule = Callable[[int], float]
-"""A function of the number of a step, from 0, that returns the factor of the learning rates."""
+
+class Schedule(Protocol):
+    """A function of the number of a step, from 0, that returns the factor of the learning rates.
+
+    Any such function is one: `Schedule` is for annotations.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> def inverse(step: int) -> float:
+    ...     return 1.0 / (1.0 + step)
+    >>> factor: xpnet.schedules.Schedule = xpnet.schedules.warmup(inverse, 2, start=0.0)
+    >>> [factor(step) for step in range(5)]
+    [0.0, 0.5, 1.0, 0.5, 0.3333]
+    """
+
+    def __call__(self, step: int, /) -> float: ...
 
 
 def constant() -> Schedule:
@@ -26,6 +42,22 @@ def constant() -> Schedule:
 def step_decay(step_size: int, gamma: float = 0.1) -> Schedule:
     """gamma^(n // step_size): multiplied by gamma every `step_size` steps. PyTorch's StepLR.
 
+    Parameters
+    ----------
+    step_size : int
+        1 or more.
+    gamma : float, default 0.1
+        0 or more.
+
+    Returns
+    -------
+    function of the step
+
+    Raises
+    ------
+    ArgumentError
+        A number is out of range.
+
     Examples
     --------
     >>> import xpnet
@@ -40,6 +72,22 @@ def step_decay(step_size: int, gamma: float = 0.1) -> Schedule:
 
 def multi_step(milestones: Iterable[int], gamma: float = 0.1) -> Schedule:
     """gamma^k after k of the milestones, which are numbers of steps. PyTorch's MultiStepLR.
+
+    Parameters
+    ----------
+    milestones : iterable of int
+        In any order.
+    gamma : float, default 0.1
+        0 or more.
+
+    Returns
+    -------
+    function of the step
+
+    Raises
+    ------
+    ArgumentError
+        A number is out of range.
 
     Examples
     --------
@@ -56,6 +104,20 @@ def multi_step(milestones: Iterable[int], gamma: float = 0.1) -> Schedule:
 def exponential(gamma: float) -> Schedule:
     """gamma^n. PyTorch's ExponentialLR.
 
+    Parameters
+    ----------
+    gamma : float
+        0 or more.
+
+    Returns
+    -------
+    function of the step
+
+    Raises
+    ------
+    ArgumentError
+        A number is out of range.
+
     Examples
     --------
     >>> import xpnet
@@ -69,6 +131,23 @@ def exponential(gamma: float) -> Schedule:
 
 def linear(steps: int, start: float = 1.0, end: float = 0.0) -> Schedule:
     """From `start` to `end` linearly in `steps` steps, then constant. PyTorch's LinearLR.
+
+    Parameters
+    ----------
+    steps : int
+        1 or more.
+    start : float, default 1.0
+    end : float, default 0.0
+        0 or more.
+
+    Returns
+    -------
+    function of the step
+
+    Raises
+    ------
+    ArgumentError
+        A number is out of range.
 
     Examples
     --------
@@ -88,6 +167,22 @@ def cosine(steps: int, end: float = 0.0) -> Schedule:
     end + (1 - end) (1 + cos(pi n / steps)) / 2 in step n. PyTorch's CosineAnnealingLR.
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
+
+    Parameters
+    ----------
+    steps : int
+        1 or more.
+    end : float, default 0.0
+        0 or more.
+
+    Returns
+    -------
+    function of the step
+
+    Raises
+    ------
+    ArgumentError
+        A number is out of range.
 
     Examples
     --------
@@ -245,6 +340,21 @@ def warmup(schedule: Schedule, steps: int, start: float | None = None) -> Schedu
 
 def per_epoch(schedule: Schedule, steps_per_epoch: int) -> Schedule:
     """A schedule whose steps are epochs: all steps of an epoch have one factor.
+
+    Parameters
+    ----------
+    schedule : function of the epoch
+    steps_per_epoch : int
+        1 or more.
+
+    Returns
+    -------
+    function of the step
+
+    Raises
+    ------
+    ArgumentError
+        A number is out of range.
 
     Examples
     --------

@@ -21,6 +21,16 @@ class Progress(NamedTuple):
         The loss, under "loss", and the metrics that are means: each over the epoch so far.
     samples_per_s : float
         The speed of this epoch so far.
+
+    Examples
+    --------
+    The seconds that are left:
+
+    >>> from xpnet.training import Progress
+    >>> here = Progress(2, 10, 300, samples=600, figures={"loss": 0.5}, samples_per_s=1000.0)
+    >>> samples_left = (here.epochs - here.epoch + 1) * here.samples - here.seen
+    >>> samples_left / here.samples_per_s
+    5.1
     """
 
     epoch: int
@@ -44,14 +54,34 @@ class Callback:
         of the trainer's list: -1 for those that decide something, 0 for those that only observe, 1
         for those that save what the others have decided.
     reads_gradients : bool
-        Whether the callback reads the gradients of parameters: if none does, a compiled step need not
-        keep them. Where it does, a step takes longer, and in C it rounds otherwise. False counts for the
-        class that states it: a subclass with methods of its own, which may read gradients, states it
-        again. After a step that a hook observes there are gradients in any case: see
+        Whether the callback reads the gradients of parameters. If no callback does, a compiled step
+        need not keep them; otherwise a step takes longer, and C rounds it differently. A False is not
+        inherited by a subclass with methods of its own, which may read gradients: it states its own.
+        After a step that a hook observes there are gradients in any case: see
         `xpnet.layers.hooks.watching`.
     only_on_root : bool
         Whether only rank 0 of a distributed training calls it, because it prints or writes files. The
         others are called on all ranks, and decide the same: figures and weights are equal there.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.training import Callback, Trainer
+    >>> data = F.asarray([[1.0]]), F.asarray([[2.0]])
+    >>> model = xpnet.Affine(1, 1, weight="zeros")
+    >>> class StopBelow(Callback):
+    ...     def on_epoch(self, trainer):
+    ...         loss = trainer.history["train_loss"][-1]
+    ...         print(f"epoch {len(trainer.history)}: {loss:.2f}")
+    ...         if loss < 0.5:
+    ...             trainer.stop("it is good enough")
+    >>> optimizer = xpnet.SGD(model.parameters(), lr=0.125)
+    >>> trainer = Trainer(model, F.mean_squared_error, optimizer, callbacks=[StopBelow()])
+    >>> history = trainer.fit(data, epochs=100, batch_size=1)
+    epoch 1: 4.00
+    epoch 2: 1.00
+    epoch 3: 0.25
     """
 
     order: ClassVar[int] = 0

@@ -133,12 +133,28 @@ def evaluate(
     batch_size : int
         For arrays; a loader or iterable has its own batches.
 
+    Returns
+    -------
+    dict of str to float
+
     Raises
     ------
     ShapeError
         There are no samples, or the lengths of x and t differ.
     DataError
         A value is NaN or infinite, or a label is outside the model's classes.
+
+    Examples
+    --------
+    A model whose scores are its input:
+
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.metrics import accuracy
+    >>> from xpnet.training import evaluate
+    >>> x = F.asarray([[2.0, 0.0], [0.0, 2.0]])
+    >>> evaluate(xpnet.Sequential(), F.softmax_cross_entropy, (x, F.asarray([0, 0])), [accuracy])
+    {'loss': 1.1269, 'accuracy': 0.5}
     """
     with in_dtype_of(model):
         return measure(model, loss, prepared(model, data), metrics, batch_size)

@@ -86,6 +86,23 @@ class MixedPrecision:
 
     It is for devices that compute faster in 16 bits, as GPUs do. On CPUs, PyTorch is about as fast
     in bfloat16 as in float32; NumPy computes float16 number by number, some fifty times slower.
+
+    Examples
+    --------
+    A `Trainer` does so if it is given `precision="float16"`:
+
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.training import MixedPrecision
+    >>> model = xpnet.MLP(4, 3, 2, rng=0)
+    >>> optimizer = xpnet.SGD(model.parameters(), lr=0.1)
+    >>> precision = MixedPrecision(model, "float16")
+    >>> loss = F.softmax_cross_entropy(precision(F.ones((2, 4))), F.asarray([0, 1]))
+    >>> precision.backward(loss)  # of 65536 times the loss
+    >>> if precision.unscale():  # the gradients, divided by 65536, are finite
+    ...     optimizer.step()
+    >>> precision.scale, precision.good
+    (65536.0, 1)
     """
 
     # A compiled step reads these numbers anew each time: see `each_step`.

@@ -81,6 +81,26 @@ class Run(Callback):
     ------
     StateError
         There is a file of that name, or a folder that is not empty, or it cannot be created.
+
+    Examples
+    --------
+    See `open_run` for how the model is read again.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.training import Run, Trainer
+    >>> architecture = {"in_features": 1, "hidden": [], "out_features": 1}
+    >>> model = xpnet.MLP(**architecture)
+    >>> config = {"architecture": architecture, "dtype": "float32", "dataset": "", "data_dir": None}
+    >>> optimizer = xpnet.SGD(model.parameters(), lr=0.125)
+    >>> with TemporaryDirectory() as folder:
+    ...     run = Run(folder, config)
+    ...     trainer = Trainer(model, F.mean_squared_error, optimizer, callbacks=[run])
+    ...     history = trainer.fit((F.ones((1, 1)), F.ones((1, 1))), batch_size=1)
+    ...     sorted(file.name for file in Path(folder).iterdir())
+    ['config.json', 'history.csv', 'model.safetensors']
     """
 
     reads_gradients: ClassVar[bool] = False
@@ -180,6 +200,22 @@ class TrainedModel(NamedTuple):
         Whether the training came to its end, which may be an early one.
     trust : bool
         Whether `model.py` of the folder may be executed, if the model is a user's own.
+
+    Examples
+    --------
+    As `open_run` reads it from a folder:
+
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from xpnet import functions as F
+    >>> from xpnet.training import TrainedModel
+    >>> state = {"layers.0.weight": np.asarray([[2.0], [3.0]]), "layers.0.bias": np.asarray([0.5])}
+    >>> architecture = {"in_features": 2, "hidden": [], "out_features": 1}
+    >>> file = Path("run", "model.safetensors")
+    >>> trained = TrainedModel(file, state, architecture, "float32", "sums", None, 5, 5, True)
+    >>> model = trained.build()
+    >>> float(trained.scores(model, F.asarray([[1.0, 10.0]]))[0, 0])  # 1 * 2 + 10 * 3 + 0.5
+    32.5
     """
 
     file: Path
@@ -257,10 +293,33 @@ def open_run(path: str | os.PathLike[str], trust: bool = False) -> TrainedModel:
         Whether Python code of the folder may be executed: its `model.py`, if the model is a user's
         own. The code of a run that this user has trained on this machine is trusted anyway.
 
+    Returns
+    -------
+    TrainedModel
+
     Raises
     ------
     StateError
         The folder, its model or the model's description is missing or damaged.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.training import Run, Trainer, open_run
+    >>> architecture = {"in_features": 1, "hidden": [], "out_features": 1}
+    >>> model = xpnet.MLP(**architecture)
+    >>> config = {"architecture": architecture, "dtype": "float32", "dataset": "", "data_dir": None}
+    >>> optimizer = xpnet.SGD(model.parameters(), lr=0.125)
+    >>> x = F.ones((1, 1))
+    >>> with TemporaryDirectory() as folder:
+    ...     callbacks = [Run(folder, config)]
+    ...     trainer = Trainer(model, F.mean_squared_error, optimizer, callbacks=callbacks)
+    ...     history = trainer.fit((x, x), epochs=2, batch_size=1)
+    ...     trained = open_run(folder)
+    >>> trained.epochs_finished, bool(F.all(trained.build()(x) == model(x)))
+    (2, True)
     """
     file = Path(path) / Run.MODEL
     if not file.is_file():

@@ -45,6 +45,31 @@ class Checkpoint(Callback):
         Whether small or large values are good: see `Monitor`.
     best : bool
         Whether to write best.safetensors.
+
+    Raises
+    ------
+    ArgumentError
+        A number of steps or seconds is not above 0.
+    StateError
+        Raised by `fit`: another training writes, or has written, to the folder.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.training import Checkpoint, Trainer
+    >>> data = F.asarray([[1.0]]), F.asarray([[2.0]])
+    >>> def trainer(*callbacks):
+    ...     model = xpnet.Affine(1, 1, weight="zeros")
+    ...     optimizer = xpnet.SGD(model.parameters(), lr=0.125)
+    ...     return Trainer(model, F.mean_squared_error, optimizer, callbacks=callbacks)
+    >>> with TemporaryDirectory() as folder:
+    ...     callback = Checkpoint(folder)
+    ...     history = trainer(callback).fit(data, epochs=2, batch_size=1)
+    ...     history = trainer().fit(data, epochs=3, batch_size=1, resume=callback.last)
+    >>> history["train_loss"]  # two epochs before, and one after it was resumed
+    [4.0, 1.0, 0.25]
     """
 
     LAST = "last.safetensors"

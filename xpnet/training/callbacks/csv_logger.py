@@ -21,6 +21,30 @@ class CSVLogger(Callback):
     ----------
     path : str or path-like
         Its folder is created if necessary. A new training does not overwrite an older one's file.
+
+    Raises
+    ------
+    StateError
+        Raised by `fit`: the file is an older training's.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.training import CSVLogger, Trainer
+    >>> data = F.asarray([[1.0]]), F.asarray([[2.0]])
+    >>> model = xpnet.Affine(1, 1, weight="zeros")
+    >>> optimizer = xpnet.SGD(model.parameters(), lr=0.125)
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "history.csv")
+    ...     trainer = Trainer(model, F.mean_squared_error, optimizer, callbacks=[CSVLogger(path)])
+    ...     history = trainer.fit(data, epochs=2, batch_size=1)
+    ...     print(path.read_text())
+    epoch,train_loss,lr,seconds,samples_per_s
+    1,4,0.125,...
+    2,1,0.125,...
     """
 
     reads_gradients: ClassVar[bool] = False

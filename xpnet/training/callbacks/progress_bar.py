@@ -37,6 +37,20 @@ class ProgressBar(Callback):
     console : rich.console.Console, optional
         Where to print; by default standard output. A console with `force_jupyter=False` prints plain
         lines in a notebook too, for programs that cannot show an output that changes.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.training import ProgressBar, Trainer
+    >>> data = F.asarray([[1.0]]), F.asarray([[2.0]])
+    >>> model = xpnet.Affine(1, 1, weight="zeros")
+    >>> optimizer = xpnet.SGD(model.parameters(), lr=0.125)
+    >>> trainer = Trainer(model, F.mean_squared_error, optimizer, callbacks=[ProgressBar()])
+    >>> history = trainer.fit(data, epochs=2, batch_size=1)
+    epoch  train loss   seconds  samples/s
+        1      4.0000       ...
+        2      1.0000       ...
     """
 
     reads_gradients: ClassVar[bool] = False

@@ -32,6 +32,26 @@ class ReduceOnPlateau(Callback):
         Whether small or large values are good: see `Monitor`.
     **options
         Other options of `schedules.reduce_on_plateau`: threshold, cooldown, ...
+
+    Raises
+    ------
+    ValueError
+        Raised after the first epoch: the history has no such column.
+
+    Examples
+    --------
+    A model that cannot improve, since its loss is 0:
+
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.training import ReduceOnPlateau, Trainer
+    >>> model = xpnet.Affine(1, 1, weight="zeros")
+    >>> optimizer = xpnet.SGD(model.parameters(), lr=0.4)
+    >>> reduce = ReduceOnPlateau(factor=0.5, patience=1)
+    >>> trainer = Trainer(model, F.mean_squared_error, optimizer, callbacks=[reduce])
+    >>> history = trainer.fit((F.ones((1, 1)), F.zeros((1, 1))), epochs=6, batch_size=1)
+    >>> history["lr"]
+    [0.4, 0.4, 0.4, 0.2, 0.2, 0.1]
     """
 
     order: ClassVar[int] = -1

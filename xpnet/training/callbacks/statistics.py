@@ -49,6 +49,22 @@ class Statistics(Callback):
     -----
     Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks",
     AISTATS 2010.
+
+    Examples
+    --------
+    A layer of ReLUs that are dead, since the weights before it are zeros:
+
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.training import Statistics, Trainer
+    >>> model = xpnet.MLP(3, 4, 1, weight="zeros")
+    >>> optimizer = xpnet.SGD(model.parameters(), lr=0.1)
+    >>> statistics = Statistics()
+    >>> trainer = Trainer(model, F.mean_squared_error, optimizer, callbacks=[statistics])
+    >>> history = trainer.fit((F.ones((2, 3)), F.ones((2, 1))), epochs=1, batch_size=2)
+    >>> row = statistics.rows[0]
+    >>> row["layers.1/output_zeros"], row["layers.0.weight/grad_norm"]
+    (1.0, 0.0)
     """
 
     reads_gradients: ClassVar[bool] = False  # apart from those of steps that it observes

@@ -41,6 +41,22 @@ class StopOnNaN(Callback):
         The message names the epoch, the batch and the layer, and whether its output or the gradient
         of its output was the first that was not finite; or the place in the data, if the cause is
         there.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.training import StopOnNaN, Trainer
+    >>> class Broken(xpnet.Layer):
+    ...     def forward(self, x):
+    ...         return x + float("inf")
+    >>> model = xpnet.Sequential(xpnet.Affine(3, 2), Broken(), xpnet.ReLU())
+    >>> optimizer = xpnet.SGD(model.parameters(), lr=0.1)
+    >>> trainer = Trainer(model, F.l1_loss, optimizer, callbacks=[StopOnNaN()])
+    >>> trainer.fit((F.ones((4, 3)), F.ones((4, 2))), batch_size=4)
+    Traceback (most recent call last):
+    xpnet.errors.TrainingError: The loss became inf: in epoch 1, batch 0, layers.1 = Broken() was
+    the first layer whose output was not finite. The learning rate was 0.1: ...
     """
 
     order: ClassVar[int] = -1

@@ -48,6 +48,26 @@ class TensorBoard(Callback):
     ------
     ModuleNotFoundError
         tensorboard is not installed.
+    StateError
+        Raised by `fit`: the folder has the files of an older training.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import xpnet
+    >>> from xpnet import functions as F
+    >>> from xpnet.training import TensorBoard, Trainer
+    >>> data = F.asarray([[1.0]]), F.asarray([[2.0]])
+    >>> model = xpnet.Affine(1, 1, weight="zeros")
+    >>> optimizer = xpnet.SGD(model.parameters(), lr=0.125)
+    >>> with TemporaryDirectory() as folder:
+    ...     callbacks = [TensorBoard(folder)]  # tensorboard --logdir folder
+    ...     trainer = Trainer(model, F.mean_squared_error, optimizer, callbacks=callbacks)
+    ...     history = trainer.fit(data, epochs=2, batch_size=1)
+    ...     (file,) = Path(folder).iterdir()
+    ...     b"train/loss" in file.read_bytes()
+    True
     """
 
     only_on_root: ClassVar[bool] = True
