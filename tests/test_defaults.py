@@ -1,4 +1,4 @@
-"""Defaults are those of PyTorch and scikit-learn, or of the paper.
+"""Defaults are those of scikit-learn, or of the paper; for PyTorch's see test_pytorch.py.
 
 Tests of functions, layers and optimizers pass their options, and would not notice if a default
 changed. The defaults of the standard's functions are tested in tests/functions/test_values.py.
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import functions as F, layers, metrics, optimizers
+from xpnet import functions as F, metrics
 from xpnet.testing import assert_close
 
 
@@ -19,52 +19,6 @@ def defaults(callee):
     """{name: default} of the parameters that are optional."""
     found = inspect.signature(callee).parameters.values()
     return {p.name: p.default for p in found if p.default is not p.empty}
-
-
-# --- against PyTorch ------------------------------------------------------------------------------
-
-OTHER_NAMES = {  # ours: PyTorch's
-    "AdaGrad": "Adagrad", "RMSProp": "RMSprop", "Momentum": "SGD", "Nesterov": "SGD",
-    "RNN": "RNNBase", "LSTM": "RNNBase", "GRU": "RNNBase", "Affine": "Linear",
-}  # fmt: skip
-DEPARTURES = {  # (ours, parameter): why
-    ("SGD", "lr"): "0.1: of plain gradient descent; PyTorch's 0.001 is for all three at once",
-    ("Momentum", "lr"): "0.01, as in the book; PyTorch's is of plain gradient descent too",
-    ("Momentum", "momentum"): "0.9: without it, it would be SGD",
-    ("Nesterov", "lr"): "0.01, likewise",
-    ("Nesterov", "momentum"): "0.9, likewise",
-    ("TransformerEncoderLayer", "activation"): "a name; PyTorch's is the function of that name",
-}
-
-
-def pairs():
-    """(name, ours, PyTorch's) of everything that both libraries have."""
-    torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
-    rooms = [(layers, torch.nn), (optimizers, torch.optim), (F, torch.nn.functional)]
-    for ours, theirs in rooms:
-        for name, mine in vars(ours).items():
-            other = getattr(theirs, OTHER_NAMES.get(name, name), None)
-            if not callable(mine) or not callable(other) or not mine.__module__.startswith("xpnet"):
-                continue
-            try:
-                inspect.signature(other)
-            except ValueError:  # a built-in function without a signature
-                continue
-            yield name, mine, other
-
-
-def test_defaults_are_those_of_pytorch_where_both_have_the_parameter():
-    compared = 0
-    differ = set()
-    for name, ours, theirs in pairs():
-        expected = defaults(theirs)
-        for parameter, default in defaults(ours).items():
-            if parameter in expected:
-                compared += 1
-                if default != expected[parameter]:
-                    differ.add((name, parameter))
-    assert differ == DEPARTURES.keys()
-    assert compared > 110
 
 
 STATED = {  # defaults without a counterpart there, and their source
@@ -87,8 +41,8 @@ STATED = {  # defaults without a counterpart there, and their source
     },  # torch.amp.GradScaler's
     "layers:PositionalEncoding": {"dropout": 0.0, "batch_first": False},
     "layers:MLP": {"activation": "relu"},
-    "layers:Softmax": {"axis": -1},
-    "layers:LogSoftmax": {"axis": -1},
+    "layers:Softmax": {"dim": -1},
+    "layers:LogSoftmax": {"dim": -1},
     "functions:softmax": {"axis": -1},
     "functions:log_softmax": {"axis": -1},
     "functions:gelu": {"approximate": "none"},

@@ -1,13 +1,17 @@
 """Errors for names of other libraries name what to write in xpnet."""
 
 import re
+from importlib import import_module
 
 import numpy as np
 import pytest
 
 import xpnet
+from tests import names_of_others
 from xpnet import Variable, XpnetError, functions as F
-from xpnet._hints import FUNCTIONS, LAYERS, METHODS, PACKAGE
+from xpnet._hints import FUNCTIONS, IN_MODULES, LAYERS, METHODS, PACKAGE
+from xpnet._interoperability.numpy.hints import hints as hints_of_numpy
+from xpnet.testing import assert_close
 
 HINTS = {**METHODS, **LAYERS, **FUNCTIONS, **PACKAGE}
 
@@ -91,6 +95,125 @@ def test_a_class_of_other_libraries_raises_with_xpnets_name(name):
     with pytest.raises(XpnetError, match=re.escape(f"Write {PACKAGE[name]}.")) as caught:
         getattr(xpnet, name)
     assert isinstance(caught.value, AttributeError)
+
+
+def message_for(module, name):
+    """The message of the error for a name that a module does not have; "" if it has it."""
+    try:
+        getattr(module, name)
+    except AttributeError as error:
+        return str(error)
+    return ""
+
+
+LISTS = [
+    *((F, library, names) for library, names in names_of_others.FUNCTIONS.items()),
+    *((xpnet, library, names) for library, names in names_of_others.PACKAGE.items()),
+]
+NO_EQUAL = {name for names in names_of_others.NO_EQUAL.values() for name in names.split()}
+
+
+@pytest.mark.parametrize(
+    ("module", "library", "names"), LISTS, ids=lambda x: getattr(x, "__name__", x)
+)
+def test_the_names_of_other_libraries_lead_to_xpnets(module, library, names):
+    for name in names.split():
+        message = message_for(module, name)
+        leads = not message or "Write" in message or "Did you mean" in message
+        assert leads or name in NO_EQUAL, message
+        assert not (name in NO_EQUAL and "Write" in message), message
+    assert len(names.split()) > 1
+
+
+def test_every_name_without_an_equal_is_in_a_list():
+    listed = {name for _, _, names in LISTS for name in names.split()}
+    assert listed >= NO_EQUAL
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "end"),
+    [
+        (F, "deconv2d", "Write F.conv_transpose(x, weight, bias)."),
+        (F, "conv3d", "Did you mean conv?"),
+        (F, "relu_", "Did you mean relu?"),
+        (F, "max_pool1d_with_indices", "Did you mean max_pool?"),
+        (F, "average_pooling", "Did you mean avg_pool?"),
+        (F, "rfft", "Write F.fft.rfft."),
+        (F, "pinv", "Write F.linalg.pinv."),
+        (F, "erf", "Write F.special.erf."),
+        (xpnet, "Conv2DTranspose", "Write xpnet.ConvTranspose2d."),
+        (xpnet, "MaxPooling1D", "Did you mean MaxPool1d?"),
+        (xpnet, "MaxPooling3D", "Write xpnet.functions.max_pool."),
+        (xpnet, "LazyLinear", "Write xpnet.Affine(in_features, out_features)."),
+        (xpnet, "TimeLSTM", "Did you mean LSTM?"),
+        (xpnet, "Mish", "Write x * F.tanh(F.softplus(x)), with F = xpnet.functions."),
+        (xpnet, "NLLLoss2d", "with scores from before F.log_softmax, with F = xpnet.functions."),
+        (xpnet, "RMSProp", "Write xpnet.RMSprop."),
+    ],
+)
+def test_a_name_that_is_spelled_otherwise(module, name, end):
+    assert message_for(module, name).endswith(end)
+
+
+def test_names_in_modules_are_found_from_the_package():
+    for module, names in IN_MODULES.items():
+        offered = import_module(f"xpnet.{module}").__all__
+        for name in names.split():
+            assert name in offered
+            assert message_for(xpnet, name).endswith(f"Write xpnet.{module}.{name}.")
+
+
+def test_functions_of_numpy_lead_to_numpy():
+    assert {"convolve", "median", "interp", "gradient"} <= hints_of_numpy().keys()
+    for name in hints_of_numpy().keys() - set(dir(F)):
+        assert "Write" in message_for(F, name)
+    assert message_for(F, "median").endswith(
+        "Write np.median, which is differentiable for Variables too."
+    )
+
+
+X = np.linspace(-4.0, 4.0, 41)
+Y = np.linspace(0.1, 0.9, 41)
+T = np.where(np.arange(41) % 3 == 0, 1.0, -1.0)
+FORMULAS = {
+    **dict.fromkeys(
+        ["relu6", "hardtanh", "hardsigmoid", "hardswish", "hardshrink", "softshrink", "tanhshrink"],
+        (X,),
+    ),
+    **dict.fromkeys(["softsign", "softmin", "logsigmoid", "mish", "selu", "celu"], (X,)),
+    "soft_margin_loss": (X, T),
+    "poisson_nll_loss": (X, Y),
+    "gaussian_nll_loss": (X, Y, Y),
+    "margin_ranking_loss": (X, Y, T),
+    "multilabel_soft_margin_loss": (X[:, None], Y[:, None]),
+    "pairwise_distance": (X.reshape(1, 41), Y.reshape(1, 41)),
+    "rms_norm": (X,),
+    "bilinear": (X.reshape(1, 41), Y[None, :2], np.ones((3, 41, 2))),
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_formula_in_a_hint_is_pytorchs(name):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
+    given = FORMULAS[name]
+    more = {"softmin": (-1,), "rms_norm": ((41,),)}.get(name, ())
+    theirs = getattr(torch.nn.functional, name)(*map(torch.asarray, given), *more)
+    x1, x2, *rest = (*given, None, None)
+    names = {
+        "F": F,
+        "x": x1,
+        "y": x1,
+        "t": x2,
+        "x1": x1,
+        "x2": x2,
+        "var": rest[0],
+        "weight": rest[0],
+    }
+    if name == "margin_ranking_loss":
+        names["t"] = T
+    formula = FUNCTIONS[name].partition(", for ")[0]
+    ours = eval(formula, {**names, "alpha": 1.0, "margin": 0.0, "eps": 2.0**-52})
+    assert_close(ours, theirs.numpy(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from xpnet import (
     layers,
     optimizers,
 )
-from xpnet._hints import PACKAGE, missing
+from xpnet._hints import in_package, missing
 from xpnet.autodiff import (
     Function as Function,
     Parameter as Parameter,
@@ -126,7 +126,7 @@ def __getattr__(name: str) -> Any:
     if name.startswith("__"):  # looked up by Python itself
         raise MissingAttributeError(f"module {__name__!r} has no attribute {name!r}")
     in_functions = {name: f"xpnet.functions.{name}" for name in functions.__all__}
-    raise missing(__name__, name, __dir__(), in_functions | PACKAGE)
+    raise missing(__name__, name, __dir__(), in_package(in_functions))
 
 
 def __dir__() -> list[str]:

@@ -20,7 +20,16 @@ Result = TypeVar("Result")
 
 
 class Recorder(Protocol):
-    """What `each_step` needs of a recording."""
+    """What `each_step`, and layers, need of a recording.
+
+    Attributes
+    ----------
+    steps : dict or None
+        What layers remember of a `forward` in this call, with each layer, by its id; None if only the
+        actions are looked after, and nothing is recorded.
+    """
+
+    steps: dict[int, Any] | None
 
     def each_step(self, action: Callable[[], Any]) -> Any:
         """Call `action` now, and at each replay."""

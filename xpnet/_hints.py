@@ -4,8 +4,10 @@ PyTorch, NumPy, Keras, JAX and DeZero have names that xpnet does not have, or ha
 one of them raises an AttributeError with xpnet's own name; `hasattr` is False.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
+from functools import cache
 from typing import NoReturn, TypeVar
 
 from xpnet.errors import MissingAttributeError
@@ -151,22 +153,79 @@ FUNCTIONS = {
     "kl_div": "F.kl_divergence",
     "smooth_l1_loss": "F.huber_loss(y, t)",
     "mean_absolute_error": "F.l1_loss(y, t)",
+    "multi_margin_loss": "F.hinge_loss(x, t)",
+    "multilabel_soft_margin_loss": "F.binary_cross_entropy_with_logits(x, t)",
+    "soft_margin_loss": "F.mean(F.softplus(-t * y)), for t = 1 or -1",
+    "squared_hinge": "F.mean(F.relu(1.0 - t * y) ** 2), for t = 1 or -1",
+    "margin_ranking_loss": "F.mean(F.relu(margin - t * (x1 - x2)))",
+    "poisson_nll_loss": "F.mean(F.exp(y) - t * y)",
+    "poisson": "F.mean(y - t * F.log(y))",
+    "gaussian_nll_loss": "0.5 * F.mean(F.log(var) + (y - t) ** 2 / var)",
+    "log_cosh": "F.mean(d + F.softplus(-2.0 * d) - 0.6931471805599453), for d = y - t",
+    "mean_absolute_percentage_error": "100.0 * F.mean(F.abs((t - y) / t))",
+    "mean_squared_logarithmic_error": "F.mean((F.log1p(y) - F.log1p(t)) ** 2)",
+    "sum_squared_error": "0.5 * F.sum((y - t) ** 2)",
+    "softmax_loss": "F.softmax_cross_entropy(scores, t)",
+    "linear_cross_entropy": "F.softmax_cross_entropy(F.linear(x, weight), t)",
+    # activations
+    "relu6": "F.clip(x, 0.0, 6.0)",
+    "hardtanh": "F.clip(x, -1.0, 1.0)",
+    "hardsigmoid": "F.clip(x / 6.0 + 0.5, 0.0, 1.0)",
+    "hardswish": "x * F.clip(x / 6.0 + 0.5, 0.0, 1.0)",
+    "hard_silu": "x * F.clip(x / 6.0 + 0.5, 0.0, 1.0)",
+    "hardshrink": "F.where(F.abs(x) > 0.5, x, 0.0)",
+    "softshrink": "F.sign(x) * F.relu(F.abs(x) - 0.5)",
+    "tanhshrink": "x - F.tanh(x)",
+    "softsign": "x / (1.0 + F.abs(x))",
+    "softmin": "F.softmax(-x)",
+    "logsigmoid": "-F.softplus(-x)",
+    "mish": "x * F.tanh(F.softplus(x))",
+    "selu": "1.0507009873554805 * F.elu(x, 1.6732632423543772)",
+    "celu": "F.relu(x) + alpha * F.expm1(F.minimum(x, 0.0) / alpha)",
+    "glu": "a * F.sigmoid(b), for the halves a and b of x",
+    "prelu": "F.where(x > 0.0, x, weight * x)",
+    "threshold": "F.where(x > threshold, x, value)",
+    "squareplus": "0.5 * (x + F.sqrt(x * x + 4.0))",
+    "exponential": "F.exp(x)",
+    "identity_function": "x as it is",
+    "step_function": "F.astype(x > 0.0, dtype)",
+    "sigmoid_grad": "s * (1.0 - s), for s = F.sigmoid(x)",
+    "relu_grad": "F.astype(x > 0.0, dtype)",
     # networks
+    "embed_id": "F.embedding(x, weight)",
+    "embedding_bag": "F.mean(F.embedding(x, weight), axis=1)",
+    "pooling": "F.max_pool(x, kernel_size), or F.avg_pool(x, kernel_size)",
+    "adaptive_max_pool": "F.global_max_pool(x)",
+    "im2col": "F.conv(x, weight), which needs no im2col",
+    "col2im": "F.conv_transpose(x, weight), which needs no col2im",
+    "unfold": "F.conv(x, weight), which needs no unfold",
+    "fold": "F.conv_transpose(x, weight), which needs no fold",
+    "dropout1d": "F.dropout(x, p, mask=mask), with a mask of shape (batch, channels, 1)",
+    "dropout2d": "F.dropout(x, p, mask=mask), with a mask of shape (batch, channels, 1, 1)",
+    "dropout3d": "F.dropout(x, p, mask=mask), with a mask of shape (batch, channels, 1, 1, 1)",
+    "instance_norm": "F.group_norm(x, channels)",
+    "rms_norm": "x / F.sqrt(F.mean(x * x, axis=-1, keepdims=True) + eps)",
+    "rms_normalization": "x / F.sqrt(F.mean(x * x, axis=-1, keepdims=True) + eps)",
+    "bilinear": "F.einsum('bi,oij,bj->bo', x1, weight, x2)",
+    "cos_similarity": "F.vecdot(x1, x2), of x1 and x2 divided by their norms",
+    "cosine_similarity": "F.vecdot(x1, x2), of x1 and x2 divided by their norms",
+    "pairwise_distance": "F.linalg.vector_norm(x1 - x2, axis=-1)",
+    "pdist": "F.linalg.vector_norm(x[:, None, :] - x[None, :, :], axis=-1)",
+    "cdist": "F.linalg.vector_norm(x1[:, None, :] - x2[None, :, :], axis=-1)",
+    "upsample": "F.repeat(F.repeat(x, 2, axis=2), 2, axis=3), for images",
+    "upsample_nearest": "F.repeat(F.repeat(x, 2, axis=2), 2, axis=3), for images",
+    "interpolate": "F.repeat(F.repeat(x, 2, axis=2), 2, axis=3), for images",
+    "multi_head_attention_forward": "xpnet.MultiheadAttention",
+    "dot_product_attention": "F.scaled_dot_product_attention(q, k, v)",
     "affine": "F.linear(x, weight, bias)",
     "dense": "F.linear(x, weight, bias)",
-    "conv1d": "F.conv(x, weight, bias)",
     "conv2d": "F.conv(x, weight, bias)",
-    "conv3d": "F.conv(x, weight, bias)",
-    "conv_transpose1d": "F.conv_transpose(x, weight, bias)",
     "conv_transpose2d": "F.conv_transpose(x, weight, bias)",
-    "max_pool1d": "F.max_pool(x, kernel_size)",
     "max_pool2d": "F.max_pool(x, kernel_size)",
-    "avg_pool1d": "F.avg_pool(x, kernel_size)",
     "avg_pool2d": "F.avg_pool(x, kernel_size)",
-    "average_pooling_2d": "F.avg_pool(x, kernel_size)",
-    "max_pooling_2d": "F.max_pool(x, kernel_size)",
-    "adaptive_avg_pool2d": "F.global_avg_pool(x)",
+    "adaptive_avg_pool": "F.global_avg_pool(x)",
     "batch_normalization": "F.batch_norm",
+    "batch_nrom": "F.batch_norm",
     "layer_normalization": "F.layer_norm",
     "swish": "F.silu(x)",
     "attention": "F.scaled_dot_product_attention(q, k, v)",
@@ -243,6 +302,9 @@ FUNCTIONS = {
     "accuracy": "xpnet.metrics.accuracy",
     "no_grad": "xpnet.no_grad",
     "lgamma": "F.special.gammaln(x)",
+    "rsub": "x2 - x1",
+    "rdiv": "x2 / x1",
+    "as_array": "F.asarray(values)",
     "sum_to": "nothing: gradients are summed to the shapes of the inputs",
 }
 """Functions of other libraries, and what to write with `from xpnet import functions as F`."""
@@ -282,34 +344,114 @@ LAYERS = {
 }
 """Attributes that models of other libraries have, and what to write for a Layer."""
 
+SOURCES: list[Callable[[], dict[str, str]]] = []
+"""Functions that return more hints for names of functions: of NumPy, from `xpnet._interoperability`."""
+
+IN_MODULES = {
+    "data": (
+        "DataLoader Schema Standardizer load_archive load_dataset load_image_folder load_mnist load_samples "
+        "load_table open_samples split transforms"
+    ),
+    "layers.initializers": (
+        "glorot_normal glorot_uniform he_normal he_uniform lecun_normal lecun_uniform"
+    ),
+    "metrics": (
+        "ConfusionMatrix F1 Precision R2 Recall RocAuc accuracy confusion_matrix f1 mean_absolute_error "
+        "precision r2 recall roc_auc top_k_accuracy"
+    ),
+    "models": "lenet resnet",
+    "saving": "export_onnx load_onnx load_keras_weights load_torch_state_dict torch_state_dict",
+    "schedules": (
+        "constant cosine cosine_restarts exponential multi_step one_cycle per_epoch reduce_on_plateau "
+        "step_decay warmup"
+    ),
+    "testing": "check_gradients numerical_gradient",
+    "training": (
+        "CSVLogger Callback Checkpoint EarlyStopping History MixedPrecision ProgressBar ReduceOnPlateau "
+        "StopOnNaN TensorBoard Trainer evaluate predict"
+    ),
+}
+"""Names that are in a module of xpnet, and that people look for in the package."""
+
 PACKAGE = {
+    **{
+        name: f"xpnet.{module}.{name}"
+        for module, names in IN_MODULES.items()
+        for name in names.split()
+    },
     "Linear": "xpnet.Affine(in_features, out_features)",
     "Dense": "xpnet.Affine(in_features, out_features)",
-    "Conv1D": "xpnet.Conv1d",
-    "Conv2D": "xpnet.Conv2d",
     "Conv2DTranspose": "xpnet.ConvTranspose2d",
-    "MaxPooling1D": "xpnet.MaxPool1d",
-    "MaxPooling2D": "xpnet.MaxPool2d",
-    "MaxPool2D": "xpnet.MaxPool2d",
-    "AveragePooling2D": "xpnet.AvgPool2d",
     "AdaptiveAvgPool2d": "xpnet.GlobalAvgPool2d",
-    "GlobalAveragePooling2D": "xpnet.GlobalAvgPool2d",
+    "Convolution": "xpnet.Conv2d",
+    "Deconvolution": "xpnet.ConvTranspose2d",
+    "Pooling": "xpnet.MaxPool2d, or xpnet.AvgPool2d",
+    "BatchNorm3d": "xpnet.functions.batch_norm, in the forward of a layer",
+    "EmbedID": "xpnet.Embedding",
+    "BatchNorm": "xpnet.BatchNorm1d or xpnet.BatchNorm2d",
+    "SimpleRNN": "xpnet.RNN",
+    "AddLayer": "xpnet.lessons.AddLayer, or x + y",
+    "MulLayer": "xpnet.lessons.MulLayer, or x * y",
+    "MSELayer": "xpnet.lessons.MSELayer, or xpnet.functions.mean_squared_error",
+    "SigmoidWithLoss": "xpnet.functions.binary_cross_entropy_with_logits",
+    "SyncBatchNorm": "xpnet.BatchNorm2d(features, sync=True)",
+    "Softmax2d": "xpnet.Softmax(dim=1)",
+    "Unflatten": "xpnet.Reshape(*sizes)",
+    "Permute": "xpnet.functions.permute_dims, in the forward of a layer",
+    "Concatenate": "xpnet.functions.concat, in the forward of a layer",
+    "Normalization": "xpnet.data.Standardizer",
+    "Cropping": "x[:, :, 1:-1, 1:-1], in the forward of a layer",
+    "ZeroPad": "padding=1 of a convolution, or np.pad(x, widths)",
+    "ConstantPad": "np.pad(x, widths, constant_values=value)",
+    "CircularPad": "np.pad(x, widths, mode='wrap')",
+    "ReflectionPad": "np.pad(x, widths, mode='reflect')",
+    "ReplicationPad": "np.pad(x, widths, mode='edge')",
+    "DepthwiseConv": "xpnet.Conv2d(channels, channels, kernel_size, groups=channels)",
+    "SeparableConv": "xpnet.Conv2d(..., groups=channels), and a convolution of size 1",
+    "AdaptiveMaxPool2d": "xpnet.GlobalMaxPool2d",
+    "Input": "nothing: layers take the arrays that they are called with",
+    "InputLayer": "nothing: layers take the arrays that they are called with",
+    "RepeatVector": "xpnet.functions.repeat, in the forward of a layer",
+    "StackedRNNCells": "xpnet.RNN(..., num_layers=n)",
+    "ModuleDict": "a dict of layers, as an attribute of a Layer",
+    "ParameterList": "a list of Parameters, as an attribute of a Layer",
+    "ParameterDict": "a dict of Parameters, as an attribute of a Layer",
+    "DataParallel": "xpnet.distributed: each process has a share of the batch",
+    "LBFGS": "scipy.optimize.minimize, with xpnet.value_and_grad",
+    "kaiming_normal": "xpnet.layers.initializers.he_normal",
+    "kaiming_uniform": "xpnet.layers.initializers.he_uniform",
+    "xavier_normal": "xpnet.layers.initializers.glorot_normal",
+    "xavier_uniform": "xpnet.layers.initializers.glorot_uniform",
+    "normal": "xpnet.layers.initializers.normal",
+    "uniform": "xpnet.layers.initializers.uniform",
+    "random_normal": "xpnet.layers.initializers.normal",
+    "random_uniform": "xpnet.layers.initializers.uniform",
+    "Lambda": "a subclass of xpnet.Layer, whose forward is the function",
+    "Activation": "xpnet.ReLU, or another activation",
+    "Identity": "xpnet.Sequential(), which returns its input",
+    "RNNCell": "xpnet.RNN, on sequences of length 1",
+    "SimpleRNNCell": "xpnet.RNN, on sequences of length 1",
+    "LSTMCell": "xpnet.LSTM, on sequences of length 1",
+    "GRUCell": "xpnet.GRU, on sequences of length 1",
+    "Bidirectional": "xpnet.LSTM(..., bidirectional=True)",
+    "TimeBiLSTM": "xpnet.LSTM(..., bidirectional=True)",
+    "TimeDistributed": "the layer itself: xpnet.Affine works on the last axis",
+    "EinsumDense": "xpnet.functions.einsum, in the forward of a layer",
+    "Transformer": "xpnet.TransformerEncoder",
+    "TwoLayerNet": "xpnet.MLP(in_features, hidden, out_features)",
+    "MultiLayerNet": "xpnet.MLP(in_features, hidden, out_features)",
+    "MultiLayerNetExtend": "xpnet.MLP(in_features, hidden, out_features)",
+    "ResNet": "xpnet.models.resnet",
+    "ResNet50": "xpnet.models.resnet",
+    "ResNet101": "xpnet.models.resnet",
+    "ResNet152": "xpnet.models.resnet",
     "BatchNormalization": "xpnet.BatchNorm1d or xpnet.BatchNorm2d",
-    "LayerNormalization": "xpnet.LayerNorm",
-    "Swish": "xpnet.SiLU",
     "Attention": "xpnet.MultiheadAttention",
-    "MultiHeadAttention": "xpnet.MultiheadAttention",
     "TransformerBlock": "xpnet.TransformerEncoderLayer",
-    "CrossEntropyLoss": "xpnet.functions.softmax_cross_entropy",
-    "NLLLoss": "xpnet.functions.softmax_cross_entropy",
-    "MSELoss": "xpnet.functions.mean_squared_error",
-    "L1Loss": "xpnet.functions.l1_loss",
-    "HuberLoss": "xpnet.functions.huber_loss",
-    "SmoothL1Loss": "xpnet.functions.huber_loss",
-    "BCELoss": "xpnet.functions.binary_cross_entropy",
     "BCEWithLogitsLoss": "xpnet.functions.binary_cross_entropy_with_logits",
     "SoftmaxWithLoss": "xpnet.functions.softmax_cross_entropy",
     "Module": "xpnet.Layer",
+    "BaseModel": "xpnet.Layer",
     "Model": "xpnet.Layer",
     "ModuleList": "a list of layers, as an attribute of a Layer",
     "Tensor": "xpnet.Variable",
@@ -317,23 +459,68 @@ PACKAGE = {
     "array": "xpnet.Variable, or xpnet.current().asarray(values)",
     "as_variable": "xpnet.Variable",
     "MomentumSGD": "xpnet.Momentum",
-    "Adagrad": "xpnet.AdaGrad",
-    "RMSprop": "xpnet.RMSProp",
-    "Nadam": "xpnet.NAdam",
-    "Lamb": "xpnet.LAMB",
+    "AdaGrad": "xpnet.Adagrad",
+    "RMSProp": "xpnet.RMSprop",
+    "AdaDelta": "xpnet.Adadelta",
+    "WeightDecay": "xpnet.SGD(..., weight_decay=0.0001), an option of each optimizer",
+    "ClipGrad": "xpnet.clip_grad_norm(model.parameters(), max_norm)",
+    "clip_grads": "xpnet.clip_grad_norm(model.parameters(), max_norm)",
+    "FreezeParam": "p.requires_grad = False, for each parameter p",
+    "StepLR": "xpnet.schedules.step_decay",
+    "MultiStepLR": "xpnet.schedules.multi_step",
+    "PiecewiseConstantDecay": "xpnet.schedules.multi_step",
+    "ExponentialLR": "xpnet.schedules.exponential",
+    "ExponentialDecay": "xpnet.schedules.exponential",
+    "ConstantLR": "xpnet.schedules.constant",
+    "LinearLR": "xpnet.schedules.linear",
+    "PolynomialLR": "xpnet.schedules.linear",
+    "PolynomialDecay": "xpnet.schedules.linear",
+    "CosineAnnealingLR": "xpnet.schedules.cosine",
+    "CosineDecay": "xpnet.schedules.cosine",
+    "CosineAnnealingWarmRestarts": "xpnet.schedules.cosine_restarts",
+    "CosineDecayRestarts": "xpnet.schedules.cosine_restarts",
+    "OneCycleLR": "xpnet.schedules.one_cycle",
+    "SequentialLR": "xpnet.schedules.warmup",
+    "LambdaLR": "a function of the step: optimizer.factor = function(step)",
+    "LRScheduler": "a function of the step, as in xpnet.schedules",
+    "LearningRateSchedule": "a function of the step, as in xpnet.schedules",
+    "ReduceLROnPlateau": "xpnet.training.ReduceOnPlateau",
+    "ModelCheckpoint": "xpnet.training.Checkpoint",
+    "TerminateOnNaN": "xpnet.training.StopOnNaN",
+    "ProgbarLogger": "xpnet.training.ProgressBar",
+    "LearningRateScheduler": "xpnet.training.Trainer(..., schedule=schedule)",
+    "LossScaleOptimizer": "xpnet.training.MixedPrecision",
+    "Dataset": "xpnet.data.DataLoader, which takes arrays, or any iterable of batches",
+    "TensorDataset": "xpnet.data.DataLoader, which takes arrays",
+    "IterableDataset": "any iterable of batches",
+    "SeqDataLoader": "xpnet.data.DataLoader",
+    "MNIST": "xpnet.data.load_mnist()",
+    "CIFAR10": "xpnet.data.load_dataset('cifar10')",
+    "Compose": "xpnet.data.transforms",
+    "one_hot": "F.astype(t[:, None] == F.arange(n), dtype), with F = xpnet.functions",
+    "convert_one_hot": "F.astype(t[:, None] == F.arange(n), dtype), with F = xpnet.functions",
     "seed": "xpnet.manual_seed",
     "set_seed": "xpnet.manual_seed",
     "set_backend": "xpnet.use",
     "backend_name": "xpnet.current().name",
     "nn": "xpnet itself: layers are xpnet.Affine, functions are in xpnet.functions",
     "optim": "xpnet itself: xpnet.Adam, xpnet.SGD",
-    "Trainer": "xpnet.training.Trainer",
-    "DataLoader": "xpnet.data.DataLoader",
-    "load_mnist": "xpnet.data.load_mnist",
-    "load_table": "xpnet.data.load_table",
     "save": "xpnet.saving.safetensors.save(model, path)",
     "load": "xpnet.saving.safetensors.load(model, path)",
     "asnumpy": "xpnet.to_numpy",
+    "as_numpy": "xpnet.to_numpy",
+    "as_cupy": "x.to_device(device), after xpnet.use('cupy')",
+    "to_cpu": "xpnet.to_numpy",
+    "to_gpu": "x.to_device(device), after xpnet.use('cupy')",
+    "get_array_module": "xpnet.array_namespace",
+    "numerical_grad": "xpnet.testing.numerical_gradient",
+    "gradient_check": "xpnet.testing.check_gradients",
+    "get_dot_graph": "xpnet.plots.dot",
+    "plot_dot_graph": "xpnet.plots.dot",
+    "as_array": "xpnet.current().asarray(values)",
+    "test_mode": "layer.eval()",
+    "convert_to_tensor": "xpnet.current().asarray(values)",
+    "convert_to_numpy": "xpnet.to_numpy",
     "stop_gradient": "xpnet.functions.stop_gradient",
     "using_config": "xpnet.no_grad",
     "inference_mode": "xpnet.no_grad",
@@ -410,12 +597,90 @@ def missing(
     message = f"{module} has no {name!r}."
     if name in hints:
         message += f" Write {hints[name]}."
-    elif similar := _similar(name, known):
-        message += f" Did you mean {' or '.join(similar)}?"
+    elif similar := _spelled_otherwise(name, known, hints):
+        message += similar
+    elif similar := get_close_matches(name, known, cutoff=0.75):
+        message += _did_you_mean(similar)
     return MissingAttributeError(message)
 
 
-def _similar(name: str, known: list[str]) -> list[str]:
-    """The known names that differ only in case or, if there are none, in a few letters."""
-    same = [k for k in known if k.lower() == name.lower()]
-    return same or get_close_matches(name, known, cutoff=0.75)
+def _did_you_mean(names: list[str]) -> str:
+    return f" Did you mean {' or '.join(names)}?"
+
+
+def for_functions() -> dict[str, str]:
+    """The hints for names of functions: those of NumPy, and `FUNCTIONS`."""
+    hints = {}
+    for source in SOURCES:
+        hints |= source()
+    return hints | FUNCTIONS
+
+
+def in_package(name_of_function: dict[str, str]) -> dict[str, str]:
+    """The hints for names of the package: those of `PACKAGE`, and functions, which are elsewhere.
+
+    Parameters
+    ----------
+    name_of_function : dict
+        xpnet's functions, and where they are.
+    """
+    functions = {
+        name: f"{hint}, with F = xpnet.functions" if "F." in hint else hint
+        for name, hint in FUNCTIONS.items()
+    }
+    return {**functions, **name_of_function, **PACKAGE}
+
+
+WORDS = (
+    ("_", ""), ("lazy", ""), ("spatial", ""), ("deconvolution", "convtranspose"),
+    ("deconv", "convtranspose"), ("convolution", "conv"), ("pooling", "pool"), ("padding", "pad"),
+    ("average", "avg"), ("normalization", "norm"), ("sampling", "sample"),
+)  # fmt: skip
+"""Words of other libraries, and xpnet's, in names without underscores and capital letters."""
+
+PARTS = ("1d", "2d", "3d", "loss", "simple", "withindices")
+"""What names of other libraries end with, where xpnet has one function for all: conv3d, NLLLoss."""
+
+
+def _spelled_otherwise(name: str, known: list[str], hints: dict[str, str]) -> str:
+    """What to write if a known name, or one with a hint, is the same apart from WORDS and PARTS.
+
+    The one that has most in common: for MaxPool1D it is MaxPool1d, and not max_pool. "" if none is.
+    """
+    of_known = _by_spelling(known)
+    of_hints = _by_spelling(hints)
+    for spelling in _spellings(_plain(name)):
+        if spelling in of_known:
+            return _did_you_mean(of_known[spelling])
+        if spelling in of_hints:
+            return f" Write {hints[of_hints[spelling][-1]]}."  # the last are the most exact
+    return ""
+
+
+def _by_spelling(names: Iterable[str]) -> dict[str, list[str]]:
+    """The names by what they are without capital letters and underscores, and without "loss"."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        plain = _plain(name)
+        for spelling in {plain, plain.removesuffix("loss")}:
+            found.setdefault(spelling, []).append(name)
+    return found
+
+
+def _spellings(plain: str) -> Iterator[str]:
+    """A name, and the same without each of PARTS at its end, and "time" at its beginning."""
+    yield plain
+    for part in PARTS:
+        if plain.endswith(part) and plain != part:
+            yield from _spellings(plain.removesuffix(part))
+    if plain.startswith("time") and plain != "time":
+        yield from _spellings(plain.removeprefix("time"))
+
+
+@cache
+def _plain(name: str) -> str:
+    """A name in small letters, and in xpnet's words: "convtranspose2d" for Conv2DTranspose."""
+    plain = name.lower()
+    for theirs, ours in WORDS:
+        plain = plain.replace(theirs, ours)
+    return re.sub(r"conv([123]d)transpose", r"convtranspose\1", plain)

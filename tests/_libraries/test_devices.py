@@ -201,7 +201,7 @@ def test_layers_are_created_where_the_run_is(elsewhere, name, monkeypatch):
     assert not arrays or elsewhere.at_home(arrays)
 
 
-@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdaGrad", "RMSProp", "Adadelta", "Lion"])
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "Adagrad", "RMSprop", "Adadelta", "Lion"])
 def test_optimizers_move_parameters_where_they_lie(elsewhere, optimizer):
     """Creation, steps, clipping and averages, while another device is current."""
     with xpnet.using(elsewhere.backend):

@@ -132,7 +132,7 @@ ROWS: dict[str, Row] = {
         lambda T, x, w, b: T.group_norm(x, 1, w, b),
     ),
     "dropout": Row(
-        lambda x, mask: F.dropout(x * x, 0.75, mask),
+        lambda x, mask: F.dropout(x * x, 0.75, mask=mask),
         X,
         oracle="its formula, of NumPy's random numbers",
         constant=(np.asarray([[True, False, True], [False, False, True]]),),

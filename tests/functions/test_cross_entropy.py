@@ -189,15 +189,19 @@ def test_class_weights_make_a_weighted_mean(backend64, array, order, smoothing):
     x = array(SCORES)
     t = array(CLASSES)
     w = array(WEIGHT)
-    assert_close(F.softmax_cross_entropy(x, t, w, smoothing), expected, rtol=1e-13)
-    check_gradients(lambda x, w: F.softmax_cross_entropy(x, t, w, smoothing), x, w, order=order)
+    assert_close(F.softmax_cross_entropy(x, t, w, label_smoothing=smoothing), expected, rtol=1e-13)
+    check_gradients(
+        lambda x, w: F.softmax_cross_entropy(x, t, w, label_smoothing=smoothing), x, w, order=order
+    )
 
 
 def test_for_rows_the_weighted_sum_is_divided_by_the_batch_size(backend64, array):
     """As in PyTorch: for probabilities the mean is not weighted."""
     rows = np.asarray([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.25, 0.5, 0.25]])
     q = (rows * 0.9 + 0.1 / 3.0) * WEIGHT
-    loss = F.softmax_cross_entropy(array(SCORES), array(rows.tolist()), array(WEIGHT), 0.1)
+    loss = F.softmax_cross_entropy(
+        array(SCORES), array(rows.tolist()), array(WEIGHT), label_smoothing=0.1
+    )
     assert_close(loss, cross_entropy(SCORES, q.tolist()), rtol=1e-13)
 
 
@@ -373,23 +377,25 @@ def test_cross_entropies_agree_with_torch(dtype, n, classes, smoothing, weighted
 
     pairs = [
         (
-            lambda x, s: F.softmax_cross_entropy(x, t, given(w), smoothing),
+            lambda x, s: F.softmax_cross_entropy(x, t, given(w), label_smoothing=smoothing),
             lambda x, s: T.cross_entropy(x, torch.tensor(t), tensor(w), label_smoothing=smoothing),
         ),
         (
-            lambda x, s: F.softmax_cross_entropy(x, t, given(w), smoothing, some),
+            lambda x, s: F.softmax_cross_entropy(
+                x, t, given(w), label_smoothing=smoothing, ignore_index=some
+            ),
             lambda x, s: T.cross_entropy(
                 x, torch.tensor(t), tensor(w), label_smoothing=smoothing, ignore_index=some
             ),
         ),
         (
-            lambda x, s: F.softmax_cross_entropy(x, rows, given(w), smoothing),
+            lambda x, s: F.softmax_cross_entropy(x, rows, given(w), label_smoothing=smoothing),
             lambda x, s: T.cross_entropy(
                 x, torch.tensor(rows), tensor(w), label_smoothing=smoothing
             ),
         ),
         (
-            lambda x, s: F.binary_cross_entropy_with_logits(x, q, given(w), given(v)),
+            lambda x, s: F.binary_cross_entropy_with_logits(x, q, given(w), pos_weight=given(v)),
             lambda x, s: T.binary_cross_entropy_with_logits(
                 x, torch.tensor(q), tensor(w), pos_weight=tensor(v)
             ),

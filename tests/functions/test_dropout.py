@@ -12,20 +12,20 @@ def test_a_given_mask(backend64, array, order):
     """x mask / (1 - p), and likewise for the gradient, to any order."""
     x = array([[1.0, 2.0], [3.0, 4.0]])
     mask = array([[True, False], [False, True]])
-    assert_close(F.dropout(x, 0.75, mask), [[4.0, 0.0], [0.0, 16.0]])
-    check_gradients(lambda x: F.dropout(x * x, 0.75, mask), x, order=order)
+    assert_close(F.dropout(x, 0.75, mask=mask), [[4.0, 0.0], [0.0, 16.0]])
+    check_gradients(lambda x: F.dropout(x * x, 0.75, mask=mask), x, order=order)
 
 
 def test_a_mask_of_whole_channels(backend, array):
     """It broadcasts to x."""
-    y = F.dropout(F.ones((1, 2, 2, 2)).data, 0.5, array([[[[1.0]], [[0.0]]]]))
+    y = F.dropout(F.ones((1, 2, 2, 2)).data, 0.5, mask=array([[[[1.0]], [[0.0]]]]))
     assert_close(y, [[[[2.0, 2.0], [2.0, 2.0]], [[0.0, 0.0], [0.0, 0.0]]]])
 
 
 def test_a_mask_that_does_not_broadcast_is_an_error(backend, array):
     """x does not broadcast to the mask."""
     with pytest.raises(ShapeError, match=r"shape of x, \(2,\), got \(3, 2\)"):
-        F.dropout(array([1.0, 2.0]), 0.5, array([[1.0, 1.0]] * 3))
+        F.dropout(array([1.0, 2.0]), 0.5, mask=array([[1.0, 1.0]] * 3))
 
 
 def test_a_seed_determines_the_mask(backend, array):

@@ -86,7 +86,7 @@ def test_huber_loss(backend64, array, order):
     t = array([[0.0, 2.0], [1.25, 7.0]])
     assert_close(F.huber_loss(y, t, delta=0.5), (0.125 + 0.0 + 0.75 + 1.375) / 4.0)
     for delta in (0.4, 1.0, 2.0):
-        check_gradients(lambda y, t: F.huber_loss(y, t, delta), y, t, order=order)  # noqa: B023
+        check_gradients(lambda y, t: F.huber_loss(y, t, delta=delta), y, t, order=order)  # noqa: B023
     v = Variable(array([0.0, 1.0, -1.0]))
     (g,) = gradients(F.huber_loss(v, array([0.0, 0.0, 0.0])), [v], create_graph=True)
     assert_close(g, [0.0, 1.0 / 3.0, -1.0 / 3.0])
@@ -170,7 +170,10 @@ def test_losses_agree_with_torch(dtype, n, m, delta, seed):
     pairs = [
         (F.mean_squared_error, T.mse_loss),
         (F.l1_loss, T.l1_loss),
-        (lambda x, s: F.huber_loss(x, s, delta), lambda x, s: T.huber_loss(x, s, delta=delta)),
+        (
+            lambda x, s: F.huber_loss(x, s, delta=delta),
+            lambda x, s: T.huber_loss(x, s, delta=delta),
+        ),
         (
             lambda x, s: F.hinge_loss(x, t, margin=delta),
             lambda x, s: T.multi_margin_loss(x, torch.tensor(t), margin=delta),

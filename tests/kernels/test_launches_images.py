@@ -208,5 +208,5 @@ def test_a_clip_brings_no_numbers_to_the_host(on_device):
     """array_api_compat's clip would: it uses masks, for which the host waits."""
     x = numbers(on_device, 4, 6)
     assert there_and_back(lambda x: F.clip(x, 0.2, 0.8), x)[0] == 2
-    counts = counted(lambda: F.huber_loss(x, x, 0.5))
+    counts = counted(lambda: F.huber_loss(x, x, delta=0.5))
     assert stays_on_the_device(counts), counts.names

@@ -183,7 +183,7 @@ LAYERS: dict[str, Case] = {
     "Tanh": elementwise(L.Tanh, lambda nn: nn.Tanh()),
     "Softmax": elementwise(L.Softmax, lambda nn: nn.Softmax(dim=-1)),
     "Softmax, axis": Case(
-        lambda s: L.Softmax(axis=0), rows, ROWS, torch=lambda nn, s: nn.Softmax(dim=0), batch=None
+        lambda s: L.Softmax(dim=0), rows, ROWS, torch=lambda nn, s: nn.Softmax(dim=0), batch=None
     ),
     "LogSoftmax": elementwise(L.LogSoftmax, lambda nn: nn.LogSoftmax(dim=-1)),
     # --- with parameters ------------------------------------------------------------------------

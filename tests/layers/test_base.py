@@ -42,7 +42,7 @@ LAYERS = {
     "Sigmoid": Sigmoid,
     "Tanh": Tanh,
     "Softmax": Softmax,
-    "Softmax of axis 0": lambda: Softmax(axis=0),
+    "Softmax of axis 0": lambda: Softmax(dim=0),
     "Flatten": Flatten,
     "Sequential": lambda: Sequential(Affine(3, 4, rng=0), Tanh(), Affine(4, 2, rng=1)),
     "MLP": lambda: MLP(3, [4, 3], 2, activation="sigmoid", rng=0),
@@ -394,7 +394,7 @@ def test_reprs():
         ")",
     ]
     assert repr(Affine(2, 1, bias=False, rng=0)) == "Affine(2 -> 1, bias=False)"
-    assert repr(Softmax(axis=1)) == "Softmax(axis=1)"
+    assert repr(Softmax(dim=1)) == "Softmax(dim=1)"
     assert repr(Sequential()) == "Sequential()"
     assert xpnet.__version__.count(".") == 2
 

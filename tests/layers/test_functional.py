@@ -261,7 +261,7 @@ def test_a_mask_that_jit_would_freeze_is_an_error_without_a_functional_call_too(
         with pytest.raises(GradientError, match="dropout drew random numbers while it was traced"):
             transformed(x[None, :])
     mask = F.dropout(x) > 0.0
-    assert_close(jax.jit(lambda x: F.dropout(x, 0.5, mask))(x), 2.0 * mask)
+    assert_close(jax.jit(lambda x: F.dropout(x, 0.5, mask=mask))(x), 2.0 * mask)
     slopes = [
         jax.grad(lambda x: F.sum(F.dropout(x)))(x) for _ in range(2)
     ]  # runs as it is, each time

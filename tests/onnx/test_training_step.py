@@ -98,7 +98,7 @@ def test_lenet_and_momentum_train_as_in_xpnet():
 
 def test_an_lstm_and_rmsprop_with_clipping_train_as_in_xpnet():
     model = models.lstm((5, 6), CLASSES, hidden=12, rng=0)
-    optimizer = xpnet.RMSProp(model.parameters(), lr=0.001, weight_decay=0.01)
+    optimizer = xpnet.RMSprop(model.parameters(), lr=0.001, weight_decay=0.01)
     step = step_of(model, optimizer, lambda ps: xpnet.clip_grad_norm(ps, 0.5))
     require_equal_training(model, step, batches((5, 6)))
 
@@ -122,13 +122,13 @@ OPTIMIZERS = {
     "decoupled decay": lambda ps: xpnet.SGD(
         ps, 0.1, weight_decay=0.01, decoupled_weight_decay=True
     ),
-    "AdaGrad": lambda ps: xpnet.AdaGrad(ps, lr=0.05),
+    "Adagrad": lambda ps: xpnet.Adagrad(ps, lr=0.05),
     "Adadelta": lambda ps: xpnet.Adadelta(ps),
     "Adam with amsgrad": lambda ps: xpnet.Adam(ps, lr=0.01, amsgrad=True),
     "NAdam": lambda ps: xpnet.NAdam(ps, lr=0.01),
     "LAMB": lambda ps: xpnet.LAMB(ps, lr=0.01),
     "Lion": lambda ps: xpnet.Lion(ps, lr=0.001),
-    "RMSProp with momentum": lambda ps: xpnet.RMSProp(ps, lr=0.001, momentum=0.9),
+    "RMSprop with momentum": lambda ps: xpnet.RMSprop(ps, lr=0.001, momentum=0.9),
     "dampened momentum": lambda ps: xpnet.Momentum(ps, lr=0.05, dampening=0.4),
     "RAdam": lambda ps: xpnet.RAdam(ps, lr=0.01),  # from the sixth step on with its divisor
     "RAdam that never divides": lambda ps: xpnet.RAdam(ps, lr=0.01, betas=(0.9, 0.6)),

@@ -229,7 +229,7 @@ def test_a_group_can_be_added_later(backend, array):
 def test_decoupled_decay_depends_on_the_parameter_only(backend, array):
     """For SGD both decays are the same; for an optimizer that scales gradients they differ."""
     ends = {}
-    for kind in (SGD, xpnet.RMSProp):
+    for kind in (SGD, xpnet.RMSprop):
         for decoupled in (False, True):
             p = Parameter(backend.asarray([2.0]))
             p.grad = array([0.0])
@@ -238,8 +238,8 @@ def test_decoupled_decay_depends_on_the_parameter_only(backend, array):
             ends[kind, decoupled] = p
     assert_close(ends[SGD, False], [1.9], rtol=1e-6)
     assert_close(ends[SGD, True], [1.9], rtol=1e-6)
-    assert_close(ends[xpnet.RMSProp, True], [1.9], rtol=1e-6)
-    assert_close(ends[xpnet.RMSProp, False], [1.0], rtol=1e-5)  # 0.1 g / sqrt(0.01 g^2) = 1
+    assert_close(ends[xpnet.RMSprop, True], [1.9], rtol=1e-6)
+    assert_close(ends[xpnet.RMSprop, False], [1.0], rtol=1e-5)  # 0.1 g / sqrt(0.01 g^2) = 1
 
 
 def test_by_name(backend):

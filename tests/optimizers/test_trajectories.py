@@ -88,19 +88,3 @@ def test_in_float32(backend, case):
 
 def test_every_optimizer_has_a_case():
     assert {case.kind for case in CASES} == set(BY_NAME.values())
-
-
-def test_defaults_are_pytorchs():
-    """Names and defaults of all options that PyTorch has too, except SGD's rate, which is 0.1."""
-    import inspect
-
-    torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
-    for case in CASES:
-        if not isinstance(case.theirs, str) or case.theirs == "SGD":
-            continue
-        theirs = inspect.signature(getattr(torch.optim, case.theirs)).parameters
-        ours = inspect.signature(case.kind).parameters
-        for name in ours.keys() & theirs.keys():
-            assert ours[name].default == theirs[name].default, (case.kind, name)
-        shared = set(theirs) - {"params", "foreach", "capturable", "maximize", "differentiable"}
-        assert shared - {"fused"} <= set(ours) | {"decoupled_weight_decay"}

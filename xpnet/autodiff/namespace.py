@@ -16,7 +16,7 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet._hints import FUNCTIONS, missing
+from xpnet._hints import for_functions, missing
 from xpnet._libraries.devices import device_key, follows, several
 from xpnet._typing import Array, Device, DType, Namespace
 from xpnet.backend import Backend, using
@@ -72,11 +72,7 @@ class DifferentiableNamespace:
         self._home = Backend(library.partition(".")[0], xp, device, None)  # "jax", of "jax.numpy"
 
     def __getattr__(self, name: str) -> Any:
-        full = name
-        hints = FUNCTIONS
-        if self._extension:
-            full = f"{self._extension}.{name}"
-            hints = {}
+        full = f"{self._extension}.{name}" if self._extension else name
         if full in functions:
             value: Any = functions[full]
             if kinds[full] == "structural":  # without an array, these follow the current backend
@@ -86,6 +82,7 @@ class DifferentiableNamespace:
         elif full in DTYPES or full in CONSTANTS:
             value = getattr(self._xp, name)
         else:
+            hints = {} if self._extension else for_functions()
             raise missing(self.__name__, name, dir_of(self._extension), hints)
         setattr(self, name, value)  # from now on it is found without this method
         return value

@@ -81,6 +81,8 @@ class Recorder:
         Whether an array has no numbers, since a function of the library traces the step: `jax.jit`.
     handed_over : list of (function, arguments)
         What `hand_over` was given: the functions are to be called if the call is not undone.
+    steps : dict from int to (layer, Step)
+        What layers remember of a `forward` within the call, by their ids, for `backward`.
     """
 
     def __init__(self, done: Any = ()) -> None:
@@ -100,6 +102,7 @@ class Recorder:
         self.before: Before | None = None
         self.traced = False
         self.handed_over: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self.steps: dict[int, Any] | None = {}
         self._done = list(done)
         self._live: dict[int | None, list[weakref.ref[RecordedArray]]] = {}  # by their memory
         self._tokens: list[Any] = []
@@ -119,6 +122,7 @@ class Recorder:
 
     def __exit__(self, *error: object) -> None:
         _each_step.recorder.reset(self._tokens.pop())
+        self.steps = {}  # without the arrays of this call
         self._backend.__exit__(None, None, None)
 
     def kind_of(self, xp: Namespace, kind: type) -> type[RecordedArray]:
@@ -460,6 +464,7 @@ class Done:
     """
 
     def __init__(self, results: Sequence[Any], changes: Sequence[tuple[Any, Any]] = ()) -> None:
+        self.steps: dict[int, Any] | None = None
         self._results = list(results)
         self._changes = changes
         self._tokens: list[Any] = []

@@ -11,7 +11,7 @@ arrays use the current backend, and return Variables without history.
 from types import ModuleType
 from typing import Any
 
-from xpnet._hints import FUNCTIONS, missing
+from xpnet._hints import for_functions, missing
 from xpnet.autodiff.namespace import API_VERSION, CONSTANTS, DTYPES, dir_of
 from xpnet.backend import current
 from xpnet.errors import MissingAttributeError
@@ -424,8 +424,9 @@ def __getattr__(name: str) -> Any:
         return getattr(current().xp, name)
     if name.startswith("__"):  # looked up by Python itself
         raise MissingAttributeError(f"module {__name__!r} has no attribute {name!r}")
-    in_special = {name: f"F.special.{name}" for name in special.__all__}
-    raise missing(__name__, name, __dir__(), in_special | FUNCTIONS)
+    extensions = {"special": special, "linalg": linalg, "fft": fft}
+    in_extensions = {name: f"F.{e}.{name}" for e, x in extensions.items() for name in x.__all__}
+    raise missing(__name__, name, __dir__(), in_extensions | for_functions())
 
 
 def __dir__() -> list[str]:

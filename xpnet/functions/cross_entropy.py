@@ -102,8 +102,9 @@ def softmax_cross_entropy(
     x: Array,
     t: Array,
     weight: Array | None = None,
-    label_smoothing: float = 0.0,
+    *,
     ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
 ) -> Array:
     """-log softmax(x)[t], the mean over the batch, in nats.
 
@@ -248,7 +249,7 @@ def _smoothed(
 
 @named
 @follows
-def kl_divergence(y: Array, t: Array, log_target: bool = False) -> Array:
+def kl_divergence(y: Array, t: Array, *, log_target: bool = False) -> Array:
     """The divergence of log-probabilities y from t: sum(t (log(t) - y)) over the classes, in nats.
 
     It is the mean over the batch: PyTorch's F.kl_div with reduction="batchmean", for one batch axis.
@@ -338,7 +339,7 @@ def binary_cross_entropy(y: Array, t: Array) -> Array:
 @named
 @follows
 def binary_cross_entropy_with_logits(
-    x: Array, t: Array, weight: Array | None = None, pos_weight: Array | None = None
+    x: Array, t: Array, weight: Array | None = None, *, pos_weight: Array | None = None
 ) -> Array:
     """mean(log(1 + exp(x)) - x t), in nats: `binary_cross_entropy` of sigmoid(x), precise for any x.
 

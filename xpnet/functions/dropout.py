@@ -119,7 +119,7 @@ def _require_known(x: Array) -> None:
 
 @named
 @follows
-def dropout(x: Array, p: float = 0.5, mask: Array | None = None, rng: Rng = None) -> Array:
+def dropout(x: Array, p: float = 0.5, *, mask: Array | None = None, rng: Rng = None) -> Array:
     """x * mask / (1 - p): each number is set to 0 with probability p, and the others are scaled up.
 
     The expected value of the result is x, so nothing needs to be scaled in evaluation.

@@ -93,7 +93,7 @@ def l1_loss(y: Array, t: Array) -> Array:
 
 @named
 @follows
-def huber_loss(y: Array, t: Array, delta: float = 1.0) -> Array:
+def huber_loss(y: Array, t: Array, *, delta: float = 1.0) -> Array:
     """mean of d^2 / 2 where |d| <= delta, and of delta (|d| - delta / 2) beyond, for d = y - t.
 
     Parameters
@@ -132,7 +132,7 @@ def huber_loss(y: Array, t: Array, delta: float = 1.0) -> Array:
 
 @named
 @follows
-def hinge_loss(x: Array, t: Array, margin: float = 1.0) -> Array:
+def hinge_loss(x: Array, t: Array, *, margin: float = 1.0) -> Array:
     """mean of max(0, margin - x t) for t = 1 or -1; or the loss of several classes.
 
     Parameters

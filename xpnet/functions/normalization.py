@@ -226,6 +226,7 @@ def batch_norm(
     var: Array | None = None,
     weight: Array | None = None,
     bias: Array | None = None,
+    *,
     eps: float = 1e-5,
 ) -> tuple[Array, Array, Array]:
     """(x - mean) / sqrt(var + eps) * weight + bias, for each channel: the second axis of x.

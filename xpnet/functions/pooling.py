@@ -91,7 +91,7 @@ class WindowShare(Function):
 @follows
 def max_pool(
     x: Array,
-    kernel: Lengths,
+    kernel_size: Lengths,
     *,
     stride: Lengths | None = None,
     padding: Lengths = 0,
@@ -104,7 +104,7 @@ def max_pool(
     ----------
     x : array or Variable, shape (batch, channels, *spatial)
         Any number of spatial axes, at least one.
-    kernel : int, or one for each axis
+    kernel_size : int, or one for each axis
         The lengths of the window.
     stride : int, or one for each axis, optional
         The step from one window to the next; by default the length of the window, so that windows
@@ -141,7 +141,7 @@ def max_pool(
     >>> F.max_pool(F.asarray([[[1.0, 3.0, 5.0, 7.0]]]), 2)
     Variable(array([[[3., 7.]]], dtype=float32))
     """
-    window, _ = _window("max_pool", x, kernel, stride, padding, dilation, ceil_mode)
+    window, _ = _window("max_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
     return MaxPool(window)(x)
 
 
@@ -149,7 +149,7 @@ def max_pool(
 @follows
 def avg_pool(
     x: Array,
-    kernel: Lengths,
+    kernel_size: Lengths,
     *,
     stride: Lengths | None = None,
     padding: Lengths = 0,
@@ -161,7 +161,7 @@ def avg_pool(
 
     Parameters
     ----------
-    x, kernel, stride, padding, dilation, ceil_mode
+    x, kernel_size, stride, padding, dilation, ceil_mode
         As for `max_pool`.
     count_include_pad : bool
         Whether padding counts as zeros, or not at all.
@@ -191,7 +191,7 @@ def avg_pool(
     >>> F.avg_pool(F.asarray([[[1.0, 3.0, 5.0, 7.0]]]), 2)
     Variable(array([[[2., 6.]]], dtype=float32))
     """
-    window, around = _window("avg_pool", x, kernel, stride, padding, dilation, ceil_mode)
+    window, around = _window("avg_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
     y = WindowSum(window)(widened("avg_pool", x))
     counted = around if count_include_pad else None
     count: Array | float | None = _count(window, counted)

@@ -3,17 +3,23 @@
 A subclass of Layer writes a `forward` that computes. `Layer.__init_subclass__` puts `remembering`
 around it, so that `forward`, called from outside on arrays, returns an array and remembers what
 `backward` needs: the tape of this one layer.
+
+A compiled step never meets that tape. What `forward` leaves there between two calls of the step is in a
+`Memory`, into which the search for the arrays of a step does not look; and what it leaves within the
+step is kept by the recording, and forgotten with it. So the `backward` of a step belongs to a `forward`
+of the same step, and that of code outside of it to a `forward` outside.
 """
 
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import wraps
-from typing import TYPE_CHECKING, Any
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import array_api_compat as compat
 
 from xpnet import functions as F
+from xpnet._each_step import each_step, recorder
 from xpnet._libraries.devices import follow, stays
 from xpnet.autodiff.tape import seed
 from xpnet.autodiff.variable import Variable, as_constant, data_of, gradients
@@ -23,14 +29,31 @@ from xpnet.layers._context import hooks
 if TYPE_CHECKING:
     from xpnet.layers.base import Layer
 
-STEP = "_Layer__step"
-"""The attribute of a layer that holds its `Step`: as Python mangles `__step` in the class `Layer`.
+MEMORY = "_Layer__memory"
+"""The attribute of a layer that holds its `Memory`: as Python mangles `__memory` in the class `Layer`.
 
-So it is not an attribute of a subclass, which may well have a `_step` of its own.
+So it is not an attribute of a subclass, which may well have a `_memory` of its own.
 """
 
 in_a_call: ContextVar[bool] = ContextVar("xpnet_in_a_call", default=False)
 """Whether a layer is being called: then `forward` of a layer within it only computes."""
+
+
+class Memory:
+    """Where a layer has its `Step`; the same object from the first `forward` on.
+
+    Attributes
+    ----------
+    step : Step or None
+        Of the last `forward` that was called on arrays. None if a compiled step has called it since.
+    """
+
+    __slots__ = ("step",)
+
+    reached_by_steps: ClassVar[tuple[str, ...]] = ()  # a compiled step does not read or change it
+
+    def __init__(self) -> None:
+        self.step: Step | None = None
 
 
 class Step:
@@ -61,7 +84,7 @@ def remembering(implementation: Callable[..., Any]) -> Callable[..., Any]:
             if is_whole and hooks.get():
                 return self(*xs, **options)
             return implementation(self, *xs, **options)
-        vars(self).pop(STEP, None)
+        _forget(self)
         if any(isinstance(x, Variable) for x in xs):
             return self(*xs, **options)
         _refuse_arrays_by_name(self, options)
@@ -69,13 +92,63 @@ def remembering(implementation: Callable[..., Any]) -> Callable[..., Any]:
         y = self(*variables, **options)
         inputs = [v for v in variables if v is not None and v.requires_grad]
         gradients_before = {id(p): p.raw_grad for p in self.parameters()}
-        # Past __setattr__, which is for attributes that hold parameters.
-        vars(self)[STEP] = Step(inputs, y, gradients_before)
+        _remember(self, Step(inputs, y, gradients_before))
         if isinstance(y, tuple):
             return tuple(map(data_of, y))
         return data_of(y)
 
     return forward
+
+
+def _forget(layer: "Layer") -> None:
+    """Forget the last `forward`; in a compiled step, now and in each replay."""
+    each_step(partial(_forget_outside, layer))
+    steps = _steps_of_recording()
+    if steps is None:
+        _forget_outside(layer)  # the action may be one that ran already
+    else:
+        steps.pop(id(layer), None)
+
+
+def _forget_outside(layer: "Layer") -> None:
+    memory: Memory | None = vars(layer).get(MEMORY)
+    if memory is not None:
+        memory.step = None
+
+
+def _remember(layer: "Layer", step: Step) -> None:
+    steps = _steps_of_recording()
+    if steps is None:
+        # Past __setattr__, which is for attributes that hold parameters.
+        vars(layer).setdefault(MEMORY, Memory()).step = step
+    else:
+        steps[id(layer)] = (layer, step)
+
+
+def _remembered(layer: "Layer") -> Step:
+    """What the layer remembers, of a `forward` in the same compiled step if there is one."""
+    memory: Memory | None = vars(layer).get(MEMORY)
+    outside = None if memory is None else memory.step
+    steps = _steps_of_recording()
+    if steps is None:
+        step = outside
+    else:
+        _, step = steps.get(id(layer), (layer, None))
+    if step is not None:
+        return step
+    message = f"{layer!r}.backward: call {type(layer).__name__}.forward(x) first."
+    if outside is not None:
+        message = (
+            f"{layer!r}.backward: its forward was called before this compiled step. Call both in the "
+            "step, or both outside of it."
+        )
+    raise GradientError(message)
+
+
+def _steps_of_recording() -> dict[int, Any] | None:
+    """What layers remember in the call that is being recorded; None if there is no recording."""
+    active = recorder.get()
+    return None if active is None else active.steps
 
 
 def _refuse_arrays_by_name(layer: "Layer", options: dict[str, Any]) -> None:
@@ -114,11 +187,10 @@ def backward(self: "Layer", dout: Any) -> Any:
     Raises
     ------
     GradientError
-        `forward` was not called on arrays before; or `dout` is a tuple, for a single output.
+        `forward` was not called on arrays before, or in a compiled step whose `backward` this is
+        not; an optimizer has changed a parameter since; or `dout` is a tuple, for a single output.
     """
-    if STEP not in vars(self):
-        raise GradientError(f"{self!r}.backward: call {type(self).__name__}.forward(x) first.")
-    step: Step = vars(self)[STEP]
+    step = _remembered(self)
     inputs = step.inputs
     parameters = [p for p in self.parameters() if p.requires_grad]
     y, gy = _single_output(self, step.output, dout)

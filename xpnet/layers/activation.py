@@ -173,13 +173,13 @@ class Tanh(Layer):
 
 
 class Softmax(Layer):
-    """exp(x) / sum(exp(x)) along `axis`: probabilities.
+    """exp(x) / sum(exp(x)) along `dim`: probabilities.
 
     Do not put it before `F.softmax_cross_entropy`: that loss contains a softmax.
 
     Parameters
     ----------
-    axis : int
+    dim : int
         The axis of the classes.
 
     Examples
@@ -189,27 +189,22 @@ class Softmax(Layer):
     [[0.5, 0.5], [0.1192, 0.8808]]
     """
 
-    def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
-
-    @property
-    def dim(self) -> int:
-        """PyTorch's name for `axis`."""
-        return self.axis
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
 
     def forward(self, x: Array) -> Array:
-        return F.softmax(x, axis=self.axis)
+        return F.softmax(x, axis=self.dim)
 
     def __repr__(self) -> str:
-        return f"Softmax(axis={self.axis})"
+        return f"Softmax(dim={self.dim})"
 
 
 class LogSoftmax(Layer):
-    """log(softmax(x)) along `axis`, finite where the softmax itself would underflow to 0.
+    """log(softmax(x)) along `dim`, finite where the softmax itself would underflow to 0.
 
     Parameters
     ----------
-    axis : int
+    dim : int
         The axis of the classes.
 
     Examples
@@ -219,19 +214,14 @@ class LogSoftmax(Layer):
     Variable(array([[-0.6931, -0.6931]], dtype=float32))
     """
 
-    def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
-
-    @property
-    def dim(self) -> int:
-        """PyTorch's name for `axis`."""
-        return self.axis
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
 
     def forward(self, x: Array) -> Array:
-        return F.log_softmax(x, axis=self.axis)
+        return F.log_softmax(x, axis=self.dim)
 
     def __repr__(self) -> str:
-        return f"LogSoftmax(axis={self.axis})"
+        return f"LogSoftmax(dim={self.dim})"
 
 
 BY_NAME: dict[str, type[Layer]] = {  # the activations of hidden layers, each with its defaults

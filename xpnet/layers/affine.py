@@ -54,6 +54,7 @@ class Affine(Layer):
         in_features: int,
         out_features: int,
         bias: bool = True,
+        *,
         weight: str | Initializer = "he_normal",
         rng: Rng = None,
     ) -> None:

@@ -21,7 +21,7 @@ from xpnet.layers._contents import (
     require_kept,
 )
 from xpnet.layers._context import hooks, training_mode
-from xpnet.layers._step_by_step import STEP, in_a_call
+from xpnet.layers._step_by_step import MEMORY, in_a_call
 
 if TYPE_CHECKING:
     from xpnet.random import Generator
@@ -224,7 +224,7 @@ class Layer(Holder):
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied and pickled: all attributes, but not the tape of the last step."""
-        return {name: value for name, value in vars(self).items() if name != STEP}
+        return {name: value for name, value in vars(self).items() if name != MEMORY}
 
     # --- training or evaluation -------------------------------------------------------------
 

@@ -144,6 +144,7 @@ class Conv1d(_Convolution):
         dilation: Lengths = 1,
         groups: int = 1,
         bias: bool = True,
+        *,
         weight: str | Initializer = "he_normal",
         rng: Rng = None,
     ) -> None:
@@ -258,6 +259,7 @@ class ConvTranspose1d(_Convolution):
         groups: int = 1,
         bias: bool = True,
         dilation: Lengths = 1,
+        *,
         weight: str | Initializer = "he_normal",
         rng: Rng = None,
     ) -> None:

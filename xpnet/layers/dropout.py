@@ -40,7 +40,7 @@ class Dropout(Layer):
     Variable(array([1., 1., 1.], dtype=float32))
     """
 
-    def __init__(self, p: float = 0.5, rng: Rng = None) -> None:
+    def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         if not 0.0 <= p <= 1.0:
             raise ArgumentError(f"Dropout expected a probability p from 0 to 1, got {p}.")
         self.p = p

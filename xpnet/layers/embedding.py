@@ -55,6 +55,7 @@ class Embedding(Layer):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
+        *,
         rng: Rng = None,
     ) -> None:
         require_whole(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)

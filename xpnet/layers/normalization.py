@@ -75,14 +75,14 @@ class _BatchNorm(Layer):
         mean = self.running_mean
         var = self.running_var
         if not self.training and mean is not None and var is not None:
-            return F.batch_norm(x, mean.data, var.data, self.weight, self.bias, self.eps)[0]
+            return F.batch_norm(x, mean.data, var.data, self.weight, self.bias, eps=self.eps)[0]
         running = self._running()
         if self.training and self.sync and distributed.current().size > 1:
             y, running = batch_norm_over_ranks(x, self.weight, self.bias, self.eps, running)
         else:
             self._require_variance(x)
             if running is None:
-                return F.batch_norm(x, None, None, self.weight, self.bias, self.eps)[0]
+                return F.batch_norm(x, None, None, self.weight, self.bias, eps=self.eps)[0]
             y, running = running.batch_norm(x, self.weight, self.bias, self.eps)
         if running is not None:
             self._keep(running)

@@ -35,6 +35,7 @@ class _Recurrent(Layer):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        *,
         rng: Rng = None,
     ) -> None:
         require_whole(self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
@@ -311,6 +312,7 @@ class RNN(_Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        *,
         rng: Rng = None,
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
@@ -318,7 +320,14 @@ class RNN(_Recurrent):
                 f"RNN expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}."
             )
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, rng
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            rng=rng,
         )
         self.nonlinearity = nonlinearity
 
@@ -436,12 +445,19 @@ class GRU(_Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        rng: Rng = None,
         *,
+        rng: Rng = None,
         reset_after: bool = True,
     ) -> None:
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, rng
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            rng=rng,
         )
         self.reset_after = reset_after
 

@@ -90,6 +90,7 @@ class TransformerEncoderLayer(Layer):
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
+        *,
         rng: Rng = None,
     ) -> None:
         choose("activation", activation, _ACTIVATIONS)  # an error now, not at the first call
@@ -215,7 +216,7 @@ class PositionalEncoding(Layer):
     """
 
     def __init__(
-        self, d_model: int, dropout: float = 0.0, batch_first: bool = False, rng: Rng = None
+        self, d_model: int, dropout: float = 0.0, batch_first: bool = False, *, rng: Rng = None
     ) -> None:
         if d_model < 1:
             raise ArgumentError(

@@ -8,8 +8,8 @@ the same computation as CUDA code, updates all parameters in one launch.
 Notation: p is the parameter, g its gradient, lr the learning rate, t the number of the step from 1.
 Formulas are elementwise, so all arrays in them have the shape of p; those of LAMB also have norms.
 In the code, s is the state of a parameter, o are the options of its group, and c the coefficients of
-the step. Options have PyTorch's names and defaults where PyTorch has them. `Momentum` is PyTorch's SGD
-with momentum, and `Nesterov` its SGD with nesterov=True.
+the step. Options have PyTorch's names, order and defaults; docs/pytorch.md lists the differences.
+`Momentum` is PyTorch's SGD with momentum, and `Nesterov` its SGD with nesterov=True.
 """
 
 from collections.abc import Callable
@@ -40,15 +40,15 @@ from xpnet.optimizers.lamb import LAMB as LAMB
 from xpnet.optimizers.lion import Lion as Lion
 from xpnet.optimizers.scaled import (
     Adadelta as Adadelta,
-    AdaGrad as AdaGrad,
-    RMSProp as RMSProp,
+    Adagrad as Adagrad,
+    RMSprop as RMSprop,
 )
 
 __all__ = [
     "LAMB",
     "SGD",
-    "AdaGrad",
     "Adadelta",
+    "Adagrad",
     "Adam",
     "AdamW",
     "ExponentialMovingAverage",
@@ -58,7 +58,7 @@ __all__ = [
     "Nesterov",
     "Optimizer",
     "RAdam",
-    "RMSProp",
+    "RMSprop",
     "clip_grad_norm",
     "clip_grad_value",
     "optimizer",
@@ -68,9 +68,9 @@ BY_NAME: dict[str, type[Optimizer]] = {
     "sgd": SGD,
     "momentum": Momentum,
     "nesterov": Nesterov,
-    "adagrad": AdaGrad,
+    "adagrad": Adagrad,
     "adadelta": Adadelta,
-    "rmsprop": RMSProp,
+    "rmsprop": RMSprop,
     "adam": Adam,
     "adamw": AdamW,
     "nadam": NAdam,

@@ -63,6 +63,7 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         amsgrad: bool = False,
+        *,
         decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(

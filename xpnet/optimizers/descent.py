@@ -42,6 +42,7 @@ class SGD(Optimizer):
         self,
         parameters: Parameters,
         lr: float = 0.1,
+        *,
         weight_decay: float = 0.0,
         decoupled_weight_decay: bool = False,
     ) -> None:
@@ -109,6 +110,7 @@ class Momentum(Optimizer):
         momentum: float = 0.9,
         dampening: float = 0.0,
         weight_decay: float = 0.0,
+        *,
         decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
@@ -180,6 +182,7 @@ class Nesterov(Momentum):
         parameters: Parameters,
         lr: float = 0.01,
         momentum: float = 0.9,
+        *,
         weight_decay: float = 0.0,
         decoupled_weight_decay: bool = False,
     ) -> None:

@@ -1,11 +1,11 @@
-"""Steps scaled by the size of past gradients: AdaGrad, RMSProp, Adadelta."""
+"""Steps scaled by the size of past gradients: Adagrad, RMSProp, Adadelta."""
 
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, State
 
 
-class AdaGrad(Optimizer):
+class Adagrad(Optimizer):
     """s += g^2;  p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps).
 
     Duchi, Hazan and Singer, "Adaptive subgradient methods", JMLR 12, 2011.
@@ -37,7 +37,7 @@ class AdaGrad(Optimizer):
     >>> import xpnet
     >>> from xpnet import functions as F
     >>> p = xpnet.Parameter([1.0, -2.0])
-    >>> optimizer = xpnet.AdaGrad([p], lr=0.25)
+    >>> optimizer = xpnet.Adagrad([p], lr=0.25)
     >>> F.sum(p * p).backward()
     >>> optimizer.step()
     >>> p.data.tolist()
@@ -50,15 +50,16 @@ class AdaGrad(Optimizer):
         self,
         parameters: Parameters,
         lr: float = 0.01,
-        eps: float = 1e-10,
         lr_decay: float = 0.0,
-        initial_accumulator_value: float = 0.0,
         weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        *,
         decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
-            parameters, lr, eps=eps, lr_decay=lr_decay,
-            initial_accumulator_value=initial_accumulator_value, weight_decay=weight_decay,
+            parameters, lr, lr_decay=lr_decay, weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value, eps=eps,
             decoupled_weight_decay=decoupled_weight_decay,
         )  # fmt: skip
 
@@ -83,7 +84,7 @@ class AdaGrad(Optimizer):
         """
 
 
-class RMSProp(Optimizer):
+class RMSprop(Optimizer):
     """s = alpha s + (1 - alpha) g^2;  p -= lr g / (sqrt(s) + eps).
 
     With `centered`, m = alpha m + (1 - alpha) g, and s is replaced by the variance s - m^2. With
@@ -121,7 +122,7 @@ class RMSProp(Optimizer):
     >>> import xpnet
     >>> from xpnet import functions as F
     >>> p = xpnet.Parameter([1.0, -2.0])
-    >>> optimizer = xpnet.RMSProp([p], lr=0.25, alpha=0.75)
+    >>> optimizer = xpnet.RMSprop([p], lr=0.25, alpha=0.75)
     >>> F.sum(p * p).backward()
     >>> optimizer.step()
     >>> p.data.tolist()
@@ -139,6 +140,7 @@ class RMSProp(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
+        *,
         decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
@@ -256,6 +258,7 @@ class Adadelta(Optimizer):
         rho: float = 0.9,
         eps: float = 1e-6,
         weight_decay: float = 0.0,
+        *,
         decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(

@@ -8,6 +8,7 @@ from xpnet.errors import ArgumentError
 
 def reduce_on_plateau(
     losses: Sequence[float],
+    *,
     factor: float = 0.1,
     patience: int = 10,
     threshold: float = 1e-4,

@@ -12,6 +12,7 @@ NumPy's functions, with NumPy's names and parameters, by those of the standard:
     products      np.dot, np.einsum, np.linalg.*
     signals       np.fft.*, np.convolve, np.interp, np.gradient, ...
     questions     np.shape, np.isclose, np.result_type, np.zeros_like, ...
+    hints         what to write for F.pad, F.median, ...
 
 A function that is not implemented raises an error with what to write instead. A Variable is never
 converted to a NumPy array, which would lose the gradient.
@@ -19,6 +20,7 @@ converted to a NumPy array, which would lose the gradient.
 
 from xpnet._interoperability.numpy import (
     choosing as choosing,
+    hints as hints,
     products as products,
     protocols as protocols,
     questions as questions,

@@ -422,11 +422,11 @@ def softmax_like(kind: Any) -> Callable[[Node, Constants], Made]:
 
     def made(node: Node, c: Constants) -> Made:
         if c.opset >= 13:
-            return [kind(axis=node.attributes.get("axis", -1))]
+            return [kind(dim=node.attributes.get("axis", -1))]
         axis = node.attributes.get("axis", 1)
         rank = c.rank(node.inputs[0])
         if axis == -1 or (rank is not None and axis % rank == rank - 1):
-            return [kind(axis=-1)]
+            return [kind(dim=-1)]
         return None
 
     return made

@@ -270,7 +270,7 @@ def batch_normalization(
 ) -> Array:
     """Channels normalized by statistics that are given."""
     x, scale, B, mean, var = together(x, scale, B, mean, var)
-    return F.batch_norm(x, mean, var, scale, B, epsilon)[0]
+    return F.batch_norm(x, mean, var, scale, B, eps=epsilon)[0]
 
 
 def layer_normalization(

@@ -53,7 +53,7 @@ def _elementwise(w: Writer, *xs: Edge) -> str:
 
 @writes(L.Softmax, L.LogSoftmax)
 def _softmax(w: Writer, x: Edge) -> str:
-    return w.node(_operator(w), x, axis=int(w.layer.axis))
+    return w.node(_operator(w), x, axis=int(w.layer.dim))
 
 
 # --- activations, which may be layers or functions ---------------------------------------------------

@@ -19,7 +19,7 @@ default pool would give free blocks to others, or back to the device.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -87,9 +87,9 @@ class Graph:
         self.program = program
         self._written = set(written)
         self._replaced = set(program.updates) - self._written
+        self._device = current_device()()
         self._memory = _Memory()
         self._workspace: Any = None
-        self._device = current_device()()
         self._stream = cupy().cuda.get_current_stream()  # of the last launch
         self._inputs: list[Array] = []
         self._numbers: Any = None
@@ -206,8 +206,10 @@ class Graph:
 
     # --- what it holds ----------------------------------------------------------------------------
 
-    def __del__(self) -> None:
-        if not sys.is_finalizing():
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        # A default argument: when the interpreter exits, this module's globals may be None already.
+        is_complete = "_memory" in vars(self)  # else `__init__` has failed
+        if is_complete and not is_finalizing():
             self.close()
 
     def close(self) -> None:
