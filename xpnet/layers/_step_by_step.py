@@ -18,6 +18,7 @@ from xpnet._libraries.devices import follow, stays
 from xpnet.autodiff.tape import seed
 from xpnet.autodiff.variable import Variable, as_constant, data_of, gradients
 from xpnet.errors import ArgumentTypeError, GradientError
+from xpnet.layers._contents import Holder
 from xpnet.layers._context import hooks
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def remembering(implementation: Callable[..., Any]) -> Callable[..., Any]:
     def forward(self: "Layer", *xs: Any, **options: Any) -> Any:
         if in_a_call.get():
             # A forward of a base class, called by super(), is a part of a call and not a call.
-            is_whole = type(self)._implementation is implementation  # noqa: SLF001 - a Layer's
+            is_whole = type(self).forward is forward
             if is_whole and hooks.get():
                 return self(*xs, **options)
             return implementation(self, *xs, **options)
@@ -76,6 +77,34 @@ def remembering(implementation: Callable[..., Any]) -> Callable[..., Any]:
         return data_of(y)
 
     return forward
+
+
+_CODE = remembering(repr).__code__  # of any function
+"""The code of each `forward` that `remembering` returns."""
+
+
+def written(kind: type["Layer"]) -> Callable[..., Any]:
+    """`forward` as the author of a class wrote it, without what `remembering` puts around it.
+
+    It is looked up in each call, since it may be replaced after the class was defined: by an assignment,
+    `Net.forward = ...`, or by a reload of its module, as autoreload does, which puts other code into it.
+    """
+    forward: Any = kind.forward
+    if getattr(forward, "__code__", None) is _CODE:
+        return forward.__wrapped__  # type: ignore[no-any-return]
+    return forward  # type: ignore[no-any-return]
+
+
+def wrap(kind: type["Layer"]) -> bool:
+    """Put `remembering` around the `forward` of a class; return False if it was there already."""
+    forward = kind.forward
+    if written(kind) is not forward:
+        return False
+    owner = next(base for base in kind.__mro__ if "forward" in vars(base))
+    if not issubclass(owner, Holder):  # not a layer: it stays as it is
+        owner = kind
+    owner.forward = remembering(forward)
+    return True
 
 
 def _refuse_arrays_by_name(layer: "Layer", options: dict[str, Any]) -> None:
@@ -116,6 +145,8 @@ def backward(self: "Layer", dout: Any) -> Any:
     GradientError
         `forward` was not called on arrays before; or `dout` is a tuple, for a single output.
     """
+    if wrap(type(self)):  # its forward was replaced, and remembers nothing
+        vars(self).pop(STEP, None)
     if STEP not in vars(self):
         raise GradientError(f"{self!r}.backward: call {type(self).__name__}.forward(x) first.")
     step: Step = vars(self)[STEP]
