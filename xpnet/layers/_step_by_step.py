@@ -56,27 +56,41 @@ def remembering(implementation: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(implementation)
     def forward(self: "Layer", *xs: Any, **options: Any) -> Any:
-        if in_a_call.get():
-            # A forward of a base class, called by super(), is a part of a call and not a call.
-            is_whole = type(self).forward is forward
-            if is_whole and hooks.get():
-                return self(*xs, **options)
-            return implementation(self, *xs, **options)
-        vars(self).pop(STEP, None)
-        if any(isinstance(x, Variable) for x in xs):
-            return self(*xs, **options)
-        _refuse_arrays_by_name(self, options)
-        variables = [None if x is None else _variable(x, i == target) for i, x in enumerate(xs)]
-        y = self(*variables, **options)
-        inputs = [v for v in variables if v is not None and v.requires_grad]
-        gradients_before = {id(p): p.raw_grad for p in self.parameters()}
-        # Past __setattr__, which is for attributes that hold parameters.
-        vars(self)[STEP] = Step(inputs, y, gradients_before)
-        if isinstance(y, tuple):
-            return tuple(map(data_of, y))
-        return data_of(y)
+        # A class of a notebook is sent to other processes by value, this function with it. So it names
+        # nothing but a function that they import.
+        return call_from_outside(self, forward, implementation, target, xs, options)
 
     return forward
+
+
+def call_from_outside(
+    layer: "Layer",
+    forward: Callable[..., Any],
+    implementation: Callable[..., Any],
+    target: int | None,
+    xs: tuple[Any, ...],
+    options: dict[str, Any],
+) -> Any:
+    """What `forward` does, of `remembering`; `target` is the number of the input that is called t."""
+    if in_a_call.get():
+        # A forward of a base class, called by super(), is a part of a call and not a call.
+        is_whole = type(layer).forward is forward
+        if is_whole and hooks.get():
+            return layer(*xs, **options)
+        return implementation(layer, *xs, **options)
+    vars(layer).pop(STEP, None)
+    if any(isinstance(x, Variable) for x in xs):
+        return layer(*xs, **options)
+    _refuse_arrays_by_name(layer, options)
+    variables = [None if x is None else _variable(x, i == target) for i, x in enumerate(xs)]
+    y = layer(*variables, **options)
+    inputs = [v for v in variables if v is not None and v.requires_grad]
+    gradients_before = {id(p): p.raw_grad for p in layer.parameters()}
+    # Past __setattr__, which is for attributes that hold parameters.
+    vars(layer)[STEP] = Step(inputs, y, gradients_before)
+    if isinstance(y, tuple):
+        return tuple(map(data_of, y))
+    return data_of(y)
 
 
 _CODE = remembering(repr).__code__  # of any function
@@ -90,7 +104,10 @@ def written(kind: type["Layer"]) -> Callable[..., Any]:
     `Net.forward = ...`, or by a reload of its module, as autoreload does, which puts other code into it.
     """
     forward: Any = kind.forward
-    if getattr(forward, "__code__", None) is _CODE:
+    code = getattr(forward, "__code__", None)
+    if (
+        code is _CODE or code == _CODE
+    ):  # equal, but not the same, in a class that another process has sent
         return forward.__wrapped__  # type: ignore[no-any-return]
     return forward  # type: ignore[no-any-return]
 
