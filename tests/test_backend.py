@@ -342,3 +342,9 @@ def test_arrays_of_another_library_than_the_parameters_raise(backend, array, nam
     with pytest.raises(xpnet.XpnetError, match=r"xpnet\.current\(\)\.asarray\(x\)") as caught:
         MIXES[name](x)
     assert isinstance(caught.value, TypeError)
+
+
+def test_the_repr_of_a_backend_names_library_and_dtype(backend):
+    """A notebook displays it below a cell that ends with xpnet.use(...): no path of a module."""
+    assert re.fullmatch(r"Backend\('[\w:]+', 'float32'\)", repr(backend))
+    assert repr(backend._replace(dtype=None)) == f"Backend({backend.name!r})"

@@ -158,3 +158,17 @@ def test_the_repr_of_a_summary_is_its_table():
     found = summary(xpnet.MLP(4, 3, 2, rng=0), (4,))
     assert repr(found) == str(found)
     assert repr(found).startswith("Layer  ")
+
+
+def test_a_notebook_displays_a_summary_as_a_table():
+    """As pandas' tables; a name is indented by the layers that contain it, and escaped."""
+
+    class Odd(xpnet.ReLU):
+        def __repr__(self):
+            return "<b>"
+
+    text = summary(xpnet.Sequential(Odd(), xpnet.Affine(4, 3, rng=0)), (4,))._repr_html_()
+    assert text.startswith('<table border="1" class="dataframe">')
+    assert ">  0: &lt;b&gt;</td>" in text
+    assert '<td style="text-align: right; white-space: pre">15</td>' in text
+    assert "<p>Parameters     15<br>Multiply-adds  12 per sample<br>Memory" in text

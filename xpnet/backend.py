@@ -70,10 +70,18 @@ class Backend(NamedTuple):
 
     def __reduce__(self) -> tuple[Callable[..., "Backend"], tuple[str, str | None]]:
         """Copies and pickles hold the spec and the dtype's name, as a module cannot be pickled."""
+        return _unpickled, (self.name, self._dtype_name())
+
+    def __repr__(self) -> str:
+        dtype = self._dtype_name()
+        return f"Backend({self.name!r})" if dtype is None else f"Backend({self.name!r}, {dtype!r})"
+
+    def _dtype_name(self) -> str | None:
+        """The name of the dtype, without that of the library; None if it is the library's default."""
         if self.dtype is None:
-            return _unpickled, (self.name, None)
+            return None
         dtype = str(self.xp.finfo(self.dtype).dtype)  # "float32", or "torch.float32"
-        return _unpickled, (self.name, dtype.rpartition(".")[2])
+        return dtype.rpartition(".")[2]
 
     @property
     def library(self) -> Library:

@@ -8,6 +8,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet._libraries import library_of
+from xpnet._html import html_table
 from xpnet._printable import cells, padded, printable
 from xpnet._typing import Array, DType
 from xpnet.autodiff.namespace import array_namespace
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 Shape = tuple[int, ...]
+HEAD = ("Layer", "Output shape", "Parameters", "Multiply-adds")
 WIDTH = 48  # characters of a layer's description; a longer one is shortened
 
 
@@ -66,7 +68,7 @@ class Row:
 
 @dataclass(repr=False)
 class Summary:
-    """The result of `summary`; its str and its repr are the table.
+    """The result of `summary`; its str and its repr are the table, and a notebook displays it.
 
     Attributes
     ----------
@@ -107,15 +109,22 @@ class Summary:
     activation_bytes: int = 0
 
     def __repr__(self) -> str:
-        head = ("Layer", "Output shape", "Parameters", "Multiply-adds")
-        table = [head, *(_cells(row, self.batch_axis) for row in self.rows)]
-        widths = [max(cells(row[i]) for row in table) for i in range(len(head))]
+        table = [HEAD, *self._table()]
+        widths = [max(cells(row[i]) for row in table) for i in range(len(HEAD))]
         lines = []
         for row in table:
-            columns = [padded(row[i], widths[i], right=i > 1) for i in range(len(head))]
+            columns = [padded(row[i], widths[i], right=i > 1) for i in range(len(HEAD))]
             lines.append("  ".join(columns).rstrip())
         rule = "-" * (sum(widths) + 6)
         return "\n".join([lines[0], rule, *lines[1:], rule, *self._totals()])
+
+    def _repr_html_(self) -> str:
+        """What a notebook displays."""
+        return html_table(HEAD, self._table(), below=self._totals(), left=2)
+
+    def _table(self) -> list[tuple[str, ...]]:
+        """The rows of the table, below its head."""
+        return [_cells(row, self.batch_axis) for row in self.rows]
 
     def _totals(self) -> list[str]:
         """The lines below the table."""

@@ -691,6 +691,43 @@ def test_code_that_is_replaced_as_by_a_reload(compile_it):
     assert compiled(np.ones(1)) == [3.0]
 
 
+def test_a_forward_that_is_replaced_in_its_class(compile_it):
+    """By an assignment, as in a notebook's cell."""
+
+    class Net(xpnet.Layer):
+        def forward(self, x):
+            return x * 2.0
+
+    net = Net()
+    compiled = compile_it(lambda x: net(x))
+    for _ in range(5):
+        assert compiled(np.ones(1)) == [2.0]
+    Net.forward = lambda self, x: x * 3.0
+    assert compiled(np.ones(1)) == [3.0]
+
+
+def test_a_forward_whose_code_is_replaced_as_by_autoreload(compile_it):
+    """It is the function around the user's own that gets other code, that of the new `forward`."""
+
+    class Net(xpnet.Layer):
+        def forward(self, x):
+            return x * 2.0
+
+    net = Net()
+    compiled = compile_it(lambda x: net(x))
+    for _ in range(5):
+        assert compiled(np.ones(1)) == [2.0]
+    free = ", ".join(Net.forward.__code__.co_freevars)
+    scope = {}
+    exec(
+        f"def around({free}):\n    def forward(self, x):\n        {free}\n        return x * 3.0\n"
+        "    return forward",
+        scope,
+    )
+    Net.forward.__code__ = scope["around"](*free.split(", ")).__code__
+    assert compiled(np.ones(1)) == [3.0]
+
+
 def test_numbers_in_a_user_list(compile_it):
     holder = UserList([2.0])
     compiled = compile_it(lambda x: x * holder[0])

@@ -453,6 +453,58 @@ def test_forward_may_come_from_a_class_that_is_no_layer(backend, array):
         assert_close(layer(Variable(x)), y)
 
 
+def assigned(kind, forward):
+    kind.forward = forward
+
+
+def patched(kind, forward):
+    """As IPython's autoreload does: the function stays, and has the code of the new one."""
+    kind.forward.__dict__.clear()
+    closure = kind.forward.__code__.co_freevars
+    assert closure  # which `__code__ =` requires the new code to have too
+    namespace = dict.fromkeys(closure)
+    exec(
+        "def around({0}):\n    def forward(self, x):\n        {0}\n        return x * self.w * self.w\n"
+        "    return forward".format(", ".join(closure)),
+        namespace,
+    )
+    kind.forward.__code__ = namespace["around"](*closure).__code__
+
+
+@pytest.mark.parametrize("replace", [assigned, patched])
+def test_a_forward_that_is_replaced_is_the_one_that_is_called(backend, array, replace):
+    """Also in a class that inherits it; and step by step, from the next `backward` on."""
+
+    class Base(Layer):
+        def __init__(self):
+            self.w = Parameter(2.0)
+
+        def forward(self, x):
+            return x * self.w
+
+    class Net(Base):
+        pass
+
+    net = Net()
+    x = array([3.0])
+    assert to_numpy(net.forward(x)) == [6.0]
+    replace(Base, lambda self, x: x * self.w * self.w)
+    assert float(net(x)[0]) == 12.0
+    net.forward(x)
+    with pytest.raises(GradientError, match="call Net.forward"):
+        net.backward(x)
+    assert to_numpy(net.forward(x)) == [12.0]
+    assert to_numpy(net.backward(array([1.0]))) == [4.0]
+    assert "forward" not in vars(Net)
+
+
+def test_a_forward_of_one_layer_is_an_error():
+    """A call would not use it."""
+    layer = Tanh()
+    with pytest.raises(TypeError, match=r"method of the class Tanh.*set Tanh\.forward"):
+        layer.forward = lambda x: x
+
+
 def test_several_outputs_go_forward_and_back(backend, array):
     """The derivative of 3 * 2 x + 5 (x + 1) by x is 11; by the factor, it is 3 * the sum of x."""
     layer, x = Halves(), array([1.0, 2.0])

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 
 import pytest
 
@@ -54,8 +55,26 @@ def test_a_history_is_printed_as_a_table():
         "    1      0.1235        123,457      ",
         "   10         nan                  3.5",
     ]
-    assert "train_loss  samples_per_s" in history._repr_html_()
     assert str(History()) == "History(0 epochs)"
+
+
+def test_a_notebook_displays_a_history_as_a_table():
+    """As pandas' data frames: of more than 60 rows, the first five and the last five."""
+    history = History()
+    for epoch in range(1, 61):
+        history.append({"epoch": epoch, "train_loss": 1 / epoch})
+    rows = re.findall("<tr>(.*?)</tr>", history._repr_html_())
+    cells = [re.findall(r"<t[hd] [^>]*>([^<]*)<", row) for row in rows]
+    assert cells[:3] == [["epoch", "train_loss"], ["1", "1"], ["2", "0.5"]]
+    assert len(cells) == 61
+    history.append({"epoch": 61, "train_loss": 0.0})
+    history.interrupted = True
+    text = history._repr_html_()
+    assert [line.split("<")[0] for line in re.findall(r"<tr><td [^>]*>(.*?)</tr>", text)] == [
+        *("1", "2", "3", "4", "5", "..."),
+        *("57", "58", "59", "60", "61"),
+    ]
+    assert text.endswith("<p>History(61 epochs, interrupted)</p>")
 
 
 def test_names_of_columns_are_escaped_in_a_notebook():

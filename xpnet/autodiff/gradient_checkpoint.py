@@ -64,24 +64,31 @@ def gradient_checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(f, updated=())
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
-        if not recording.get():
-            return f(*args, **kwargs)
-        run = _Run(f, args, kwargs)
-        # The nodes of the inputs as they are now: f may write into what it is given.
-        before = [variable_of(x.data, node_of(x)) for x in run.given]
-        y, closure = run([x.data for x in before])
-        leaves = tree.leaves([y, run.written()])
-        arrays = [leaf.data for leaf in leaves if tracked(leaf)]
-        if not arrays or not (run.given or closure):
-            return y  # no derivative will be computed
-        outputs = GradientCheckpoint(run, arrays)(*before, *map(standing_for, closure))
-        rest = iter(_as_tuple(outputs))
-        replaced = [next(rest) if tracked(leaf) else leaf for leaf in leaves]
-        y, written = tree.rebuild([y, run.written()], replaced)
-        run.write_back(written)
-        return y
+        # It names nothing but a function that other processes import: cloudpickle sends them a function of a
+        # notebook by value, this one with it.
+        return _checkpointed(f, args, kwargs)
 
     return checkpointed
+
+
+def _checkpointed(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The results of f, with one node of the graph in place of those that f would add."""
+    if not recording.get():
+        return f(*args, **kwargs)
+    run = _Run(f, args, kwargs)
+    # The nodes of the inputs as they are now: f may write into what it is given.
+    before = [variable_of(x.data, node_of(x)) for x in run.given]
+    y, closure = run([x.data for x in before])
+    leaves = tree.leaves([y, run.written()])
+    arrays = [leaf.data for leaf in leaves if tracked(leaf)]
+    if not arrays or not (run.given or closure):
+        return y  # no derivative will be computed
+    outputs = GradientCheckpoint(run, arrays)(*before, *map(standing_for, closure))
+    rest = iter(_as_tuple(outputs))
+    replaced = [next(rest) if tracked(leaf) else leaf for leaf in leaves]
+    y, written = tree.rebuild([y, run.written()], replaced)
+    run.write_back(written)
+    return y
 
 
 def _as_tuple(arrays: Arrays) -> tuple[Array, ...]:

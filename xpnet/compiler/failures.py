@@ -60,7 +60,7 @@ class Failure(NamedTuple):
     Attributes
     ----------
     where : str
-        "file:line" of the user's code.
+        "file:line" of the user's code; in a notebook, "Cell In[3]:line".
     what : str
         What the step does there.
     advice : str
@@ -91,7 +91,16 @@ def _line(frame: FrameType | None) -> str:
         frame = frame.f_back
     if frame is None:
         return ""
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return f"{_shown(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+def _shown(filename: str) -> str:
+    """The file as its author knows it: a cell of a notebook, which is a temporary file, as "Cell In[3]"."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    format_name = getattr(getattr(shell, "compile", None), "format_code_name", None)
+    cell = None if format_name is None else format_name(filename)  # ("Cell", "In[3]")
+    return " ".join(cell) if cell else filename
 
 
 def line_of(error: BaseException) -> str:
@@ -99,5 +108,5 @@ def line_of(error: BaseException) -> str:
     lines = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
     for filename, line in reversed(lines):
         if is_users_file(filename):
-            return f"{filename}:{line}"
+            return f"{_shown(filename)}:{line}"
     return ""

@@ -544,9 +544,12 @@ def _function(x: FunctionType, name: str) -> Iterator[Child]:
         child = getattr(x, kind)
         if child:
             yield Place(x, kind, "attribute", name), child, 2
-    if not is_users_function(x):
-        return
     code = Place(x, "__code__", "attribute", f"{name}.__code__")
+    if not is_users_function(x):
+        inner = getattr(x, "__wrapped__", None)  # as of the `forward` of a layer
+        if isinstance(inner, FunctionType) and is_users_function(inner):
+            yield code, x.__code__, 20
+        return
     yield code, x.__code__, 20  # a reload replaces it
     yield Place(x, "__dict__", "attribute", name), vars(x), 0
     for key, child in vars(x).items():

@@ -24,6 +24,7 @@ from xpnet._libraries.devices import follow, stays
 from xpnet.autodiff.tape import seed
 from xpnet.autodiff.variable import Variable, as_constant, data_of, gradients
 from xpnet.errors import ArgumentTypeError, GradientError
+from xpnet.layers._contents import Holder
 from xpnet.layers._context import hooks
 
 if TYPE_CHECKING:
@@ -78,26 +79,40 @@ def remembering(implementation: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(implementation)
     def forward(self: "Layer", *xs: Any, **options: Any) -> Any:
-        if in_a_call.get():
-            # A forward of a base class, called by super(), is a part of a call and not a call.
-            is_whole = type(self)._implementation is implementation  # noqa: SLF001 - a Layer's
-            if is_whole and hooks.get():
-                return self(*xs, **options)
-            return implementation(self, *xs, **options)
-        _forget(self)
-        if any(isinstance(x, Variable) for x in xs):
-            return self(*xs, **options)
-        _refuse_arrays_by_name(self, options)
-        variables = [None if x is None else _variable(x, i == target) for i, x in enumerate(xs)]
-        y = self(*variables, **options)
-        inputs = [v for v in variables if v is not None and v.requires_grad]
-        gradients_before = {id(p): p.raw_grad for p in self.parameters()}
-        _remember(self, Step(inputs, y, gradients_before))
-        if isinstance(y, tuple):
-            return tuple(map(data_of, y))
-        return data_of(y)
+        # A class of a notebook is sent to other processes by value, this function with it. So it names
+        # nothing but a function that they import.
+        return call_from_outside(self, forward, implementation, target, xs, options)
 
     return forward
+
+
+def call_from_outside(
+    layer: "Layer",
+    forward: Callable[..., Any],
+    implementation: Callable[..., Any],
+    target: int | None,
+    xs: tuple[Any, ...],
+    options: dict[str, Any],
+) -> Any:
+    """What `forward` does, of `remembering`; `target` is the number of the input that is called t."""
+    if in_a_call.get():
+        # A forward of a base class, called by super(), is a part of a call and not a call.
+        is_whole = type(layer).forward is forward
+        if is_whole and hooks.get():
+            return layer(*xs, **options)
+        return implementation(layer, *xs, **options)
+    _forget(layer)
+    if any(isinstance(x, Variable) for x in xs):
+        return layer(*xs, **options)
+    _refuse_arrays_by_name(layer, options)
+    variables = [None if x is None else _variable(x, i == target) for i, x in enumerate(xs)]
+    y = layer(*variables, **options)
+    inputs = [v for v in variables if v is not None and v.requires_grad]
+    gradients_before = {id(p): p.raw_grad for p in layer.parameters()}
+    _remember(layer, Step(inputs, y, gradients_before))
+    if isinstance(y, tuple):
+        return tuple(map(data_of, y))
+    return data_of(y)
 
 
 def _forget(layer: "Layer") -> None:
@@ -151,6 +166,37 @@ def _steps_of_recording() -> dict[int, Any] | None:
     return None if active is None else active.steps
 
 
+_CODE = remembering(repr).__code__  # of any function
+"""The code of each `forward` that `remembering` returns."""
+
+
+def written(kind: type["Layer"]) -> Callable[..., Any]:
+    """`forward` as the author of a class wrote it, without what `remembering` puts around it.
+
+    It is looked up in each call, since it may be replaced after the class was defined: by an assignment,
+    `Net.forward = ...`, or by a reload of its module, as autoreload does, which puts other code into it.
+    """
+    forward: Any = kind.forward
+    code = getattr(forward, "__code__", None)
+    if (
+        code is _CODE or code == _CODE
+    ):  # equal, but not the same, in a class that another process has sent
+        return forward.__wrapped__  # type: ignore[no-any-return]
+    return forward  # type: ignore[no-any-return]
+
+
+def wrap(kind: type["Layer"]) -> bool:
+    """Put `remembering` around the `forward` of a class; return False if it was there already."""
+    forward = kind.forward
+    if written(kind) is not forward:
+        return False
+    owner = next(base for base in kind.__mro__ if "forward" in vars(base))
+    if not issubclass(owner, Holder):  # not a layer: it stays as it is
+        owner = kind
+    owner.forward = remembering(forward)
+    return True
+
+
 def _refuse_arrays_by_name(layer: "Layer", options: dict[str, Any]) -> None:
     for name, option in options.items():
         if isinstance(option, Variable) or compat.is_array_api_obj(option):
@@ -190,6 +236,8 @@ def backward(self: "Layer", dout: Any) -> Any:
         `forward` was not called on arrays before, or in a compiled step whose `backward` this is
         not; an optimizer has changed a parameter since; or `dout` is a tuple, for a single output.
     """
+    if wrap(type(self)):  # its forward was replaced, and remembers nothing
+        _forget(self)
     step = _remembered(self)
     inputs = step.inputs
     parameters = [p for p in self.parameters() if p.requires_grad]

@@ -10,7 +10,7 @@ from xpnet._libraries.devices import call_on_their_device, known
 from xpnet._typing import Array
 from xpnet.autodiff.variable import Parameter
 from xpnet.backend import Backend, array_like, resolve, to_numpy
-from xpnet.errors import ArgumentError, MissingMethodError, StateError
+from xpnet.errors import ArgumentError, ArgumentTypeError, MissingMethodError, StateError
 from xpnet.layers import _step_by_step
 from xpnet.layers._contents import (
     Buffer,
@@ -21,7 +21,7 @@ from xpnet.layers._contents import (
     require_kept,
 )
 from xpnet.layers._context import hooks, training_mode
-from xpnet.layers._step_by_step import MEMORY, in_a_call
+from xpnet.layers._step_by_step import MEMORY, in_a_call, written
 
 if TYPE_CHECKING:
     from xpnet.random import Generator
@@ -68,12 +68,10 @@ class Layer(Holder):
 
     _initially_training: ClassVar[bool] = True
 
+    @_step_by_step.remembering
     def forward(self, *xs: Any, **options: Any) -> Any:
         """Compute the output. A subclass writes it; called directly, it remembers for `backward`."""
         raise MissingMethodError(f"{type(self).__name__} defines no forward.")
-
-    _implementation: ClassVar[Callable[..., Any]] = forward
-    """`forward` as the subclass wrote it, without what `_step_by_step` puts around it."""
 
     backward = _step_by_step.backward
 
@@ -83,17 +81,13 @@ class Layer(Holder):
             # `training = False` in a class body would hide the property of that name.
             cls._initially_training = cls.__dict__["training"]
             del cls.training
-        written = cls.forward  # its own, or inherited from a base class that is not a Layer
-        is_wrapped = getattr(written, "__wrapped__", None) is cls._implementation
-        if written is not Layer.forward and not is_wrapped:
-            cls._implementation = written
-            cls.forward = _step_by_step.remembering(written)  # type: ignore[method-assign]
+        _step_by_step.wrap(cls)  # its own forward, or that of a base class which is not a Layer
 
     def __call__(self, *xs: Any, **options: Any) -> Any:
         """The output of `forward`, by way of the hooks; an error gets a note that names the layer."""
         token = None if in_a_call.get() else in_a_call.set(True)
         try:
-            call = type(self)._implementation  # noqa: SLF001 - its own
+            call = written(type(self))
             for hook in hooks.get():
                 call = partial(hook, call)
             if known.several:  # GPUs, one of which may have to be selected
@@ -217,6 +211,12 @@ class Layer(Holder):
         return self
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "forward":
+            kind = type(self).__name__
+            raise ArgumentTypeError(
+                f"Expected forward to be a method of the class {kind}, got an attribute of one layer, "
+                f"which a call of the layer would not use. Define a subclass, or set {kind}.forward."
+            )
         held = self.__dict__.get(name)
         if held is not None and value is not held:
             require_kept(self, name, held, value)

@@ -3,10 +3,10 @@
 import csv
 import math
 import os
-from html import escape
 from pathlib import Path
 from typing import Any
 
+from xpnet._html import html_table
 from xpnet._printable import cells, padded
 from xpnet._saved import rows
 from xpnet.errors import MissingKeyError, StateError
@@ -18,7 +18,8 @@ Row = dict[str, float]
 class History:
     """One row for each finished epoch.
 
-    `print(history)` prints them as a table, and a notebook displays it. `pandas.DataFrame(history.rows)`
+    `print(history)` prints them as a table, and a notebook displays one, of more than 60 rows the first and
+    the last five. `pandas.DataFrame(history.rows)`
     and `polars.DataFrame(history.rows)` have the same columns.
 
     The columns of a row, and of the file:
@@ -123,8 +124,9 @@ class History:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """What a notebook displays."""
-        return f'<pre style="line-height: normal">{escape(str(self))}</pre>'
+        """What a notebook displays: the table, and below it the number of epochs."""
+        rows = [[_cell(row, name) for name in self.columns] for row in self.rows]
+        return html_table(self.columns, rows, below=[repr(self)])
 
     def __repr__(self) -> str:
         interrupted = ", interrupted" if self.interrupted else ""

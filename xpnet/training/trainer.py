@@ -217,6 +217,9 @@ class Trainer:
         self._resident: Resident | None = None  # the compiled steps of this `fit`
         self._measured: CompiledMeasure | None = None  # and its evaluations
 
+    def __repr__(self) -> str:
+        return f"Trainer({type(self.model).__name__}, {self.optimizer!r}, {self.history!r})"
+
     # --- the learner's ------------------------------------------------------------------------
 
     @property

@@ -118,6 +118,19 @@ def test_a_notebook_output_is_updated_a_few_times_per_second(clusters, outputs):
     assert len(end["text/plain"].splitlines()) == 61
 
 
+def test_a_notebook_shows_that_a_training_was_interrupted(clusters, outputs):
+    """Where ^C is not shown: `fit` raises nothing, and the cell continues."""
+
+    class Interrupt(Callback):
+        def on_epoch(self, trainer):
+            if len(trainer.history) == 2:
+                raise KeyboardInterrupt
+
+    make(ProgressBar(screen(force_jupyter=True)), Interrupt()).fit(clusters, None, 9, 20)
+    ((*_, end),) = outputs
+    assert end["text/plain"].splitlines()[-1] == "Interrupted in epoch 3 of 9."
+
+
 def test_for_a_stream_the_bar_counts_epochs(clusters):
     console = screen(force_terminal=True)
     make(ProgressBar(console)).fit([clusters], None, 3)

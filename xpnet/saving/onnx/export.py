@@ -391,7 +391,7 @@ def _input_dtypes(given: str | Sequence[str] | None, dtype: Any, count: int) -> 
 def _input_names(model: Layer, count: int, names: Sequence[str] | None) -> list[str]:
     """The names of the inputs."""
     if names is None and count > 1:
-        parameters = inspect.signature(type(model)._implementation).parameters  # noqa: SLF001 - of xpnet
+        parameters = inspect.signature(type(model).forward).parameters
         own = [name for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
         if len(own) > count:
             names = own[1 : count + 1]

@@ -1,6 +1,7 @@
 """ProgressBar: print a line per epoch and, below the lines, a progress bar."""
 
 import io
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -27,7 +28,8 @@ class ProgressBar(Callback):
     lines and bar are one output of the cell, which changes in place. To a file or a pipe only the
     lines are written, without control characters.
 
-    If a callback ends the training early, a last line has the epoch and the reason.
+    If a callback ends the training early, a last line has the epoch and the reason; and in a notebook, if the
+    kernel was interrupted.
 
     The bar is removed at the end of the training, also after an error. As a block,
     `with ProgressBar() as bar:`, it is shown before the training starts.
@@ -167,7 +169,9 @@ class ProgressBar(Callback):
 
     def on_end(self, trainer: "Trainer") -> None:
         done = len(trainer.history)
-        if trainer.stopped and done < trainer.epochs:
+        if trainer.history.interrupted and self.cell is not None:  # where no ^C is shown
+            self._print(f"Interrupted in epoch {done + 1} of {trainer.epochs}.")
+        elif trainer.stopped and done < trainer.epochs:
             line = f"Stopped after epoch {done} of {trainer.epochs}"
             if trainer.reason:
                 line = f"{line}: {trainer.reason}"
@@ -234,8 +238,12 @@ _HTML = (
 
 
 def standard() -> "Console":
-    """A console for standard output, without control characters unless that is a terminal."""
-    return _console(force_terminal=sys.stdout.isatty())
+    """A console for standard output, without control characters unless that is a terminal.
+
+    A command in a cell, `!xpnet train mnist`, has a terminal that understands only some of them: Jupyter
+    names its kernels' parent in an environment variable.
+    """
+    return _console(force_terminal=sys.stdout.isatty() and "JPY_PARENT_PID" not in os.environ)
 
 
 def _console(**options: Any) -> "Console":
