@@ -65,7 +65,7 @@ def array_function(
     ArgumentTypeError
         The function, or one of its arguments, is not implemented.
     """
-    if not all(issubclass(kind, Variable) or is_array_type(kind) for kind in types):
+    if not all(map(_is_own, types)):
         return NotImplemented  # an array of another package, which may implement the function
     name = name_in_numpy(function)
     if name not in implementations:
@@ -115,6 +115,11 @@ def _find_function(ufunc: Ufunc) -> Callable[..., Any]:
     if name in elementwise_calls:
         return elementwise_calls[name]
     raise _missing(f"np.{name}", name)
+
+
+def _is_own(kind: type) -> bool:
+    """Whether a type is that of Variables, of NumPy's arrays, or of those that record for `compile`."""
+    return issubclass(kind, Variable) or is_array_type(kind) or hasattr(kind, "recorded_kernels")
 
 
 def _has_no_other_protocol(x: ArrayLike) -> bool:
