@@ -11,6 +11,7 @@ NumPy's functions, with NumPy's names and parameters, by those of the standard:
     choosing      np.where, np.take, np.sort, np.clip, np.unique, ...
     products      np.dot, np.einsum, np.linalg.*
     signals       np.fft.*, np.convolve, np.interp, np.gradient, ...
+    creation      np.zeros(3, like=v), np.array([v[0], 1.0], like=v), ...
     questions     np.shape, np.isclose, np.result_type, np.zeros_like, ...
 
 A function that is not implemented raises an error with what to write instead. A Variable is never
@@ -19,6 +20,7 @@ converted to a NumPy array, which would lose the gradient.
 
 from xpnet._interoperability.numpy import (
     choosing as choosing,
+    creation as creation,
     products as products,
     protocols as protocols,
     questions as questions,

@@ -7,6 +7,7 @@ NEP 18: S. Hoyer et al., "A dispatch mechanism for NumPy's high level array func
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from xpnet._interoperability.numpy.creation import CREATIONS
 from xpnet._interoperability.numpy.registry import ArrayLike, call_implementation, implementations
 from xpnet._interoperability.numpy.ufuncs import (
     METHODS,
@@ -53,12 +54,13 @@ INSTEAD = {
 
 @method("__array_function__")
 def array_function(
+    x: Variable,
     function: Callable[..., Any],
     types: Iterable[type],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
-    """NEP 18: the result of `function(*args, **kwargs)`, where an argument is a Variable.
+    """NEP 18: the result of `function(*args, **kwargs)`, where an argument, or `like=`, is x.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def array_function(
     name = name_in_numpy(function)
     if name not in implementations:
         raise _missing(f"np.{name}" if name else function.__name__, name)
-    return call_implementation(name, args, kwargs)
+    return call_implementation(name, (x, *args) if name in CREATIONS else args, kwargs)
 
 
 @method("__array_ufunc__")
