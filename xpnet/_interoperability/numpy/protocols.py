@@ -29,8 +29,10 @@ INSTEAD = {
     "array2string": "Write str(x).",
     "array_repr": "Write repr(x).",
     "array_str": "Write str(x).",
+    "bincount": "Write np.sum(np.where(x == np.arange(n)[:, None], weights, 0.0), axis=1).",
     "copyto": "Write x[...] = value, or np.where(mask, value, x).",
     "fill_diagonal": "Write np.where(np.eye(n, dtype=bool), value, x).",
+    "i0": "Write xpnet.functions.special.i0(x).",
     "insert": "Write np.concatenate([x[:i], values, x[i:]]).",
     "linalg.lstsq": "Write np.linalg.pinv(a) @ b.",
     "linalg.tensorinv": "Write np.linalg.inv of the reshaped matrix.",
@@ -141,7 +143,8 @@ def _missing(shown: str, name: str) -> ArgumentTypeError:
 def _no_method(name: str, how: str) -> ArgumentTypeError:
     """The error for a method of ufuncs that is not implemented."""
     instead = {
-        "at": "Write x[indices] = x[indices] + values, for indices that do not repeat.",
+        "at": "Write x[indices] = x[indices] + values, for indices that do not repeat; for others, "
+        "x + np.sum(np.where(indices == np.arange(n)[:, None], values, 0.0), axis=1).",
         "reduceat": "Write np.stack of the reductions of slices.",
     }
     return ArgumentTypeError(f"np.{name}.{how} of a Variable is not available. {instead[how]}")
