@@ -41,8 +41,8 @@ class Exported:
             f"A {name} does not become a NumPy array on its own: it may be on a GPU, and its "
             "gradient would be lost. Call NumPy's functions on it (np.mean(x)), or xpnet's "
             "(F.mean(x)); they keep the gradient, and so do np.stack([x, y]) and "
-            "np.array([x, y], like=x) for a list. For the numbers without the gradient, call "
-            "xpnet.to_numpy(x)."
+            "np.array([x, y], like=x) for a list. A function of another package gets a rule, by "
+            "xpnet.custom_rule. For the numbers without the gradient, call xpnet.to_numpy(x)."
         )
 
     def require_no_store(self) -> None:
