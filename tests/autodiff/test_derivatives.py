@@ -553,6 +553,8 @@ def test_vectors_of_a_different_shape_or_structure_raise(backend, array):
         pull(x)
     with pytest.raises(ShapeError, match=r"tangent of primals\[0\] of shape \(2,\), got \(1,\)"):
         jvp(lambda x: x * x, (x,), (array([1.0]),))
+    with pytest.raises(TypeError, match=r"jvp expected primals and tangents as tuples or lists"):
+        jvp(lambda x: x * x, x, x)
     with pytest.raises(TypeError, match=r"tuple of \[0\], got tuple of \[0, 1\]"):
         jvp(lambda x: x * x, (x,), (x, x))
     with pytest.raises(ShapeError, match=r"Expected v of shape \(2,\), got \(1,\)"):
@@ -563,10 +565,14 @@ def test_vectors_of_a_different_shape_or_structure_raise(backend, array):
         hvp(F.sum, argnums=-1)
 
 
-def test_the_axes_of_the_output_come_first_in_a_jacobian(backend64, array):
+COLUMNS = pytest.mark.parametrize("columns", [False, True], ids=["rows", "columns"])
+
+
+@COLUMNS
+def test_the_axes_of_the_output_come_first_in_a_jacobian(backend64, array, columns):
     """y = x x^T: dy_ij / dx_k = delta_ik x_j + delta_jk x_i."""
     x = array([1.0, 2.0, 3.0])
-    J = jacobian(lambda x: x[:, None] * x[None, :])(x)
+    J = jacobian(lambda x: x[:, None] * x[None, :], columns=columns)(x)
     assert is_array(J, x)
     one = np.eye(3)
     host = to_numpy(x)
@@ -574,16 +580,75 @@ def test_the_axes_of_the_output_come_first_in_a_jacobian(backend64, array):
     assert_close(J, expected)
 
 
-def test_the_jacobian_of_a_number_and_of_an_empty_array(backend64, array):
+@COLUMNS
+def test_the_jacobian_of_a_number_and_of_an_empty_array(backend64, array, columns):
     """The jacobian of a number is its gradient; that of an empty output has the shape (0, 2)."""
     x = array([1.0, 2.0])
-    assert_close(jacobian(lambda x: F.sum(x * x))(x), [2.0, 4.0])
-    assert jacobian(lambda x: x[:0] * 1.0)(x).shape == (0, 2)
+    assert_close(jacobian(lambda x: F.sum(x * x), columns=columns)(x), [2.0, 4.0])
+    assert jacobian(lambda x: x[:0] * 1.0, columns=columns)(x).shape == (0, 2)
+    assert jacobian(lambda x: F.exp(x), columns=columns)(x[:0]).shape == (0, 0)
+
+
+@COLUMNS
+def test_a_jacobian_by_trees_by_what_is_not_used_and_by_what_is_linear(backend64, array, columns):
+    p = {"a": array([[1.0, 2.0], [3.0, 4.0]]), "unused": array([7.0])}
+    J = jacobian(lambda p: {"y": p["a"][0, :] ** 3, "z": 2.0 * p["a"][1, 0]}, columns=columns)(p)
+    expected = {
+        "y": {"a": [[[3.0, 0.0], [0.0, 0.0]], [[0.0, 12.0], [0.0, 0.0]]], "unused": [[0.0], [0.0]]},
+        "z": {"a": [[0.0, 0.0], [2.0, 0.0]], "unused": [0.0]},
+    }
+    for name, by in expected.items():
+        for leaf, value in by.items():
+            assert is_array(J[name][leaf], p["a"])
+            assert_close(J[name][leaf], value)
+
+
+@COLUMNS
+def test_a_jacobian_can_be_differentiated_by_its_argument_and_by_parameters(
+    backend64, array, columns
+):
+    """J = diag(3 w x^2): sum(J) has the derivatives 6 w x by x and 3 sum(x^2) by w."""
+    x, w = array([1.0, 2.0]), Parameter(array(5.0))
+
+    def total(x):
+        return F.sum(jacobian(lambda x: w * x**3, columns=columns)(x))
+
+    assert_close(grad(total)(x), [30.0, 60.0])
+    total(x).backward()
+    assert_close(w.grad, 15.0)
+    with no_grad():
+        assert is_array(jacobian(lambda x: w * x**3, columns=columns)(x), x)
+
+
+def test_columns_take_one_pass_back_for_each_number_of_x(backend64, array):
+    """The rule of f runs once, recorded; by rows, it runs once for each of 50 numbers."""
+    calls = []
+
+    class Cube(Function):
+        def forward(self, x):
+            return x * x * x
+
+        def backward(self, gy, x):
+            calls.append(gy)
+            return 3.0 * gy * x * x
+
+    x = array([2.0])
+    ones = array(np.ones(50))
+
+    def f(x):
+        return Cube()(x) * ones
+
+    assert_close(jacobian(f, columns=True)(x), np.full((50, 1), 12.0))
+    assert len(calls) == 1
+    jacobian(f)(x)
+    assert len(calls) == 51
 
 
 def test_the_jacobian_of_complex_numbers_raises(backend, array):
     with pytest.raises(GradientError, match=r"jacobian expected real numbers of <lambda>, got .*"):
         jacobian(lambda x: x * 1j)(array([1.0]))
+    with pytest.raises(GradientError, match=r"jacobian expected real numbers of <lambda>, got .*"):
+        jacobian(lambda x: F.abs(x), columns=True)(F.asarray(array([1.0])) * 1j)
 
 
 def test_hvp_is_the_product_of_the_hessian_and_a_vector(backend64, array):

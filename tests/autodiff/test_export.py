@@ -43,6 +43,56 @@ def test_a_variable_does_not_become_a_numpy_array(backend, array, name):
     assert isinstance(caught.value, TypeError)
 
 
+def stored(x):
+    y = np.zeros(3)
+    y[0] = x[0]
+    return F.sum(y * x)
+
+
+def added_to_an_element(x):
+    y = np.zeros((3, 3), dtype=np.float32)
+    y[0, 1] += x[0]
+    return F.sum(y @ x)
+
+
+def stored_as_complex(x):
+    y = np.zeros(3, dtype=complex)
+    y[0] = x[0] * 1j
+    return F.sum(F.imag(y) * x)
+
+
+@pytest.mark.parametrize("f", [stored, added_to_an_element, stored_as_complex])
+@pytest.mark.parametrize("derivative", [xpnet.grad, xpnet.jacobian, xpnet.hessian])
+def test_a_number_that_is_differentiated_is_not_stored_in_an_array(f, derivative):
+    """NumPy takes a float of it, and its gradient would be lost; the way out works."""
+    x = np.asarray([1.0, 2.0, 3.0])
+    with pytest.raises(GradientError, match=r"np\.zeros\(n, like=x\)") as caught:
+        derivative(f)(x)
+    assert f.__name__ in [entry.name for entry in caught.traceback]  # with the author's line
+
+
+def test_a_number_is_stored_where_the_array_records():
+    def f(x):
+        y = np.zeros(3, like=x)
+        y[0] = x[0]
+        return F.sum(y * x)
+
+    assert xpnet.grad(f)(np.asarray([1.0, 2.0, 3.0])).tolist() == [2.0, 0.0, 0.0]
+
+
+def test_a_number_is_stored_where_nothing_is_differentiated_or_by_float():
+    losses = np.zeros(3)
+    losses[0] = Variable(np.asarray(2.0)) * 3.0  # as in a training loop
+
+    def f(x):
+        losses[1] = float(x)
+        losses[2] = F.floor(x)  # has no gradient to lose
+        return x * x
+
+    assert xpnet.grad(f)(np.asarray(4.5)) == 9.0
+    assert losses.tolist() == [6.0, 4.5, 4.0]
+
+
 RECORDED = {
     "a leaf": lambda x: Variable(x),
     "a Parameter": Parameter,

@@ -224,6 +224,28 @@ def test_numpys_own_functions_of_arrays():
     require_replay(f, [(x + i / 4.0,) for i in range(5)])
 
 
+CONSTANT = np.asarray([0.5, 2.0, -1.0])
+
+WITH_VARIABLES = {
+    "a ufunc": lambda x: np.arctan2(CONSTANT, x),
+    "a ufunc of a number": lambda x: np.multiply(CONSTANT[1], x),
+    "the outer method of a ufunc": lambda x: np.multiply.outer(CONSTANT, x),
+    "a choice": lambda x: np.where(CONSTANT > 0.0, CONSTANT, x),
+    "a product": lambda x: np.dot(CONSTANT, x),
+    "a row of arrays": lambda x: np.concatenate([CONSTANT, x]),
+    "a list of numbers": lambda x: np.stack([CONSTANT[1], CONSTANT[0] * x[0]]),
+    "a solution": lambda x: np.linalg.solve(np.outer(CONSTANT, CONSTANT) + np.diag(CONSTANT), x),
+}
+"""NumPy's functions of an array and a Variable; each asks the array first."""
+
+
+@pytest.mark.parametrize("name", WITH_VARIABLES)
+def test_numpys_functions_of_an_array_and_a_variable_are_differentiated(name):
+    slope = xpnet.grad(lambda x: np.sum(WITH_VARIABLES[name](x) ** 2))
+    points = [np.asarray([0.3, -0.7, 1.1]) + i for i in range(5)]
+    require_replay(slope, [(x,) for x in points])
+
+
 @pytest.mark.parametrize(
     "function",
     [

@@ -8,6 +8,7 @@ import xpnet
 from tests.docs.test_pages import code, read
 
 PAGES = {
+    "derivatives.md": ("scipy",),
     "gpu.md": (),
     "half-precision.md": (),
     "own-layer.md": (),

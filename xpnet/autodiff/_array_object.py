@@ -121,7 +121,7 @@ class ArrayObject(Exported):
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
     ) -> Any:
-        return methods["__array_function__"](function, types, args, kwargs)
+        return methods["__array_function__"](self, function, types, args, kwargs)
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if name not in METHODS]
@@ -148,6 +148,7 @@ class ArrayObject(Exported):
         return value
 
     def __float__(self) -> float:
+        self.require_no_store()
         value = float(self.data)
         arrived()
         return value
@@ -160,6 +161,7 @@ class ArrayObject(Exported):
         return shown
 
     def __complex__(self) -> complex:
+        self.require_no_store()
         value = complex(self.data)
         arrived()
         return value

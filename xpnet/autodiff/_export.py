@@ -4,14 +4,23 @@ np.asarray(v), np.array([v, w])      always an error: v may be on a GPU
 np.from_dlpack(v), torch.asarray(v)  an error if v requires a gradient
 copy.deepcopy(v), pickle.dumps(v)    an error if v was computed; a leaf is copied
 copy.copy(v)                         the same history
+array[i] = v                         an error in a function that is differentiated
 v.data, xpnet.to_numpy(v), float(v)  the numbers without the gradient, on purpose
 """
 
 import copy
+import opcode
+import sys
+from contextvars import ContextVar
 from typing import Any, ClassVar, NoReturn, SupportsIndex
 
 from xpnet._typing import Array
 from xpnet.errors import ArgumentTypeError, ExportError, GradientError
+
+differentiating: ContextVar[bool] = ContextVar("differentiating", default=False)
+"""Whether a function runs whose derivative is to be computed, as `grad` and `jacobian` do."""
+
+STORE_ITEM = opcode.opmap["STORE_SUBSCR"]
 
 
 class Exported:
@@ -31,9 +40,32 @@ class Exported:
         raise ArgumentTypeError(
             f"A {name} does not become a NumPy array on its own: it may be on a GPU, and its "
             "gradient would be lost. Call NumPy's functions on it (np.mean(x)), or xpnet's "
-            "(F.mean(x); F.stack([x, y]) for a list); they keep the gradient. For the numbers "
-            "without the gradient, call xpnet.to_numpy(x)."
+            "(F.mean(x)); they keep the gradient, and so do np.stack([x, y]) and "
+            "np.array([x, y], like=x) for a list. A function of another package gets a rule, by "
+            "xpnet.custom_rule. For the numbers without the gradient, call xpnet.to_numpy(x)."
         )
+
+    def require_no_store(self) -> None:
+        """Raise if the number is about to be stored in an array that keeps no gradient.
+
+        For `array[i] = v` NumPy calls `float(v)`, so nothing but the instruction of the caller tells
+        the two apart. Where no derivative is being computed, as in `losses[i] = loss` of a training
+        loop, it is allowed.
+
+        Raises
+        ------
+        GradientError
+            It would be, and its gradient would be lost.
+        """
+        if not (differentiating.get() and self.requires_grad):
+            return
+        frame = sys._getframe(2)  # noqa: SLF001 - the one way to the caller of __float__
+        if frame.f_code.co_code[frame.f_lasti] == STORE_ITEM:
+            raise GradientError(
+                "array[i] = x stores the number of a Variable x in an array, which has no gradient. "
+                "Create the array with np.zeros(n, like=x), which records what is written into it; "
+                "or write float(x), which has no gradient."
+            )
 
     def __dlpack__(
         self,

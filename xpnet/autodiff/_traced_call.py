@@ -22,6 +22,7 @@ import array_api_compat as compat
 from xpnet._libraries.devices import follow, stays
 from xpnet._typing import Array, DType
 from xpnet.autodiff import tree
+from xpnet.autodiff._export import differentiating
 from xpnet.autodiff._messages import described
 from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace, has_dtype
@@ -153,8 +154,16 @@ class Call:
         replaced = list(args)
         for i in places:
             replaced[i] = tree.rebuild(args[i], xs)
-        with recorded():
-            y = self.f(*replaced, **kwargs)
+        before = differentiating.set(True)
+        try:
+            with recorded():
+                y = self.f(*replaced, **kwargs)
+        except ValueError as error:
+            if isinstance(error.__cause__, GradientError):  # NumPy hides it in an error of its own
+                raise error.__cause__.with_traceback(error.__traceback__) from None
+            raise
+        finally:
+            differentiating.reset(before)
         self.y: Tree = y
         self.aux: Tree = None
         if has_aux:
@@ -177,8 +186,9 @@ class Call:
             if not isinstance(y, Variable):
                 raise GradientError(
                     f"{name_of(self.f)} returned {described(y)}, which has no record of the "
-                    "arguments. Compute it by operators and by functions of array_namespace(x) or "
-                    "of xpnet; x.data, float(x) and other libraries' functions keep no record."
+                    "arguments. Compute it by operators and by functions of array_namespace(x), "
+                    "NumPy or xpnet; x.data, float(x), math.sin(x) and other libraries' functions "
+                    "keep no record."
                 )
         roots = [node_of(y) for y in self.ys if tracked(y)]
         if not roots:

@@ -30,6 +30,10 @@ __all__ = [
 
 BRANCH = "Choose between arrays with F.where, or decide where the step is called."
 READ = "Return the array, and read it where the step is called."
+CONVERSION = (
+    "Return the array, and convert it where the step is called. To write it into an array, create that "
+    "with np.zeros(n, like=x)."
+)
 INDEX = "Index with the array itself, by F.take, or pass the number as an argument of the step."
 OUTSIDE = "Write into an array that the function can reach by its attributes, or return a new one."
 NUMBER = (
@@ -51,7 +55,7 @@ STALE = (
 )
 SHAPE = "Keep all elements, and set those that do not count to 0 with F.where."
 DRAW = "Draw them in an action of xpnet.compiler.each_step, or by a layer of xpnet such as Dropout."
-ADVICE = {"bool": BRANCH, "int": INDEX, "index": INDEX}
+ADVICE = {"bool": BRANCH, "int": INDEX, "index": INDEX, "np.asarray": CONVERSION}
 
 
 class Failure(NamedTuple):

@@ -234,7 +234,8 @@ def _of_leaves(a: Operation, b: Operation, x: Any, y: Any) -> str:
             return (
                 f"{b.where}: {b.name} is given an array of shape {y.shape} that is another one in "
                 "each call, and that the step did not compute from its arguments and state: a replay "
-                "would repeat its numbers. Pass it as an argument, keep one array in an attribute, or "
+                "would repeat its numbers. Create it outside of the step, or with like=, as np.zeros(n, like=x); "
+                "pass it as an argument; or "
                 "create it in an action of xpnet.compiler.each_step."
             )
         return f"{b.where}: {b.name} is given other arrays in two calls."

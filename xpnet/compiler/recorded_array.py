@@ -8,7 +8,7 @@ an `Operation`.
 import copy
 import operator
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from types import ModuleType
 from typing import Any
@@ -143,6 +143,8 @@ class RecordedArray(Recorded):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         """NumPy's own function of NumPy's arrays: `np.exp(x)`, and `numpy_array + x`."""
+        if _has_variable(map(type, inputs)):
+            return NotImplemented
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         name = name_of(ufunc, method)
         if method == "at":
@@ -171,6 +173,8 @@ class RecordedArray(Recorded):
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         """NumPy's own function of NumPy's arrays: `np.sum(x)`."""
+        if _has_variable(types):
+            return NotImplemented
         name = f"np.{function.__name__}"
         if function.__name__ in CHANGES:
             return self._changed_first(name, function, args, options)
@@ -315,6 +319,11 @@ METHODS = frozenset(
     ]
 )
 """Methods of NumPy's and PyTorch's arrays, and of others, that change no array."""
+
+
+def _has_variable(types: Iterable[type]) -> bool:
+    """Whether NumPy should ask a Variable instead, whose function records the derivative too."""
+    return any(issubclass(kind, Variable) for kind in types)
 
 
 def _called_method(x: RecordedArray, name: str, *args: Any, **options: Any) -> Any:

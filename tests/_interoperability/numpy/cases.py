@@ -32,6 +32,14 @@ def many(*cases):
     return [(case[0], [np.array(x) for x in case[1:]]) for case in cases]
 
 
+def written(y, x):
+    """y, after numbers of x were written into it."""
+    y[1] = x[0] * x[1]
+    for i in range(2, 4):
+        y[i] = y[i - 1] + x[i] ** 2
+    return y
+
+
 UNARY = {
     "absolute": SIGNED, "arccos": UNIT, "arccosh": V + 1.0, "arcsin": UNIT, "arcsinh": SIGNED,
     "arctan": SIGNED, "arctanh": UNIT, "cbrt": SIGNED, "conjugate": SIGNED, "cos": SIGNED,
@@ -470,6 +478,22 @@ CASES = {
     "full_like": many(
         (lambda x, y: np.full_like(x, y[0]), X, V), (lambda x, y: np.full_like(x, y), X, V[:3])
     ),
+    # arrays that are filled
+    "full": many(
+        (lambda x: np.full((2, 2), x[0], like=x), V), (lambda x: np.full((2, 5), x, like=x), V)
+    ),
+    "array": many(
+        (lambda x: np.array([x[0] * x[1], x[2]], like=x), V),
+        (lambda x: np.array([[np.cos(x[0]), -x[1]], [0.0, 1]], like=x), V),
+        (lambda x: np.array(x, ndmin=3, like=x), V),
+        (lambda x: written(np.array(x, like=x), x), V),
+    ),
+    "asarray": many(
+        (lambda x: np.asarray((x[0], x[1]), like=x), V), (lambda x: np.asarray(x, like=x), V)
+    ),
+    "zeros": many((lambda x: written(np.zeros(5, np.float64, like=x), x), V)),
+    "ones": many((lambda x: written(np.ones((5,), float, like=x), x), V)),
+    "empty": many((lambda x: written(np.empty(5, dtype="float64", like=x), x)[1:3], V)),
 }
 
 CONSTANT = {
@@ -494,6 +518,9 @@ CONSTANT = {
     "linalg.matrix_rank": many((lambda x: np.linalg.matrix_rank(x), SQUARE), (lambda x: np.linalg.matrix_rank(x, 2.5), SQUARE)),
     "zeros_like": many((lambda x: np.zeros_like(x), X), (lambda x: np.zeros_like(x, shape=(2,)), X)),
     "ones_like": many((lambda x: np.ones_like(x, dtype=np.float32), X)),
+    "eye": many((lambda x: np.eye(2, 3, 1, like=x), X)),
+    "identity": many((lambda x: np.identity(3, like=x), X)),
+    "arange": many((lambda x: np.arange(1.0, 3.0, 0.5, like=x), X), (lambda x: np.arange(3, dtype=np.float32, like=x), X)),
     "empty_like": many((lambda x: np.empty_like(x) * 0.0 == 0.0, X)),
     "isclose": many((lambda x: np.isclose(x, [1.0, np.nan, np.inf], rtol=1e-3), [1.0001, np.nan, np.inf]), (lambda x: np.isclose(x, x, equal_nan=True), HOLES)),
     "allclose": many((lambda x: np.allclose(x, x + 1e-12), X), (lambda x: np.allclose(x, x + 1e-2), X)),

@@ -16,6 +16,7 @@ from xpnet import (
     gradients,
     using,
 )
+from xpnet._interoperability.numpy.creation import CREATIONS
 from xpnet._interoperability.numpy.protocols import INSTEAD
 from xpnet._interoperability.numpy.registry import as_arrays, implementations
 from xpnet._interoperability.numpy.ufuncs import REDUCTIONS, RUNNING, elementwise_calls
@@ -29,6 +30,7 @@ FUNCTIONS = {
     for f in map(module.__dict__.get, module.__all__)
     if isinstance(f, DISPATCHER) and f.__module__ == module.__name__
 }
+FUNCTIONS.update({name: getattr(np, name) for name in CREATIONS})  # those in C are no dispatchers
 WITHOUT = {"bitwise_count", "frexp", "gcd", "isnat", "lcm", "spacing"}
 """Ufuncs that are not implemented."""
 

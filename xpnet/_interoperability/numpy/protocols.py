@@ -7,6 +7,7 @@ NEP 18: S. Hoyer et al., "A dispatch mechanism for NumPy's high level array func
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from xpnet._interoperability.numpy.creation import CREATIONS
 from xpnet._interoperability.numpy.registry import ArrayLike, call_implementation, implementations
 from xpnet._interoperability.numpy.ufuncs import (
     METHODS,
@@ -28,8 +29,10 @@ INSTEAD = {
     "array2string": "Write str(x).",
     "array_repr": "Write repr(x).",
     "array_str": "Write str(x).",
+    "bincount": "Write np.sum(np.where(x == np.arange(n)[:, None], weights, 0.0), axis=1).",
     "copyto": "Write x[...] = value, or np.where(mask, value, x).",
     "fill_diagonal": "Write np.where(np.eye(n, dtype=bool), value, x).",
+    "i0": "Write xpnet.functions.special.i0(x).",
     "insert": "Write np.concatenate([x[:i], values, x[i:]]).",
     "linalg.lstsq": "Write np.linalg.pinv(a) @ b.",
     "linalg.tensorinv": "Write np.linalg.inv of the reshaped matrix.",
@@ -53,24 +56,25 @@ INSTEAD = {
 
 @method("__array_function__")
 def array_function(
+    x: Variable,
     function: Callable[..., Any],
     types: Iterable[type],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
-    """NEP 18: the result of `function(*args, **kwargs)`, where an argument is a Variable.
+    """NEP 18: the result of `function(*args, **kwargs)`, where an argument, or `like=`, is x.
 
     Raises
     ------
     ArgumentTypeError
         The function, or one of its arguments, is not implemented.
     """
-    if not all(issubclass(kind, Variable) or is_array_type(kind) for kind in types):
+    if not all(map(_is_own, types)):
         return NotImplemented  # an array of another package, which may implement the function
     name = name_in_numpy(function)
     if name not in implementations:
         raise _missing(f"np.{name}" if name else function.__name__, name)
-    return call_implementation(name, args, kwargs)
+    return call_implementation(name, (x, *args) if name in CREATIONS else args, kwargs)
 
 
 @method("__array_ufunc__")
@@ -117,6 +121,11 @@ def _find_function(ufunc: Ufunc) -> Callable[..., Any]:
     raise _missing(f"np.{name}", name)
 
 
+def _is_own(kind: type) -> bool:
+    """Whether a type is that of Variables, of NumPy's arrays, or of those that record for `compile`."""
+    return issubclass(kind, Variable) or is_array_type(kind) or hasattr(kind, "recorded_kernels")
+
+
 def _has_no_other_protocol(x: ArrayLike) -> bool:
     """Whether x is a Variable, or does not implement NEP 13 itself."""
     return isinstance(x, Variable) or not hasattr(type(x), "__array_ufunc__")
@@ -134,7 +143,8 @@ def _missing(shown: str, name: str) -> ArgumentTypeError:
 def _no_method(name: str, how: str) -> ArgumentTypeError:
     """The error for a method of ufuncs that is not implemented."""
     instead = {
-        "at": "Write x[indices] = x[indices] + values, for indices that do not repeat.",
+        "at": "Write x[indices] = x[indices] + values, for indices that do not repeat; for others, "
+        "x + np.sum(np.where(indices == np.arange(n)[:, None], values, 0.0), axis=1).",
         "reduceat": "Write np.stack of the reductions of slices.",
     }
     return ArgumentTypeError(f"np.{name}.{how} of a Variable is not available. {instead[how]}")
