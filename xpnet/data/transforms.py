@@ -336,7 +336,8 @@ class RandomResizedCrop:
     def __call__(self, x: Images, rng: Generator) -> Images:
         _require_images(self, x)
         scale = rng.uniform(*self.scale, len(x))
-        ratio = np.exp(rng.uniform(*np.log(self.ratio), len(x)))
+        narrowest, widest = self.ratio
+        ratio = np.exp(rng.uniform(np.log(narrowest), np.log(widest), len(x)))
         places = []
         for length, share in zip(x.shape[2:], (scale / ratio, scale * ratio), strict=True):
             part = length * np.minimum(np.sqrt(share), 1.0)
