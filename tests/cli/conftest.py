@@ -32,12 +32,12 @@ def c_library():
 
 @pytest.fixture
 def drawing():
-    """For tests of the curves: they are drawn."""
+    """For tests of the curves and the sample images: they are drawn."""
 
 
 @pytest.fixture(autouse=True)
 def without_drawing(request, monkeypatch):
-    """In this process, the curves of a run are an empty file: to draw them takes half of a short run.
+    """In this process, the curves of a run are an empty file, and sample images are not drawn: it takes half of a short run.
 
     They are drawn where a test asks for `drawing`, in each process that a test starts, and in tests/plots.
     """
@@ -48,6 +48,7 @@ def without_drawing(request, monkeypatch):
 
     if "drawing" not in request.fixturenames:
         monkeypatch.setattr("xpnet.cli.train._draw", touch)
+        monkeypatch.setattr("xpnet.cli.setup.SamplePicture.on_start", lambda self, trainer: None)
 
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte",

@@ -1,5 +1,6 @@
 """`xpnet train FOLDER`: pictures in a folder for each class are learned, tested and predicted."""
 
+import base64
 import json
 import re
 
@@ -82,8 +83,8 @@ def test_pictures_of_several_sizes_need_a_size(run_xpnet, bars, tmp_path):
     answer = run_xpnet("train", folder, *QUICK, "--out", run)
     assert (answer.code, answer.out) == (2, "")
     assert f"{folder / 'lying' / 'large.png'}: 40 x 40 pixels" in answer.output
-    assert "--image-size 12x12" in answer.output
-    assert accuracy(run_xpnet("train", folder, "--image-size", "9x10", *QUICK, "--out", run)) == 100
+    assert "--size 12x12" in answer.output
+    assert accuracy(run_xpnet("train", folder, "--size", "9x10", *QUICK, "--out", run)) == 100
     assert accuracy(run_xpnet("evaluate", run)) == 100
     assert " lying " in run_xpnet("predict", run, folder / "lying" / "large.png").out
     reading = json.loads((run / "config.json").read_text())["reading"]
@@ -105,9 +106,7 @@ def test_a_folder_may_have_its_own_test(run_xpnet, bars, tmp_path):
     answer = run_xpnet("train", one, "--test", one, *QUICK, "--out", tmp_path / "no")
     assert "the test data are the training data themselves" in answer.output
     assert run_xpnet("evaluate", run, "--dataset", one).out.startswith(f"40 test images of {one}")
-    answer = run_xpnet(
-        "train", one, "--test", other, "--image-size", 12, *QUICK, "--out", tmp_path / "o"
-    )
+    answer = run_xpnet("train", one, "--test", other, "--size", 12, *QUICK, "--out", tmp_path / "o")
     assert accuracy(answer) > 90
     assert run_xpnet("evaluate", tmp_path / "o").out.startswith(f"40 test images of {other}")
 
@@ -139,8 +138,16 @@ def test_changed_pictures_are_refused(run_xpnet, bars, tmp_path):
         (("--task", "regress"), "'--task': regress is for numbers in a table; bars has classes"),
         (("--target", "a"), "'--target': it is for CSV tables; the data are bars"),
         (("--data-dir", "."), "'--data-dir': it is for data sets of images; the data are bars"),
-        (("--image-size", "0"), "'--image-size': expected a height and width in pixels"),
-        (("--image-size", "9x"), "'--image-size': expected a height and width in pixels"),
+        (("--size", "0"), "'--size': expected a height and width in pixels"),
+        (("--size", "9x"), "'--size': expected a height and width in pixels"),
+        (("--flip", "left"), "'--flip': expected one of horizontal, vertical, both; got 'left'"),
+        (("--rotate", "181"), "'--rotate': expected an angle up to 180 degrees, got 181"),
+        (("--crop", "1"), "'--crop': expected a number between 0 and 1, got 1"),
+        (("--color-jitter", "x"), "'--color-jitter': expected a number between 0 and 1, got 'x'"),
+        (
+            ("--shift", "12"),
+            "'--shift': expected less than the smaller side of the images, 12 pixels",
+        ),
         (("--test", "none.csv"), "'--test': none.csv: for bars, expected another folder"),
         (("--test", "none"), "'--test': expected a number between 0 and 1"),
     ],
@@ -149,6 +156,80 @@ def test_flags_that_do_not_suit_a_folder_are_refused(run_xpnet, bars, tmp_path, 
     answer = run_xpnet("train", bars(), *flags, *QUICK, "--out", tmp_path / "run")
     assert (answer.code, answer.out) == (2, "")
     assert message in answer.output
+
+
+CHANGES = ("--color-jitter", 0.2, "--crop", 0.7, "--rotate", 5, "--shift", 1, "--flip", "both")
+
+
+def test_augmentation_is_of_the_training_images_and_repeatable(run_xpnet, bars, tmp_path):
+    """Each flag is one transform, which is printed; the file of the run has them; the test is unchanged."""
+    run, again = tmp_path / "run", tmp_path / "again"
+    answer = run_xpnet("train", bars(), *QUICK[:-1], *CHANGES, "--out", run)
+    assert (
+        "Random changes to the training images: ColorJitter(0.2, 0.2, 0.2), "
+        "RandomResizedCrop(scale=(0.7, 1.0), ratio=(0.75, 1.33)), RandomRotation(5.0), "
+        "RandomShift(1), RandomHorizontalFlip(p=0.5), RandomVerticalFlip(p=0.5)\n"
+    ) in answer.out
+    assert accuracy(answer) > 80
+    assert accuracy(run_xpnet("evaluate", run)) == accuracy(answer)
+    repeated = run_xpnet("train", "--config", run / "config.toml", "--out", again)
+    assert accuracy(repeated) == accuracy(answer)
+    plain = run_xpnet("train", bars(), *QUICK, "--out", tmp_path / "plain")
+    assert "Random changes" not in plain.out
+    first, second, third = (
+        (tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "again", "plain")
+    )
+    assert first[-1000:] == second[-1000:]  # weights; the file's head has the folder
+    assert first[-1000:] != third[-1000:]
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_sample_images_are_drawn_and_shown_in_the_report(
+    run_xpnet, bars, tmp_path, drawing, resumed
+):
+    """All classes, each twelve images at most, as they are after the changes."""
+    run = tmp_path / "run"
+    answer = run_xpnet("train", bars(), *QUICK[:-1], *CHANGES, "--out", run)
+    assert f"Training images, as the network sees them: {run / 'samples.png'}\n" in answer.out
+    with Image.open(run / "samples.png") as picture:
+        assert picture.width > 3 * picture.height  # a row of eight for each of two classes
+    before = (run / "samples.png").read_bytes()
+    if resumed:
+        assert run_xpnet("train", "--resume", run, "--epochs", 13).code == 0
+    run_xpnet("evaluate", run)
+    assert (run / "samples.png").read_bytes() == before
+    page = (run / "report.html").read_text()
+    assert "<h2>Training images</h2>" in page
+    assert base64.b64encode(before).decode() in page
+
+
+def test_what_is_left_out_of_a_folder_is_printed(run_xpnet, bars, tmp_path):
+    """Files without a picture's suffix; not those that a system adds."""
+    folder = bars()
+    for name in "notes.txt", ".DS_Store", "Thumbs.db":
+        (folder / "lying" / name).write_text("no picture")
+    answer = run_xpnet("train", folder, *QUICK[:-1], "--out", tmp_path / "run")
+    expected = f"Left out: 1 file without the suffix of a picture, such as {folder / 'lying' / 'notes.txt'}\n"
+    assert expected in answer.out
+
+
+def test_a_folder_is_predicted(run_xpnet, bars, tmp_path):
+    """All pictures in it and below it, in order; an empty folder is reported, and the others are predicted."""
+    folder, run = bars(), tmp_path / "run"
+    assert run_xpnet("train", folder, *QUICK, "--out", run).code == 0
+    (folder / "lying" / "notes.txt").write_text("no picture")
+    single = folder / "standing" / "07.png"
+    (tmp_path / "empty").mkdir()
+    answer = run_xpnet("predict", run, single, tmp_path / "empty", folder)
+    assert answer.code == 2
+    assert f"{tmp_path / 'empty'}: no pictures; expected files that end in .avif" in answer.output
+    lines = [line.split() for line in answer.out.splitlines()]
+    names = [
+        str(folder / kind / f"{i:02}.png") for kind in ("lying", "standing") for i in range(20)
+    ]
+    assert [line[0] for line in lines] == [str(single), *names]
+    assert [line[1] for line in lines] == ["standing"] + ["lying"] * 20 + ["standing"] * 20
+    assert all(50 < float(line[2].rstrip("%")) <= 100 for line in lines)
 
 
 def test_a_folder_without_pictures_of_classes_is_refused(run_xpnet, bars, tmp_path):

@@ -154,7 +154,7 @@ def test_pictures_of_several_sizes_need_an_image_size(garden):
     message = refusal(folder)
     assert message.startswith(f"{folder / 'iris' / '9.png'}: 10 x 20 pixels (height x width)")
     assert "the first picture has 6 x 8" in message
-    assert "--image-size 6x8" in message
+    assert "--size 6x8" in message
     for size, shape in ((5, (3, 5, 5)), ((4, 7), (3, 4, 7))):
         x, t, classes = whole(folder, size)
         assert x.shape[1:] == shape
@@ -229,6 +229,21 @@ def test_a_pipe_is_refused(garden):
     assert "it is not a regular file" in refusal(folder)
 
 
+@pytest.mark.parametrize("options", [{"image_size": 4}, {}])
+def test_all_broken_pictures_are_named(garden, options):
+    """One by one, each would cost another reading of the whole folder."""
+    folder = garden()
+    broken = [
+        folder / kind / name
+        for kind, name in (("fern", "3.png"), ("iris", "1.png"), ("rose", "x.jpg"))
+    ]
+    for path in broken:
+        path.write_bytes(b"no picture")
+    message = refusal(folder, **options)
+    assert message.startswith(f"{broken[0]}: expected a picture that Pillow can read")
+    assert message.endswith(f"save it as PNG. Others that cannot be read: {broken[1]}, {broken[2]}")
+
+
 def test_a_folder_without_classes_is_refused(garden, tmp_path):
     folder = garden()
     assert refusal(tmp_path / "none").startswith(f"{tmp_path / 'none'}: expected a folder")
@@ -252,10 +267,12 @@ def test_too_many_images_are_refused(garden):
     """This is checked before an array is allocated."""
     message = refusal(garden(), 100_000)
     assert "15 images of shape (3, 100000, 100000) take 1676 GiB" in message
-    assert "--image-size" in message
+    assert "--size" in message
 
 
 def test_without_pillow_the_error_says_what_to_install(garden, monkeypatch):
     folder = garden()
     monkeypatch.setitem(sys.modules, "PIL", None)
-    assert "needs Pillow, which is missing: pip install pillow" in refusal(folder)
+    for options in {}, {"image_size": 4}:
+        message = refusal(folder, **options)
+        assert message.endswith("needs Pillow, which is missing: pip install pillow")

@@ -7,16 +7,21 @@ import xpnet
 from xpnet import ShapeError
 from xpnet.data import DataLoader
 from xpnet.data.transforms import (
+    ColorJitter,
     Compose,
     Cutout,
     Normalize,
     RandomCrop,
     RandomHorizontalFlip,
+    RandomResizedCrop,
+    RandomRotation,
     RandomShift,
+    RandomVerticalFlip,
 )
 
 RANDOM = [RandomCrop(6), RandomCrop((5, 7), padding=2), RandomShift(3), RandomHorizontalFlip(),
-          Cutout(3), Cutout(4, fill=2)]  # fmt: skip
+          RandomVerticalFlip(), RandomRotation(20), RandomRotation(180, fill=2), RandomResizedCrop(),
+          ColorJitter(0.2, 0.3, 0.4), Cutout(3), Cutout(4, fill=2)]  # fmt: skip
 
 
 @pytest.fixture
@@ -26,7 +31,7 @@ def rng():
 
 @pytest.fixture
 def images(rng):
-    x = rng.random((200, 3, 8, 9), dtype=np.float32) + 1
+    x = rng.random((200, 3, 8, 9), dtype=np.float32)
     x.flags.writeable = False
     return x
 
@@ -90,17 +95,127 @@ def test_each_image_is_shifted_by_itself(images, rng):
     assert len(moves) == 25
 
 
-def test_half_of_the_images_are_mirrored(images, rng):
+@pytest.mark.parametrize(
+    ("kind", "mirrored"),
+    [(RandomHorizontalFlip, np.s_[..., ::-1]), (RandomVerticalFlip, np.s_[..., ::-1, :])],
+)
+def test_half_of_the_images_are_mirrored(images, rng, kind, mirrored):
     """Each image is unchanged or its mirror image."""
-    y = RandomHorizontalFlip()(images, rng)
-    mirrored = 0
+    y = kind()(images, rng)
+    count = 0
     for x, flipped in zip(images, y, strict=True):
         same = np.array_equal(x, flipped)
-        assert same or np.array_equal(x[:, :, ::-1], flipped)
-        mirrored += not same
-    assert 70 <= mirrored <= 130
-    assert np.array_equal(RandomHorizontalFlip(0)(images, rng), images)
-    assert np.array_equal(RandomHorizontalFlip(1)(images, rng), images[..., ::-1])
+        assert same or np.array_equal(x[mirrored], flipped)
+        count += not same
+    assert 70 <= count <= 130
+    assert np.array_equal(kind(0)(images, rng), images)
+    assert np.array_equal(kind(1)(images, rng), images[mirrored])
+
+
+def interpolated(image, row, column, fill):
+    """The value of a channel at a fractional place, as the weighted mean of its four neighbours."""
+    total = 0.0
+    for i in int(np.floor(row)), int(np.floor(row)) + 1:
+        for j in int(np.floor(column)), int(np.floor(column)) + 1:
+            inside = 0 <= i < image.shape[0] and 0 <= j < image.shape[1]
+            weight = (1 - abs(row - i)) * (1 - abs(column - j))
+            total += weight * (float(image[i, j]) if inside else fill)
+    return total
+
+
+class Drawn:
+    """A generator whose `uniform` returns given numbers, one array for each call."""
+
+    def __init__(self, *numbers):
+        self.numbers = list(numbers)
+
+    def uniform(self, low, high, shape=None):
+        found = np.broadcast_to(self.numbers.pop(0), np.shape(high) or shape)
+        assert (low <= found).all()
+        assert (found <= high).all()
+        return found
+
+
+@pytest.mark.parametrize("angle", [-90, -33, 0, 12.5, 90, 180])
+def test_each_pixel_of_a_rotation_is_interpolated(images, angle):
+    """A point of the result, turned back about the centre, is a point of the image."""
+    y = RandomRotation(180, fill=0.25)(images[:2], Drawn(angle))
+    turn = np.exp(1j * np.deg2rad(angle))
+    middle = complex(3.5, 4.0)  # row and column
+    for i in range(8):
+        for j in range(9):
+            source = (complex(i, j) - middle) * turn.conjugate() + middle
+            expected = interpolated(images[1, 2], source.real, source.imag, 0.25)
+            assert y[1, 2, i, j] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_quarter_turn_is_exact(images):
+    square = images[..., :8]
+    y = RandomRotation(90)(square, Drawn(90))
+    np.testing.assert_allclose(y, np.rot90(square, axes=(2, 3)), atol=1e-6)
+
+
+def test_rotations_are_of_each_image_by_itself(rng):
+    """The angles reach both limits and do not exceed them."""
+    x = np.zeros((500, 1, 41, 41), np.float32)
+    x[:, :, 20, 40] = 1  # a point on the right, 20 pixels from the centre
+    y = RandomRotation(30)(x, rng)
+    rows, columns = np.mgrid[-20:21, -20:21]
+    weight = y.sum((1, 2, 3))
+    angles = np.rad2deg(
+        np.arctan2((y[:, 0] * rows).sum((1, 2)) / weight, (y[:, 0] * columns).sum((1, 2)) / weight)
+    )
+    assert -30.5 < angles.min() < -29
+    assert 29 < angles.max() < 30.5
+    assert np.array_equal(RandomRotation(0)(x, rng), x)
+
+
+def test_a_resized_crop_is_an_enlarged_part(images):
+    """An eighth of the area, half as wide as it is high, from row 1.6 and column 2.7 on."""
+    transform = RandomResizedCrop((0.1, 1.0), ratio=(0.5, 2.0))
+    y = transform(images[:2], Drawn(0.125, np.log(0.5), 1.6, 2.7))
+    for i in range(8):
+        for j in range(9):
+            row = 1.6 + (i + 0.5) * 0.5 - 0.5  # 4 rows of 8
+            column = 2.7 + (j + 0.5) * 0.25 - 0.5
+            expected = interpolated(images[0, 1], row, column, None)
+            assert y[0, 1, i, j] == pytest.approx(expected, abs=1e-6)
+
+
+def test_resized_crops_are_inside_of_the_image(rng):
+    """On an image whose values are its columns, the values that occur show the part."""
+    x = np.broadcast_to(np.arange(64, dtype=np.float32), (300, 1, 4, 64))
+    y = RandomResizedCrop((0.25, 0.5), ratio=(1, 1))(x, rng)
+    width = (y[..., -1] - y[..., 0]).mean((1, 2)) / 63 * 64
+    assert 0.24 < (width.min() / 64) ** 2 < 0.27
+    assert 0.48 < (width.max() / 64) ** 2 < 0.51
+    assert 0 <= y.min() < 2
+    assert 61 < y.max() <= 63
+    assert np.array_equal(RandomResizedCrop((1, 1), (1, 1))(x, rng), x)
+
+
+def test_color_jitter_is_the_formula(images):
+    """Brightness, contrast, saturation, each clipped to 0..1."""
+    y = ColorJitter(0.5, 0.6, 0.7)(images[:3], Drawn(1.4, 0.5, 1.6))
+    weights = np.asarray([0.299, 0.587, 0.114])
+    for x, jittered in zip(images[:3].astype(np.float64), y, strict=True):
+        x = np.minimum(1.4 * x, 1)
+        x = 0.5 * x + 0.5 * np.tensordot(weights, x, 1).mean()
+        x = np.clip(1.6 * x - 0.6 * np.tensordot(weights, x, 1), 0, 1)
+        np.testing.assert_allclose(jittered, x, atol=1e-5)
+
+
+def test_color_jitter_of_grey_and_of_bytes(images, rng):
+    """Grey levels have no colour to change; bytes range to 255, and are rounded."""
+    grey = images[:, :1]
+    np.testing.assert_allclose(ColorJitter(saturation=0.9)(grey, rng), grey, atol=1e-6)
+    levels = np.asarray([0, 101, 200], np.uint8).reshape(1, 1, 1, 3)
+    y = ColorJitter(brightness=1)(levels, Drawn(1.5, 1, 1))
+    assert y.ravel().tolist() == [0, 152, 255]
+    assert np.array_equal(ColorJitter()(images, rng), images)
+    for x, message in ((images - 1, "from 0 to 1, got -"), (images[:, :2], "one channel or three")):
+        with pytest.raises(ValueError, match=message):
+            ColorJitter(0.5)(x, rng)
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 30])
@@ -199,6 +314,14 @@ def test_sizes_may_be_any_integers():
         lambda: RandomCrop(3, padding=-1),
         lambda: RandomShift(-1),
         lambda: RandomHorizontalFlip(1.5),
+        lambda: RandomVerticalFlip(-0.1),
+        lambda: RandomRotation(-1),
+        lambda: RandomRotation(np.nan),
+        lambda: RandomResizedCrop((0, 1)),
+        lambda: RandomResizedCrop((0.5, 1.1)),
+        lambda: RandomResizedCrop(ratio=(2, 1)),
+        lambda: ColorJitter(-0.1),
+        lambda: ColorJitter(contrast=np.inf),
         lambda: Cutout(0),
     ],
 )

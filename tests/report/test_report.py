@@ -1,5 +1,6 @@
 """The report has the right numbers as text, is accessible, and loads nothing."""
 
+import base64
 import re
 from html.parser import HTMLParser
 
@@ -202,6 +203,16 @@ def test_the_report_of_a_regression(tmp_path, shape):
     if shape[-1] != 2:
         assert f"R²{score:.4g}" in found.text
     assert found.of("img")[0]["alt"].startswith("Two scatter plots")
+
+
+def test_training_images_are_embedded(tmp_path):
+    """A PNG file, before the curves of the training; it scrolls on a narrow screen."""
+    png = tmp_path / "samples.png"
+    xpnet.plots.samples(IMAGES, TARGETS, path=png)
+    found = page(tmp_path / "r.html", SCORES, TARGETS, training_images=png, history=HISTORY)
+    image = next(i for i in found.of("img") if i["alt"].startswith("Training images of each class"))
+    assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) == png.read_bytes()
+    assert found.text.index("Training images") < found.text.index("3 epochs")
 
 
 def test_arguments_that_do_not_fit_together_are_refused(tmp_path):

@@ -162,6 +162,10 @@ _KINDS: dict[str, type] = {
     "lr": float,
     "weight-decay": float,
     "clip": float,
+    "crop": float,
+    "rotate": float,
+    "shift": int,
+    "color-jitter": float,
 }
 _KIND_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
 

@@ -219,8 +219,8 @@ def _read_folder(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     from xpnet.data import load_image_folder
 
     image_size = None
-    if flags["image_size"]:
-        sides = [int(side) for side in flags["image_size"].split("x")]
+    if flags["size"]:
+        sides = [int(side) for side in flags["size"].split("x")]
         image_size = (sides[0], sides[-1])
     train, test, classes = load_image_folder(
         flags["dataset"],

@@ -82,12 +82,14 @@ def _page(trained: "Trained", path: Path, other: str | None, found: "TestSamples
     """Write the report page, and return a line with its path, or with the package that is missing."""
     from xpnet.cli.tables import standardizer
     from xpnet.report import report
+    from xpnet.training import Run
 
     x, t = found.test
     if not trained.classes:
         units = standardizer(trained.reading["targets"])
         y, t = (numbers * units.scale + units.mean for numbers in (y, t))
     pictures = x.ndim == 3 or (x.ndim == 4 and x.shape[1] in (1, 3))
+    drawn = trained.model.file.with_name(Run.SAMPLES)
     settings = {k: v for k, v in trained.config.items() if k not in ("reading", "versions")}
     try:
         report(
@@ -96,6 +98,7 @@ def _page(trained: "Trained", path: Path, other: str | None, found: "TestSamples
             classes=trained.classes or None,
             samples=found.names,
             history=trained.history(),
+            training_images=drawn if drawn.is_file() else None,
             config=settings,
             title=f"{trained.model.file.parent.name}: {Path(other or trained.config['dataset']).name}",
         )  # fmt: skip

@@ -22,7 +22,9 @@ def predict(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...", parser=file, help="Pictures with one object each, or tables."
+            metavar="FILE|FOLDER...",
+            parser=file,
+            help="Pictures with one object each, folders of them, or tables.",
         ),
     ],
     backend: Backend = "numpy",
@@ -34,7 +36,7 @@ def predict(
     light or light on dark. For a run on MNIST, a picture shows one digit without
     a frame: everything that differs from the paper is taken as the digit's ink.
     For a run on other images, it shows one object that fills the picture; it is
-    resized.
+    resized. Of a folder, all pictures in it and in its subfolders are taken.
 
     For a run on a table, FILE is a table with the columns that the run was
     trained on; other columns are ignored. The output is a table as well: each
@@ -53,7 +55,9 @@ def predict(
     trained = RunFolder(run).trained(trust)
     failed = False
     has_header = False
-    width = max(cells(printable(path)) for path in files)
+    if trained.has_pictures:
+        files, failed = _pictures_of(files)
+    width = max((cells(printable(path)) for path in files), default=0)
     with using(backend, trained.model.dtype):
         model = trained.build()
         for path in files:
@@ -71,6 +75,22 @@ def predict(
                 failed = True
     if failed:
         raise typer.Exit(2)
+
+
+def _pictures_of(paths: list[Path]) -> tuple[list[Path], bool]:
+    """The files, with the pictures of each folder in its place; and whether a folder has none."""
+    from xpnet.data.image_folder import pictures_below
+    from xpnet.errors import DataError
+
+    found = []
+    failed = False
+    for path in paths:
+        try:
+            found += pictures_below(path) if path.is_dir() else [path]
+        except DataError as error:
+            echo(f"Error: {error}", err=True)
+            failed = True
+    return found, failed
 
 
 def _picture_line(trained: "Trained", model: "Layer", path: Path, width: int) -> str:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 KEYS = (  # the settings that repeat a run, in the order of the file
     "dataset", "data_dir", "target", "features", "drop", "id", "categories", "missing",
     "drop_missing_target", "index", "header", "delimiter", "encoding",
-    "image_size", "test", "validation", "task", "class_weight", "augment",
+    "size", "test", "validation", "task", "class_weight",
+    "augment", "crop", "rotate", "shift", "flip", "color_jitter",
     "model", "hidden", "activation",
     "epochs", "patience", "earlier_epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "clip", "seed",
     "backend", "dtype", "precision", "compile", "compression", "tensorboard",

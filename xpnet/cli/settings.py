@@ -113,8 +113,8 @@ def _require_flags_of_data(flags: dict[str, Any]) -> None:
 
 _KINDS_OF_FLAGS = {  # flags, and the kinds of data that they are for
     "data_dir": ("images",),
-    "augment": PICTURES,
-    "image_size": ("folder",),
+    "size": ("folder",),
+    **dict.fromkeys(("augment", "crop", "rotate", "shift", "flip", "color_jitter"), PICTURES),
     **dict.fromkeys(("target", "features", "drop", "id", "categories", "missing"), ("csv",)),
     **dict.fromkeys(("drop_missing_target", "index", "header", "delimiter", "encoding"), ("csv",)),
 }

@@ -2,7 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +18,7 @@ from xpnet.training import Callback, Checkpoint, Run, model_file
 if TYPE_CHECKING:
     from xpnet.cli.run_folder import Record
     from xpnet.data import DataLoader
+    from xpnet.data.transforms import Compose
     from xpnet.layers import Layer
     from xpnet.random import Generator
     from xpnet.schedules.curves import Schedule
@@ -183,8 +186,14 @@ def training_data(
     rng : numpy.random.Generator
         Draws the loader's seed.
     """
-    if not settings["augment"]:
+    change = augmentation(settings)
+    if change is None:
         return samples.train
+    if (settings["shift"] or 0) >= min(images[-2:]):
+        raise bad_flag(
+            "--shift",
+            f"expected less than the smaller side of the images, {min(images[-2:])} pixels, got {settings['shift']}.",
+        )
     from xpnet.data import DataLoader
     from xpnet.training._checks import checked
 
@@ -196,20 +205,35 @@ def training_data(
         shuffle=True,
         seed=int(rng.integers(2**63)),
         prefetch=2,
-        transform=augmentation(settings, images),
+        # A model may take an image as a row of pixels.
+        transform=lambda x, rng: change(x.reshape(-1, *images), rng).reshape(x.shape),
     )
 
 
-def augmentation(settings: Settings, images: tuple[int, ...]) -> Callable[[Array, Any], Array]:
-    """The transform that suits the data set, for images or for rows of their pixels."""
-    from xpnet.data.transforms import Compose, RandomHorizontalFlip, RandomShift
+def augmentation(settings: Settings) -> "Compose | None":
+    """The random changes to images that the flags describe; None if there are none."""
+    from xpnet.data import transforms
 
-    name = settings["dataset"]
-    transforms: list[Any] = [RandomShift(4 if name == "cifar10" else 2)]
-    if name in MIRRORED:
-        transforms.append(RandomHorizontalFlip())
-    change = Compose(transforms)
-    return lambda x, rng: change(x.reshape(-1, *images), rng).reshape(x.shape)
+    shift = settings["shift"]
+    flip = settings["flip"]
+    if settings["augment"]:
+        shift = shift or (4 if settings["dataset"] == "cifar10" else 2)
+        flip = flip or ("horizontal" if settings["dataset"] in MIRRORED else None)
+    amount = settings["color_jitter"]
+    changes: list[Any] = []
+    if amount:
+        changes.append(transforms.ColorJitter(amount, amount, amount))
+    if settings["crop"]:
+        changes.append(transforms.RandomResizedCrop((settings["crop"], 1.0)))
+    if settings["rotate"]:
+        changes.append(transforms.RandomRotation(settings["rotate"]))
+    if shift:
+        changes.append(transforms.RandomShift(shift))
+    if flip in ("horizontal", "both"):
+        changes.append(transforms.RandomHorizontalFlip())
+    if flip in ("vertical", "both"):
+        changes.append(transforms.RandomVerticalFlip())
+    return transforms.Compose(changes) if changes else None
 
 
 PATIENCE = 10  # epochs, by default, for a table
@@ -427,6 +451,57 @@ class ThrottledCheckpoint(Throttled, Checkpoint):
     """A `Checkpoint` that writes at most five times per second."""
 
     reads_gradients: ClassVar[bool] = False
+
+
+class SamplePicture(Callback):
+    """Draws images of each class as the network sees them: resized, and changed at random.
+
+    Parameters
+    ----------
+    path : Path
+        The picture, which is written when the training starts.
+    settings : mapping
+    samples : Samples
+    """
+
+    only_on_root: ClassVar[bool] = True
+    reads_gradients: ClassVar[bool] = False
+
+    def __init__(self, path: Path, settings: Settings, samples: Samples) -> None:
+        self.path = path
+        self.settings = settings
+        self.samples = samples
+
+    def on_start(self, trainer: "Trainer") -> None:
+        from xpnet import plots
+
+        x, t = self.samples.train
+        reading = self.samples.reading
+        with plots_or_notice(self.path):
+            plots.samples(
+                x.reshape(-1, *reading["shape"]),  # a model may take an image as a row of pixels
+                t,
+                reading["classes"],
+                transform=augmentation(self.settings),
+                path=self.path,
+            )
+            if not self.settings["quiet"]:
+                echo(f"Training images, as the network sees them: {self.path}\n")
+
+
+@contextmanager
+def plots_or_notice(path: Path) -> Iterator[None]:
+    """A block that draws a picture; a line says why it was skipped, or what it lacks, such as a font."""
+    try:
+        with warnings.catch_warnings(record=True, action="always") as noted:
+            yield
+        for warning in noted:
+            echo(f"{path.name}: {warning.message}")
+    except ModuleNotFoundError as error:
+        echo(
+            f"{path.name} was skipped: {error.name} is not installed. "
+            "To have it next time: pip install matplotlib"
+        )
 
 
 class IgnoreInterruptsAtEnd(Callback):

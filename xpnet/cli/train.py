@@ -40,12 +40,17 @@ def train(
     header: f.Header = None,
     delimiter: f.Delimiter = None,
     encoding: f.Encoding = None,
-    image_size: f.ImageSize = None,
+    size: f.Size = None,
     test: f.Test = None,
     validation: f.Validation = None,
     task: f.Task = "classify",
     class_weight: f.ClassWeight = None,
     augment: f.Augment = False,
+    crop: f.Crop = None,
+    rotate: f.Rotate = None,
+    shift: f.Shift = None,
+    flip: f.Flip = None,
+    color_jitter: f.ColorJitter = None,
     model: f.Model = "mlp",
     hidden: f.Hidden = None,
     activation: f.Activation = None,
@@ -315,7 +320,7 @@ def _callbacks(
 ) -> "list[Callback]":
     """The callbacks that write the run folder and report the progress."""
     from xpnet.cli import setup
-    from xpnet.training import EarlyStopping, ProgressBar, StopOnNaN
+    from xpnet.training import EarlyStopping, ProgressBar, Run, StopOnNaN
 
     path = Path(settings["out"])
     config = {name: value for name, value in settings.items() if name not in _NOT_IN_CONFIG}
@@ -327,6 +332,8 @@ def _callbacks(
         setup.ThrottledRun(path, config, again=record is not None),
         setup.ThrottledCheckpoint(path, every_seconds=30.0, best=False),
     ]
+    if record is None and samples.reading["kind"] == "folder":
+        callbacks.append(setup.SamplePicture(path / Run.SAMPLES, settings, samples))
     if settings["patience"]:
         callbacks.append(EarlyStopping(patience=settings["patience"]))
     if settings["tensorboard"]:
@@ -343,7 +350,6 @@ def _first_lines(settings: dict[str, Any], device: str, samples: "Samples", mode
     """The lines printed before the training: the data, the device, how it computes, the network."""
     from xpnet import distributed
     from xpnet.backend import current
-    from xpnet.cli.tables import dictionary
     from xpnet.training._compiled import executor_name
 
     what = "images" if samples.reading["kind"] in PICTURES else "samples"
@@ -354,28 +360,42 @@ def _first_lines(settings: dict[str, Any], device: str, samples: "Samples", mode
     communicator = distributed.current()
     if communicator.size > 1:
         device = f"{communicator.size} ranks by {communicator.name}, each on {device}"
-    columns = dictionary(samples.reading)
     counts = f"{len(samples.train[0])} training"
     if samples.validation is not None:
         counts += f", {len(samples.validation[0])} validation"
     return (
         f"{counts} and {len(samples.test[0])} test {what}, on "
         f"{device} in {precision}, {settings['optimizer']} from lr "
-        f"{settings['lr']:g}, {how}\n{columns}{model!r}\n"
+        f"{settings['lr']:g}, {how}\n{_data_lines(settings, samples)}{model!r}\n"
     )
+
+
+def _data_lines(settings: dict[str, Any], samples: "Samples") -> str:
+    """What is special about the data: the columns of a table, and for pictures what is left out or changed."""
+    from xpnet.cli.setup import augmentation
+    from xpnet.cli.tables import dictionary
+    from xpnet.data.image_folder import other_files
+
+    lines = dictionary(samples.reading)
+    if samples.reading["kind"] == "folder":
+        others = other_files(Path(settings["dataset"]))
+        if others:
+            files = "1 file" if len(others) == 1 else f"{len(others)} files"
+            lines += f"Left out: {files} without the suffix of a picture, such as {others[0]}\n"
+    changes = augmentation(settings)
+    if changes is not None:
+        listed = ", ".join(map(repr, changes.transforms))
+        lines += f"Random changes to the training images: {listed}\n"
+    return lines
 
 
 def _draw(history: "History", folder: Path) -> None:
     """Draw the curves, if matplotlib is installed."""
     from xpnet import plots
+    from xpnet.cli.setup import plots_or_notice
     from xpnet.training import Run
 
     if not len(history):
         return
-    try:
+    with plots_or_notice(folder / Run.CURVES):
         plots.curves(history, folder / Run.CURVES)
-    except ModuleNotFoundError as error:
-        echo(
-            f"{Run.CURVES} was skipped: {error.name} is not installed. "
-            "To have it next time: pip install matplotlib"
-        )

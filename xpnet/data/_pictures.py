@@ -31,6 +31,10 @@ _BAND = 2**20  # pixels that are converted at a time
 _ORIENTATION = 0x0112  # EXIF's tag
 
 
+class NoPillowError(DataError):
+    """Pillow is not installed, so no picture can be read."""
+
+
 def open_picture(path: PathLike, most: int = 2**24) -> Picture:
     """Open a picture, upright, in one of two modes: "RGBa" or, for more than 8 bits, "F".
 
@@ -77,7 +81,7 @@ def _opened(path: Path) -> Iterator[Picture]:
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
-        raise DataError(
+        raise NoPillowError(
             f"{path}: reading pictures needs Pillow, which is missing: pip install pillow"
         ) from None
     Image.init()

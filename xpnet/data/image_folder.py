@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from xpnet._typing import PathLike
 from xpnet.data._messages import listed
-from xpnet.data._pictures import LIMIT as MOST_PIXELS, is_grey, open_picture
+from xpnet.data._pictures import LIMIT as MOST_PIXELS, NoPillowError, is_grey, open_picture
 from xpnet.data._typing import Pair
 from xpnet.data.images import fitted_picture, load_picture
 from xpnet.data.splitting import split
@@ -192,22 +192,23 @@ def files_by_class(folder: Path) -> dict[str, list[Path]]:
             f"and {folder.name}/tulip; found no folder, and {loose} pictures. Files like MNIST's are read "
             "with data_dir (mnist --data-dir FOLDER)"
         )
-    files = {name: _pictures(folder / name) for name in names}
-    for name, paths in files.items():
-        if not paths:
-            raise DataError(
-                f"{folder / name}: no pictures; expected files that end in {', '.join(SUFFIXES)}. If "
-                "it is not a class, move it out of the folder"
-            )
-    return files
+    hint = ". If it is not a class, move it out of the folder"
+    return {name: pictures_below(folder / name, hint) for name in names}
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"  # macOS adds that folder to archives
+    """Whether the user did not put it there: macOS and Windows add these files and folders."""
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
-def _pictures(folder: Path) -> list[Path]:
-    """All pictures below a folder. Links to folders are not followed, so there are no cycles."""
+def pictures_below(folder: Path, hint: str = "") -> list[Path]:
+    """All pictures below a folder. Links to folders are not followed, so there are no cycles.
+
+    Raises
+    ------
+    DataError
+        There are none, or one is not a regular file. In the first case the message ends with `hint`.
+    """
     found = []
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not _is_hidden(name)]
@@ -216,10 +217,28 @@ def _pictures(folder: Path) -> list[Path]:
             for name in names
             if Path(name).suffix.lower() in SUFFIXES and not _is_hidden(name)
         ]
+    if not found:
+        raise DataError(
+            f"{folder}: no pictures; expected files that end in {', '.join(SUFFIXES)}{hint}"
+        )
     for path in found:
         if path.exists() and not path.is_file():  # reading a pipe may never end
             raise DataError(f"{path}: expected a picture, but it is not a regular file")
     return sorted(found, key=lambda path: path.relative_to(folder).parts)
+
+
+def other_files(folder: Path) -> list[Path]:
+    """The files in the folders of a folder that have no suffix of a picture and are not hidden."""
+    found = []
+    for name in _folders(folder):
+        for place, folders, names in os.walk(folder / name):
+            folders[:] = [below for below in folders if not _is_hidden(below)]
+            found += [
+                Path(place, file)
+                for file in names
+                if Path(file).suffix.lower() not in SUFFIXES and not _is_hidden(file)
+            ]
+    return sorted(found)
 
 
 def _part(folder: Path, names: Sequence[str]) -> Path | None:
@@ -240,7 +259,7 @@ def _folders(folder: Path) -> list[str]:
 
 def _shape(paths: list[Path], image_size: int | tuple[int, int] | None) -> Shape:
     """The shape of the images: the size is the one that was asked for, or the first picture's."""
-    channels = 1 if all(map(is_grey, paths)) else 3
+    channels = 1 if all(map(_may_be_grey, paths)) else 3
     if image_size is None:
         width, height = open_picture(paths[0], MOST_PIXELS).size
         return channels, height, width
@@ -251,6 +270,14 @@ def _shape(paths: list[Path], image_size: int | tuple[int, int] | None) -> Shape
     if height < 1 or width < 1:
         raise ArgumentError(f"Expected a height and width of 1 or more, got {image_size}.")
     return channels, height, width
+
+
+def _may_be_grey(path: Path) -> bool:
+    """Whether a picture is grey, or cannot be opened, which is reported when it is read."""
+    try:
+        return is_grey(path)
+    except DataError:
+        return True
 
 
 def _images(
@@ -266,12 +293,33 @@ def _images(
     if size > LIMIT:
         raise DataError(
             f"{paths[0][0].parent.parent}: {len(paths)} images of shape {shape} take {size / 2**30:.0f} GiB, "
-            f"above the limit of {LIMIT >> 30}. Give a smaller image size (--image-size)"
+            f"above the limit of {LIMIT >> 30}. Give a smaller image size (--size)"
         )
     x = np.empty((len(paths), *shape), dtype)
+    failed: list[tuple[Path, DataError]] = []
     for i, (path, _) in enumerate(paths):
-        x[i] = _image(path, shape, exact)
+        try:
+            x[i] = _image(path, shape, exact)
+        except (_SizeError, NoPillowError):  # there is no point in reading the others
+            raise
+        except DataError as error:
+            failed.append((path, error))
+    if failed:
+        raise _together(failed)
     return x, np.asarray([number for _, number in paths], np.int64)
+
+
+class _SizeError(DataError):
+    """A picture of another size than the first."""
+
+
+def _together(failed: list[tuple[Path, DataError]]) -> DataError:
+    """One error for several, so that all broken pictures can be mended or removed at once."""
+    (_, error), *others = failed
+    if not others:
+        return error
+    paths = listed([str(path) for path, _ in others])
+    return DataError(f"{str(error).rstrip('.')}. Others that cannot be read: {paths}")
 
 
 def _image(path: Path, shape: Shape, exact: bool) -> NDArray[np.float32]:
@@ -281,9 +329,9 @@ def _image(path: Path, shape: Shape, exact: bool) -> NDArray[np.float32]:
     picture = open_picture(path, MOST_PIXELS)
     width, height = picture.size
     if (height, width) != shape[1:]:
-        raise DataError(
+        raise _SizeError(
             f"{path}: {height} x {width} pixels (height x width), but the first picture has {shape[1]} x "
-            f"{shape[2]}. Give one size for all, such as --image-size {shape[1]}x{shape[2]} "
+            f"{shape[2]}. Give one size for all, such as --size {shape[1]}x{shape[2]} "
             f"(in Python, image_size=({shape[1]}, {shape[2]}))"
         )
     return fitted_picture(picture, shape)

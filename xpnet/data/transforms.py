@@ -23,12 +23,16 @@ from numpy.typing import NDArray
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 __all__ = [
+    "ColorJitter",
     "Compose",
     "Cutout",
     "Normalize",
     "RandomCrop",
     "RandomHorizontalFlip",
+    "RandomResizedCrop",
+    "RandomRotation",
     "RandomShift",
+    "RandomVerticalFlip",
 ]
 
 Images = NDArray[Any]
@@ -194,8 +198,29 @@ class RandomShift:
         return f"RandomShift({self.pixels}{_filled(self.fill)})"
 
 
-class RandomHorizontalFlip:
-    """Each image mirrored horizontally with probability p.
+class _RandomFlip:
+    """Each image mirrored along an axis with probability p."""
+
+    axis: int
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0 <= p <= 1:
+            raise ArgumentError(f"Expected p from 0 to 1, got {p}.")
+        self.p = p
+
+    def __call__(self, x: Images, rng: Generator) -> Images:
+        _require_images(self, x)
+        mirrored = np.flatnonzero(rng.random(len(x)) < self.p)
+        y = x.copy()
+        y[mirrored] = np.flip(x[mirrored], self.axis)
+        return y
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(p={self.p})"
+
+
+class RandomHorizontalFlip(_RandomFlip):
+    """Each image mirrored horizontally, left for right, with probability p.
 
     Parameters
     ----------
@@ -216,20 +241,181 @@ class RandomHorizontalFlip:
     [[[[2.0, 1.0]]]]
     """
 
-    def __init__(self, p: float = 0.5) -> None:
-        if not 0 <= p <= 1:
-            raise ArgumentError(f"Expected p from 0 to 1, got {p}.")
-        self.p = p
+    axis = 3
+
+
+class RandomVerticalFlip(_RandomFlip):
+    """Each image mirrored vertically, top for bottom, with probability p.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> import numpy as np
+    >>> from xpnet.data import transforms
+    >>> flip = transforms.RandomVerticalFlip(1.0)
+    >>> flip(np.asarray([[[[1.0], [2.0]]]], np.float32), np.random.default_rng(0)).tolist()
+    [[[[2.0], [1.0]]]]
+    """
+
+    axis = 2
+
+
+class RandomRotation:
+    """Each image rotated about its centre by a random angle.
+
+    A pixel of the result is interpolated between four pixels of the image.
+
+    Parameters
+    ----------
+    degrees : float
+        The angles are drawn uniformly from -degrees to degrees.
+    fill : float
+        The value outside of the image, which the corners show.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> import numpy as np
+    >>> from xpnet.data import transforms
+    >>> rotate = transforms.RandomRotation(15)
+    >>> rotate(np.zeros((8, 1, 28, 28), np.float32), np.random.default_rng(0)).shape
+    (8, 1, 28, 28)
+    """
+
+    def __init__(self, degrees: float, fill: float = 0) -> None:
+        if not 0 <= degrees <= 180:
+            raise ArgumentError(f"Expected degrees from 0 to 180, got {degrees}.")
+        self.degrees = degrees
+        self.fill = fill
 
     def __call__(self, x: Images, rng: Generator) -> Images:
         _require_images(self, x)
-        mirrored = np.flatnonzero(rng.random(len(x)) < self.p)
-        y = x.copy()
-        y[mirrored] = x[mirrored][..., ::-1]
-        return y
+        angles = np.deg2rad(rng.uniform(-self.degrees, self.degrees, (len(x), 1, 1)))
+        height, width = x.shape[2:]
+        down = np.arange(height)[:, None] - (height - 1) / 2
+        right = np.arange(width) - (width - 1) / 2
+        rows = np.cos(angles) * down + np.sin(angles) * right + (height - 1) / 2
+        columns = np.cos(angles) * right - np.sin(angles) * down + (width - 1) / 2
+        return _interpolated(x, rows, columns, self.fill)
 
     def __repr__(self) -> str:
-        return f"RandomHorizontalFlip(p={self.p})"
+        return f"RandomRotation({self.degrees}{_filled(self.fill)})"
+
+
+class RandomResizedCrop:
+    """A part of each image, of random size and place, enlarged to the size of the image.
+
+    A pixel of the result is interpolated between four pixels of the image.
+
+    Parameters
+    ----------
+    scale : (float, float)
+        The smallest and the largest share of the area that the part has, drawn uniformly.
+    ratio : (float, float)
+        The smallest and the largest proportion, width to height, in relation to that of the image;
+        its logarithm is drawn uniformly. A part is not wider or higher than the image.
+
+    Notes
+    -----
+    torchvision's transform of this name takes the size of the result too, and draws again where the
+    part is wider or higher than the image (Szegedy et al. 2015, arXiv:1409.4842).
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> import numpy as np
+    >>> from xpnet.data import transforms
+    >>> crop = transforms.RandomResizedCrop(scale=(0.5, 1.0))
+    >>> crop(np.zeros((8, 3, 48, 64), np.float32), np.random.default_rng(0)).shape
+    (8, 3, 48, 64)
+    """
+
+    def __init__(
+        self,
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    ) -> None:
+        if not 0 < scale[0] <= scale[1] <= 1 or not 0 < ratio[0] <= ratio[1] < np.inf:
+            raise ArgumentError(
+                f"Expected 0 < scale[0] <= scale[1] <= 1 and 0 < ratio[0] <= ratio[1], got {scale} and {ratio}."
+            )
+        self.scale = scale
+        self.ratio = ratio
+
+    def __call__(self, x: Images, rng: Generator) -> Images:
+        _require_images(self, x)
+        scale = rng.uniform(*self.scale, len(x))
+        narrowest, widest = self.ratio
+        ratio = np.exp(rng.uniform(np.log(narrowest), np.log(widest), len(x)))
+        places = []
+        for length, share in zip(x.shape[2:], (scale / ratio, scale * ratio), strict=True):
+            part = length * np.minimum(np.sqrt(share), 1.0)
+            start = rng.uniform(0, length - part)
+            middles = start[:, None] + (np.arange(length) + 0.5) * part[:, None] / length - 0.5
+            places.append(np.clip(middles, 0, length - 1))
+        rows, columns = places
+        return _interpolated(x, rows[:, :, None], columns[:, None, :], fill=0)
+
+    def __repr__(self) -> str:
+        ratio = ", ".join(f"{limit:.3g}" for limit in self.ratio)
+        return f"RandomResizedCrop(scale={self.scale}, ratio=({ratio}))"
+
+
+class ColorJitter:
+    """Each image brighter or darker, and with more or less contrast and colour, at random.
+
+    With a factor f of its own for each of the three, a pixel becomes f times itself; f times itself
+    plus 1 - f times the mean grey of the image; and f times itself plus 1 - f times its own grey.
+
+    Parameters
+    ----------
+    brightness, contrast, saturation : float
+        Factors are drawn uniformly from max(0, 1 - brightness) to 1 + brightness, and so on.
+
+    Notes
+    -----
+    Images are of one channel, which has no colour, or of red, green and blue. Floating-point images
+    range from 0 to 1, so this transform comes before `Normalize`; integers range from 0 to 255. The
+    result is clipped to the range. The hue is not changed.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> import numpy as np
+    >>> from xpnet.data import transforms
+    >>> jitter = transforms.ColorJitter(brightness=0.5)
+    >>> x = jitter(np.full((2, 3, 8, 8), 0.5, np.float32), np.random.default_rng(0))
+    >>> [f"{float(level):.2f}" for level in x[:, 0, 0, 0]]
+    ['0.57', '0.38']
+    """
+
+    def __init__(self, brightness: float = 0, contrast: float = 0, saturation: float = 0) -> None:
+        amounts = (brightness, contrast, saturation)
+        if not all(0 <= amount < np.inf for amount in amounts):
+            raise ArgumentError(f"Expected finite amounts >= 0, got {amounts}.")
+        self.brightness = brightness
+        self.contrast = contrast
+        self.saturation = saturation
+
+    def __call__(self, x: Images, rng: Generator) -> Images:
+        _require_images(self, x)
+        if x.shape[1] not in (1, 3):
+            raise ShapeError(f"{self} expected one channel or three, got shape {x.shape}.")
+        most = 1 if x.dtype.kind == "f" else 255
+        if x.size and not 0 <= x.min() <= x.max() <= most:
+            raise ArgumentError(
+                f"{self} expected images from 0 to {most}, got {x.min()} to {x.max()}. Apply it before Normalize."
+            )
+        y = x.astype(_precise(x.dtype))
+        changes = ((self.brightness, _black), (self.contrast, _mean_grey), (self.saturation, _grey))
+        for amount, plain in changes:
+            f = rng.uniform(max(0, 1 - amount), 1 + amount, (len(x), 1, 1, 1)).astype(y.dtype)
+            if amount:
+                y = np.clip(f * y + (1 - f) * plain(y), 0, most)
+        return _as_dtype(y, x.dtype)
+
+    def __repr__(self) -> str:
+        return f"ColorJitter({self.brightness}, {self.contrast}, {self.saturation})"
 
 
 class Cutout:
@@ -311,6 +497,58 @@ def _crops(x: Images, size: tuple[int, ...], rows: int, columns: int, rng: Gener
     windows = np.lib.stride_tricks.sliding_window_view(x, size, axis=(2, 3))
     crops: Images = windows[np.arange(len(x)), :, top, left]
     return crops
+
+
+def _precise(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype in which pixels are averaged: float32, or float64 for float64."""
+    return np.result_type(dtype, np.float32) if dtype.kind == "f" else np.dtype(np.float32)
+
+
+def _as_dtype(y: Images, dtype: np.dtype[Any]) -> Images:
+    """Averages in the dtype of the images; they are rounded to integers, not cut off."""
+    return (np.rint(y) if dtype.kind != "f" else y).astype(dtype, copy=False)
+
+
+def _grey(x: Images) -> Images:
+    """The brightness of each pixel, (n, 1, height, width), by ITU-R BT.601."""
+    if x.shape[1] == 1:
+        return x
+    weights = np.asarray([0.299, 0.587, 0.114], x.dtype).reshape(3, 1, 1)
+    grey: Images = (x * weights).sum(1, keepdims=True)
+    return grey
+
+
+def _mean_grey(x: Images) -> Images:
+    """The mean brightness of each image, (n, 1, 1, 1)."""
+    mean: Images = _grey(x).mean((1, 2, 3), keepdims=True)
+    return mean
+
+
+def _black(x: Images) -> Images:
+    """A black pixel for each image, (n, 1, 1, 1)."""
+    return np.zeros((len(x), 1, 1, 1), x.dtype)
+
+
+def _interpolated(x: Images, rows: Images, columns: Images, fill: float) -> Images:
+    """The images at fractional places, which broadcast to (n, height, width); bilinear.
+
+    Beyond an image there is `fill`.
+    """
+    n, channels, height, width = x.shape
+    padded = _padded(x, 1, fill).reshape(n, channels, (height + 2) * (width + 2))
+    y = np.zeros((n, channels, height * width), _precise(x.dtype))
+    rows = np.clip(rows + 1, 0, height + 1)
+    columns = np.clip(columns + 1, 0, width + 1)
+    top = np.minimum(rows.astype(np.int64), height)
+    left = np.minimum(columns.astype(np.int64), width)
+    below = rows - top
+    beyond = columns - left
+    for i, weight_of_row in (0, 1 - below), (1, below):
+        for j, weight_of_column in (0, 1 - beyond), (1, beyond):
+            place = ((top + i) * (width + 2) + left + j).reshape(n, 1, height * width)
+            weight = (weight_of_row * weight_of_column).astype(y.dtype).reshape(place.shape)
+            y += weight * np.take_along_axis(padded, place, axis=2)
+    return _as_dtype(y, x.dtype).reshape(x.shape)
 
 
 def _filled(fill: float) -> str:

@@ -10,6 +10,7 @@ suffix.
     confusion_matrix, worst_mistakes        which class was predicted for which
     predictions                             regression: predicted against actual values, and errors
     filters, feature_maps                   the weights of a layer, and its output
+    samples                                 images of each class
     pictures                                arrays as images, with values from 0 to 1
     gradient_flow                           the size of each parameter's gradient
     lr_range_test, lr_finder                the range of useful learning rates
@@ -39,6 +40,7 @@ from xpnet.plots._rates import (
     lr_finder as lr_finder,
     lr_range_test as lr_range_test,
 )
+from xpnet.plots._samples import samples as samples
 from xpnet.plots._style import save as save
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "mistakes",
     "pictures",
     "predictions",
+    "samples",
     "save",
     "worst_mistakes",
 ]

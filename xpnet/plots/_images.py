@@ -71,7 +71,7 @@ def filters(
     if channels == 3:
         images = pictures(w[:limit, ...])
         figure, _ = grid(images, _numbered(images), limits=None)
-        _note_hidden(figure, outputs - len(images))
+        note_hidden(figure, outputs - len(images))
         return finished(figure, path)
     if channels == 1:
         images = list(w[:limit, 0, ...])
@@ -85,7 +85,7 @@ def filters(
     most = max(float(abs(image).max()) for image in images) or 1.0
     figure, last = grid(images, titles, columns, cmap="RdBu_r", limits=(-most, most))
     _add_color_bar(figure, last, "weight")
-    _note_hidden(figure, outputs * channels - len(images))
+    note_hidden(figure, outputs * channels - len(images))
     return finished(figure, path)
 
 
@@ -150,7 +150,7 @@ def feature_maps(
     limits = (float(shown.min()), float(shown.max()))
     figure, last = grid(list(shown), _numbered(shown), cmap="viridis", limits=limits)
     _add_color_bar(figure, last, "output of the layer")
-    _note_hidden(figure, len(maps) - len(shown))
+    note_hidden(figure, len(maps) - len(shown))
     return finished(figure, path)
 
 
@@ -290,10 +290,10 @@ def _numbered(images: Sequence[Array]) -> list[str]:
     return [str(i) for i in range(len(images))]
 
 
-def _note_hidden(figure: "Figure", count: int) -> None:
+def note_hidden(figure: "Figure", count: int, what: str = "") -> None:
     """Write below the images how many more there are."""
     if count > 0:
-        figure.supxlabel(f"{count:,} more are not shown", fontsize=9)
+        figure.supxlabel(" ".join(f"{count:,} more {what} are not shown".split()), fontsize=9)
 
 
 def _add_color_bar(figure: "Figure", image: "AxesImage | None", label: str) -> None:

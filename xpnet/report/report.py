@@ -30,6 +30,7 @@ def report(
     classes: Sequence[str] | None = None,
     samples: Sequence[str] | None = None,
     history: History | Sequence[Mapping[str, float]] | None = None,
+    training_images: PathLike | None = None,
     config: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
     title: str = "Evaluation",
@@ -54,6 +55,8 @@ def report(
         The name of each sample in the list of mistakes, such as "line 14"; by default its number.
     history : History or sequence of dicts, optional
         The training, with a row per epoch.
+    training_images : str or path-like, optional
+        A PNG file with images of the training, such as `plots.samples` writes.
     config : mapping, optional
         The settings to be listed. Values that are not strings are written as JSON.
     versions : mapping of str to str, optional
@@ -98,6 +101,8 @@ def report(
         parts += _classification(y, t, images, classes, names)
     else:
         parts += _regression(y, t)
+    if training_images is not None:
+        parts.append(_training_images(training_images))
     if history is not None:
         parts.append(_training(history))
     if config:
@@ -246,6 +251,16 @@ def _regression(y: Array, t: Array) -> list[str]:
 
 
 # --- the training -----------------------------------------------------------------------------------
+
+
+def _training_images(path: PathLike) -> str:
+    """The section with images of each class, as the network sees them."""
+    note = "Images of each class as the network sees them: resized, and changed at random by the augmentation."
+    drawn = page.image(
+        Path(path).read_bytes(), "png", "Training images of each class, with its name."
+    )
+    shown = page.scrolling("Training images", f'<figure class="wide">{drawn}</figure>')
+    return page.section("Training images", f'<p class="soft">{note}</p>', shown)
 
 
 def _training(given: History | Sequence[Mapping[str, float]]) -> str:

@@ -110,6 +110,7 @@ class Run(Callback):
     HISTORY = "history.csv"
     CONFIG = "config.json"
     CURVES = "curves.png"
+    SAMPLES = "samples.png"
 
     def __init__(
         self, path: str | os.PathLike[str], config: dict[str, Any], again: bool = False
