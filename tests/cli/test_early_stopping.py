@@ -204,3 +204,6 @@ def test_the_loss_of_balanced_classes_is_the_weighted_mean(run_xpnet, rare, tmp_
     expected = (weights * losses).sum() / weights.sum()
     assert rows_of(run)[0]["test_loss"] == pytest.approx(expected, rel=1e-4)
     assert json.loads((run / "config.json").read_text())["class_weight"] == "balanced"
+    stated = re.search(r"^Test loss (\S+),", run_xpnet("evaluate", run).out, re.MULTILINE)[1]
+    assert float(stated) == pytest.approx(expected, abs=6e-5)  # not the mean without weights
+    assert abs(losses.mean() - expected) > 1e-3

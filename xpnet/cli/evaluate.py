@@ -57,7 +57,7 @@ def evaluate(
         data = checked_on_device(model, (trained.fitting(x), t))
         y = trained.model.scores(model, data[0])
         metrics = metrics_of(trained.task, trained.reading)
-        figures = measure(model, loss_of(trained.task), data, metrics)
+        figures = measure(model, loss_of(trained.task, trained.class_weights), data, metrics)
         counts: list[list[int]] = []
         if trained.classes:
             counts = to_numpy(confusion_matrix(y, data[1])).tolist()
@@ -80,12 +80,12 @@ def evaluate(
 
 def _page(trained: "Trained", path: Path, other: str | None, found: "TestSamples", y: Array) -> str:
     """Write the report page, and return a line with its path, or with the package that is missing."""
-    from xpnet.cli.tables import standardizer
+    from xpnet.data import Standardizer
     from xpnet.report import report
 
     x, t = found.test
     if not trained.classes:
-        units = standardizer(trained.reading["targets"])
+        units = Standardizer.from_dict(trained.reading["targets"])
         y, t = (numbers * units.scale + units.mean for numbers in (y, t))
     pictures = x.ndim == 3 or (x.ndim == 4 and x.shape[1] in (1, 3))
     settings = {k: v for k, v in trained.config.items() if k not in ("reading", "versions")}

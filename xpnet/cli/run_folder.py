@@ -153,6 +153,12 @@ class Trained(NamedTuple):
         return list(self.reading["classes"])
 
     @property
+    def class_weights(self) -> list[float] | None:
+        """The weight of each class in the loss; None if they are equal."""
+        weights: list[float] | None = self.config.get("class_weights")
+        return weights
+
+    @property
     def has_pictures(self) -> bool:
         """Whether its samples are images."""
         return self.reading["kind"] in PICTURES
@@ -208,6 +214,8 @@ def _is_description(config: Mapping[str, Any], input_shape: tuple[int, ...], out
         return False
     if not _are_classes(reading["classes"], outputs):
         return False
+    if not _are_weights(config.get("class_weights"), reading["classes"]):
+        return False
     if reading["kind"] in PICTURES and not _is_image_shape(reading["shape"], input_shape):
         return False
     return _is_split(config["test"], config["seed"])
@@ -218,6 +226,15 @@ def _are_classes(names: object, outputs: int) -> bool:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return False
     return len(names) in (0, outputs)
+
+
+def _are_weights(weights: object, classes: list[str]) -> bool:
+    """Whether this is None, or a positive number for each class."""
+    if weights is None:
+        return True
+    if not isinstance(weights, list) or len(weights) != len(classes):
+        return False
+    return all(type(w) is float and 0.0 < w < math.inf for w in weights)
 
 
 def _is_split(test: object, seed: object) -> bool:
