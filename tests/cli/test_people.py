@@ -161,20 +161,22 @@ def test_python_predicts_what_the_command_prints(trained, run_xpnet, tmp_path):
     found = open_run(run).predict(table)
     assert (found.title, found.rows) == ("line", list(range(2, 402)))
     assert found.ids == {"name": [f"Person {i}" for i in range(400)]}
-    assert found.values.tolist() == [row["income"] for row in stated]
+    assert found.values == [row["income"] for row in stated]
     assert found.classes == ["high", "low"]
     expected = [[float(row["income=high"]), float(row["income=low"])] for row in stated]
     np.testing.assert_allclose(found.probabilities, expected, atol=6e-5)
     frame = pandas.DataFrame([{**row, "city": "Athens"} for row in people(9, 0)]).drop(
         columns=["name", "income"]
     )
-    with pytest.warns(UserWarning) as noted:
+    with pytest.warns(UserWarning, match="the data frame: ") as noted:
         found = open_run(run).predict(frame)
     assert (found.title, found.rows, found.ids) == ("row", list(range(9)), {"name": [""] * 9})
     assert [str(warning.message) for warning in noted] == [
         "the data frame: columns name, which identify the rows, are not there; left empty.",
-        "the data frame: column 'city': 9 values are not among the categories of the training ('Athens'); "
-        "taken as no category.",
+        (
+            "the data frame: column 'city': 9 values are not among the categories of the training ('Athens'); "
+            "taken as no category."
+        ),
     ]
     assert noted[0].filename == __file__
 
@@ -193,8 +195,8 @@ def test_python_predicts_numbers_in_the_units_of_the_table(run_xpnet, tmp_path):
     assert answer.code == 0, answer.output
     found = open_run(tmp_path / "run").predict(table)
     assert (found.title, found.rows[:2], found.classes) == ("house", ["H0", "H1"], [])
-    assert (found.values.shape, found.probabilities.shape) == ((200,), (200, 0))
-    assert np.abs(found.values / (3000 * area) - 1).mean() < 0.05
+    assert found.probabilities is None
+    assert np.abs(np.asarray(found.values) / (3000 * area) - 1).mean() < 0.05
     printed = predictions(run_xpnet("predict", tmp_path / "run", table))
     stated = [float(row["price"]) for row in printed]
     np.testing.assert_allclose(found.values, stated, rtol=1e-6)
@@ -217,10 +219,11 @@ def test_the_mistakes_of_the_report_lead_back_to_the_file(run_xpnet, tmp_path):
         answer = run_xpnet("train", table, *test, *flags, "--out", run)
         assert answer.code == 0, answer.output
         assert run_xpnet("evaluate", run).code == 0
+        page = (run / "report.html").read_text(encoding="utf-8")
+        assert f"<h1>{name}: {own.name}</h1>" in page  # the file that the lines are of
         mistakes = re.findall(
-            r"<td[^>]*>line (\d+)</td>.*?<td[^>]*>([xy])</td>.*?<td[^>]*>([xy])</td>",
-            (run / "report.html").read_text(encoding="utf-8"),
-            re.DOTALL,
+            r">line (\d+)</th><td>([xy])</td><td>[^<]*</td><td>([xy])</td>",
+            page,
         )
         assert len(mistakes) > 5
         lines = own.read_text(encoding="utf-8").splitlines()
@@ -256,7 +259,12 @@ def test_a_missing_column_is_named(trained, run_xpnet, tmp_path):
     other = write(tmp_path / "b.csv", people(9, 1), ["age", "city", "since", "score"])
     answer = run_xpnet("predict", run, other)
     assert (answer.code, answer.out) == (2, "")
-    assert "no column 'member', which the model needs" in answer.err
+    assert "no column 'member', which the model needs; of the 5 features" in answer.err
+    assert "the table lacks member. Add what is missing: cells may be empty" in answer.err
+    rows = [{**row, "member": ""} for row in people(9, 1)]  # as the error advises
+    answer = run_xpnet("predict", run, write(tmp_path / "c.csv", rows))
+    assert len(predictions(answer)) == 9
+    assert "column 'member': 9 values are missing, as none was in training" in answer.err
 
 
 def test_a_table_with_values_of_another_kind_is_refused(trained, run_xpnet, tmp_path):
@@ -276,8 +284,12 @@ def test_a_table_with_values_of_another_kind_is_refused(trained, run_xpnet, tmp_
 def test_another_table_with_targets_is_evaluated(trained, run_xpnet, tmp_path):
     _, run, _ = trained
     other = write(tmp_path / "other.csv", people(200, 5))
+    assert run_xpnet("evaluate", run).code == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
     answer = run_xpnet("evaluate", run, "--dataset", other)
     assert answer.out.startswith(f"200 test samples of {other}")
+    assert answer.out.endswith(f"Report page: {run / 'report-other.html'}\n")
+    assert (run / "report.html").read_text(encoding="utf-8") == page  # that of the run's own test
     assert float(re.search(r"accuracy (\S+)%", answer.out)[1]) > 85
 
 

@@ -114,7 +114,9 @@ def test_a_schema_reads_other_files_in_the_same_way(write):
     x, t = schema.read(write("b,extra,a\n10,5,0\n", "features.csv"))
     assert t is None
     assert np.array_equal(x, expected[:1])
-    with pytest.raises(DataError, match="no column 'b', which the model needs: .* 2 features, 1"):
+    with pytest.raises(
+        DataError, match="no column 'b', which the model needs; of the 2 features .* lacks b. Add"
+    ):
         schema.read(write("a,kind\n1,cat\n", "few.csv"))
 
 
@@ -223,7 +225,6 @@ def test_the_dictionary_has_the_shares_of_the_classes_and_the_range_of_numbers(w
     forged["answers"]["categories"] = ["usual"]
     with pytest.raises(StateError, match="counts|answers|kind"):
         Schema.from_dict(forged)
-
 
 
 def test_the_wine_of_scikit_learn_is_read(tmp_path):

@@ -120,24 +120,26 @@ def _table(
 
 def _predictions(trained: "Trained", y: Array, each: bool) -> tuple[list[str], list[list[str]]]:
     """The names of the columns with predictions, and the predictions for each row."""
-    from xpnet.training.predictions import decoded
+    from xpnet.training.predictions import classified, in_units
 
     name = "t"  # the targets of an archive have no other name
     if "schema" in trained.reading:
         name = trained.reading["schema"]["target"]
-    values, probabilities = decoded(y, trained.classes, trained.model.units)
-    if trained.classes:
-        shown = probabilities.max(axis=1, keepdims=True)
-        names = [name, "probability"]
-        if each:
-            shown = probabilities
-            names = [name, *(f"{name}={label}" for label in trained.classes)]
-        rows = zip(values.tolist(), shown.tolist(), strict=True)
-        return names, [[label, *(f"{p:.4f}" for p in row)] for label, row in rows]
-    names = [name]
-    if values.shape[1] > 1:
-        names = [f"{name} {i}" for i in range(1, values.shape[1] + 1)]
-    return names, [[f"{number:.7g}" for number in row] for row in values.tolist()]
+    units = trained.model.units
+    if units is not None:
+        numbers = in_units(y, units)
+        names = [name]
+        if len(units.mean) > 1:
+            names = [f"{name} {i}" for i in range(1, len(units.mean) + 1)]
+        return names, [[f"{number:.7g}" for number in row] for row in numbers]
+    labels, probabilities = classified(y, trained.classes)
+    shown = probabilities.max(axis=1, keepdims=True)
+    names = [name, "probability"]
+    if each:
+        shown = probabilities
+        names = [name, *(f"{name}={label}" for label in trained.classes)]
+    rows = zip(labels, shown.tolist(), strict=True)
+    return names, [[label, *(f"{p:.4f}" for p in row)] for label, row in rows]
 
 
 def _as_csv(lines: list[list[str]]) -> str:

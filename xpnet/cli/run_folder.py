@@ -14,7 +14,7 @@ from xpnet.cli.kinds import KINDS, PICTURES
 from xpnet.errors import StateError
 from xpnet.layers import Layer
 from xpnet.saving.safetensors import load_file
-from xpnet.training import Checkpoint, Run, TrainedModel, open_run
+from xpnet.training import Checkpoint, History, Run, TrainedModel, open_run
 from xpnet.training.checkpoint import read_text
 from xpnet.training.run import invalid_metadata, with_home
 
@@ -167,8 +167,8 @@ class Trained(NamedTuple):
         """The model with its weights, on the current backend."""
         return self.model.build()
 
-    def history(self) -> list[dict[str, float]]:
-        """The rows of history.csv; empty if the file is missing, since the model does not need it.
+    def history(self) -> History:
+        """The content of history.csv; no rows if the file is missing, since the model does not need it.
 
         Raises
         ------
@@ -176,14 +176,19 @@ class Trained(NamedTuple):
             The file is not such a table.
         """
         path = self.model.file.with_name(Run.HISTORY)
+        history = History()
         if not path.is_file():
-            return []
+            return history
         try:
             with path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
+                for row in csv.DictReader(file):
+                    history.append({name: float(cell) for name, cell in row.items() if cell})
         except (ValueError, TypeError, csv.Error) as error:
             raise StateError(f"{path}: expected the history of a training: {error}.") from error
+        kept = self.config.get("kept_epoch")
+        if type(kept) is int and 0 < kept <= len(history):
+            history.kept = kept
+        return history
 
     def fitting(self, x: Array) -> Array:
         """Samples in the shape that the model takes, if they have the number of values that it takes.

@@ -176,7 +176,9 @@ class Schema:
             found.append(f"ignored, as the training did not have them: columns {listed(extra)}")
         absent = [name for name in self.ids if name not in cells.ids]
         if absent:
-            found.append(f"columns {listed(absent)}, which identify the rows, are not there; left empty")
+            found.append(
+                f"columns {listed(absent)}, which identify the rows, are not there; left empty"
+            )
         gaps = missing_texts(self.missing or ())
         values = cells.columns()
         for column in self.feature_columns:
@@ -281,7 +283,9 @@ class Schema:
         """The classes with their shares, the most frequent first; or the range of the numbers."""
         if not self.classes:
             return answers.described(self.rows)
-        found = sorted(zip(answers.counts, answers.categories, strict=True), key=lambda pair: -pair[0])
+        found = sorted(
+            zip(answers.counts, answers.categories, strict=True), key=lambda pair: -pair[0]
+        )
         return listed(f"{shortened(name, 20)} {share(n, self.rows)}" for n, name in found)
 
     def _summary(self) -> str:

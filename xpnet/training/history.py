@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ Row = dict[str, float]
 class History:
     """One row for each finished epoch.
 
-    `print(history)` prints them as a table, and a notebook displays it. `pandas.DataFrame(history.rows)`
-    and `polars.DataFrame(history.rows)` have the same columns.
+    `print(history)` prints them as a table, and a notebook displays it. `pandas.DataFrame(history)` and
+    `polars.DataFrame(history.rows)` have the same columns. Iteration yields the rows.
 
     The columns of a row, and of the file:
 
@@ -71,6 +72,9 @@ class History:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
 
     def __contains__(self, column: object) -> bool:
         return column in self.columns

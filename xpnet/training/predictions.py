@@ -1,10 +1,7 @@
 """Predictions of a trained network for the rows of a table: classes with probabilities, or numbers."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from xpnet import functions as F
 from xpnet._typing import Array
@@ -26,44 +23,38 @@ class Predictions(NamedTuple):
         The name of each row.
     ids : dict of str to list of str
         The columns that identify the rows (``--id``).
-    values : ndarray, shape (n,)
-        The name of each row's class, of dtype str; or its number, float64, in the units of the table.
+    values : list of str or of float
+        The name of each row's class; or its number, in the units of the table.
     classes : list of str
         The names of the classes; empty for a regression.
-    probabilities : ndarray, shape (n, classes)
-        The probability of each class, in the order of `classes`. For a regression, shape (n, 0).
+    probabilities : numpy.ndarray, shape (n, classes), or None
+        The probability of each class, in the order of `classes`. None for a regression.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpnet.training import Predictions
+    >>> p = np.asarray([[0.1, 0.9], [0.7, 0.3]])
+    >>> found = Predictions("line", [2, 3], {"name": ["Ann", "Bob"]}, ["low", "high"], ["high", "low"], p)
+    >>> dict(zip(found.ids["name"], found.values))
+    {'Ann': 'low', 'Bob': 'high'}
     """
 
     title: str
     rows: list[int] | list[str]
     ids: dict[str, list[str]]
-    values: NDArray[Any]
+    values: list[str] | list[float]
     classes: list[str]
-    probabilities: NDArray[Any]
+    probabilities: Array | None
 
 
-def decoded(
-    y: Array, classes: Sequence[str], units: Standardizer | None
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The predictions that a network's output means, and the probabilities of the classes.
-
-    Parameters
-    ----------
-    y : array, shape (n, classes) or (n, numbers)
-        Scores, or standardised numbers.
-    classes : sequence of str
-        Empty for a regression.
-    units : Standardizer or None
-        How the numbers of a regression were standardised.
-
-    Returns
-    -------
-    values : ndarray
-        Names of classes, shape (n,); or numbers in their units, shape (n, numbers).
-    probabilities : ndarray, shape (n, classes)
-    """
-    if units is not None:
-        numbers = to_numpy(y).astype(np.float64)
-        return numbers * units.scale + units.mean, np.zeros((len(numbers), 0))
+def classified(y: Array, classes: Sequence[str]) -> tuple[list[str], Array]:
+    """The names of the most probable classes, and the probabilities of all, for scores of shape (n, classes)."""
     probabilities = to_numpy(F.softmax(y))
-    return np.asarray(classes)[probabilities.argmax(axis=1)], probabilities
+    return [classes[i] for i in probabilities.argmax(axis=1).tolist()], probabilities
+
+
+def in_units(y: Array, units: Standardizer) -> list[list[float]]:
+    """Standardised numbers of shape (n, numbers) in their units."""
+    numbers: list[list[float]] = (to_numpy(y) * units.scale + units.mean).tolist()
+    return numbers

@@ -24,7 +24,7 @@ from xpnet.training.callbacks.checkpoint import Checkpoint
 from xpnet.training.environment import executor, threads, versions
 from xpnet.training.evaluation import predict
 from xpnet.training.model_file import Source, of_run
-from xpnet.training.predictions import Predictions, decoded
+from xpnet.training.predictions import Predictions, classified, in_units
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
@@ -156,6 +156,7 @@ class Run(Callback):
             "interrupted": history.interrupted,
             "epochs": trainer.epochs,
             "epochs_finished": len(history),
+            "kept_epoch": history.kept,
             "seconds": round(sum(history["seconds"]), 3),
             "test_loss": tested.get("test_loss"),
             "test_accuracy": tested.get("test_accuracy"),
@@ -285,29 +286,23 @@ class TrainedModel(NamedTuple):
         -----
         UserWarning
             The table differs from the training data, such as in a new category: see `xpnet.data.Schema.unlike`.
-
-        Examples
-        --------
-        After ``xpnet train people.csv --target income --out runs/people``:
-
-        >>> run = open_run("runs/people")  # doctest: +SKIP
-        >>> run.predict("new.csv").values  # doctest: +SKIP
-        array(['low', 'high'], dtype='<U4')
         """
         known = self.schema
         cells = known.cells(table, targets=False)
         x, _ = known.samples(cells)
         for sentence in known.unlike(cells._replace(unused=[])):
             warnings.warn(f"{cells.path}: {sentence}.", stacklevel=2)
-        with using(current().name, self.dtype):
-            values, probabilities = decoded(
-                self.scores(self.build(), x), known.classes, self.units
-            )
         title, rows = cells.named
         ids = {name: cells.ids.get(name, [""] * len(rows)) for name in known.ids}
-        return Predictions(
-            title, rows, ids, values.reshape(-1), list(known.classes), probabilities
-        )
+        classes = list(known.classes)
+        units = self.units
+        with using(current().name, self.dtype):
+            y = self.scores(self.build(), x)
+            if units is not None:
+                numbers = [row[0] for row in in_units(y, units)]
+                return Predictions(title, rows, ids, numbers, classes, None)
+            labels, probabilities = classified(y, classes)
+        return Predictions(title, rows, ids, labels, classes, probabilities)
 
     @on_current_device
     def scores(self, model: Layer, x: Array) -> Array:
