@@ -205,14 +205,16 @@ def test_python_predicts_numbers_in_the_units_of_the_table(run_xpnet, tmp_path):
 def test_the_mistakes_of_the_report_lead_back_to_the_file(run_xpnet, tmp_path):
     """Past empty lines, cells of several lines, and rows without a target; and of a test table of its own."""
     rng = np.random.default_rng(0)
-    texts = ["a,note,kind"]
+    texts = ["key,a,note,kind"]
     for i in range(120):
         kind = rng.choice(["x", "y"]) if i % 7 else ""
-        texts += [f'{rng.random():.3f},"row {i % 3}\nof {i % 2}",{kind}', ""][: 1 + (i % 11 == 0)]
+        texts += [f'k{i},{rng.random():.3f},"row {i % 3}\nof {i % 2}",{kind}', ""][
+            : 1 + (i % 11 == 0)
+        ]
     table, other = tmp_path / "table.csv", tmp_path / "other.csv"
     table.write_text("\n".join(texts), encoding="utf-8")
     other.write_text("\n".join([texts[0], *texts[60:]]), encoding="utf-8")
-    flags = ("--epochs", 1, "--drop-missing-target", "--quiet")
+    flags = ("--epochs", 1, "--drop-missing-target", "--quiet", "--id", "key")
     for own, name in ((table, "split"), (other, "separate")):
         run = tmp_path / name
         test = ("--test", other) if own == other else ()
@@ -222,13 +224,14 @@ def test_the_mistakes_of_the_report_lead_back_to_the_file(run_xpnet, tmp_path):
         page = (run / "report.html").read_text(encoding="utf-8")
         assert f"<h1>{name}: {own.name}</h1>" in page  # the file that the lines are of
         mistakes = re.findall(
-            r">line (\d+)</th><td>([xy])</td><td>[^<]*</td><td>([xy])</td>",
+            r">line (\d+), key (k\d+)</th><td>([xy])</td><td>[^<]*</td><td>([xy])</td>",
             page,
         )
         assert len(mistakes) > 5
         lines = own.read_text(encoding="utf-8").splitlines()
-        for line, predicted, actual in mistakes:
+        for line, key, predicted, actual in mistakes:
             assert lines[int(line) - 1].endswith(f'",{actual}')
+            assert lines[int(line) - 2].startswith(f"{key},")  # where the row begins
             assert predicted != actual
 
 

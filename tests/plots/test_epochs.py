@@ -107,7 +107,7 @@ def test_chosen_metrics_are_drawn(history):
     assert [a.get_ylabel() for a in figure.axes if a.axison] == [
         "loss (mean over samples)", "accuracy (%)", "f1", "recall",
     ]  # fmt: skip
-    assert tuple(figure.get_size_inches()) == (pytest.approx(13.8), pytest.approx(7.2))
+    assert tuple(figure.get_size_inches()) == (pytest.approx(13.8), pytest.approx(8.0))
 
 
 def test_without_matplotlib_the_error_says_what_to_install(history, monkeypatch):

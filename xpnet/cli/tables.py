@@ -256,8 +256,12 @@ def _read_test_csv(source: str, flags: Flags, reading: Reading, is_split: bool) 
     if t is None:
         target = reading["schema"]["target"]
         raise DataError(f"{source}: expected a column {target!r}, the target, but there is none.")
-    title, names = cells.named
-    names = [f"{title} {name}" for name in names]
+    titles = [cells.named[0], *cells.ids]
+    columns = [cells.named[1], *cells.ids.values()]
+    names = [
+        ", ".join(f"{title} {name}" for title, name in zip(titles, row, strict=True))
+        for row in zip(*columns, strict=True)
+    ]
     if not is_split:
         return TestSamples((x, t), None, source, names)
     train, test = split(t if reading["classes"] else t[:, 0], _share(flags), flags["seed"])
