@@ -194,7 +194,7 @@ def markdown(results: dict[str, np.ndarray]) -> str:
     """A line for each table: the mean of each score, and the best, or all that are as good, in bold."""
     seeds = len(next(iter(results.values())))
     lines = [
-        "| table, score | rows | columns | HistGradientBoosting | MLP | xpnet | xpnet less the better of the two |",
+        "| table, score | rows | columns | boosting | MLP | xpnet | difference |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, found in results.items():

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import tomllib
+from base64 import b64decode
 
 import numpy as np
 import pytest
@@ -111,6 +112,13 @@ def test_a_regression_stops_early(run_xpnet, plane, tmp_path):
     assert answer.code == 0
     found = re.search(r"Test R2 (\S+), mean .* with the weights of epoch (\d+)", answer.out)
     assert float(found[1]) == pytest.approx(rows_of(run)[int(found[2]) - 1]["test_r2"], abs=1e-4)
+    pytest.importorskip("matplotlib", reason="the curves are drawn")
+    assert run_xpnet("evaluate", run).code == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    curves = [b64decode(data).decode() for data in re.findall(r"svg\+xml;base64,([^\"]+)", page)]
+    assert any(
+        f"<!-- after epoch {found[2]}, whose weights are kept -->" in text for text in curves
+    )
 
 
 def test_a_repeated_and_a_resumed_run_stop_at_the_same_epoch(run_xpnet, noisy, tmp_path):
@@ -204,3 +212,6 @@ def test_the_loss_of_balanced_classes_is_the_weighted_mean(run_xpnet, rare, tmp_
     expected = (weights * losses).sum() / weights.sum()
     assert rows_of(run)[0]["test_loss"] == pytest.approx(expected, rel=1e-4)
     assert json.loads((run / "config.json").read_text())["class_weight"] == "balanced"
+    stated = re.search(r"^Test loss (\S+),", run_xpnet("evaluate", run).out, re.MULTILINE)[1]
+    assert float(stated) == pytest.approx(expected, abs=6e-5)  # not the mean without weights
+    assert abs(losses.mean() - expected) > 1e-3

@@ -275,7 +275,7 @@ def test_the_page_of_a_regression_has_the_units_of_the_targets(run_xpnet, plane,
     other = plane.with_name("other.csv")
     shutil.copyfile(plane, other)
     assert run_xpnet("evaluate", run, "--dataset", other).code == 0
-    assert "run: other.csv" in text_of(run / "report.html")
+    assert "run: other.csv" in text_of(run / "report-other.html")
 
 
 def test_the_page_has_the_names_of_classes(run_xpnet, flowers, tmp_path):

@@ -12,6 +12,7 @@ import safetensors.numpy
 from typer.testing import CliRunner
 
 from xpnet.cli.commands import app
+from xpnet.training import open_run
 
 FLAGS = (
     "--target",
@@ -85,7 +86,7 @@ def test_the_data_dictionary_is_printed_before_the_training(trained):
     assert kinds["member"][0] == "boolean"
     assert kinds["since"][0] == "date"
     assert kinds["name"] == ["identifier", "not", "an", "input"]
-    assert kinds["income"] == ["class", "the", "target:", "high,", "low"]
+    assert kinds["income"] == ["class", "the", "target:", "high", "64%,", "low", "36%"]
     assert "note" not in kinds
     assert lines[8].startswith(
         "5 features become 13 inputs. A missing number or date becomes the median"
@@ -95,7 +96,7 @@ def test_the_data_dictionary_is_printed_before_the_training(trained):
 
 def test_the_figures_of_the_dictionary_are_those_of_the_training_rows(trained):
     """Age and gaps, computed from the rows of the file that are not in the test."""
-    table, run, _ = trained
+    table, run, out = trained
     with table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     from xpnet.data import split
@@ -104,6 +105,8 @@ def test_the_figures_of_the_dictionary_are_those_of_the_training_rows(trained):
     ages = [float(rows[i]["age"]) for i in train if rows[i]["age"]]
     schema = json.loads((run / "config.json").read_text())["reading"]["schema"]
     age = next(column for column in schema["columns"] if column["name"] == "age")
+    high = sum(rows[i]["income"] == "high" for i in train)
+    assert f"the target: high {high / len(train):.0%}, low" in out
     assert age["missing"] == len(train) - len(ages)
     assert age["fill"] == [np.median(ages)]
     assert schema["version"] == 1
@@ -138,6 +141,100 @@ def test_predictions_have_line_identifier_label_and_probability(trained, run_xpn
     assert all(0.5 <= float(row["probability"]) <= 1 for row in found)
 
 
+def test_the_probability_of_each_class_is_printed_on_request(trained, run_xpnet):
+    """They add up to one, and the largest is that of the class."""
+    table, run, _ = trained
+    plain = predictions(run_xpnet("predict", run, table))
+    found = predictions(run_xpnet("predict", run, table, "--probabilities"))
+    assert list(found[0]) == ["line", "name", "income", "income=high", "income=low"]
+    for row, short in zip(found, plain, strict=True):
+        high, low = float(row["income=high"]), float(row["income=low"])
+        assert high + low == pytest.approx(1, abs=2e-4)
+        assert (row["income"], max(high, low)) == (short["income"], float(short["probability"]))
+
+
+def test_python_predicts_what_the_command_prints(trained, run_xpnet, tmp_path):
+    """For a file and for a data frame, on any backend; what differs is a warning."""
+    pandas = pytest.importorskip("pandas", reason="a data frame is predicted")
+    table, run, _ = trained
+    stated = predictions(run_xpnet("predict", run, table, "--probabilities"))
+    found = open_run(run).predict(table)
+    assert (found.title, found.rows) == ("line", list(range(2, 402)))
+    assert found.ids == {"name": [f"Person {i}" for i in range(400)]}
+    assert found.values == [row["income"] for row in stated]
+    assert found.classes == ["high", "low"]
+    expected = [[float(row["income=high"]), float(row["income=low"])] for row in stated]
+    np.testing.assert_allclose(found.probabilities, expected, atol=6e-5)
+    frame = pandas.DataFrame([{**row, "city": "Athens"} for row in people(9, 0)]).drop(
+        columns=["name", "income"]
+    )
+    with pytest.warns(UserWarning, match="the data frame: ") as noted:
+        found = open_run(run).predict(frame)
+    assert (found.title, found.rows, found.ids) == ("row", list(range(9)), {"name": [""] * 9})
+    assert [str(warning.message) for warning in noted] == [
+        "the data frame: columns name, which identify the rows, are not there; left empty.",
+        (
+            "the data frame: column 'city': 9 values are not among the categories of the training ('Athens'); "
+            "taken as no category."
+        ),
+    ]
+    assert noted[0].filename == __file__
+
+
+def test_python_predicts_numbers_in_the_units_of_the_table(run_xpnet, tmp_path):
+    """Targets are standardised for the training; the index names the rows."""
+    rng = np.random.default_rng(0)
+    area = rng.uniform(40, 200, 200)
+    rows = [
+        {"house": f"H{i}", "area": f"{a:.3f}", "price": f"{3000 * a:.1f}"}
+        for i, a in enumerate(area)
+    ]
+    table = write(tmp_path / "houses.csv", rows)
+    flags = ("--task", "regress", "--index", "house", "--dtype", "float64", "--quiet")
+    answer = run_xpnet("train", table, *flags, "--out", tmp_path / "run")
+    assert answer.code == 0, answer.output
+    found = open_run(tmp_path / "run").predict(table)
+    assert (found.title, found.rows[:2], found.classes) == ("house", ["H0", "H1"], [])
+    assert found.probabilities is None
+    assert np.abs(np.asarray(found.values) / (3000 * area) - 1).mean() < 0.05
+    printed = predictions(run_xpnet("predict", tmp_path / "run", table))
+    stated = [float(row["price"]) for row in printed]
+    np.testing.assert_allclose(found.values, stated, rtol=1e-6)
+
+
+def test_the_mistakes_of_the_report_lead_back_to_the_file(run_xpnet, tmp_path):
+    """Past empty lines, cells of several lines, and rows without a target; and of a test table of its own."""
+    rng = np.random.default_rng(0)
+    texts = ["key,a,note,kind"]
+    for i in range(120):
+        kind = rng.choice(["x", "y"]) if i % 7 else ""
+        texts += [f'k{i},{rng.random():.3f},"row {i % 3}\nof {i % 2}",{kind}', ""][
+            : 1 + (i % 11 == 0)
+        ]
+    table, other = tmp_path / "table.csv", tmp_path / "other.csv"
+    table.write_text("\n".join(texts), encoding="utf-8")
+    other.write_text("\n".join([texts[0], *texts[60:]]), encoding="utf-8")
+    flags = ("--epochs", 1, "--drop-missing-target", "--quiet", "--id", "key")
+    for own, name in ((table, "split"), (other, "separate")):
+        run = tmp_path / name
+        test = ("--test", other) if own == other else ()
+        answer = run_xpnet("train", table, *test, *flags, "--out", run)
+        assert answer.code == 0, answer.output
+        assert run_xpnet("evaluate", run).code == 0
+        page = (run / "report.html").read_text(encoding="utf-8")
+        assert f"<h1>{name}: {own.name}</h1>" in page  # the file that the lines are of
+        mistakes = re.findall(
+            r">line (\d+), key (k\d+)</th><td>([xy])</td><td>[^<]*</td><td>([xy])</td>",
+            page,
+        )
+        assert len(mistakes) > 5
+        lines = own.read_text(encoding="utf-8").splitlines()
+        for line, key, predicted, actual in mistakes:
+            assert lines[int(line) - 1].endswith(f'",{actual}')
+            assert lines[int(line) - 2].startswith(f"{key},")  # where the row begins
+            assert predicted != actual
+
+
 def test_another_table_may_have_other_columns_in_another_order(trained, run_xpnet, tmp_path):
     """What is new is noted on standard error, once, with counts."""
     _, run, _ = trained
@@ -151,6 +248,7 @@ def test_another_table_may_have_other_columns_in_another_order(trained, run_xpne
     unseen = f"{count} values are not among the categories of the training ('Athens')"
     assert notes == [
         f"Note: {other}: ignored, as the training did not have them: columns height.",
+        f"Note: {other}: columns name, which identify the rows, are not there; left empty.",
         f"Note: {other}: column 'city': {unseen}; taken as no category.",
     ]
     found = predictions(answer)
@@ -164,7 +262,12 @@ def test_a_missing_column_is_named(trained, run_xpnet, tmp_path):
     other = write(tmp_path / "b.csv", people(9, 1), ["age", "city", "since", "score"])
     answer = run_xpnet("predict", run, other)
     assert (answer.code, answer.out) == (2, "")
-    assert "no column 'member', which the model needs" in answer.err
+    assert "no column 'member', which the model needs; of the 5 features" in answer.err
+    assert "the table lacks member. Add what is missing: cells may be empty" in answer.err
+    rows = [{**row, "member": ""} for row in people(9, 1)]  # as the error advises
+    answer = run_xpnet("predict", run, write(tmp_path / "c.csv", rows))
+    assert len(predictions(answer)) == 9
+    assert "column 'member': 9 values are missing, as none was in training" in answer.err
 
 
 def test_a_table_with_values_of_another_kind_is_refused(trained, run_xpnet, tmp_path):
@@ -184,8 +287,12 @@ def test_a_table_with_values_of_another_kind_is_refused(trained, run_xpnet, tmp_
 def test_another_table_with_targets_is_evaluated(trained, run_xpnet, tmp_path):
     _, run, _ = trained
     other = write(tmp_path / "other.csv", people(200, 5))
+    assert run_xpnet("evaluate", run).code == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
     answer = run_xpnet("evaluate", run, "--dataset", other)
     assert answer.out.startswith(f"200 test samples of {other}")
+    assert answer.out.endswith(f"Report page: {run / 'report-other.html'}\n")
+    assert (run / "report.html").read_text(encoding="utf-8") == page  # that of the run's own test
     assert float(re.search(r"accuracy (\S+)%", answer.out)[1]) > 85
 
 

@@ -320,6 +320,21 @@ def archive_run(learn, tmp_path):
     return x, y
 
 
+def test_the_mistakes_of_an_archive_are_rows_of_its_arrays(archive_run, run_xpnet, tmp_path):
+    """Of x, of which the test is a part; and of x_test, if the archive has that."""
+    x, y = archive_run
+    own = tmp_path / "own.npz"
+    np.savez(own, x_train=x[:40], y_train=y[:40], x_test=x[40:], y_test=y[40:])
+    flags = ("--epochs", 1, "--quiet", "--out", tmp_path / "own")
+    assert run_xpnet("train", own, *flags).code == 0
+    for run, answers in ((tmp_path / "run", y), (tmp_path / "own", y[40:])):
+        assert run_xpnet("evaluate", run).code == 0
+        page = (run / "report.html").read_text(encoding="utf-8")
+        mistakes = re.findall(r">row (\d+)</th><td>(\d)</td><td>[^<]*</td><td>(\d)</td>", page)
+        assert len(mistakes) > 2
+        assert all(answers[int(row)] == int(actual) for row, _, actual in mistakes)
+
+
 def test_another_archive_is_read_like_the_first(archive_run, run_xpnet, tmp_path):
     """And its errors name it, not the network."""
     x, y = archive_run

@@ -75,16 +75,19 @@ def test_an_index_as_a_feature_reveals_the_class(run_xpnet, iris, tmp_path):
     assert accuracy(run_xpnet("evaluate", run, "--dataset", shuffled)) < 90
 
 
-@pytest.mark.parametrize("name", ["Id", "index", "ID", "row"])
+@pytest.mark.parametrize("name", ["Id", "index", "ID", "row", "customer_id", "userId"])
 def test_a_column_that_numbers_the_rows_is_noted(run_xpnet, iris, tmp_path, name):
-    """It is used as a feature, since it has a name; a note shows how to leave it out."""
+    """It is used as a feature, since it has a name; a note shows how to leave it out. It may have gaps."""
     (x, t), table = iris, tmp_path / "iris.csv"
-    for start, index in ((1, True), (0, True), (None, False)):
-        numbers = range(start, start + 150) if index else np.arange(150) // 2
+    for start, index in ((1, True), (10**6, True), (None, False)):
+        numbers = range(start, start + 450, 3) if index else np.arange(150) // 2
         table.write_text("\n".join([f"{name},{NAMES}", *lines(x, t, numbers)]))
         answer = run_xpnet("train", table, *QUICK, "--out", tmp_path / f"{start}")
         assert answer.code == 0
-        note = f"Note: the column '{name}' numbers the rows, and is used as a feature. To leave it out: --index {name}\n"
+        note = (
+            f"Note: the column '{name}' has another number in each row, as identifiers do, and is used as a "
+            f"feature. To leave it out: --id {name}\n"
+        )
         assert answer.err == (note if index else "")
     answer = run_xpnet("train", table, "--index", name, *QUICK, "--out", tmp_path / "run")
     assert (answer.code, answer.err) == (0, "")

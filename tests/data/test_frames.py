@@ -54,6 +54,17 @@ def test_a_frame_is_prepared_like_its_file(frame, text):
     require_equal(load_table(frame, target="t"), load_table(text, target="t"))
 
 
+def test_dates_that_a_frame_holds_as_times_are_dates_in_the_dictionary():
+    """As pandas.to_datetime makes them; with hours, the times are shown."""
+    pandas = pytest.importorskip("pandas")
+    days = pandas.date_range("2020-01-01", periods=40)
+    frame = pandas.DataFrame({"day": days, "t": ["a", "b"] * 20})
+    assert "2020-01-01 to 2020-02-09\n" in str(load_table(frame, target="t", test=frame)[2])
+    frame["day"] = days + pandas.Timedelta(hours=6)
+    dictionary = str(load_table(frame, target="t", test=frame)[2])
+    assert "2020-01-01T06:00:00 to 2020-02-09T06:00:00\n" in dictionary
+
+
 def test_a_schema_of_a_file_reads_a_frame(frame, text):
     _, _, schema = load_table(text)
     x, t = schema.read(frame)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from xpnet import DataError, StateError
+from xpnet import ArgumentError, DataError, ShapeError, StateError
 from xpnet.data import Schema, Standardizer, load_table
 
 ROWS = [(i, 10 - 3 * i, ["cat", "dog", "eel"][i % 3]) for i in range(30)]
@@ -114,7 +114,9 @@ def test_a_schema_reads_other_files_in_the_same_way(write):
     x, t = schema.read(write("b,extra,a\n10,5,0\n", "features.csv"))
     assert t is None
     assert np.array_equal(x, expected[:1])
-    with pytest.raises(DataError, match="no column 'b', which the model needs: .* 2 features, 1"):
+    with pytest.raises(
+        DataError, match="no column 'b', which the model needs; of the 2 features .* lacks b. Add"
+    ):
         schema.read(write("a,kind\n1,cat\n", "few.csv"))
 
 
@@ -193,6 +195,36 @@ def test_an_invalid_schema_is_refused(write, change):
     del numbers["target"]
     with pytest.raises(StateError, match="target"):
         Schema.from_dict(numbers)
+
+
+def test_the_labels_of_scores_are_the_names_of_the_classes(backend, write):
+    """On any backend; a schema of a regression has none."""
+    path = write(table())
+    schema = load_table(path)[2]
+    scores = backend.asarray([[0.1, 0.3, 0.2], [5.0, -1.0, 2.0], [-3.0, -2.0, -1.0]])
+    assert schema.labels(scores) == ["dog", "cat", "eel"]
+    for wrong in (scores[0, ...], scores[:, :2]):
+        with pytest.raises(ShapeError, match=r"Expected scores of shape \(n, 3\)"):
+            schema.labels(wrong)
+    numbers = load_table(path, target="b", task="regress", drop=["kind"])[2]
+    with pytest.raises(ArgumentError, match="this one is of a regression"):
+        numbers.labels(scores)
+
+
+def test_the_dictionary_has_the_shares_of_the_classes_and_the_range_of_numbers(write):
+    """Of the training rows; a rare class is not rounded to none. They are stored with the schema."""
+    rows = [(i, i % 5, "rare" if i % 250 == 0 else "usual") for i in range(1000)]
+    path = write(table(rows))
+    schema = load_table(path)[2]
+    assert "the target: usual >99%, rare <1%" in str(schema)
+    stored = Schema.from_dict(json.loads(json.dumps(schema.to_dict())))
+    assert str(stored) == str(schema)
+    numbers = load_table(path, target="b", task="regress", drop=["kind"])[2]
+    assert "the target: 0 to 4, median 2" in str(numbers)
+    forged = schema.to_dict()
+    forged["answers"]["categories"] = ["usual"]
+    with pytest.raises(StateError, match="counts|answers|kind"):
+        Schema.from_dict(forged)
 
 
 def test_the_wine_of_scikit_learn_is_read(tmp_path):

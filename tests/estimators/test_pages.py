@@ -46,7 +46,7 @@ def fitted():
 
 def test_from_pip_to_a_fitted_pipeline_in_eight_lines(fitted):
     install = re.search(r"^```\n(pip install .*)\n```$", TEXT, re.MULTILINE)
-    assert install[1] == 'pip install "xpnet[sklearn]"'
+    assert install[1] == 'pip install ".[sklearn]"'
     lines = FIRST[1].splitlines()
     assert len([install[1], *filter(None, lines)]) == 8
     run(SCORE, fitted)

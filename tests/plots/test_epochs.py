@@ -38,6 +38,17 @@ def test_curves_are_the_columns(history):
     assert texts == ["train, 97.00 %", "test, 95.00 %"]
 
 
+def test_the_legend_has_the_figures_of_the_weights_that_are_kept(history):
+    """Not those of the last epoch, with which no test of the run agrees."""
+    history.kept = 1
+    loss, accuracy = plots.curves(history).axes
+    texts = [t.get_text() for t in accuracy.get_legend().get_texts()]
+    assert texts == ["train, 90.00 %", "test, 91.00 %"]
+    for axes in (loss, accuracy):
+        assert axes.get_legend().get_title().get_text() == "after epoch 1, whose weights are kept"
+        assert list(axes.lines[0].get_xdata()) == [1, 1]
+
+
 def test_curves_without_test_data_or_epochs_are_drawn():
     """Without test data there is one line; without epochs there is a note."""
     history = History()
@@ -96,7 +107,7 @@ def test_chosen_metrics_are_drawn(history):
     assert [a.get_ylabel() for a in figure.axes if a.axison] == [
         "loss (mean over samples)", "accuracy (%)", "f1", "recall",
     ]  # fmt: skip
-    assert tuple(figure.get_size_inches()) == (pytest.approx(13.8), pytest.approx(7.2))
+    assert tuple(figure.get_size_inches()) == (pytest.approx(13.8), pytest.approx(8.0))
 
 
 def test_without_matplotlib_the_error_says_what_to_install(history, monkeypatch):

@@ -90,5 +90,9 @@ def test_a_history_is_a_mapping_and_goes_to_a_data_frame():
     history.append({"epoch": 2, "train_loss": 0.25})
     assert dict(history) == {"epoch": [1, 2], "train_loss": [0.5, 0.25]}
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
-    for frame in (pandas.DataFrame(history.rows), pandas.DataFrame(dict(history))):
+    for frame in (
+        pandas.DataFrame(history),
+        pandas.DataFrame(history.rows),
+        pandas.DataFrame(dict(history)),
+    ):
         assert frame["train_loss"].tolist() == [0.5, 0.25]

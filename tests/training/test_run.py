@@ -38,6 +38,15 @@ def fit(folder, clusters, *callbacks, epochs=3):
     return trainer
 
 
+def test_a_run_on_other_data_than_a_table_predicts_none(clusters, tmp_path):
+    """The error says how its samples are predicted."""
+    fit(tmp_path / "run", clusters)
+    with pytest.raises(
+        xpnet.StateError, match=r"expected a run .* on a table; .* on mnist. .*run.build\(\), x"
+    ):
+        open_run(tmp_path / "run").predict("new.csv")
+
+
 def test_a_run_is_written_and_opened_on_any_backend(backend, clusters, tmp_path):
     """The weights, the history and the settings; the rebuilt model scores as the trained one."""
     trainer = fit(tmp_path / "a" / "run", clusters)
@@ -339,6 +348,7 @@ def test_the_weights_in_the_folder_are_those_that_were_tested(clusters, tmp_path
     config = json.loads((tmp_path / "config.json").read_text())
     assert (config["finished"], config["epochs_finished"], config["test_loss"]) == (True, 3, 1.0)
     assert config["test_accuracy"] == trainer.history["test_accuracy"][0]
+    assert config["kept_epoch"] == trainer.history.kept == 1
     trained = open_run(tmp_path)
     y = trained.scores(trained.build(), clusters[0])
     np.testing.assert_array_equal(y, trainer.predict(clusters[0]))

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from xpnet.cli.tables import TestSamples
 
 Report = Annotated[Path | None, option(
-    file, "FILE.html", "The report page; by default RUN/report.html.",
+    file, "FILE.html", "The report page; by default RUN/report.html, or RUN/report-NAME.html for other data.",
 )]  # fmt: skip
 Other = Annotated[str | None, option(
     table, "FILE|FOLDER", "Another table or folder of pictures, all of whose samples are the test.",
     "--dataset",
 )]  # fmt: skip
 
-REPORT = "report.html"  # in a run folder
+
+def _page_path(run: Path, named: str | Path | None) -> Path:
+    """The report page in a run folder; other data do not replace that of the run's own test."""
+    return run / (f"report-{Path(named).stem}.html" if named else "report.html")
 
 
 def evaluate(
@@ -46,7 +49,7 @@ def evaluate(
     from xpnet.training.evaluation import checked_on_device, measure
 
     trained = RunFolder(run).trained(trust)
-    page = report or run / REPORT
+    page = report or _page_path(run, other or data_dir)
     if page.is_dir() or not page.parent.is_dir():
         what = "that is a folder" if page.is_dir() else "there is no such folder"
         raise bad_flag("--report", f"{page}: expected a file in an existing folder; {what}.")
@@ -57,7 +60,7 @@ def evaluate(
         data = checked_on_device(model, (trained.fitting(x), t))
         y = trained.model.scores(model, data[0])
         metrics = metrics_of(trained.task, trained.reading)
-        figures = measure(model, loss_of(trained.task), data, metrics)
+        figures = measure(model, loss_of(trained.task, trained.class_weights), data, metrics)
         counts: list[list[int]] = []
         if trained.classes:
             counts = to_numpy(confusion_matrix(y, data[1])).tolist()
@@ -80,13 +83,14 @@ def evaluate(
 
 def _page(trained: "Trained", path: Path, other: str | None, found: "TestSamples", y: Array) -> str:
     """Write the report page, and return a line with its path, or with the package that is missing."""
-    from xpnet.cli.tables import standardizer
+    from xpnet.cli.tables import path_of_test
+    from xpnet.data import Standardizer
     from xpnet.report import report
     from xpnet.training import Run
 
     x, t = found.test
     if not trained.classes:
-        units = standardizer(trained.reading["targets"])
+        units = Standardizer.from_dict(trained.reading["targets"])
         y, t = (numbers * units.scale + units.mean for numbers in (y, t))
     pictures = x.ndim == 3 or (x.ndim == 4 and x.shape[1] in (1, 3))
     drawn = trained.model.file.with_name(Run.SAMPLES)
@@ -100,7 +104,7 @@ def _page(trained: "Trained", path: Path, other: str | None, found: "TestSamples
             history=trained.history(),
             training_images=drawn if drawn.is_file() else None,
             config=settings,
-            title=f"{trained.model.file.parent.name}: {Path(other or trained.config['dataset']).name}",
+            title=f"{trained.model.file.parent.name}: {Path(other or path_of_test(trained.config)).name}",
         )  # fmt: skip
     except ModuleNotFoundError as error:
         return (

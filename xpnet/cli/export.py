@@ -142,19 +142,19 @@ def _require_new(path: Path, flag: str) -> None:
 
 def _scalings(trained: "Trained") -> tuple[Scaling | None, Scaling | None]:
     """(mean, scale) of the inputs, and of the outputs; None where there are none."""
-    from xpnet.cli.tables import standardizer
+    from xpnet.data import Standardizer
 
     reading = trained.reading
     before: Scaling | None = None
     if trained.has_pictures:
         before = PIXELS
     elif "schema" in reading:
-        before = standardizer(reading["schema"]["standardizer"])
+        before = Standardizer.from_dict(reading["schema"]["standardizer"])
     elif "features" in reading:
-        before = standardizer(reading["features"])
+        before = Standardizer.from_dict(reading["features"])
     after: Scaling | None = None
     if "targets" in reading:
-        after = standardizer(reading["targets"])
+        after = Standardizer.from_dict(reading["targets"])
     return before, after
 
 

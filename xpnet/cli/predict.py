@@ -9,12 +9,17 @@ import typer
 
 from xpnet._printable import cells, padded, printable
 from xpnet._typing import Array
+from xpnet.cli.errors import bad_flag
 from xpnet.cli.flags import Backend, RunArgument, Trust, file
 from xpnet.cli.screen import echo
 
 if TYPE_CHECKING:
     from xpnet.cli.run_folder import Trained
     from xpnet.layers import Layer
+
+Probabilities = Annotated[bool, typer.Option(
+    "--probabilities", help="For a table: a column with the probability of each class.",
+)]  # fmt: skip
 
 
 def predict(
@@ -27,6 +32,7 @@ def predict(
             help="Pictures with one object each, folders of them, or tables.",
         ),
     ],
+    probabilities: Probabilities = False,
     backend: Backend = "numpy",
     trust: Trust = False,
 ) -> None:
@@ -55,6 +61,8 @@ def predict(
     trained = RunFolder(run).trained(trust)
     failed = False
     has_header = False
+    if probabilities and (trained.has_pictures or not trained.classes):
+        raise bad_flag("--probabilities", "it is for classes of a table.")
     if trained.has_pictures:
         files, failed = _pictures_of(files)
     width = max((cells(printable(path)) for path in files), default=0)
@@ -65,7 +73,9 @@ def predict(
                 if trained.has_pictures:
                     echo(_picture_line(trained, model, path, width))
                 else:
-                    header, *lines = _table(trained, model, path, several=len(files) > 1)
+                    header, *lines = _table(
+                        trained, model, path, several=len(files) > 1, each=probabilities
+                    )
                     if not has_header:
                         lines = [header, *lines]
                         has_header = True
@@ -112,14 +122,15 @@ def _picture_line(trained: "Trained", model: "Layer", path: Path, width: int) ->
     return f"{padded(printable(path), width)}  {name}  {probabilities[c]:7.2%}"
 
 
-def _table(trained: "Trained", model: "Layer", path: Path, several: bool) -> list[list[str]]:
-    """A header; and for each row its name with its class and probability, or with its numbers."""
+def _table(
+    trained: "Trained", model: "Layer", path: Path, several: bool, each: bool
+) -> list[list[str]]:
+    """A header; and for each row its name with its class and probabilities, or with its numbers."""
     from xpnet.cli.tables import rows
 
     found = rows(path, trained.config, trained.reading)
-    names, predictions = _predictions(
-        trained, trained.model.scores(model, trained.fitting(found.x))
-    )
+    y = trained.model.scores(model, trained.fitting(found.x))
+    names, predictions = _predictions(trained, y, each)
     lines = [[*row, *prediction] for row, prediction in zip(found.names, predictions, strict=True)]
     title, *ids = found.titles
     if several:  # the files may name their rows in different ways
@@ -127,27 +138,28 @@ def _table(trained: "Trained", model: "Layer", path: Path, several: bool) -> lis
     return [[title, *ids, *names], *lines]
 
 
-def _predictions(trained: "Trained", y: Array) -> tuple[list[str], list[list[str]]]:
+def _predictions(trained: "Trained", y: Array, each: bool) -> tuple[list[str], list[list[str]]]:
     """The names of the columns with predictions, and the predictions for each row."""
-    from xpnet import functions as F
-    from xpnet.backend import to_numpy
-    from xpnet.cli.tables import standardizer
+    from xpnet.training.predictions import classified, in_units
 
     name = "t"  # the targets of an archive have no other name
     if "schema" in trained.reading:
         name = trained.reading["schema"]["target"]
-    if trained.classes:
-        predictions = []
-        for probabilities in to_numpy(F.softmax(y)).tolist():
-            largest = max(probabilities)
-            predictions.append([trained.classes[probabilities.index(largest)], f"{largest:.4f}"])
-        return [name, "probability"], predictions
-    units = standardizer(trained.reading["targets"])
-    numbers = (to_numpy(y) * units.scale + units.mean).tolist()
-    names = [name]
-    if len(units.mean) > 1:
-        names = [f"{name} {i}" for i in range(1, len(units.mean) + 1)]
-    return names, [[f"{number:.7g}" for number in row] for row in numbers]
+    units = trained.model.units
+    if units is not None:
+        numbers = in_units(y, units)
+        names = [name]
+        if len(units.mean) > 1:
+            names = [f"{name} {i}" for i in range(1, len(units.mean) + 1)]
+        return names, [[f"{number:.7g}" for number in row] for row in numbers]
+    labels, probabilities = classified(y, trained.classes)
+    shown = probabilities.max(axis=1, keepdims=True)
+    names = [name, "probability"]
+    if each:
+        shown = probabilities
+        names = [name, *(f"{name}={label}" for label in trained.classes)]
+    rows = zip(labels, shown.tolist(), strict=True)
+    return names, [[label, *(f"{p:.4f}" for p in row)] for label, row in rows]
 
 
 def _as_csv(lines: list[list[str]]) -> str:

@@ -14,7 +14,7 @@ from xpnet.cli.kinds import KINDS, PICTURES
 from xpnet.errors import StateError
 from xpnet.layers import Layer
 from xpnet.saving.safetensors import load_file
-from xpnet.training import Checkpoint, Run, TrainedModel, open_run
+from xpnet.training import Checkpoint, History, Run, TrainedModel, open_run
 from xpnet.training.checkpoint import read_text
 from xpnet.training.run import invalid_metadata, with_home
 
@@ -153,6 +153,12 @@ class Trained(NamedTuple):
         return list(self.reading["classes"])
 
     @property
+    def class_weights(self) -> list[float] | None:
+        """The weight of each class in the loss; None if they are equal."""
+        weights: list[float] | None = self.config.get("class_weights")
+        return weights
+
+    @property
     def has_pictures(self) -> bool:
         """Whether its samples are images."""
         return self.reading["kind"] in PICTURES
@@ -161,8 +167,8 @@ class Trained(NamedTuple):
         """The model with its weights, on the current backend."""
         return self.model.build()
 
-    def history(self) -> list[dict[str, float]]:
-        """The rows of history.csv; empty if the file is missing, since the model does not need it.
+    def history(self) -> History:
+        """The content of history.csv; no rows if the file is missing, since the model does not need it.
 
         Raises
         ------
@@ -170,14 +176,19 @@ class Trained(NamedTuple):
             The file is not such a table.
         """
         path = self.model.file.with_name(Run.HISTORY)
+        history = History()
         if not path.is_file():
-            return []
+            return history
         try:
             with path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
+                for row in csv.DictReader(file):
+                    history.append({name: float(cell) for name, cell in row.items() if cell})
         except (ValueError, TypeError, csv.Error) as error:
             raise StateError(f"{path}: expected the history of a training: {error}.") from error
+        kept = self.config.get("kept_epoch")
+        if type(kept) is int and 0 < kept <= len(history):
+            history.kept = kept
+        return history
 
     def fitting(self, x: Array) -> Array:
         """Samples in the shape that the model takes, if they have the number of values that it takes.
@@ -208,6 +219,8 @@ def _is_description(config: Mapping[str, Any], input_shape: tuple[int, ...], out
         return False
     if not _are_classes(reading["classes"], outputs):
         return False
+    if not _are_weights(config.get("class_weights"), reading["classes"]):
+        return False
     if reading["kind"] in PICTURES and not _is_image_shape(reading["shape"], input_shape):
         return False
     return _is_split(config["test"], config["seed"])
@@ -218,6 +231,15 @@ def _are_classes(names: object, outputs: int) -> bool:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return False
     return len(names) in (0, outputs)
+
+
+def _are_weights(weights: object, classes: list[str]) -> bool:
+    """Whether this is None, or a positive number for each class."""
+    if weights is None:
+        return True
+    if not isinstance(weights, list) or len(weights) != len(classes):
+        return False
+    return all(type(w) is float and 0.0 < w < math.inf for w in weights)
 
 
 def _is_split(test: object, seed: object) -> bool:

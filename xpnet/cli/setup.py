@@ -270,16 +270,13 @@ def with_validation(settings: Settings, samples: Samples) -> Samples:
     return samples._replace(train=(x[learned], t[learned]), validation=(x[kept], t[kept]))
 
 
-def class_weights(settings: Settings, samples: Samples) -> Array | None:
+def class_weights(settings: Settings, samples: Samples) -> list[float] | None:
     """The weight of each class in the loss, n / (classes times its samples); None if they are equal."""
     if settings["class_weight"] is None:
         return None
-    from xpnet.backend import current
-
     t = samples.train[1]
     counts = [int((t == c).sum()) for c in range(samples.outputs)]
-    weights = [len(t) / (samples.outputs * max(count, 1)) for count in counts]
-    return current().asarray(weights)
+    return [len(t) / (samples.outputs * max(count, 1)) for count in counts]
 
 
 def settle_steps(settings: dict[str, Any], samples: int, rows: bool) -> None:

@@ -4,6 +4,7 @@ A run keeps what it has determined from its training data, its "reading": the na
 and the means and deviations by which numbers are standardised.
 """
 
+import re
 import shlex
 import warnings
 from collections.abc import Mapping
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from xpnet._typing import Array, PathLike
 from xpnet.cli.kinds import FRAMES, columns, kind_of
 from xpnet.cli.screen import echo
-from xpnet.errors import DataError, StateError
+from xpnet.errors import DataError
 
 if TYPE_CHECKING:
-    from xpnet.data import Schema, Standardizer
+    from xpnet.data import Schema
     from xpnet.data._csv_reader import Cells
 
 Pair = tuple[Any, Any]  # x and t, NumPy arrays
@@ -114,9 +115,10 @@ def rows(path: Path, flags: Flags, reading: Reading) -> Rows:
         cells = known.cells(path, targets=False)
         x, _ = known.samples(cells)
         _note_differences(path, known, cells)
-        title, names = _row_names(cells)
+        title, names = cells.named
         ids = [cells.ids.get(name, [""] * len(x)) for name in known.ids]
-        return Rows(x, [title, *known.ids], [list(row) for row in zip(names, *ids, strict=True)])
+        columns = [map(str, names), *ids]
+        return Rows(x, [title, *known.ids], [list(row) for row in zip(*columns, strict=True)])
     from xpnet.data import load_samples
 
     x = _features(load_samples(path), flags, reading)
@@ -159,26 +161,11 @@ def schema(reading: Reading) -> "Schema":
     return Schema.from_dict(reading["schema"])
 
 
-def standardizer(figures: Mapping[str, Any]) -> "Standardizer":
-    """The mean and scale with which a run standardises numbers.
-
-    Raises
-    ------
-    StateError
-        They are missing or invalid.
-    """
-    from xpnet.data import Standardizer
-
-    try:
-        mean, scale = (tuple(map(float, figures[name])) for name in ("mean", "scale"))
-    except (KeyError, OverflowError, TypeError, ValueError) as error:
-        raise StateError(f"Expected the mean and scale of numbers: {error!r}.") from error
-    return Standardizer(mean, scale)
-
-
 def _standardized(t: Array, reading: Reading, flags: Flags) -> Array:
     """The targets of a regression, standardised."""
-    return standardizer(reading["targets"])(t).astype(flags["dtype"])
+    from xpnet.data import Standardizer
+
+    return Standardizer.from_dict(reading["targets"])(t).astype(flags["dtype"])
 
 
 def _share(flags: Flags) -> float:
@@ -205,11 +192,8 @@ def _read_csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
         raise
     for warning in noted:  # how a separate test table differs from that of the training
         echo(f"Note: {warning.message}", err=True)
-    parts = [train[0]]
-    if not isinstance(flags["test"], str):  # the test is a part of the same table
-        parts.append(test[0])
     _note_encoding(flags["dataset"], flags["encoding"])
-    _note_numbering(found, parts)
+    _note_numbering(found)
     reading: dict[str, Any] = {"schema": found.to_dict(), "classes": list(found.classes)}
     if flags["task"] == "classify":
         _require_classes(flags, len(train[0]), reading["classes"])
@@ -241,21 +225,22 @@ def _loaded(flags: Flags) -> "tuple[Pair, Pair, Schema]":
     )
 
 
-NUMBERING = ("id", "index", "idx", "no", "nr", "row", "rownames", "#")  # names of row numbers
+NUMBERING = ("id", "index", "idx", "key", "no", "nr", "row", "rownames", "uuid", "#")
+"""Names of columns that number the rows; also as the last word of a name, such as customer_id."""
+
+LAST_WORD = re.compile(r"[^\W_]+$|#$")
 
 
-def _note_numbering(found: "Schema", parts: list[Array]) -> None:
-    """Print a note if a feature has the name of a row number, and its values are consecutive."""
-    for i, name in enumerate(found.inputs):
-        if name.lower().strip(" ._") not in NUMBERING:
-            continue
-        mean, scale = (figures[i] for figures in found.standardizer)
-        values = [value for x in parts for value in x[:, i].tolist()]
-        numbers = sorted(round(value * scale + mean) for value in values)
-        if numbers == list(range(numbers[0], numbers[0] + len(numbers))):
+def _note_numbering(found: "Schema") -> None:
+    """Print a note for each feature that is named like a row number, and has another number in each row."""
+    for column in found.feature_columns:
+        words = re.sub(r"([a-z])([A-Z])", r"\1 \2", column.name).strip(" ._").lower()
+        last = LAST_WORD.search(words)
+        is_number = column.kind == "number" and column.distinct == found.rows
+        if is_number and last and last[0] in NUMBERING:
             echo(
-                f"Note: the column {name!r} numbers the rows, and is used as a feature. To leave it out: "
-                f"--index {shlex.quote(name)}",
+                f"Note: the column {column.name!r} has another number in each row, as identifiers do, and is "
+                f"used as a feature. To leave it out: --id {shlex.quote(column.name)}",
                 err=True,
             )
 
@@ -271,20 +256,17 @@ def _read_test_csv(source: str, flags: Flags, reading: Reading, is_split: bool) 
     if t is None:
         target = reading["schema"]["target"]
         raise DataError(f"{source}: expected a column {target!r}, the target, but there is none.")
-    title, names = _row_names(cells)
-    names = [f"{title} {name}" for name in names]
+    titles = [cells.named[0], *cells.ids]
+    columns = [cells.named[1], *cells.ids.values()]
+    names = [
+        ", ".join(f"{title} {name}" for title, name in zip(titles, row, strict=True))
+        for row in zip(*columns, strict=True)
+    ]
     if not is_split:
         return TestSamples((x, t), None, source, names)
     train, test = split(t if reading["classes"] else t[:, 0], _share(flags), flags["seed"])
     chosen = [names[i] for i in test.tolist()]
     return TestSamples((x[test], t[test]), (x[train], t[train]), source, chosen)
-
-
-def _row_names(cells: "Cells") -> tuple[str, list[str]]:
-    """The title and the names of a table's rows: those of its index, or their lines."""
-    if cells.index_name is not None:
-        return cells.index_name, cells.row_names
-    return cells.unit, list(map(str, cells.lines))
 
 
 # --- NPZ ------------------------------------------------------------------------------------------
@@ -308,14 +290,19 @@ def _read_npz(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
 
 
 def _read_test_npz(source: str, flags: Flags, reading: Reading, is_split: bool) -> TestSamples:
-    from xpnet.data import load_archive, load_samples
+    from xpnet.data import load_samples
+    from xpnet.data.archives import load_archive_with_rows
 
     if not is_split:
         pair = load_samples(source, flags["task"])
-        return TestSamples(_prepared(pair, source, flags, reading), None, source)
-    train, test = load_archive(source, _share(flags), flags["seed"], task=flags["task"])
+        names = [f"row {i}" for i in range(len(pair[0]))]
+        return TestSamples(_prepared(pair, source, flags, reading), None, source, names)
+    train, test, rows = load_archive_with_rows(
+        source, _share(flags), flags["seed"], task=flags["task"]
+    )
     rest = _prepared(train, source, flags, reading)
-    return TestSamples(_prepared(test, source, flags, reading), rest, source)
+    names = [f"row {i}" for i in rows.tolist()]
+    return TestSamples(_prepared(test, source, flags, reading), rest, source, names)
 
 
 def _prepared(pair: Pair, source: str, flags: Flags, reading: Reading) -> Pair:
@@ -353,7 +340,9 @@ def _features(x: Array, flags: Flags, reading: Reading) -> Array:
     if x.ndim == 4 and x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
         x = x.transpose(0, 3, 1, 2)
     if "features" in reading:
-        return standardizer(reading["features"])(x.reshape(len(x), -1)).astype(dtype)
+        from xpnet.data import Standardizer
+
+        return Standardizer.from_dict(reading["features"])(x.reshape(len(x), -1)).astype(dtype)
     if x.dtype == "uint8":
         return x.astype(dtype) / 255
     return x.astype(dtype)

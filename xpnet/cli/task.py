@@ -9,15 +9,16 @@ from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 
 
-def loss_of(task: str, class_weights: Array | None = None) -> Callable[[Any, Any], Any]:
+def loss_of(task: str, class_weights: Sequence[float] | None = None) -> Callable[[Any, Any], Any]:
     """The loss: cross entropy for classes, which may have weights; or mean squared error for standardised numbers."""
     from xpnet import functions as F
+    from xpnet.backend import current
 
     if task == "regress":
         return F.mean_squared_error
     if class_weights is None:
         return F.softmax_cross_entropy
-    return partial(F.softmax_cross_entropy, weight=class_weights)
+    return partial(F.softmax_cross_entropy, weight=current().asarray(class_weights))
 
 
 def metrics_of(task: str, reading: Mapping[str, Any]) -> list[Any]:

@@ -320,7 +320,8 @@ def _place(path: Path, names: list[str], name: str, choice: Choice) -> int:
     if choice.is_known and name in (choice.features or ()):
         absent = [feature for feature in choice.features or () if feature not in names]
         raise DataError(
-            f"{path}: no column {name!r}, which the model needs: it was trained on "
-            f"{len(choice.features or ())} features, {len(absent)} of which are missing here"
+            f"{path}: no column {name!r}, which the model needs; of the {len(choice.features or ())} features of "
+            f"its training, the table lacks {listed(absent)}. Add what is missing: cells may be empty, if "
+            "their values are unknown"
         )
     raise DataError(f"{path}: no column {name!r}; its columns are {listed(names)}")

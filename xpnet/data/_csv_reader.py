@@ -84,6 +84,13 @@ class Cells(NamedTuple):
         """The place of a row's value in a column, by default in the target, for an error."""
         return f"{self.path}, {self.unit} {self.lines[row]}, column {(column or self.target)!r}"
 
+    @property
+    def named(self) -> tuple[str, list[str] | list[int]]:
+        """What the rows are named by, and their names: those of the index, or their lines."""
+        if self.index_name is not None:
+            return self.index_name, self.row_names
+        return self.unit, self.lines.tolist()
+
     def taken(self, rows: Sequence[int]) -> "Cells":
         """These rows of the table."""
         return self._replace(

@@ -6,7 +6,7 @@ way, whatever holds it. Neither package is needed by anything else.
 
 import math
 from collections.abc import Iterator
-from datetime import date, time
+from datetime import date, datetime, time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,8 @@ def _written(value: object) -> str:
         return ""
     if isinstance(value, float) and math.isnan(value):
         return ""
+    if isinstance(value, datetime) and value.tzinfo is None and value.time() == time():
+        return value.date().isoformat()  # frames hold dates as times, at midnight
     if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, bytes):

@@ -33,6 +33,20 @@ def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
     return text[:most] + "..."
 
 
+def share(part: int, whole: int) -> str:
+    """A part in per cent, which is 0 or 100 only if it is none or all.
+
+    >>> share(19, 20), share(1, 900), share(899, 900), share(0, 9)
+    ('95%', '<1%', '>99%', '0%')
+    """
+    rounded = f"{part / whole:.0%}"
+    if part and rounded == "0%":
+        return "<1%"
+    if part < whole and rounded == "100%":
+        return ">99%"
+    return rounded
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Rows of cells as lines, in which each column but the last has one width.
 

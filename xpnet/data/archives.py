@@ -79,6 +79,14 @@ def load_archive(
     >>> x_train.shape, x_test.shape, sorted(t_test.tolist())
     ((8, 3), (2, 3), [0, 1])
     """
+    train, tested, _ = load_archive_with_rows(path, test, seed, limit, task)
+    return train, tested
+
+
+def load_archive_with_rows(
+    path: PathLike, test: float, seed: int, limit: int = LIMIT, task: Task = "classify"
+) -> tuple[Pair, Pair, NDArray[np.int64]]:
+    """As `load_archive`, with the row of each test sample in x; or in x_test, if the file has that."""
     if task not in ("classify", "regress"):
         raise ArgumentError(f"Expected task 'classify' or 'regress', got {task!r}.")
     path = Path(path)
@@ -86,16 +94,18 @@ def load_archive(
     train = _pair(path, content, "train", task)
     tested = _pair(path, content, "test", task)
     if train is None and tested is None:
-        train, tested = _split_pair(path, content, test, seed, task)
+        train, tested, rows = _split_pair(path, content, test, seed, task)
     elif train is None or tested is None:
         present = "x_test" if train is None else "x_train"
         raise DataError(
             f"{path}: it has {present}, but not the other part: {_sorted(content.names)}"
         )
+    else:
+        rows = np.arange(len(tested[0]))
     _require_same_shapes(path, train, tested)
     if task == "classify":
         _require_known_classes(path, train[1], tested[1])
-    return train, tested
+    return train, tested, rows
 
 
 @overload
@@ -219,8 +229,8 @@ def _required_pair(path: Path, content: _Content, part: str, task: Task) -> Pair
 
 def _split_pair(
     path: Path, content: _Content, test: float, seed: int, task: Task
-) -> tuple[Pair, Pair]:
-    """The arrays x and t, split into training and test."""
+) -> tuple[Pair, Pair, NDArray[np.int64]]:
+    """The arrays x and t, split into training and test, and the rows of the test."""
     pair = _pair(path, content, "", task)
     if pair is None:
         raise DataError(
@@ -234,7 +244,7 @@ def _split_pair(
         train_rows, test_rows = split(grouped, test, seed)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    return (x[train_rows], t[train_rows]), (x[test_rows], t[test_rows])
+    return (x[train_rows], t[train_rows]), (x[test_rows], t[test_rows]), test_rows
 
 
 def _require_finite(path: Path, name: str, array: NDArray[Any]) -> None:

@@ -33,7 +33,7 @@ from xpnet.data._csv_numbers import (
     missing_numbers,
     require_number,
 )
-from xpnet.data._messages import listed, shortened
+from xpnet.data._messages import listed, share, shortened
 from xpnet.errors import ArgumentError, DataError
 
 Kind: TypeAlias = Literal["number", "boolean", "date", "category", "constant", "identifier"]
@@ -212,7 +212,7 @@ class Column:
             median = f", median {self.fill[0]:.6g}" if self.kind == "number" else ""
             return f"{self.low} to {self.high}{median}"
         shares = [
-            f"{shortened(name, 20)} {count / rows:.0%}"
+            f"{shortened(name, 20)} {share(count, rows)}"
             for name, count in zip(self.categories, self.counts, strict=True)
         ]
         phrases = [", ".join(shares[:3])] if shares else []

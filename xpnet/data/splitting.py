@@ -9,12 +9,13 @@ array([[0., 1.]])
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xpnet.errors import ArgumentError, DataError, ShapeError
+from xpnet.errors import ArgumentError, DataError, ShapeError, StateError
 
 Rows = NDArray[np.int64]
 
@@ -113,6 +114,21 @@ class Standardizer(NamedTuple):
         # Rounding moves the mean of equal numbers, so their deviation is not exactly 0.
         scale = np.where(scale > 1e-12 * np.abs(mean), scale, 1.0)
         return cls(tuple(mean.tolist()), tuple(scale.tolist()))
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """The standardizer from the dict that `_asdict` returned.
+
+        Raises
+        ------
+        StateError
+            Mean or scale is missing or invalid.
+        """
+        try:
+            mean, scale = (tuple(map(float, stored[name])) for name in ("mean", "scale"))
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
+            raise StateError(f"Expected the mean and scale of numbers: {error!r}.") from error
+        return cls(mean, scale)
 
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
         """x, shape (n, features), standardised."""

@@ -2,6 +2,7 @@
 
     train, test, schema = load_table("people.csv", target="income")
     print(schema)                                         the data dictionary
+    schema.labels(trainer.predict(test[0]))               the names of the classes
     config["table"] = schema.to_dict()                    stored with the model, as JSON
     x, t = Schema.from_dict(config["table"]).read("new.csv")
 
@@ -23,14 +24,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from xpnet._typing import PathLike
+from xpnet._typing import Array, PathLike
+from xpnet.backend import to_numpy
 from xpnet.data._csv_numbers import is_missing, missing_texts, require_number
 from xpnet.data._csv_reader import Cells, read_csv
-from xpnet.data._messages import aligned, listed, shortened
+from xpnet.data._messages import aligned, listed, share, shortened
 from xpnet.data._typing import DataFrame, Pair, Task
 from xpnet.data.columns import Column, fit_column
 from xpnet.data.splitting import Standardizer, split
-from xpnet.errors import ArgumentError, DataError, StateError
+from xpnet.errors import ArgumentError, DataError, ShapeError, StateError
 
 _MOST_SHOWN = 30  # rows of the data dictionary for people
 VERSION = 1  # of the dict that `Schema.to_dict` returns; 0 had numbers only
@@ -68,6 +70,9 @@ class Schema:
         is refused.
     unused : tuple of str
         The columns that were left out.
+    answers : Column or None
+        The targets of the training rows: how many have each class, or their range. None in a schema that an
+        earlier version stored.
 
     Examples
     --------
@@ -101,6 +106,7 @@ class Schema:
     missing: tuple[str, ...] | None = None
     drop_missing_target: bool = False
     unused: tuple[str, ...] = ()
+    answers: Column | None = None
 
     @property
     def inputs(self) -> list[str]:
@@ -175,14 +181,19 @@ class Schema:
     def unlike(self, cells: Cells) -> list[str]:
         """How a table that `cells` has read differs from the training data, in sentences.
 
-        These are columns that are ignored, categories that did not occur, and values that are missing
-        in columns that had no gaps.
+        These are columns that are ignored, identifiers that it lacks, categories that did not occur, and
+        values that are missing in columns that had no gaps.
         """
         known = {*self.unused, *(column.name for column in self.columns), self.target}
         extra = [name for name in cells.unused if name not in known]
         found = []
         if extra:
             found.append(f"ignored, as the training did not have them: columns {listed(extra)}")
+        absent = [name for name in self.ids if name not in cells.ids]
+        if absent:
+            found.append(
+                f"columns {listed(absent)}, which identify the rows, are not there; left empty"
+            )
         gaps = missing_texts(self.missing or ())
         values = cells.columns()
         for column in self.feature_columns:
@@ -210,6 +221,42 @@ class Schema:
             for column in self.feature_columns
         ]
         return np.concatenate(parts, axis=1)
+
+    def labels(self, scores: Array) -> list[str]:
+        """The name of the class with the largest score, for each row of a network's output.
+
+        Parameters
+        ----------
+        scores : array of any library, shape (n, classes)
+            What the network returns, or its softmax, the probabilities.
+
+        Raises
+        ------
+        ArgumentError
+            The table was loaded for a regression, which has no classes.
+        ShapeError
+            There is not one score for each class.
+
+        Examples
+        --------
+        >>> import pandas
+        >>> from xpnet.data import load_table
+        >>> table = pandas.DataFrame({"size": range(20), "kind": ["cat", "dog"] * 10})
+        >>> train, test, schema = load_table(table, target="kind")
+        >>> schema.labels([[0.3, 2.5], [1.5, -1.0]])
+        ['dog', 'cat']
+        """
+        if self.task == "regress":
+            raise ArgumentError(
+                "Expected the schema of a classification; this one is of a regression, in which the network's "
+                "output is the prediction."
+            )
+        found = to_numpy(scores)
+        if found.ndim != 2 or found.shape[1] != len(self.classes):
+            raise ShapeError(
+                f"Expected scores of shape (n, {len(self.classes)}), one for each class, got {found.shape}."
+            )
+        return [self.classes[i] for i in found.argmax(axis=1).tolist()]
 
     def targets(self, cells: Cells) -> NDArray[Any] | None:
         """The targets of a table that `cells` has read, as `load_table` returns them."""
@@ -240,12 +287,21 @@ class Schema:
             rows.append((name, column.kind, missing, column.described(self.rows)))
         kind = "class" if self.classes else "number"
         what = "the target"
-        if self.classes:
-            what = f"the target: {listed(shortened(name, 20) for name in self.classes)}"
+        if self.answers is not None:
+            what = f"the target: {self._answers_described(self.answers)}"
         if len(shown) < len(self.columns):
             rows.append((f"... and {len(self.columns) - len(shown)} more", "", "", ""))
         rows.append((shortened(self.target, 30), kind, "", what))
         return f"{aligned(rows)}\n{self._summary()}"
+
+    def _answers_described(self, answers: Column) -> str:
+        """The classes with their shares, the most frequent first; or the range of the numbers."""
+        if not self.classes:
+            return answers.described(self.rows)
+        found = sorted(
+            zip(answers.counts, answers.categories, strict=True), key=lambda pair: -pair[0]
+        )
+        return listed(f"{shortened(name, 20)} {share(n, self.rows)}" for n, name in found)
 
     def _summary(self) -> str:
         """What becomes of the columns, in sentences."""
@@ -329,7 +385,20 @@ def _checked_fields(stored: dict[str, Any]) -> dict[str, Any]:
         "standardizer": Standardizer(mean, scale),
         "dtype": np.dtype(stored["dtype"]).name,
         "columns": columns,
+        "answers": _checked_answers(stored.get("answers"), tuple(map(str, stored["classes"]))),
     }
+
+
+def _checked_answers(stored: object, classes: tuple[str, ...]) -> Column | None:
+    """The targets of the training rows from a dict; a count for each class."""
+    if stored is None:
+        return None
+    if not isinstance(stored, dict):
+        raise ArgumentError(f"answers is {stored!r}")
+    answers = Column.from_dict(stored)
+    if classes and answers.categories != classes:
+        raise ArgumentError(f"answers are {answers!r}")
+    return answers
 
 
 def _checked_choices(stored: dict[str, Any], kinds: dict[str, Any]) -> dict[str, Any]:
@@ -500,7 +569,12 @@ def _fitted(
     schema: Schema, cells: Cells, rows: NDArray[np.int64], categories: Sequence[str]
 ) -> tuple[Schema, NDArray[Any]]:
     """The schema with the data dictionary of the training rows, and x of all rows."""
-    schema = replace(schema, columns=_columns(cells, rows, categories, schema), rows=len(rows))
+    schema = replace(
+        schema,
+        columns=_columns(cells, rows, categories, schema),
+        rows=len(rows),
+        answers=_answers(cells, rows, schema),
+    )
     features = tuple(column.name for column in schema.columns if column.inputs)
     schema = replace(schema, features=features)
     if not features:
@@ -553,6 +627,20 @@ def _columns(
         distinct = len({texts[i] for i in chosen})
         found.append(Column(name, "identifier", True, parts=(), fill=(), distinct=distinct))
     return tuple(found)
+
+
+def _answers(cells: Cells, rows: NDArray[np.int64], schema: Schema) -> Column | None:
+    """The entry of the target."""
+    t = schema.targets(cells)
+    if t is None:
+        return None
+    if schema.task == "regress":
+        return fit_column(schema.target, t[rows, 0].astype(np.float64), str, frozenset())
+    counts = np.bincount(t[rows], minlength=len(schema.classes)).tolist()
+    return Column(
+        schema.target, "category", True, parts=(), fill=(),
+        categories=schema.classes, counts=tuple(counts), distinct=len(schema.classes),
+    )  # fmt: skip
 
 
 def _place(cells: Cells, rows: Sequence[int], name: str, i: int) -> str:

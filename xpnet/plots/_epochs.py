@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from xpnet._typing import PathLike
 from xpnet.plots._names import drawn
-from xpnet.plots._style import BLUE, TEST, TRAIN, figure_of, finished, plain
+from xpnet.plots._style import BLUE, INK, TEST, TRAIN, figure_of, finished, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,9 @@ def curves(
     Parameters
     ----------
     history : History
-        The loss and each metric have a panel. A metric called "accuracy" is drawn in per cent.
+        The loss and each metric have a panel. A metric called "accuracy" is drawn in per cent. The legend has
+        the figures of the last epoch; or, if early stopping has restored the weights of an earlier one
+        (``history.kept``), those of that epoch, which a dotted line marks.
     path : str or path-like, optional
         Where to write the plot, as PNG, PDF or SVG by its suffix.
     names : sequence of str, optional
@@ -57,7 +59,7 @@ def curves(
         names = ["loss"]
     columns = min(len(names), 3)
     rows = -(-len(names) // columns)
-    figure = figure_of(4.6 * columns, 3.6 * rows)
+    figure = figure_of(4.6 * columns, 4.0 * rows)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     labels, style = drawn(f"{name}{_UNITS.get(name, '')}".replace("_", " ") for name in names)
     for axes, name, label in zip(panels, names, labels, strict=False):
@@ -72,28 +74,44 @@ def _draw_panel(axes: "Axes", history: "History", name: str) -> None:
     """Draw one metric, of each part of the data."""
     from matplotlib.ticker import MaxNLocator
 
+    title = "after the last epoch"
+    shown = -1
+    if history.kept is not None:
+        title = f"after epoch {history.kept}, whose weights are kept"
+        shown = history.kept - 1
+        axes.axvline(history.kept, color=INK, ls=":", lw=1)
     for part, color in (("train", TRAIN), ("validation", BLUE), ("test", TEST)):
         column = f"{part}_{name}"
         if column in history:
-            _draw_curve(axes, history["epoch"], history[column], part, name, color)
+            label = f"{part}, {_figure(history[column][shown], name)}"
+            _draw_curve(axes, history["epoch"], history[column], label, name, color)
     plain(axes, "epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len(history):
-        axes.legend(frameon=False, title="after the last epoch", alignment="left")
+        # Above the panel, since curves of many epochs leave no free place in it.
+        place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 2}
+        axes.legend(frameon=False, title=title, alignment="left", **place)
     else:
         axes.text(0.5, 0.5, "no epoch was finished", transform=axes.transAxes, ha="center")
 
 
 def _draw_curve(
-    axes: "Axes", epochs: Sequence[float], values: Sequence[float], part: str, name: str, color: str
+    axes: "Axes",
+    epochs: Sequence[float],
+    values: Sequence[float],
+    label: str,
+    name: str,
+    color: str,
 ) -> None:
-    """Draw the values of one metric; the legend shows the last one."""
+    """Draw the values of one metric of one part of the data."""
     if name == "accuracy":
         values = [100.0 * value for value in values]
-        label = f"{part}, {values[-1]:.2f} %"
-    elif abs(values[-1]) >= 1e4:
-        label = f"{part}, {values[-1]:,.0f}"
-    else:
-        label = f"{part}, {values[-1]:.4f}"
     marker = "o" if len(values) <= 40 else ""
     axes.plot(epochs, values, ls="-", marker=marker, ms=3.5, color=color, label=label)
+
+
+def _figure(value: float, name: str) -> str:
+    """A value of a metric, as the legend shows it."""
+    if name == "accuracy":
+        return f"{value:.2%}".replace("%", " %")
+    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4f}"

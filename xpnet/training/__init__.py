@@ -28,6 +28,7 @@ from xpnet.training.evaluation import evaluate, predict
 from xpnet.training.history import History
 from xpnet.training.interrupt import Interrupts
 from xpnet.training.precision import MixedPrecision
+from xpnet.training.predictions import Predictions
 from xpnet.training.run import Run, TrainedModel, open_run
 from xpnet.training.trainer import Trainer
 
@@ -39,6 +40,7 @@ __all__ = [
     "History",
     "Interrupts",
     "MixedPrecision",
+    "Predictions",
     "Progress",
     "ProgressBar",
     "ReduceOnPlateau",

@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ class History:
     """One row for each finished epoch.
 
     `print(history)` prints them as a table, and a notebook displays one, of more than 60 rows the first and
-    the last five. `pandas.DataFrame(history.rows)`
-    and `polars.DataFrame(history.rows)` have the same columns.
+    the last five. `pandas.DataFrame(history)` and `polars.DataFrame(history.rows)` have the same columns.
+    Iteration yields the rows.
 
     The columns of a row, and of the file:
 
@@ -72,6 +73,9 @@ class History:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
 
     def __contains__(self, column: object) -> bool:
         return column in self.columns

@@ -3,14 +3,17 @@
 import json
 import math
 import os
+import warnings
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from xpnet._typing import Array
+from xpnet._typing import Array, PathLike
 from xpnet.autodiff.namespace import array_namespace
-from xpnet.backend import current, on_current_device
+from xpnet.backend import current, on_current_device, using
+from xpnet.data import Schema, Standardizer
+from xpnet.data._typing import DataFrame
 from xpnet.errors import StateError
 from xpnet.layers import MLP, Layer
 from xpnet.layers._size_limit import size_limit
@@ -21,6 +24,7 @@ from xpnet.training.callbacks.checkpoint import Checkpoint
 from xpnet.training.environment import executor, threads, versions
 from xpnet.training.evaluation import predict
 from xpnet.training.model_file import Source, of_run
+from xpnet.training.predictions import Predictions, classified, in_units
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
@@ -173,6 +177,7 @@ class Run(Callback):
             "interrupted": history.interrupted,
             "epochs": trainer.epochs,
             "epochs_finished": len(history),
+            "kept_epoch": history.kept,
             "seconds": round(sum(history["seconds"]), 3),
             "test_loss": tested.get("test_loss"),
             "test_accuracy": tested.get("test_accuracy"),
@@ -201,6 +206,8 @@ class TrainedModel(NamedTuple):
         Whether the training came to its end, which may be an early one.
     trust : bool
         Whether `model.py` of the folder may be executed, if the model is a user's own.
+    reading : dict
+        How `xpnet train` reads the data; empty if the folder was written by other code.
 
     Examples
     --------
@@ -229,6 +236,35 @@ class TrainedModel(NamedTuple):
     epochs_finished: int
     finished: bool
     trust: bool = False
+    reading: dict[str, Any] = {}  # noqa: RUF012 - of a NamedTuple, whose default nothing changes
+
+    @property
+    def schema(self) -> Schema:
+        """How tables become samples of the network.
+
+        Raises
+        ------
+        StateError
+            The run was not trained on a table; or its schema is damaged.
+        """
+        if "schema" not in self.reading:
+            raise StateError(
+                f"{self.file}: expected a run of xpnet train on a table; this one was trained on "
+                f"{self.dataset}. Predict its samples with xpnet.training.predict(run.build(), x)."
+            )
+        return Schema.from_dict(self.reading["schema"])
+
+    @property
+    def units(self) -> Standardizer | None:
+        """How the targets of a regression were standardised; None for classes.
+
+        Raises
+        ------
+        StateError
+            Mean or scale is missing or invalid.
+        """
+        targets = self.reading.get("targets")
+        return None if targets is None else Standardizer.from_dict(targets)
 
     @property
     def source(self) -> Source | None:
@@ -264,6 +300,46 @@ class TrainedModel(NamedTuple):
                 raise invalid_metadata(self.file, repr(error)) from error
         set_state(model, self.state, self.file)
         return model
+
+    def predict(self, table: PathLike | DataFrame) -> Predictions:
+        """The classes, with probabilities, or the numbers of a table's rows.
+
+        This is what `xpnet predict` prints. It is computed on the current backend.
+
+        Parameters
+        ----------
+        table : str, path-like or DataFrame
+            A file, or a data frame of pandas or polars, with the columns that the network was trained on. Its
+            columns may be in any order, and it may have further ones. The target is not read.
+
+        Raises
+        ------
+        DataError
+            The table cannot be read, or lacks a column: the message names the place.
+        StateError
+            The run was not trained on a table.
+
+        Warns
+        -----
+        UserWarning
+            The table differs from the training data, such as in a new category: see `xpnet.data.Schema.unlike`.
+        """
+        known = self.schema
+        cells = known.cells(table, targets=False)
+        x, _ = known.samples(cells)
+        for sentence in known.unlike(cells._replace(unused=[])):
+            warnings.warn(f"{cells.path}: {sentence}.", stacklevel=2)
+        title, rows = cells.named
+        ids = {name: cells.ids.get(name, [""] * len(rows)) for name in known.ids}
+        classes = list(known.classes)
+        units = self.units
+        with using(current().name, self.dtype):
+            y = self.scores(self.build(), x)
+            if units is not None:
+                numbers = [row[0] for row in in_units(y, units)]
+                return Predictions(title, rows, ids, numbers, classes, None)
+            labels, probabilities = classified(y, classes)
+        return Predictions(title, rows, ids, labels, classes, probabilities)
 
     @on_current_device
     def scores(self, model: Layer, x: Array) -> Array:
@@ -342,7 +418,10 @@ def open_run(path: str | os.PathLike[str], trust: bool = False) -> TrainedModel:
             raise invalid_metadata(file, f"its {name} is of type {type(value).__name__}")
     if description["dtype"] not in ("float32", "float64"):
         raise invalid_metadata(file, f"its dtype is {description['dtype']!r}")
-    return TrainedModel(file, state, **description, trust=trust)
+    reading = config.get("reading")
+    if not isinstance(reading, dict):
+        reading = {}
+    return TrainedModel(file, state, **description, trust=trust, reading=reading)
 
 
 def invalid_metadata(file: Path, reason: str) -> StateError:

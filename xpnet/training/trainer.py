@@ -608,7 +608,12 @@ class Trainer:
             )
 
     def predict(self, x: Arrays | Loader, batch_size: int = evaluation.BATCH) -> Arrays:
-        """The model's output for `x`: see `xpnet.training.predict`."""
+        """The model's output for `x`: see `xpnet.training.predict`.
+
+        After a training with `softmax_cross_entropy` these are scores: ``F.softmax(scores)`` are the
+        probabilities, and ``F.argmax(scores, axis=1)`` the numbers of the classes, whose names
+        `xpnet.data.Schema.labels` returns for a table.
+        """
         with self.averaged():
             return evaluation.predict(self.model, x, batch_size)
 
