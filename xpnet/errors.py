@@ -270,9 +270,9 @@ class MissingPackageError(XpnetError, ModuleNotFoundError):
 
     >>> import sys
     >>> from unittest import mock
-    >>> import xpnet
+    >>> from xpnet.distributed import MPICommunicator
     >>> with mock.patch.dict(sys.modules, {"mpi4py.MPI": None}):
-    ...     xpnet.distributed.MPICommunicator()
+    ...     MPICommunicator()
     Traceback (most recent call last):
         ...
     xpnet.errors.MissingPackageError: Several processes were to be started by MPI, ...
