@@ -282,6 +282,12 @@ LAYERS = {
 }
 """Attributes that models of other libraries have, and what to write for a Layer."""
 
+RULES = {
+    "inputs": "backward(self, gy, x), which is given the inputs that it names; or extend xpnet.lessons.Function",
+    "outputs": "backward(self, gy, y), which is given the output; or extend xpnet.lessons.Function",
+}
+"""Attributes that a Function of DeZero has, and what to write in its `backward`."""
+
 PACKAGE = {
     "Linear": "xpnet.Affine(in_features, out_features)",
     "Dense": "xpnet.Affine(in_features, out_features)",
@@ -309,6 +315,12 @@ PACKAGE = {
     "BCELoss": "xpnet.functions.binary_cross_entropy",
     "BCEWithLogitsLoss": "xpnet.functions.binary_cross_entropy_with_logits",
     "SoftmaxWithLoss": "xpnet.functions.softmax_cross_entropy",
+    "MulLayer": "xpnet.Multiply, or xpnet.lessons.MulLayer",
+    "AddLayer": "xpnet.Add, or xpnet.lessons.AddLayer",
+    "TwoLayerNet": "xpnet.MLP(784, 80, 10)",
+    "MultiLayerNet": "xpnet.MLP(784, [80, 80], 10)",
+    "Convolution": "xpnet.Conv2d",
+    "Pooling": "xpnet.MaxPool2d",
     "Module": "xpnet.Layer",
     "Model": "xpnet.Layer",
     "ModuleList": "a list of layers, as an attribute of a Layer",
