@@ -52,7 +52,7 @@ FURO = {
     "Next": "다음",
     "Previous": "이전",
     "Home": "처음",
-    "On this page": "이 쪽의 차례",
+    "On this page": "이 페이지의 차례",
     "Back to top": "맨 위로",
     "Skip to content": "본문으로 건너뛰기",
     "Made with ": "만든 도구: ",
@@ -66,7 +66,7 @@ FURO = {
 
 LABELS = {
     "Toggle site navigation sidebar": "사이트 메뉴 여닫기",
-    "Toggle table of contents sidebar": "이 쪽의 차례 여닫기",
+    "Toggle table of contents sidebar": "이 페이지의 차례 여닫기",
     "Toggle Light / Dark / Auto color theme": "밝게, 어둡게, 자동 가운데 고르기",
     "<title>Contents</title>": "<title>차례</title>",
     "<title>Menu</title>": "<title>메뉴</title>",

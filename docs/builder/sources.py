@@ -46,7 +46,7 @@ TOCTREE = re.compile(r"^```\{toctree\}.*?^```$", re.DOTALL | re.MULTILINE)
 LISTED = re.compile(r"^\s*(?:- )?\[([^\]]+)\]\(([^)#\s]+)\)(?:: (.+))?$", re.MULTILINE)
 """A line of a list of pages: a title, its page, and perhaps a sentence about it."""
 
-NOTE = "아직 한국어로 옮기지 않은 쪽입니다"
+NOTE = "아직 한국어로 옮기지 않은 페이지입니다"
 NOT_TRANSLATED = """{about}
 
 ```{{admonition}} {note}
