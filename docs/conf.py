@@ -19,7 +19,7 @@ from sphinx.search.en import SearchEnglish
 
 import xpnet
 from docs.builder.docstrings import converted
-from docs.builder.korean import words
+from docs.builder.korean import LABELS, PARTICLES, Texts, words
 from docs.builder.names import PUBLIC, links, paths, value_of
 
 project = "xpnet"
@@ -64,6 +64,7 @@ if tags.has("ko"):  # noqa: F821 - Sphinx defines it
 
 html_theme = "furo"
 html_title = "xpnet"
+html_favicon = "_static/icon.svg"
 html_static_path = ["_static"]
 templates_path = ["_templates"]
 html_css_files = ["site.css"]
@@ -97,6 +98,12 @@ class SearchKorean(SearchEnglish):
         return words(text)
 
 
+def korean_texts(app):
+    """Before anything is written: the theme's texts in Korean, which Sphinx's catalogue does not have."""
+    if app.config.language == "ko":
+        app.translator.add_fallback(Texts())
+
+
 def plain_docstring(app, what, name, value, options, lines):
     """Before numpydoc: what is plain text becomes reStructuredText."""
     lines[:] = converted(lines)
@@ -126,6 +133,8 @@ def of_both_languages(app, page, template, context, doctree):
     up = "../" * (page.count("/") + korean)
     exists = doctree is not None or page in ("search", "genindex")
     target = page if exists else "index"
+    context["labels"] = LABELS if korean else {}
+    context["particles"] = PARTICLES
     context["other_language"] = f"{up}{'' if korean else 'ko/'}{target}.html"
     if page.startswith("_modules/"):
         context["body"] = listing(page.removeprefix("_modules/"), context["body"])
@@ -159,6 +168,7 @@ def listing(module, body):
 def setup(app):
     """Connect the functions above."""
     app.add_search_language(SearchKorean)
+    app.connect("builder-inited", korean_texts)
     app.connect("autodoc-process-docstring", plain_docstring, priority=400)
     app.connect("autodoc-process-bases", public_bases)
     app.connect("html-page-context", of_both_languages)

@@ -9,11 +9,11 @@ import pytest
 import xpnet
 from tests import names_of_others
 from xpnet import Variable, XpnetError, functions as F
-from xpnet._hints import FUNCTIONS, IN_MODULES, LAYERS, METHODS, PACKAGE
+from xpnet._hints import FUNCTIONS, IN_MODULES, LAYERS, METHODS, PACKAGE, RULES
 from xpnet._interoperability.numpy.hints import hints as hints_of_numpy
 from xpnet.testing import assert_close
 
-HINTS = {**METHODS, **LAYERS, **FUNCTIONS, **PACKAGE}
+HINTS = {**METHODS, **LAYERS, **FUNCTIONS, **PACKAGE, **RULES}
 
 
 def object_at(path):
@@ -296,8 +296,48 @@ def test_a_layer_may_define_attributes_that_have_hints():
     assert {"weights", "predict"} <= set(dir(net))
 
 
-@pytest.mark.parametrize(("name", "own"), [("W", "layer.weight"), ("b", "layer.bias")])
-def test_the_lessons_names_of_the_parameters_of_affine_raise_with_xpnets(name, own):
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_that_reads_an_attribute_of_dezero_raises_with_what_to_write(backend, array, name):
+    class Square(xpnet.Function):
+        def forward(self, x):
+            return x * x
+
+        def backward(self, gy):
+            return getattr(self, name)
+
+    assert name not in dir(Square())
+    words = f"A Square has no '{name}'. Write {re.escape(RULES[name])}."
+    with pytest.raises(XpnetError, match=words) as caught:
+        Square()(Variable(array(3.0))).backward()
+    assert isinstance(caught.value, AttributeError)
+
+
+def test_a_function_may_have_attributes_of_these_names():
+    class Square(xpnet.Function):
+        def forward(self, x):
+            self.inputs = 2.0 * x
+            return x * x
+
+        def backward(self, gy):
+            return gy * self.inputs
+
+    x = Variable(np.asarray(3.0))
+    square = Square()
+    square(x).backward()
+    assert float(x.grad) == 6.0
+    assert "inputs" in dir(square)
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("W", "layer.weight"),
+        ("b", "layer.bias"),
+        ("dW", "layer.weight.grad"),
+        ("db", "layer.bias.grad"),
+    ],
+)
+def test_the_lessons_names_of_the_arrays_of_affine_raise_with_xpnets(name, own):
     layer = xpnet.Affine(2, 3)
     with pytest.raises(AttributeError, match=f"An Affine has no '{name}'. Write {own}"):
         getattr(layer, name)

@@ -385,6 +385,12 @@ IN_MODULES = {
 }
 """Names that are in a module of xpnet, and that people look for in the package."""
 
+RULES = {
+    "inputs": "backward(self, gy, x), which is given the inputs that it names; or extend xpnet.lessons.Function",
+    "outputs": "backward(self, gy, y), which is given the output; or extend xpnet.lessons.Function",
+}
+"""Attributes that a Function of DeZero has, and what to write in its `backward`."""
+
 PACKAGE = {
     **{
         name: f"xpnet.{module}.{name}"

@@ -1,6 +1,10 @@
-"""How words of Korean pages are found: without the particles at their ends."""
+"""What the Korean site has of its own: how words are found, and the theme's texts in Korean.
+
+Words are found without the particles at their ends, and compounds with and without spaces.
+"""
 
 import re
+from gettext import NullTranslations
 
 PARTICLES = (
     "에서는", "에서의", "으로는", "으로서", "으로써", "이라는", "에서", "으로", "까지", "부터", "처럼", "보다", "마다", "에는",
@@ -21,6 +25,63 @@ def without_particle(word: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, in Korean or English."""
-    found = WORD.findall(text)
-    return [without_particle(word) if HANGUL.search(word) else word for word in found]
+    """The words of a text, in Korean or English, and pairs of Korean nouns as compounds.
+
+    Writers and readers differ in where they put spaces: 경사 하강법 is also found as 경사하강법. The first
+    noun of a compound has no particle.
+    """
+    found = []
+    noun = ""  # the word before, if it may begin a compound
+    end = 0
+    for match in WORD.finditer(text):
+        word = match[0]
+        bare = word
+        if HANGUL.search(word):
+            bare = without_particle(word)
+            if noun and text[end : match.start()] == " ":
+                found.append(noun + bare)
+        found.append(bare)
+        noun = word if HANGUL.fullmatch(word[-1]) and bare == word else ""
+        end = match.end()
+    return found
+
+
+# --- the theme's texts ------------------------------------------------------------------------------
+
+FURO = {
+    "Next": "다음",
+    "Previous": "이전",
+    "Home": "처음",
+    "On this page": "이 페이지의 차례",
+    "Back to top": "맨 위로",
+    "Skip to content": "본문으로 건너뛰기",
+    "Made with ": "만든 도구: ",
+    '<a href="https://www.sphinx-doc.org/">Sphinx</a> and ': (
+        '<a href="https://www.sphinx-doc.org/">Sphinx</a>, '
+    ),
+    "Link to this heading": "이 절의 링크",
+    "Link to this definition": "이 항목의 링크",
+}
+"""What the theme and Sphinx ask their catalogues for, and these do not have in Korean."""
+
+LABELS = {
+    "Toggle site navigation sidebar": "사이트 메뉴 여닫기",
+    "Toggle table of contents sidebar": "이 페이지의 차례 여닫기",
+    "Toggle Light / Dark / Auto color theme": "밝게, 어둡게, 자동 가운데 고르기",
+    "<title>Contents</title>": "<title>차례</title>",
+    "<title>Menu</title>": "<title>메뉴</title>",
+    "<title>Expand</title>": "<title>펼치기</title>",
+    "<title>Light mode</title>": "<title>밝게</title>",
+    "<title>Dark mode</title>": "<title>어둡게</title>",
+    "<title>Auto light/dark, in light mode</title>": "<title>자동, 지금은 밝게</title>",
+    "<title>Auto light/dark, in dark mode</title>": "<title>자동, 지금은 어둡게</title>",
+    'aria-label="Toggle navigation of ': 'aria-label="하위 메뉴 여닫기: ',
+}
+"""What the theme writes in English whatever the language is."""
+
+
+class Texts(NullTranslations):
+    """The catalogue that is asked after Sphinx's own."""
+
+    def gettext(self, message: str) -> str:
+        return FURO.get(message, message)

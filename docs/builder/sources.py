@@ -3,13 +3,15 @@
 English: the pages of docs/, with README, CHANGELOG and CONTRIBUTING, the generated reference, and a listing of
 each file that a page links to. Links out of docs/ lead to those listings.
 
-Korean: the same pages, from docs/ko/ where it has them; a page that is not translated yet says so, and links
-to the English one. So every page has the same address in both languages.
+Korean: the same pages, from docs/ko/ where it has them; a page that is not translated yet has the title and the
+sentence with which a Korean page lists it, and links to the English one. So every page has the same address in
+both languages.
 """
 
 import os
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 from docs.builder import reference
@@ -33,14 +35,22 @@ FROM_ROOT = {
 LINK = re.compile(r"(\]\()([^)#\s:]+)(#[^)\s]*)?(\))")
 """A link to a file in Markdown: not to an address, which has a colon, nor within the page."""
 
+TITLE_OF_README = re.compile(r"\A# xpnet$", re.MULTILINE)
+"""On the site the front page has this title."""
+
 OTHER_LANGUAGE = re.compile(r"^\[(?:English|한국어)\]\(\S+\)\n\n", re.MULTILINE)
 """The README's line that leads to its other language: on the site each page has such a link at its top."""
 
 TOCTREE = re.compile(r"^```\{toctree\}.*?^```$", re.DOTALL | re.MULTILINE)
 
-NOT_TRANSLATED = """
-```{{admonition}} 아직 한국어로 옮기지 않은 쪽입니다
-이 쪽은 영어로만 있습니다: {link}
+LISTED = re.compile(r"^\s*(?:- )?\[([^\]]+)\]\(([^)#\s]+)\)(?:: (.+))?$", re.MULTILINE)
+"""A line of a list of pages: a title, its page, and perhaps a sentence about it."""
+
+NOTE = "아직 한국어로 옮기지 않은 페이지입니다"
+NOT_TRANSLATED = """{about}
+
+```{{admonition}} {note}
+영어로 읽으세요: {link}
 ```
 """
 
@@ -105,6 +115,8 @@ def with_links(path: Path, page: str, linked: set[str]) -> str:
         return f"{before}{relative}{anchor or ''}{after}"
 
     text = OTHER_LANGUAGE.sub("", path.read_text(encoding="utf-8"))
+    if page == "readme.md":
+        text = TITLE_OF_README.sub("# README", text)
     parts = re.split(r"(^```.*?^```$)", text, flags=re.DOTALL | re.MULTILINE)
     return "".join(part if part.startswith("```") else LINK.sub(moved, part) for part in parts)
 
@@ -177,19 +189,34 @@ def korean(path: str, english: str) -> str:
 
 
 def not_translated(path: str, english: str) -> str:
-    """The title of the English page, a note, and its table of contents, so that the menu is complete."""
+    """A Korean title, a note that leads to the English page, and its table of contents for the menu."""
     up = "../" * (path.count("/") + 1)
     address = f"{up}{Path(path).with_suffix('.html').as_posix()}"
     title = title_of(path, english)
+    korean_title, about = listed().get(path.rpartition(".")[0], (title, ""))
     orphan = "orphan: true\n" * english.startswith("---\norphan")
-    note = NOT_TRANSLATED.format(link=f'<a href="{address}" lang="en" hreflang="en">{title}</a>')
+    link = f'<a href="{address}" lang="en" hreflang="en">{title}</a>'
     if path.endswith(".rst"):
-        link = f'<p>이 쪽은 영어로만 있습니다: <a href="{address}" lang="en" hreflang="en">{title}</a></p>'
-        head = ":nosearch:\n\n" + reference.underlined(title)
-        body = f"\n.. admonition:: 아직 한국어로 옮기지 않은 쪽입니다\n\n   .. raw:: html\n\n      {link}\n"
-        return head + body
+        head = ":nosearch:\n\n" + reference.underlined(korean_title)
+        html = f"<p>영어로 읽으세요: {link}</p>"
+        note = f".. admonition:: {NOTE}\n\n   .. raw:: html\n\n      {html}\n"
+        return f"{head}\n{about}\n\n{note}"
+    note = NOT_TRANSLATED.format(about=about, note=NOTE, link=link)
     contents = "\n\n".join(TOCTREE.findall(english))
-    return f"---\n{orphan}nosearch: true\n---\n# {title}\n{note}\n{contents}\n"
+    return f"---\n{orphan}nosearch: true\n---\n# {korean_title}\n\n{note}\n{contents}\n"
+
+
+@cache
+def listed() -> dict[str, tuple[str, str]]:
+    """{a page without suffix: its Korean title, and a sentence about it}, from the Korean pages that list it."""
+    found: dict[str, tuple[str, str]] = {}
+    for path in files(DOCS / "ko"):
+        if path.suffix == ".md":
+            page = path.relative_to(DOCS / "ko")
+            for title, target, about in LISTED.findall(path.read_text(encoding="utf-8")):
+                name = os.path.normpath(page.parent / target).replace(os.sep, "/")
+                found.setdefault(name.removesuffix(".md"), (title, about))
+    return found
 
 
 def title_of(path: str, text: str) -> str:

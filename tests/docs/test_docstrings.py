@@ -10,7 +10,7 @@ import pytest
 import xpnet
 from docs.builder import names
 from docs.builder.docstrings import converted, inline
-from docs.builder.korean import without_particle
+from docs.builder.korean import without_particle, words
 
 
 def lines(text):
@@ -104,6 +104,22 @@ def test_a_docstring_of_xpnet_is_converted_without_a_loss():
 )
 def test_particles_are_removed(word, noun):
     assert without_particle(word) == noun
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            "경사 하강법은",
+            ["경사", "경사하강법", "하강법"],
+        ),  # a compound, with and without its space
+        ("기울기를 계산", ["기울기", "계산"]),  # not a compound: the first has a particle
+        ("기울기, 소실", ["기울기", "소실"]),
+        ("F.relu 함수", ["F", "relu", "함수"]),
+    ],
+)
+def test_the_words_of_a_korean_text(text, found):
+    assert words(text) == found
 
 
 # --- parameters -----------------------------------------------------------------------------------

@@ -724,6 +724,29 @@ def test_the_summands_of_one_shape_have_one_gradient(backend64, array):
     assert dx2.shape == (2,)
 
 
+def test_a_backward_that_the_tape_would_not_call_is_refused():
+    """As in the book, where each layer has one: `loss.backward()` would leave it out without a word."""
+    with pytest.raises(
+        TypeError, match=r"Swish expected no backward.* a subclass of xpnet\.Function"
+    ):
+
+        class Swish(Layer):
+            def forward(self, x):
+                return x * F.sigmoid(x)
+
+            def backward(self, dout):
+                return 2.0 * dout
+
+    class WithBackward:
+        def backward(self, dout):
+            return 2.0 * dout
+
+    with pytest.raises(xpnet.ArgumentTypeError, match="Inherited expected no backward"):
+
+        class Inherited(WithBackward, Layer):
+            pass
+
+
 def test_a_summand_of_integers_leaves_the_gradient_of_the_other():
     node = Add()
     node.forward(np.asarray([1.0, 2.0]), np.asarray([3, 4]))  # not every library adds these

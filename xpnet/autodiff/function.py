@@ -20,6 +20,7 @@ from sys import modules
 from typing import Any, ClassVar, TypeAlias
 from weakref import WeakValueDictionary
 
+from xpnet._hints import RULES, hinted
 from xpnet._libraries.devices import call_on_one_device, known, several
 from xpnet._typing import Array, DType
 from xpnet.autodiff._messages import explain, outdated
@@ -60,6 +61,7 @@ Arrays: TypeAlias = Array | tuple[Array, ...]
 _METHODS = {"forward", "backward"}
 
 
+@hinted(RULES)
 class Function:
     """One differentiable primitive. A subclass defines two methods; each call is a node of the tape.
 
@@ -135,6 +137,10 @@ class Function:
             cls.__xpnet_rule__ = rule
         elif cls.backward is not Function.backward and not _METHODS.isdisjoint(vars(cls)):
             cls.__xpnet_rule__ = rule_of(cls)
+
+    def __dir__(self) -> list[str]:
+        """The attributes, without DeZero's names, which only raise an error with a hint."""
+        return [name for name in super().__dir__() if name not in RULES or hasattr(self, name)]
 
     def __getstate__(self) -> Any:
         """For `copy` and `pickle`: all but the tape's slots, since a copy was not called."""

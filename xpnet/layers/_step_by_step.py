@@ -251,11 +251,7 @@ def backward(self: "Layer", dout: Any) -> Any:
             g = p.raw_grad + g
         p.raw_grad = g
         step.previous_gradients[id(p)] = p.raw_grad  # it may be a copy: see `LinkedParameter`
-    if not inputs:
-        return None
-    if len(inputs) == 1:
-        return found[0]
-    return found[: len(inputs)]
+    return self._returned_by_backward(found[: len(inputs)])
 
 
 def _single_output(layer: "Layer", y: Any, dout: Any) -> tuple[Any, Any]:

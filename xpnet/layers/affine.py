@@ -48,6 +48,8 @@ class Affine(Layer):
     # Names from the lessons: reading or setting one raises an error that names the new one.
     W = Renamed("W", "layer.weight")
     b = Renamed("b", "layer.bias")
+    dW = Renamed("dW", "layer.weight.grad")
+    db = Renamed("db", "layer.bias.grad")
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """Add and Multiply: the nodes of a computational graph, for drawing one by hand."""
 
+from typing import Any
+
 from xpnet import functions as F
 from xpnet._typing import Array
 from xpnet.layers.base import Layer
@@ -7,6 +9,9 @@ from xpnet.layers.base import Layer
 
 class Add(Layer):
     """x1 + x2. The gradient of each is `dout`. Shapes broadcast.
+
+    The two gradients are equal, so `backward` returns one array for both, as in the lessons:
+    `dx = node.backward(dout)`. It returns a tuple if they differ in shape or dtype.
 
     Examples
     --------
@@ -20,23 +25,12 @@ class Add(Layer):
     def forward(self, x1: Array, x2: Array) -> Array:
         return F.add(x1, x2)
 
-    def backward(self, dout: Array) -> Array | tuple[Array, Array]:
-        """Compute the gradient of x1 and x2: one array, or a tuple if they differ in shape or dtype.
-
-        The two are equal, so one array is enough: `dx = node.backward(dout)`, as in the lessons.
-
-        Raises
-        ------
-        GradientError
-            See `Layer.backward`.
-        """
-        dx = super().backward(dout)
-        if not isinstance(dx, tuple):  # the other summand has no gradient
-            return dx
-        dx1, dx2 = dx
-        if dx1.shape == dx2.shape and dx1.dtype == dx2.dtype:
-            return dx1
-        return dx
+    def _returned_by_backward(self, gradients: tuple[Array, ...]) -> Any:
+        if len(gradients) == 2:
+            dx1, dx2 = gradients
+            if dx1.shape == dx2.shape and dx1.dtype == dx2.dtype:
+                return dx1
+        return super()._returned_by_backward(gradients)
 
 
 class Multiply(Layer):

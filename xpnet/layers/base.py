@@ -44,6 +44,10 @@ class Layer(Holder):
     step, and is added to. An argument of `forward` that is named `t` is a target, as for a loss: it
     has no gradient.
 
+    In both ways the gradients follow from `forward`. A subclass that defines `backward`, which
+    `loss.backward()` would not call, raises an `ArgumentTypeError`: a derivative of your own is a
+    `Function`, which `forward` calls.
+
     Parameters, and layers with parameters of their own, may be attributes, or items of lists,
     tuples and dicts that are attributes. An attribute that holds a parameter can be set to another
     parameter or to None, but not to something that the optimizer would not find: `self.weight =
@@ -75,8 +79,21 @@ class Layer(Holder):
 
     backward = _step_by_step.backward
 
+    def _returned_by_backward(self, gradients: tuple[Array, ...]) -> Any:
+        """What `backward` returns, of the gradients of those inputs that have one."""
+        if not gradients:
+            return None
+        return gradients[0] if len(gradients) == 1 else gradients
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if cls.backward is not Layer.backward:
+            raise ArgumentTypeError(
+                f"{cls.__name__} expected no backward, got one, which loss.backward() would not call: the "
+                "gradients of a Layer follow from its forward. For a derivative of your own, write "
+                "forward and backward in a subclass of xpnet.Function, and call it in the layer's "
+                "forward. For layers that are used step by step, as in the lessons, no base class is needed."
+            )
         if isinstance(cls.__dict__.get("training"), bool):
             # `training = False` in a class body would hide the property of that name.
             cls._initially_training = cls.__dict__["training"]

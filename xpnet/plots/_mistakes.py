@@ -1,6 +1,7 @@
 """Classification: which class was predicted for which, and the worst mistakes."""
 
 from collections.abc import Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xpnet import functions as F
@@ -8,7 +9,7 @@ from xpnet._printable import cells
 from xpnet._typing import Array, PathLike
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import to_numpy
-from xpnet.errors import DataError, ShapeError
+from xpnet.errors import ArgumentTypeError, DataError, ShapeError
 from xpnet.plots._images import grid, pictures
 from xpnet.plots._names import drawn
 from xpnet.plots._style import INK, figure_of, finished
@@ -72,6 +73,8 @@ def mistakes(scores: Array, targets: Array, count: int = 20) -> list[Mistake]:
         The shapes do not fit together.
     DataError
         A target is not a class number.
+    TypeError
+        `count` is not a whole number.
 
     Examples
     --------
@@ -81,6 +84,13 @@ def mistakes(scores: Array, targets: Array, count: int = 20) -> list[Mistake]:
     >>> [(m.sample, m.predicted, m.actual) for m in found]
     [(2, 1, 0), (0, 0, 1)]
     """
+    try:
+        count = index(count)
+    except TypeError:
+        raise ArgumentTypeError(
+            f"mistakes expected count to be a whole number, got {type(count).__name__}. To draw the "
+            "mistakes, call worst_mistakes(images, scores, targets)."
+        ) from None
     y = to_numpy(scores)
     t = to_numpy(targets)
     if y.ndim != 2 or t.shape != y.shape[:1]:

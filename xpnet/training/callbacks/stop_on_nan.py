@@ -97,7 +97,7 @@ class StopOnNaN(Callback):
         trainer.load_state_dict(self.saved)
         return TrainingError(
             f"The loss became {loss}{where}. The learning rate was {trainer.lr:g}: try a smaller one, "
-            f"or clip the gradients (clip=1.0). The model has its weights of batch {begin} again."
+            f"or clip the gradients (clip=1.0, --clip 1). The model has its weights of batch {begin} again."
         )
 
     def _batches(
