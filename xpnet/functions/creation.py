@@ -259,7 +259,7 @@ def empty(shape: Shape, *, dtype: DType | None = None, device: Device | None = N
 
     Returns
     -------
-    Variable
+    Variable, of that shape
 
     Examples
     --------
@@ -281,7 +281,7 @@ def zeros(shape: Shape, *, dtype: DType | None = None, device: Device | None = N
 
     Returns
     -------
-    Variable
+    Variable, of that shape
 
     Examples
     --------
@@ -303,7 +303,7 @@ def ones(shape: Shape, *, dtype: DType | None = None, device: Device | None = No
 
     Returns
     -------
-    Variable
+    Variable, of that shape
 
     Examples
     --------
@@ -330,7 +330,7 @@ def full(
 
     Returns
     -------
-    Variable
+    Variable, of that shape
 
     Examples
     --------

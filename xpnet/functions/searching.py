@@ -35,7 +35,7 @@ def where(condition: Array, x1: Array, x2: Array, /) -> Array:
     Parameters
     ----------
     condition : array or Variable of booleans
-    x1, x2 : arrays or Variables; one of them may be a Python number
+    x1, x2 : arrays, Variables or Python numbers
 
     Returns
     -------

@@ -397,6 +397,8 @@ def var(
     ------
     IndexingError
         x has no such axis.
+    ArgumentTypeError
+        x is complex.
 
     Examples
     --------
@@ -444,6 +446,8 @@ def std(
     ------
     IndexingError
         x has no such axis.
+    ArgumentTypeError
+        x is complex.
 
     Examples
     --------
