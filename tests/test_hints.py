@@ -140,7 +140,7 @@ def test_every_name_without_an_equal_is_in_a_list():
         (F, "average_pooling", "Did you mean avg_pool?"),
         (F, "rfft", "Write F.fft.rfft."),
         (F, "pinv", "Write F.linalg.pinv."),
-        (F, "erf", "Write F.special.erf."),
+        (F, "erf", "Write F.special.erf(x)."),
         (xpnet, "Conv2DTranspose", "Write xpnet.ConvTranspose2d."),
         (xpnet, "MaxPooling1D", "Did you mean MaxPool1d?"),
         (xpnet, "MaxPooling3D", "Write xpnet.functions.max_pool."),

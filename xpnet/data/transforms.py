@@ -247,6 +247,15 @@ class RandomHorizontalFlip(_RandomFlip):
 class RandomVerticalFlip(_RandomFlip):
     """Each image mirrored vertically, top for bottom, with probability p.
 
+    Parameters
+    ----------
+    p : float, default 0.5
+
+    Raises
+    ------
+    ArgumentError
+        p is not from 0 to 1.
+
     Examples
     --------
     >>> import xpnet
