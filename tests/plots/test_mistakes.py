@@ -26,7 +26,9 @@ def test_mistakes_are_sorted_by_the_probability_of_the_actual_class(backend, arr
         [1 - m.actual_probability for m in found]
     )
     assert len(plots.mistakes(array(SCORES), array(TARGETS), count=1)) == 1
-    with pytest.raises(xpnet.ArgumentTypeError, match=r"whole number, got .*worst_mistakes\(images"):
+    with pytest.raises(
+        xpnet.ArgumentTypeError, match=r"whole number, got .*worst_mistakes\(images"
+    ):
         plots.mistakes(array(SCORES), array(TARGETS), array(SCORES))
     with pytest.raises(xpnet.ShapeError, match=r"got \(4, 2\) and \(3,\)"):
         plots.mistakes(array(SCORES), array([0, 0, 1]))
