@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from docs.builder.korean import LABELS
 from tests.docs.axe import MissingAxeError, find_axe
 from tests.docs.test_pages import TRANSLATED
 from tests.report.drawing.browser import BROWSER, Browser
@@ -104,6 +105,13 @@ def test_a_page_leads_to_itself_in_the_other_language(name):
         assert (SITE / other).is_file()
     switch = Path(os.path.relpath(other, Path(name).parent)).as_posix()
     assert switch in page.links
+
+
+def test_the_texts_of_the_theme_are_korean_on_korean_pages():
+    html = (SITE / "ko" / "start.html").read_text(encoding="utf-8")
+    assert [text for text in LABELS if text in html] == []
+    assert [text for text in ("Next", "Previous", "Home", "Made with") if f">{text}" in html] == []
+    assert "다음</span>" in html
 
 
 # --- in a browser ---------------------------------------------------------------------------------
@@ -227,7 +235,15 @@ def test_search_finds_a_name_without_a_server(browser):
     assert browser.complaints() == []
 
 
-def test_search_finds_a_korean_noun_with_any_particle(browser):
+@pytest.mark.parametrize(
+    ("query", "page"),
+    [
+        ("순전파", "/ko/start.html"),  # there: 순전파는
+        ("시그모이드를", "/ko/lessons/define-by-run.html"),
+        ("경사하강법", "/ko/lessons/one-layer.html"),  # there: 경사 하강법
+    ],
+)
+def test_search_finds_a_korean_noun_with_any_particle(browser, query, page):
     address = (SITE / "ko" / "search.html").as_uri()
-    browser.call("Page.navigate", url=f"{address}?q=순전파")
-    found_in_search(browser, "/ko/start.html")
+    browser.call("Page.navigate", url=f"{address}?q={query}")
+    found_in_search(browser, page)
