@@ -2,9 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 
-from xpnet import Function, functions as F, using
+from xpnet import Function, GradientError, functions as F, using
 from xpnet.testing import assert_close, check_gradients, numerical_gradient
 
 
@@ -102,6 +103,18 @@ def test_assert_close_accepts_equal_infinities_and_nan(backend, array):
 def test_an_order_below_one_raises():
     with pytest.raises(ValueError, match="order >= 1, got 0"):
         check_gradients(F.tanh, [1.0], order=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64", "int64"])
+def test_a_check_needs_the_digits_of_float64(dtype):
+    with pytest.raises(TypeError, match=f"float64 or complex128, got an array of {dtype}, shape"):
+        check_gradients(lambda x: x * x, np.ones(2, dtype=dtype))
+
+
+@pytest.mark.parametrize(("f", "got"), [(float, "1.0"), (lambda x: (x, x), "a tuple")])
+def test_a_check_of_what_returns_no_array_raises(f, got):
+    with pytest.raises(GradientError, match=rf"to return one array, got {got}\. A float has no"):
+        check_gradients(f, np.asarray(1.0))
 
 
 def test_numerical_gradient_of_integers_raises():

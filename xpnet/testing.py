@@ -12,12 +12,13 @@ from typing import NamedTuple
 import array_api_compat as compat
 
 from xpnet._typing import Array
-from xpnet.autodiff._traced_call import tracked
+from xpnet.autodiff._messages import described
+from xpnet.autodiff._traced_call import name_of, tracked
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.tape import seed
 from xpnet.autodiff.variable import FLOATING, Variable, as_constant, data_of, gradients
 from xpnet.backend import array_like, current, to_numpy
-from xpnet.errors import ArgumentError, ArgumentTypeError, CheckError
+from xpnet.errors import ArgumentError, ArgumentTypeError, CheckError, GradientError
 from xpnet.random import default_rng
 
 __all__ = [
@@ -157,6 +158,10 @@ def check_gradients(
     AssertionError
         A derivative is wrong; the message has the argument, the order, both values, and a line that
         repeats the check.
+    ArgumentTypeError
+        An array has another dtype, in which differences have too few correct digits.
+    GradientError
+        f returned anything else than one array, such as a float, which has no record of the arrays.
 
     Examples
     --------
@@ -170,6 +175,12 @@ def check_gradients(
     points = [
         x if compat.is_array_api_obj(x) else current().asarray(x, dtype="float64") for x in arrays
     ]
+    for x in points:
+        if str(x.dtype).rpartition(".")[2] not in ("float64", "complex128"):
+            raise ArgumentTypeError(
+                f"check_gradients expected arrays of float64 or complex128, got {described(x)}. In "
+                "other dtypes, differences have too few correct digits to be compared with."
+            )
     _check(f, points, order, 1, _Tolerance(eps, rtol, atol))
 
 
@@ -187,6 +198,11 @@ class _Weighted:
     def __init__(self, f: Callable[..., Array], points: list[Array], stream: int) -> None:
         self.f = f
         y = data_of(f(*[Variable(x) for x in points]))
+        if not compat.is_array_api_obj(y):
+            raise GradientError(
+                f"check_gradients expected {name_of(f)} to return one array, got {described(y)}. A "
+                "float has no record of the arguments: write np.sin(x) for math.sin(x)."
+            )
         v, imaginary = default_rng(stream).uniform(0.5, 1.5, (2, *y.shape))
         self.complex = has_dtype(y, "complex floating")
         if self.complex:
