@@ -47,6 +47,7 @@ CHAPTERS = {
         "adversarial",
         "autoencoder",
         "fourier_features",
+        "style",
         "metric_learning",
         "dropout_uncertainty",
     ),
