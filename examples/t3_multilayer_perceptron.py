@@ -87,13 +87,15 @@ for ax, (name, (load, kind)) in zip(axes, TASKS.items(), strict=True):
     targets = backend.asarray(targets, backend.dtype if targets.dtype.kind == "f" else None)
     on_device = [backend.asarray((part - mean) / std, backend.dtype) for part in (x, x_test)]
     network, curve = train(on_device[0], targets, outputs, loss_of)
-    score, baseline = metrics.accuracy_score, dummy.DummyClassifier()  # the most frequent class
+    score, symbol = metrics.accuracy_score, "accuracy"
+    baseline = dummy.DummyClassifier()  # the most frequent class
     if kind is regression:
-        score, baseline = metrics.r2_score, dummy.DummyRegressor()  # the mean
+        score, symbol = metrics.r2_score, "R²"
+        baseline = dummy.DummyRegressor()  # the mean
     found = score(t_test, predict(xpnet.to_numpy(network(on_device[1]))))
     base = baseline.fit(x, t).score(x_test, t_test)
     print(f"{name:10} {kind.__name__:12} {score.__name__:14} {found:6.3f} {base:10.3f}")
     ax.plot(range(1, args.epochs + 1), curve)
-    ax.set(title=f"{name}: {found:.3f} on test data", xlabel="epoch")
+    ax.set(title=f"{name}: test {symbol} = {found:.3f}", xlabel="epoch")
     ax.set_ylabel(loss_of.__name__.replace("_", " "), fontsize=8)
 save(figure, args.out / "t3_multilayer_perceptron.png")

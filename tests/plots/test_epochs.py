@@ -38,6 +38,13 @@ def test_curves_are_the_columns(history):
     assert texts == ["train, 97.00 %", "test, 95.00 %"]
 
 
+def test_r2_is_labelled_as_people_write_it():
+    history = History()
+    history.append({"epoch": 1, "train_r2": 0.5, "train_absolute_error": 2.0})
+    labels = [axes.get_ylabel() for axes in plots.curves(history).axes]
+    assert labels == ["R²", "absolute error"]
+
+
 def test_curves_without_test_data_or_epochs_are_drawn():
     """Without test data there is one line; without epochs there is a note."""
     history = History()
