@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 import xpnet
 from xpnet import Affine, Layer, Parameter, Sequential, layers as L, random
@@ -35,6 +36,21 @@ def test_the_summary_of_lenet_has_its_known_figures(backend):
     assert lines[-2] == "Multiply-adds  416,520 per sample"
     assert lines[-1] == "Memory         parameters 246.8 kB, activations 63.1 kB per sample"
     assert len({len(line) for line in (lines[0], lines[1], lines[10])}) == 1
+
+
+def test_columns_with_hangul_are_aligned(backend):
+    """An attribute may have any name that Python allows; a letter takes two cells of a terminal."""
+
+    class Named(Layer):
+        def __init__(self):
+            self.은닉층 = Affine(3, 4, rng=0)
+
+        def forward(self, x):
+            return self.은닉층(x)
+
+    lines = str(summary(Named(), (3,))).splitlines()
+    assert "은닉층" in lines[3]
+    assert cell_len(lines[0]) == cell_len(lines[1]) == cell_len(lines[3]) == len(lines[3]) + 3
 
 
 @pytest.mark.parametrize(

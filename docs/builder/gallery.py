@@ -47,6 +47,7 @@ CHAPTERS = {
         "adversarial",
         "autoencoder",
         "fourier_features",
+        "style",
         "metric_learning",
         "dropout_uncertainty",
     ),
@@ -210,7 +211,7 @@ STYLE = """
   list-style: none; padding: 0; }
 .gallery li { margin: 0; }
 .gallery li p { margin: 0; }
-.gallery img { display: block; width: 100%; height: 6.5rem; object-fit: contain; background: white; }
+.gallery img { display: block; width: 100%; height: 6.5rem; margin-bottom: 0.3rem; object-fit: contain; }
 </style>
 ```
 """

@@ -221,6 +221,26 @@ def test_a_page_has_enough_contrast_in_the_dark(browser, axe, name):
     assert found == []
 
 
+@pytest.mark.parametrize(
+    "name", ["index.html", "gallery/index.html", "lessons/multilayer-perceptron.html"]
+)
+def test_pictures_are_cards_in_the_dark(browser, name):
+    """They are drawn on white. In the light theme, the page is their margin; the front page's picture needs none."""
+    style = (
+        "[...document.querySelectorAll('article img')].map(getComputedStyle)"
+        ".map(s => [s.paddingTop, s.backgroundColor, s.filter, s.borderTopLeftRadius])"
+    )
+    opened(browser, name, 1280)
+    light = browser.run(style)
+    browser.prefer(color_scheme="dark")
+    dark = browser.run(style)
+    browser.prefer(color_scheme="light")
+    margin = "0px" if name == "index.html" else "12px"
+    assert light
+    assert set(map(tuple, light)) == {("0px", "rgb(255, 255, 255)", "none", "6.4px")}
+    assert set(map(tuple, dark)) == {(margin, "rgb(255, 255, 255)", "brightness(0.9)", "6.4px")}
+
+
 def found_in_search(browser, address):
     """Wait for a result with this in its address; results appear one by one."""
     links = "[...document.querySelectorAll('#search-results li a')].map(a => a.href)"

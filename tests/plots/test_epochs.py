@@ -49,6 +49,13 @@ def test_the_legend_has_the_figures_of_the_weights_that_are_kept(history):
         assert list(axes.lines[0].get_xdata()) == [1, 1]
 
 
+def test_r2_is_labelled_as_people_write_it():
+    history = History()
+    history.append({"epoch": 1, "train_r2": 0.5, "train_absolute_error": 2.0})
+    labels = [axes.get_ylabel() for axes in plots.curves(history).axes]
+    assert labels == ["R²", "absolute error"]
+
+
 def test_curves_without_test_data_or_epochs_are_drawn():
     """Without test data there is one line; without epochs there is a note."""
     history = History()

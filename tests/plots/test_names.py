@@ -60,6 +60,10 @@ def worst(names):
     return plots.worst_mistakes(np.zeros((n, 4, 4)), scores, np.arange(n), names, count=n)
 
 
+def samples(names):
+    return plots.samples(np.zeros((len(names), 4, 4)), np.arange(len(names)), names)
+
+
 def gradient(names):
     model = xpnet.Sequential()
     model.named = {name: xpnet.Parameter(np.ones(2)) for name in names}
@@ -78,6 +82,7 @@ def metrics(names):
 FIGURES = {
     "matrix": matrix,
     "worst": worst,
+    "samples": samples,
     "gradient": gradient,
     "metrics": metrics,
 }

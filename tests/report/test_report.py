@@ -215,6 +215,16 @@ def test_training_images_are_embedded(tmp_path):
     assert found.text.index("Training images") < found.text.index("3 epochs")
 
 
+def test_r2_is_written_as_people_write_it(tmp_path):
+    """In the text and the table of a regression's training; other names keep their digits."""
+    row = {"train_r2": 0.5, "test_r2": 0.4, "train_of_r22": 1.0}
+    history = [{"epoch": 1, **row}, {"epoch": 2, **row}]
+    found = page(tmp_path / "r.html", np.arange(3.0), np.arange(3.0), history=history)
+    assert found.tables[0][0] == ["epoch", "train R²", "test R²", "train of r22"]
+    alternatives = [image["alt"] for image in found.of("img")]
+    assert any(text.startswith("Line chart of R² over 2 epochs: train") for text in alternatives)
+
+
 def test_arguments_that_do_not_fit_together_are_refused(tmp_path):
     """No file is written."""
     path = tmp_path / "r.html"

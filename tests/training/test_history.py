@@ -5,6 +5,7 @@ import math
 import re
 
 import pytest
+from rich.cells import cell_len
 
 from xpnet.training import History
 
@@ -96,3 +97,13 @@ def test_a_history_is_a_mapping_and_goes_to_a_data_frame():
         pandas.DataFrame(dict(history)),
     ):
         assert frame["train_loss"].tolist() == [0.5, 0.25]
+
+
+def test_columns_with_hangul_are_aligned():
+    """A letter of it takes two cells of a terminal."""
+    history = History()
+    history.append({"epoch": 1, "train_loss": 0.5, "test_정확도": 0.25})
+    head, row = str(history).splitlines()
+    assert head.endswith("test_정확도")
+    assert row.endswith("0.25")
+    assert cell_len(head) == cell_len(row) == len(head) + 3

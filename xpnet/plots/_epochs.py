@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from xpnet.training.history import History
 
-_UNITS = {"accuracy": " (%)", "loss": " (mean over samples)"}
+_LABELS = {"accuracy": "accuracy (%)", "loss": "loss (mean over samples)", "r2": "R²"}
 
 
 def curves(
@@ -61,7 +61,7 @@ def curves(
     rows = -(-len(names) // columns)
     figure = figure_of(4.6 * columns, 4.0 * rows)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-    labels, style = drawn(f"{name}{_UNITS.get(name, '')}".replace("_", " ") for name in names)
+    labels, style = drawn(_LABELS.get(name, name.replace("_", " ")) for name in names)
     for axes, name, label in zip(panels, names, labels, strict=False):
         _draw_panel(axes, history, name)
         axes.set_ylabel(label, **style)

@@ -255,7 +255,7 @@ def _regression(y: Array, t: Array) -> list[str]:
 
 def _training_images(path: PathLike) -> str:
     """The section with images of each class, as the network sees them."""
-    note = "Images of each class as the network sees them: resized, and changed at random by the augmentation."
+    note = "Images of each class as the network sees them, after resizing and augmentation."
     drawn = page.image(
         Path(path).read_bytes(), "png", "Training images of each class, with its name."
     )
@@ -281,10 +281,10 @@ def _training(given: History | Sequence[Mapping[str, float]]) -> str:
             for part in ("train", "test")
             if (column := f"{part}_{name}") in history
         ]
-        text = f"Line chart of {name} over {len(history)} epochs: {', '.join(ends)}."
+        text = f"Line chart of {_spoken(name)} over {len(history)} epochs: {', '.join(ends)}."
         drawn.append(page.plot(plots.curves(history, names=[name]), text))
     rows = [[f"{value:.6g}" for value in row.values()] for row in history.rows]
-    head = [column.replace("_", " ") for column in history.columns]
+    head = [_spoken(column) for column in history.columns]
     table = page.table(f"{len(history)} epochs", head, rows)
     return page.section(
         "Training",
@@ -300,6 +300,11 @@ def _on_host(x: Array) -> Array:
     """An array of any library, or a nested list, as an array on the host."""
     x = to_numpy(x)
     return array_namespace(x).asarray(x)
+
+
+def _spoken(column: str) -> str:
+    """The name of a column of the history as words: "train R²" for "train_r2"."""
+    return " ".join("R²" if word == "r2" else word for word in column.split("_"))
 
 
 def _percent(share: float) -> str:
