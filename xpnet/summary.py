@@ -7,8 +7,8 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet._libraries import library_of
 from xpnet._html import html_table
+from xpnet._libraries import library_of
 from xpnet._printable import cells, padded, printable
 from xpnet._typing import Array, DType
 from xpnet.autodiff.namespace import array_namespace

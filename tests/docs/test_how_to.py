@@ -10,6 +10,7 @@ from tests.docs.test_pages import code, read
 PAGES = {
     "gpu.md": (),
     "half-precision.md": (),
+    "notebooks.md": ("matplotlib",),
     "own-layer.md": (),
     "pictures-in-folders.md": ("PIL",),
     "resume.md": (),
