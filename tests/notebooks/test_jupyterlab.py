@@ -96,6 +96,7 @@ def wait_for(address, process, log):
             return
 
 
+NOTEBOOK = "[...window.jupyterapp?.shell.widgets('main') ?? []][0]"
 OUTPUTS = (
     "[...document.querySelectorAll('.jp-CodeCell')][{}].querySelectorAll('.jp-OutputArea-child')"
 )
@@ -111,11 +112,9 @@ def lab(server, tmp_path_factory):
         pytest.skip("the pipes to the browser are those of POSIX")
     browser = Browser(tmp_path_factory.mktemp("profile"))
     browser.resize(1200, 1000)
+    browser.call("Emulation.setFocusEmulationEnabled", enabled=True)
     browser.call("Page.navigate", url=f"{server}/doc/tree/readme.ipynb")
-    browser.wait("document.querySelectorAll('.jp-CodeCell').length > 3")
-    browser.wait(
-        "window.jupyterapp?.shell.currentWidget?.sessionContext.session?.kernel?.status === 'idle'"
-    )
+    browser.wait(f"{NOTEBOOK}?.sessionContext?.session?.kernel?.status === 'idle'")
     yield browser
     browser.close()
 
