@@ -132,10 +132,10 @@ def libraries() -> list[str]:
 BACKENDS = {name: INSTALLED.get(name, ("plots", [name.replace("_", "-")])) for name in libraries()}
 # Tests that have a session of their own, and do not run in that of their library as well.
 ELSEWHERE = {
-    # `examples`, `c`, `distributed`, `docs`, `onnx` and `page`
+    # `examples`, `c`, `distributed`, `docs`, `onnx`, `notebooks` and `page`
     "numpy": (
         *("tests/examples", "tests/compiler/c", "tests/distributed", "tests/docs", "tests/onnx"),
-        "tests/report/drawing",
+        *("tests/notebooks", "tests/report/drawing"),
     ),
     # `cuda_compiler`, on the emulated device, and `cupy_names`; on a GPU all of them run here.
     "cupy": (
@@ -269,6 +269,20 @@ def gallery(session: nox.Session) -> None:
     session.install("-e", ".[docs,plots]", *tools("pytest"))
     env = ENV | {"XPNET_GALLERY": "1", "XPNET_TEST_BACKENDS": "numpy"}
     session.run("python", "-m", "pytest", "tests/docs/test_gallery.py", *session.posargs, env=env)
+
+
+@nox.session
+def notebooks(session: nox.Session) -> None:
+    """xpnet in notebooks: the README's blocks, the gallery, outputs, interrupts, reloads; then in JupyterLab.
+
+    Plain nox does not run it: JupyterLab brings a hundred packages, and what was found here has tests of its own in
+    the other sessions. It takes three minutes. Without Chromium, the tests that open JupyterLab are skipped, with
+    the reason.
+    """
+    needed = ("ipykernel", "jupyterlab", "nbclient", "nbformat", "pytest")
+    session.install("-e", ".[plots,sklearn]", *tools(*needed))
+    env = ENV | {"XPNET_TEST_BACKENDS": "numpy"}
+    session.run("python", "-m", "pytest", "tests/notebooks", *session.posargs, env=env)
 
 
 def require_compiler(session: nox.Session, *names: str) -> None:

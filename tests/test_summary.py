@@ -187,4 +187,6 @@ def test_a_notebook_displays_a_summary_as_a_table():
     assert text.startswith('<table border="1" class="dataframe">')
     assert ">  0: &lt;b&gt;</td>" in text
     assert '<td style="text-align: right; white-space: pre">15</td>' in text
-    assert "<p>Parameters     15<br>Multiply-adds  12 per sample<br>Memory" in text
+    assert (
+        "<p>Parameters: 15<br>Multiply-adds: 12 per sample<br>Memory: parameters 60 bytes, " in text
+    )

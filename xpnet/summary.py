@@ -120,7 +120,8 @@ class Summary:
 
     def _repr_html_(self) -> str:
         """What a notebook displays."""
-        return html_table(HEAD, self._table(), below=self._totals(), left=2)
+        totals = [": ".join(line.split(maxsplit=1)) for line in self._totals()]
+        return html_table(HEAD, self._table(), below=totals, left=2)
 
     def _table(self) -> list[tuple[str, ...]]:
         """The rows of the table, below its head."""

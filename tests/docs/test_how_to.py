@@ -11,6 +11,7 @@ PAGES = {
     "derivatives.md": ("scipy",),
     "gpu.md": (),
     "half-precision.md": (),
+    "notebooks.md": ("matplotlib",),
     "own-layer.md": (),
     "pictures-in-folders.md": ("PIL",),
     "resume.md": (),

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -22,6 +23,12 @@ def readme():
     return [block.rstrip() for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
 
 
+def cells_of(program):
+    """The cells of a program, each of which begins with a line "# %%"; what is before the first is the first."""
+    parts = re.split(r"^# %%\n", dedent(program), flags=re.MULTILINE)
+    return [part.strip() for part in parts]
+
+
 def notebook(cells):
     """A notebook of these cells of code."""
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
@@ -34,13 +41,15 @@ def executed(cells, folder, interrupt=None, errors=False):
 
     Parameters
     ----------
-    cells : list of str, or notebook
+    cells : list of str, or str as `cells_of` takes it, or notebook
     folder : Path
     interrupt : int, optional
         The cell that is interrupted, once it has created the file `BEGUN`.
     errors : bool
         Whether a cell may raise an error; otherwise the test fails with its traceback.
     """
+    if isinstance(cells, str):
+        cells = cells_of(cells)
     made = notebook(cells) if isinstance(cells, list) else cells
     client = nbclient.NotebookClient(
         made,
@@ -64,7 +73,7 @@ async def _execute(client, begun, interrupt):
 
 
 async def _interrupt(client, begun):
-    while not begun.exists():
+    while not begun.exists():  # noqa: ASYNC110 - it is another process that creates the file
         await asyncio.sleep(0.02)
     await client.km.interrupt_kernel()
 

@@ -9,6 +9,7 @@ from docs.builder import gallery
 from tests.docs.test_gallery import QUICK, words
 from tests.notebooks.kernel import (
     BEGUN,
+    cells_of,
     displayed,
     errors_of,
     executed,
@@ -29,9 +30,9 @@ from xpnet.metrics import accuracy
 from xpnet.summary import summary
 from xpnet.training import Callback, Checkpoint, ProgressBar, Trainer
 
-(images, labels), test = load_mnist()
-train = images[:2000], labels[:2000]
-test = test[0][:500], test[1][:500]
+(images, labels), (pictures, answers) = load_mnist()
+train, test = (images[:2000], labels[:2000]), (pictures[:500], answers[:500])
+x, t = test
 
 
 class Begun(Callback):
@@ -39,11 +40,24 @@ class Begun(Callback):
         Path("{BEGUN}").touch()
 
 
+def new_model():
+    return xpnet.MLP(784, [20], 10, rng=0)
+
+
 def trainer_of(model, *callbacks):
     optimizer = xpnet.Adam(model.parameters())
     return Trainer(model, F.softmax_cross_entropy, optimizer, [accuracy], list(callbacks), rng=0)
+
+
+def close(a, b):
+    return np.allclose(a.data, b.data, rtol=1e-4, atol=1e-5)
 """
-MODEL = "model = xpnet.MLP(784, [20], 10, rng=0)"
+
+
+def run(program, folder, **options):
+    """The cells of a program that runs after `SETUP`, without that."""
+    _, *cells = executed([SETUP, *cells_of(program)], folder, **options)
+    return cells
 
 
 # --- stored programs ------------------------------------------------------------------------------
@@ -114,19 +128,23 @@ def test_a_notebook_of_the_gallery_has_the_results_of_its_page(name, tmp_path):
 
 
 def test_the_last_expression_of_a_cell_is_displayed(tmp_path):
-    _, model, number, table, _, history, trainer, backend = executed(
-        [
-            SETUP,
-            f"{MODEL}\nmodel",
-            "xpnet.Variable([1.0, 2.0])",
-            "summary(model, (784,))",
-            "trainer = trainer_of(model)\nhistory = trainer.fit(train, test, epochs=2)",
-            "history",
-            "trainer",
-            "xpnet.use('numpy', 'float64')",
-        ],
-        tmp_path,
-    )
+    program = """
+        model = new_model()
+        model
+        # %%
+        xpnet.Variable([1.0, 2.0])
+        # %%
+        summary(model, (784,))
+        # %%
+        trainer = trainer_of(model)
+        history = trainer.fit(train, test, epochs=2)
+        history
+        # %%
+        trainer
+        # %%
+        xpnet.use("numpy", "float64")
+    """
+    model, number, table, history, trainer, backend = run(program, tmp_path)
     assert displayed(model) == ["MLP(\n  Affine(784 -> 20)\n  ReLU()\n  Affine(20 -> 10)\n)"]
     assert displayed(number) == ["Variable(array([1., 2.], dtype=float32))"]
     assert displayed(trainer) == ["Trainer(MLP, Adam(lr=0.001), History(2 epochs))"]
@@ -152,7 +170,7 @@ FIGURES = {
 @pytest.fixture(scope="module")
 def figure_cells(tmp_path_factory):
     pytest.importorskip("matplotlib", reason="xpnet.plots draws with it")
-    train = f"{MODEL}\nhistory = trainer_of(model).fit(train, test, epochs=1)"
+    train = "history = trainer_of(new_model()).fit(train, test, epochs=1)"
     cells = [SETUP, train, *(code for code, _ in FIGURES.values())]
     _, _, *figures = executed(cells, tmp_path_factory.mktemp("figures"))
     return dict(zip(FIGURES, figures, strict=True))
@@ -168,13 +186,14 @@ def test_a_figure_is_displayed_once(figure_cells, name):
 
 
 def test_a_warning_is_not_repeated(tmp_path):
-    """Letters that no font has, which a cell draws twice: the figures do not repeat it as they are displayed."""
+    """Letters that no font has: the figure does not repeat it when it is displayed, and displayed again."""
     pytest.importorskip("matplotlib", reason="xpnet.plots draws with it")
-    draw = (
-        "for _ in range(2):\n"
-        "    display(plots.confusion_matrix(np.eye(2, dtype=int), ['\U00012000', '\U00012001']))"
-    )
-    _, cell = executed([SETUP, draw], tmp_path)
+    program = r"""
+        figure = plots.confusion_matrix(np.eye(2, dtype=int), ["\U00012000", "\U00012001"])
+        display(figure)
+        figure
+    """
+    (cell,) = run(program, tmp_path)
     assert printed(cell, "stderr").count("Warning: ") == 1
     assert len(displayed(cell, "image/png")) == 2
 
@@ -187,95 +206,116 @@ MUCH = "1_000_000"  # epochs, which nobody waits for
 @pytest.mark.parametrize("data", ["train", "DataLoader(*train, batch_size=50, prefetch=2)"])
 def test_a_training_is_interrupted_and_resumed(tmp_path, data):
     """`fit` ends as by Ctrl-C, and what follows it in the cell runs; no thread of the loader is left."""
-    _, _, run, state, resumed, again = executed(
-        [
-            SETUP,
-            f"{MODEL}\ntrainer = trainer_of(model, ProgressBar(), Begun(), Checkpoint('run'))\n"
-            "threads = threading.active_count()",
-            f"history = trainer.fit({data}, test, epochs={MUCH})\nprint(history.interrupted)",
-            "epochs = len(history)\nprint(trainer.between_steps, np.isfinite(trainer.evaluate(test)['loss']), "
-            "threading.active_count() - threads)",
-            f"history = trainer.fit({data}, test, epochs=epochs + 2, resume='run/last.safetensors')\n"
-            "print(len(history) - epochs, history.interrupted)",
-            "print(len(trainer_of(model).fit(train, epochs=1)))",
-        ],
-        tmp_path,
-        interrupt=2,
-    )
-    assert printed(run) == "True\n"
-    (table,) = displayed(run)
+    program = f"""
+        data = {data}
+        trainer = trainer_of(new_model(), ProgressBar(), Begun(), Checkpoint("run"))
+        threads = threading.active_count()
+        # %%
+        history = trainer.fit(data, test, epochs={MUCH})
+        print(history.interrupted)
+        # %%
+        epochs = len(history)
+        print(trainer.between_steps, np.isfinite(trainer.evaluate(test)["loss"]))
+        print(threading.active_count() - threads)
+        # %%
+        history = trainer.fit(data, test, epochs=epochs + 2, resume="run/last.safetensors")
+        print(len(history) - epochs, history.interrupted)
+        # %%
+        print(len(trainer_of(trainer.model).fit(train, epochs=1)))
+    """
+    _, begun, state, resumed, again = run(program, tmp_path, interrupt=2)
+    assert printed(begun) == "True\n"
+    (table,) = displayed(begun)
     assert re.fullmatch(r"Interrupted in epoch \d+ of 1000000\.", table.splitlines()[-1])
-    assert printed(state) == "True True 0\n"
+    assert printed(state) == "True True\n0\n"
     assert printed(resumed) == "2 False\n"
     assert printed(again) == "1\n"
 
 
 def test_a_training_without_a_checkpoint_is_saved_once_it_is_interrupted(tmp_path):
-    cells = executed(
-        [
-            SETUP,
-            f"{MODEL}\ntrainer = trainer_of(model, Begun())",
-            f"epochs = len(trainer.fit(train, epochs={MUCH}))\ntrainer.save('pause.safetensors')",
-            "history = trainer.fit(train, epochs=epochs + 2, resume='pause.safetensors')\n"
-            "print(len(history) - epochs)",
-        ],
-        tmp_path,
-        interrupt=2,
-    )
-    assert printed(cells[-1]) == "2\n"
+    program = f"""
+        trainer = trainer_of(new_model(), Begun())
+        # %%
+        epochs = len(trainer.fit(train, epochs={MUCH}))
+        trainer.save("pause.safetensors")
+        # %%
+        history = trainer.fit(train, epochs=epochs + 2, resume="pause.safetensors")
+        print(len(history) - epochs)
+    """
+    assert printed(run(program, tmp_path, interrupt=2)[-1]) == "2\n"
 
 
 @pytest.mark.parametrize("around", ["", "xpnet.compile"])
 def test_a_loop_of_ones_own_is_interrupted(tmp_path, around):
     """KeyboardInterrupt, wherever it comes; after it, the step computes what it would have computed."""
-    cells = executed(
-        [
-            SETUP,
-            f"{MODEL}\noptimizer = xpnet.SGD(model.parameters(), lr=0.01)",
-            "def step(x, t):\n    loss = F.softmax_cross_entropy(model(x), t)\n    optimizer.zero_grad()\n"
-            "    loss.backward()\n    optimizer.step()\n    return loss\n\n\n"
-            f"run = {around}(step)\nfor _ in range(5):\n    run(*test)",
-            f"Path('{BEGUN}').touch()\nwhile True:\n    run(*test)",
-            "weights = {name: x.copy() for name, x in model.state_dict().items()}\n"
-            "first = run(*test), model.state_dict()['layers.0.weight'].copy()\n"
-            "model.load_state_dict(weights)\n"
-            "second = step(*test), model.state_dict()['layers.0.weight']\n"
-            "print(np.allclose(first[0].data, second[0].data, rtol=1e-4), "
-            "np.allclose(first[1], second[1], rtol=1e-4, atol=1e-6))",
-        ],
-        tmp_path,
-        interrupt=3,
-        errors=True,
-    )
+    program = f"""
+        model = new_model()
+        optimizer = xpnet.SGD(model.parameters(), lr=0.01)
+
+
+        def step(x, t):
+            loss = F.softmax_cross_entropy(model(x), t)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+
+        run = {around}(step)
+        for _ in range(5):
+            run(x, t)
+        # %%
+        Path("{BEGUN}").touch()
+        while True:
+            run(x, t)
+        # %%
+        before = {{name: w.copy() for name, w in model.state_dict().items()}}
+        loss = run(x, t)
+        after = {{name: w.copy() for name, w in model.state_dict().items()}}
+        model.load_state_dict(before)
+        print(close(loss, step(x, t)))
+        print(all(close(w, after[name]) for name, w in model.state_dict().items()))
+    """
+    cells = run(program, tmp_path, interrupt=2, errors=True)
     assert errors_of(cells) == ["KeyboardInterrupt"]
-    assert printed(cells[-1]) == "True True\n"
+    assert printed(cells[-1]) == "True\nTrue\n"
 
 
 def test_cells_are_run_again(tmp_path):
-    """The same results, also if a cell is run several times, or changes the library's dtype in between."""
-    train = f"{MODEL}\ntrainer_of(model, ProgressBar()).fit(train, test, epochs=2)['test_loss']"
-    other = "xpnet.use('numpy', 'float64')\nprint(xpnet.MLP(2, [2], 1).layers[0].weight.dtype)"
-    back = "xpnet.use('numpy')\nprint(xpnet.MLP(2, [2], 1).layers[0].weight.dtype)"
-    first, *others = (
-        cell for cell in executed([SETUP, train, train, other, back, train], tmp_path)[1:]
-    )
-    second, in_float64, in_float32, third = others
-    assert (printed(in_float64), printed(in_float32)) == ("float64\n", "float32\n")
+    """With the same results, also after the dtype of new parameters was another one."""
+    train = "trainer_of(new_model(), ProgressBar()).fit(train, test, epochs=2)['test_loss']"
+    program = f"""
+        {train}
+        # %%
+        {train}
+        # %%
+        xpnet.use("numpy", "float64")
+        # %%
+        print(new_model().layers[0].weight.dtype)
+        # %%
+        xpnet.use("numpy")
+        # %%
+        {train}
+    """
+    first, second, _, dtype, _, third = run(program, tmp_path)
+    assert printed(dtype) == "float64\n"
     assert displayed(first)[-1] == displayed(second)[-1] == displayed(third)[-1]
 
 
-def test_a_folder_of_checkpoints_is_resumed_where_the_cell_is_run_again(tmp_path):
-    """The form of docs/notebooks.md, which also continues in a new kernel; otherwise an error says what to do."""
-    cell = (
-        f"{MODEL}\ntrainer = trainer_of(model, Checkpoint('run'))\nlast = Path('run/last.safetensors')\n"
-        "resume = last if last.exists() else None\n"
-        "print(len(trainer.fit(train, epochs={}, resume=resume)))"
-    )
-    refused = f"{MODEL}\ntrainer_of(model, Checkpoint('run')).fit(train, epochs=1)"
-    cells = executed(
-        [SETUP, cell.format(2), cell.format(2), cell.format(3), refused], tmp_path, errors=True
-    )
-    assert [printed(cell) for cell in cells[1:4]] == ["2\n", "2\n", "3\n"]
+def test_a_cell_with_a_checkpoint_is_run_again(tmp_path):
+    """In the form of docs/notebooks.md it resumes, in a new kernel too; otherwise an error says what to do."""
+    cell = """
+        last = Path("run/last.safetensors")
+        resume = last if last.exists() else None
+        trainer = trainer_of(new_model(), Checkpoint("run"))
+        print(len(trainer.fit(train, epochs={}, resume=resume)))
+        # %%
+    """
+    refused = """
+        trainer_of(new_model(), Checkpoint("run")).fit(train, epochs=1)
+    """
+    cells = run(f"{cell.format(2)}{cell.format(2)}{cell.format(3)}{refused}", tmp_path, errors=True)
+    assert [printed(cell) for cell in cells] == ["2\n", "2\n", "3\n", ""]
     assert errors_of(cells) == ["StateError"]
 
 
@@ -290,96 +330,105 @@ class Net(xpnet.Layer):
     def forward(self, x):
         return self.out(F.{}(self.hidden(x)))
 """
+REPLAY = """
+for _ in range(4):
+    y = fast(x)
+print(close(y, net.out(F.{}(net.hidden(x)))), close(y, net(x)), bool(fast.replays))
+"""
 
 
 def test_a_layer_is_defined_again(tmp_path):
     """A compiled function computes with what its names mean now."""
-    compare = (
-        "for _ in range(4):\n    y = fast(test[0])\n"
-        "print(np.allclose(y.data, net(test[0]).data, rtol=1e-4, atol=1e-5), bool(fast.replays))"
-    )
-    cells = executed(
-        [
-            SETUP,
-            NET.format("relu"),
-            "net = Net()\nfast = xpnet.compile(lambda x: net(x))",
-            compare,
-            NET.format("tanh"),
-            compare,  # net is still of the first class
-            "net = Net()",
-            compare,
-            "def forward(self, x):\n    return self.out(F.exp(self.hidden(x)))\n\n\nNet.forward = forward",
-            compare,
-            "trainer_of(net).fit(train, epochs=1)['train_loss'][0] < 3",
-        ],
-        tmp_path,
-    )
-    assert [printed(cells[i]) for i in (3, 5, 7, 9)] == ["True True\n"] * 4
-    assert displayed(cells[-1]) == ["True"]
+    forward = "Net.forward = lambda self, x: self.out(F.exp(self.hidden(x)))"
+    cells = [
+        NET.format("relu"),
+        "net = Net()\nfast = xpnet.compile(lambda x: net(x))",
+        REPLAY.format("relu"),
+        NET.format("tanh"),
+        REPLAY.format("relu"),  # net is still of the first class
+        "net = Net()",
+        REPLAY.format("tanh"),
+        forward,
+        REPLAY.format("exp"),
+    ]
+    assert [printed(cell) for cell in executed([SETUP, *cells], tmp_path)[3::2]] == [
+        "True True True\n"
+    ] * 4
 
 
 @pytest.mark.parametrize("options", ["2", "2 --full"])
 def test_a_module_is_reloaded(tmp_path, options):
     """By IPython's autoreload, which patches functions and classes; compiled functions notice."""
-    compare = (
-        "for _ in range(4):\n    y = fast(test[0])\n"
-        "direct = net.out({}(net.hidden(test[0])))\n"
-        "print(*(np.allclose(x.data, direct.data, rtol=1e-4, atol=1e-5) for x in (y, net(test[0]))))"
-    )
     head = "import xpnet\nfrom xpnet import functions as F\n"
-    write = "Path('net.py').write_text({!r})\nimport os\n\nos.utime('net.py', ({}, {}))"
-    cells = executed(
-        [
-            SETUP,
-            f"%load_ext autoreload\n%autoreload {options}",
-            write.format(head + NET.format("relu"), 1e9, 1e9),
-            "import net as module\n\nnet = module.Net()\nfast = xpnet.compile(lambda x: net(x))",
-            compare.format("F.relu"),
-            write.format(head + NET.format("tanh"), 2e9, 2e9),
-            compare.format("F.tanh"),
-        ],
-        tmp_path,
-    )
-    assert [printed(cells[i]) for i in (4, 6)] == ["True True\n"] * 2
+    write = "import os\n\nPath('net.py').write_text({!r})\nos.utime('net.py', ({}, {}))"
+    cells = [
+        f"%load_ext autoreload\n%autoreload {options}",
+        write.format(head + NET.format("relu"), 1e9, 1e9),
+        "import net as module\n\nnet = module.Net()\nfast = xpnet.compile(lambda x: net(x))",
+        REPLAY.format("relu"),
+        write.format(head + NET.format("tanh"), 2e9, 2e9),
+        REPLAY.format("tanh"),
+    ]
+    done = executed([SETUP, *cells], tmp_path)
+    assert [printed(done[i]) for i in (4, 6)] == ["True True True\n"] * 2
 
 
-def test_a_layer_of_a_cell_is_saved_copied_and_sent_to_other_processes(tmp_path):
-    """Its class is in `__main__`, which other processes cannot import: joblib sends it by value."""
-    pytest.importorskip("sklearn", reason="joblib comes with scikit-learn")
-    cells = executed(
-        [
-            SETUP,
-            NET.format("relu"),
-            "import copy\nimport pickle\n\nfrom xpnet.saving import load, save\n\nnet, other = Net(), Net()\n"
-            "other.out.weight.data = 0 * other.out.weight.data\n"
-            "save(net, 'net.safetensors')\nload(other, 'net.safetensors')\n"
-            "copies = [other, copy.deepcopy(net), pickle.loads(pickle.dumps(net))]\n"
-            "print([np.array_equal(x(test[0]).data, net(test[0]).data) for x in copies])",
-            "from joblib import Parallel, delayed\n\n\ndef norm(net, x):\n    return float(F.sum(net(x) ** 2))\n\n\n"
-            "sums = Parallel(2)(delayed(norm)(net, test[0][i : i + 100]) for i in (0, 100))\n"
-            "print(np.isclose(sum(sums), norm(net, test[0][:200]), rtol=1e-4))",
-            "@xpnet.gradient_checkpoint\ndef squares(net, x):\n    return F.sum(net(x) ** 2)\n\n\n"
-            "sums = Parallel(2)(delayed(squares)(net, test[0][i : i + 100]) for i in (0, 100))\n"
-            "print(np.isclose(float(sums[0] + sums[1]), norm(net, test[0][:200]), rtol=1e-4))",
-        ],
-        tmp_path,
-    )
+def test_what_a_cell_defines_is_saved_copied_and_sent_to_other_processes(tmp_path):
+    """It is in `__main__`, which other processes do not import: joblib sends it by value."""
+    pytest.importorskip("joblib", reason="it comes with scikit-learn")
+    program = """
+        import copy
+        import pickle
+
+        from joblib import Parallel, delayed
+        from xpnet.saving import load, save
+
+        net, other = Net(), Net()
+        other.out.weight.data = 0 * other.out.weight.data
+        save(net, "net.safetensors")
+        load(other, "net.safetensors")
+        copies = [other, copy.deepcopy(net), pickle.loads(pickle.dumps(net))]
+        print([close(copied(x), net(x)) for copied in copies])
+
+
+        @xpnet.gradient_checkpoint
+        def output(net, x):
+            return net(x)
+
+
+        def gradient(net, x):
+            F.sum(output(net, x) ** 2).backward()
+            return net.forward(x).sum(), net.hidden.weight.grad
+
+
+        # %%
+        here = gradient(net, x)
+        net.zero_grad()
+        (there,) = Parallel(2)([delayed(gradient)(net, x)])
+        print(*(close(a, b) for a, b in zip(here, there)))
+    """
+    cells = executed([SETUP, NET.format("relu"), *cells_of(program)], tmp_path)
     assert printed(cells[2]) == "[True, True, True]\n"
-    assert [printed(cell) for cell in cells[3:]] == ["True\n", "True\n"]
+    assert printed(cells[3]) == "True True\n"
 
 
 def test_errors_and_plans_name_the_cell(tmp_path):
     """Not the temporary file that the kernel makes of it."""
-    cells = executed(
-        [
-            SETUP,
-            "@xpnet.compile\ndef step(x):\n    y = F.exp(x)\n    return y if float(F.sum(y)) > 0 else x",
-            "for _ in range(3):\n    step(np.ones(3))",
-            "fast = xpnet.compile(lambda x: F.exp(x))\nfor _ in range(3):\n    fast(np.ones(3))\nprint(fast)",
-        ],
-        tmp_path,
-        errors=True,
-    )
-    (error,) = (x for x in cells[2].outputs if x.output_type == "error")
+    program = """
+        @xpnet.compile
+        def step(x):
+            y = F.exp(x)
+            return y if float(F.sum(y)) > 0 else x
+        # %%
+        for _ in range(3):
+            step(np.ones(3))
+        # %%
+        fast = xpnet.compile(lambda x: F.exp(x))
+        for _ in range(3):
+            fast(np.ones(3))
+        print(fast)
+    """
+    _, failed, plan = run(program, tmp_path, errors=True)
+    (error,) = (x for x in failed.outputs if x.output_type == "error")
     assert error.evalue.startswith("step cannot be compiled: Cell In[2]:4: the step reads a value")
-    assert "\nCell In[4]:1\n" in printed(cells[3])
+    assert "\nCell In[4]:1\n" in printed(plan)

@@ -100,8 +100,8 @@ def _line(frame: FrameType | None) -> str:
 
 def _shown(filename: str) -> str:
     """The file as its author knows it: a cell of a notebook, which is a temporary file, as "Cell In[3]"."""
-    ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = None if get_shell is None else get_shell()
     format_name = getattr(getattr(shell, "compile", None), "format_code_name", None)
     cell = None if format_name is None else format_name(filename)  # ("Cell", "In[3]")
     return " ".join(cell) if cell else filename

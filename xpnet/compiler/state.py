@@ -530,7 +530,7 @@ def _variable(x: Variable, name: str) -> Iterator[Child]:
 
 
 def _function(x: FunctionType, name: str) -> Iterator[Child]:
-    of_globals, names, of_imports = _names(x.__code__)
+    names = _names(x.__code__).all
     for key, cell in zip(x.__code__.co_freevars, x.__closure__ or (), strict=True):
         try:
             child = cell.cell_contents
@@ -544,13 +544,27 @@ def _function(x: FunctionType, name: str) -> Iterator[Child]:
         child = getattr(x, kind)
         if child:
             yield Place(x, kind, "attribute", name), child, 2
-    code = Place(x, "__code__", "attribute", f"{name}.__code__")
-    if not is_users_function(x):
-        inner = getattr(x, "__wrapped__", None)  # as of the `forward` of a layer
-        if isinstance(inner, FunctionType) and is_users_function(inner):
-            yield code, x.__code__, 20
-        return
-    yield code, x.__code__, 20  # a reload replaces it
+    if is_users_function(x):
+        yield _code(x, name)
+        yield from _names_of(x, name)
+    elif _is_around_users(x):
+        yield _code(x, name)
+
+
+def _is_around_users(x: FunctionType) -> bool:
+    """Whether a function is around one of the user's, as the `forward` of a layer is."""
+    inner = getattr(x, "__wrapped__", None)
+    return isinstance(inner, FunctionType) and is_users_function(inner)
+
+
+def _code(x: FunctionType, name: str) -> Child:
+    """The code of a function, which a reload replaces."""
+    return Place(x, "__code__", "attribute", f"{name}.__code__"), x.__code__, 20
+
+
+def _names_of(x: FunctionType, name: str) -> Iterator[Child]:
+    """The attributes of a user's function, and what its names stand for."""
+    of_globals, names, of_imports = _names(x.__code__)
     yield Place(x, "__dict__", "attribute", name), vars(x), 0
     for key, child in vars(x).items():
         yield Place(x, key, "attribute", _joined(name, key)), child, 1

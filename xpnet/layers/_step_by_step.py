@@ -190,7 +190,7 @@ def wrap(kind: type["Layer"]) -> bool:
     forward = kind.forward
     if written(kind) is not forward:
         return False
-    owner = next(base for base in kind.__mro__ if "forward" in vars(base))
+    owner: Any = next(base for base in kind.__mro__ if "forward" in vars(base))
     if not issubclass(owner, Holder):  # not a layer: it stays as it is
         owner = kind
     owner.forward = remembering(forward)

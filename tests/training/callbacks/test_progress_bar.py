@@ -118,6 +118,14 @@ def test_a_notebook_output_is_updated_a_few_times_per_second(clusters, outputs):
     assert len(end["text/plain"].splitlines()) == 61
 
 
+def test_a_notebook_output_does_not_grow_without_limit(clusters, outputs):
+    """Of more than 60 epochs, the first five and the last 55: the history has all of them."""
+    make(ProgressBar(screen(force_jupyter=True))).fit(clusters, None, 100, 20)
+    ((*_, end),) = outputs
+    numbers = [line.split()[0] for line in end["text/plain"].splitlines()]
+    assert numbers == ["epoch", *"12345", "...", *(str(i) for i in range(46, 101))]
+
+
 def test_a_notebook_shows_that_a_training_was_interrupted(clusters, outputs):
     """Where ^C is not shown: `fit` raises nothing, and the cell continues."""
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
 
 ECHO = len("^C")  # the width of what a terminal prints when Ctrl-C is pressed
+MOST = 60  # lines of epochs in a notebook: of more, the first ones and the last ones
+HEAD = 6  # lines before those that are left out, with the header
 PERCENTAGES = ("accuracy", "precision", "recall", "f1")  # the ends of such columns' names
 
 
@@ -25,7 +27,8 @@ class ProgressBar(Callback):
     """Prints a line per epoch and, below the lines, a bar with time left, loss, metrics and speed.
 
     A terminal that is too narrow for all of these figures shows only the first ones. In a notebook,
-    lines and bar are one output of the cell, which changes in place. To a file or a pipe only the
+    lines and bar are one output of the cell, which changes in place; of more than 60 epochs, it has
+    the first five and the last 55. To a file or a pipe only the
     lines are written, without control characters.
 
     If a callback ends the training early, a last line has the epoch and the reason; and in a notebook, if the
@@ -217,13 +220,16 @@ class _Cell:
     def show(self, *below: Any, throttled: bool = False) -> None:
         """Replace the output by the lines, and `below`, what rich can print, under them.
 
-        If `throttled`, it is replaced at most five times per second, and less often if it is long.
+        If `throttled`, it is replaced at most five times per second.
         """
-        if throttled and time.monotonic() - self.shown < 0.2 + len(self.lines) / 2500:
+        if throttled and time.monotonic() - self.shown < 0.2:
             return
+        lines = self.lines
+        if len(lines) > MOST + 1:  # besides the header
+            lines = [*lines[:HEAD], "...", *lines[HEAD - MOST - 1 :]]
         page = _console(file=io.StringIO(), record=True, width=self.width, force_jupyter=False)
-        for style, lines in (("bold", self.lines[:1]), (None, self.lines[1:])):
-            page.print("\n".join([*lines, ""]), style=style, end="")
+        for style, part in (("bold", lines[:1]), (None, lines[1:])):
+            page.print("\n".join([*part, ""]), style=style, end="")
         for part in below:
             page.print(part)
         html = page.export_html(code_format=_HTML, inline_styles=True, clear=False)
