@@ -58,9 +58,12 @@ def in_a_docstring(function):
 
 def parameters(kind):
     """{name: parameter} of a class or function of either library."""
-    written = kind.__init__ if isinstance(kind, type) else kind
-    if written is object.__init__ or getattr(written, "__qualname__", "") == "Module.__init__":
-        return {}
+    written = kind
+    if isinstance(kind, type):
+        base = next(x for x in kind.__mro__ if "__init__" in vars(x))
+        if base.__name__ in ("object", "Module"):  # `ReLU()`, `nn.Tanh()`
+            return {}
+        written = base.__init__
     if overloads := typing.get_overloads(written):
         found = dict(inspect.signature(overloads[0]).parameters)  # `nn.LSTM(*args, **kwargs)`
         del found["self"]

@@ -7,7 +7,7 @@ one of them raises an AttributeError with xpnet's own name; `hasattr` is False.
 import re
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
-from functools import cache
+from functools import lru_cache
 from typing import NoReturn, TypeVar
 
 from xpnet.errors import MissingAttributeError
@@ -632,8 +632,8 @@ def missing(
     message = f"{module} has no {name!r}."
     if name in hints:
         message += f" Write {hints[name]}."
-    elif similar := _spelled_otherwise(name, known, hints):
-        message += similar
+    elif advice := _spelled_otherwise(name, known, hints):
+        message += advice
     elif similar := get_close_matches(name, known, cutoff=0.75):
         message += _did_you_mean(similar)
     return MissingAttributeError(message)
@@ -645,7 +645,7 @@ def _did_you_mean(names: list[str]) -> str:
 
 def for_functions() -> dict[str, str]:
     """The hints for names of functions: those of NumPy, and `FUNCTIONS`."""
-    hints = {}
+    hints: dict[str, str] = {}
     for source in SOURCES:
         hints |= source()
     return hints | FUNCTIONS
@@ -712,7 +712,7 @@ def _spellings(plain: str) -> Iterator[str]:
         yield from _spellings(plain.removeprefix("time"))
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _plain(name: str) -> str:
     """A name in small letters, and in xpnet's words: "convtranspose2d" for Conv2DTranspose."""
     plain = name.lower()

@@ -303,6 +303,26 @@ def test_skops_stores_a_network_of_a_function(iris, tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
 
 
+def test_skops_stores_a_network_that_was_given(iris, tmp_path, backend, array):
+    """The classes of its layers have to be trusted too. What is not NumPy's becomes NumPy's."""
+    skops = pytest.importorskip("skops.io", reason="skops is not installed")
+    X, y = iris
+    model = small(X.shape[1:], 3)
+    fitted = NetworkClassifier(model, **SHORT).fit(array(X), y)
+    skops.dump(fitted, tmp_path / "model.skops")
+    unknown = skops.get_untrusted_types(file=tmp_path / "model.skops")
+    assert {x.rpartition(".")[2] for x in unknown} == {
+        *("NetworkClassifier", "Sequential", "Affine", "BatchNorm1d", "Parameter", "Buffer")
+    }
+    loaded = skops.load(tmp_path / "model.skops", trusted=unknown)
+    for name, x in fitted.model_.state_dict().items():
+        np.testing.assert_array_equal(
+            loaded.model_.state_dict()[name], xpnet.to_numpy(x), strict=True
+        )
+    again = skops.load(tmp_path / "model.skops", trusted=unknown).fit(X, y)
+    np.testing.assert_array_equal(again.predict(X), xpnet.to_numpy(fitted.predict(array(X))))
+
+
 def test_a_pickle_has_the_weights_in_their_dtype(iris):
     X, y = iris
     for dtype in ("float32", "float64"):

@@ -112,9 +112,18 @@ class Exported:
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         """For `pickle`: a leaf is saved; a computed Variable raises."""
+        return _new, (self.class_of_copies or type(self),), self.__getstate__()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled of a leaf, also by libraries that call no `__reduce_ex__`, such as skops."""
         self._require_leaf("pickle")
-        state = (self.class_of_copies or type(self), self.data, self.raw_grad, self.requires_grad)
-        return _restored, state, getattr(self, "__dict__", None) or None
+        own = {"data": self.data, "raw_grad": self.raw_grad, "requires_grad": self.requires_grad}
+        return getattr(self, "__dict__", {}) | own
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        _restore(self, state["data"], state["raw_grad"], state["requires_grad"])
+        own = ("data", "raw_grad", "requires_grad")
+        _with_attributes(self, {name: x for name, x in state.items() if name not in own})
 
     def _require_leaf(self, name: str) -> None:
         if self.node is not None:
@@ -132,15 +141,23 @@ def export_error(x: Array) -> ExportError:
     )
 
 
+def _new(kind: type) -> Any:
+    return object.__new__(kind)
+
+
 def _restored(kind: type, data: Array, grad: Array | None, requires_grad: bool) -> Any:
     """A leaf with these data; in the order of creation it comes before everything recorded."""
-    x: Any = object.__new__(kind)
+    x = _new(kind)
+    _restore(x, data, grad, requires_grad)
+    return x
+
+
+def _restore(x: Any, data: Array, grad: Array | None, requires_grad: bool) -> None:
     x.data = data
     x.raw_grad = grad
     x.requires_grad = requires_grad
     x.node = None
     x.created = x.changed = 0
-    return x
 
 
 def _with_attributes(x: Array, attributes: dict[str, Any]) -> Array:

@@ -136,15 +136,15 @@ class Network(NetworkEstimator):
     def __getstate__(self) -> dict[str, Any]:
         """Of a model that was built, how, and its weights; a model that was given, as a whole.
 
-        So skops can store it, which knows no layers.
+        So skops asks for no more trust than is needed: for the layers of a model that was given.
         """
         state = super().__getstate__()
         model = state.get("model_")
-        if model is None:
-            return state
-        if self._origin is None:
-            if not is_on_host(model):
-                state["model_"] = deepcopy(model).to("numpy")
+        if model is None or self._origin is None:
+            for name in ("model", "model_"):
+                given = state.get(name)
+                if isinstance(given, Layer) and not is_on_host(given):
+                    state[name] = deepcopy(given).to("numpy")
             return state
         del state["model_"]
         weights = {name: to_numpy(x) for name, x in model.state_dict().items()}

@@ -111,8 +111,7 @@ def huber_loss(y: Array, t: Array, *, delta: float = 1.0) -> Array:
 
     Notes
     -----
-    It is PyTorch's huber_loss, and that of Keras and scikit-learn. Source: Huber, "Robust
-    estimation of a location parameter", 1964.
+    It is PyTorch's huber_loss. Source: Huber, "Robust estimation of a location parameter", 1964.
 
     Examples
     --------

@@ -49,6 +49,14 @@ class Buffer:
     def __init__(self, data: Array) -> None:
         self.data = data
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled, also by libraries that look for `__dict__` otherwise, such as skops."""
+        return {**getattr(self, "__dict__", {}), "data": self.data}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, x in state.items():
+            setattr(self, name, x)
+
     def __repr__(self) -> str:
         return f"Buffer({self.data!r})"
 
