@@ -87,12 +87,11 @@ for ax, (name, (load, kind)) in zip(axes, TASKS.items(), strict=True):
     targets = backend.asarray(targets, backend.dtype if targets.dtype.kind == "f" else None)
     on_device = [backend.asarray((part - mean) / std, backend.dtype) for part in (x, x_test)]
     network, curve = train(on_device[0], targets, outputs, loss_of)
-    score, symbol = metrics.accuracy_score, "accuracy"
-    baseline = dummy.DummyClassifier()  # the most frequent class
+    score, symbol, baseline = metrics.accuracy_score, "accuracy", dummy.DummyClassifier()
     if kind is regression:
-        score, symbol = metrics.r2_score, "R²"
-        baseline = dummy.DummyRegressor()  # the mean
+        score, symbol, baseline = metrics.r2_score, "R²", dummy.DummyRegressor()
     found = score(t_test, predict(xpnet.to_numpy(network(on_device[1]))))
+    # A baseline predicts the most frequent class, or the mean.
     base = baseline.fit(x, t).score(x_test, t_test)
     print(f"{name:10} {kind.__name__:12} {score.__name__:14} {found:6.3f} {base:10.3f}")
     ax.plot(range(1, args.epochs + 1), curve)
