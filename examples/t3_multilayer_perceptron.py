@@ -91,8 +91,7 @@ for ax, (name, (load, kind)) in zip(axes, TASKS.items(), strict=True):
     if kind is regression:
         score, symbol, baseline = metrics.r2_score, "R²", dummy.DummyRegressor()
     found = score(t_test, predict(xpnet.to_numpy(network(on_device[1]))))
-    # A baseline predicts the most frequent class, or the mean.
-    base = baseline.fit(x, t).score(x_test, t_test)
+    base = baseline.fit(x, t).score(x_test, t_test)  # of the most frequent class, or the mean
     print(f"{name:10} {kind.__name__:12} {score.__name__:14} {found:6.3f} {base:10.3f}")
     ax.plot(range(1, args.epochs + 1), curve)
     ax.set(title=f"{name}: test {symbol} = {found:.3f}", xlabel="epoch")
