@@ -94,6 +94,6 @@ for ax, (name, (load, kind, score_name)) in zip(axes, TASKS.items(), strict=True
     base = baseline.fit(x, t).score(x_test, t_test)
     print(f"{name:10} {kind.__name__:12} {score.__name__:14} {found:6.3f} {base:10.3f}")
     ax.plot(range(1, args.epochs + 1), curve)
-    ax.set(title=f"{name}: test {score_name} {found:.3f}", xlabel="epoch")
+    ax.set(title=f"{name}: test {score_name} = {found:.3f}", xlabel="epoch")
     ax.set_ylabel(loss_of.__name__.replace("_", " "), fontsize=8)
 save(figure, args.out / "t3_multilayer_perceptron.png")

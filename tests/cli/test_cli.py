@@ -64,7 +64,7 @@ def test_the_help_of_train_lists_every_flag(run_xpnet):
         (["train", "mnist", "mnist"], "unexpected extra argument"),
         (["train", "--epochs"], "--epochs"),
         (["evaluate"], "Missing argument 'RUN'"),
-        (["predict", "run"], "Missing argument 'FILE...'"),
+        (["predict", "run"], "Missing argument 'FILE|FOLDER...'"),
         (["doctor", "numpy"], "unexpected extra argument"),
     ],
 )

@@ -80,8 +80,10 @@ def train(
     """Train a network on images, pictures or a table, and write a run folder.
 
     The folder holds the weights (model.safetensors), history.csv, curves.png,
-    config.json, and config.toml, which repeats the run. Ctrl-C ends the
-    training early and keeps what was learned; --resume RUN continues it.
+    config.json, and config.toml, which repeats the run; for pictures in
+    folders, samples.png shows some of each class as the network sees them.
+    Ctrl-C ends the training early and keeps what was learned; --resume RUN
+    continues it.
     """
     from xpnet.cli.config import RESUMED
     from xpnet.cli.ranks import claimed, joined, not_joined

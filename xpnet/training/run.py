@@ -60,6 +60,7 @@ class Run(Callback):
                              paths begin with ~ in place of the user's home folder, so that the file
                              can be shared without the user's name
         curves.png           drawn by the caller at the end, since that needs matplotlib
+        samples.png          for pictures in folders, drawn by `xpnet train` at the start
 
     and, if the training has a callback `Checkpoint(path)`,
 
