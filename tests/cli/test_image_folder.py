@@ -214,15 +214,20 @@ def test_what_is_left_out_of_a_folder_is_printed(run_xpnet, bars, tmp_path):
 
 
 def test_a_folder_is_predicted(run_xpnet, bars, tmp_path):
-    """All pictures in it and below it, in order; an empty folder is reported, and the others are predicted."""
+    """All pictures in it, in order; one without pictures in itself is reported, and the others are predicted."""
     folder, run = bars(), tmp_path / "run"
     assert run_xpnet("train", folder, *QUICK, "--out", run).code == 0
     (folder / "lying" / "notes.txt").write_text("no picture")
     single = folder / "standing" / "07.png"
     (tmp_path / "empty").mkdir()
-    answer = run_xpnet("predict", run, single, tmp_path / "empty", folder)
+    classes = folder / "lying", folder / "standing"
+    answer = run_xpnet("predict", run, single, tmp_path / "empty", *classes, folder)
     assert answer.code == 2
-    assert f"{tmp_path / 'empty'}: no pictures; expected files that end in .avif" in answer.output
+    assert (
+        f"{tmp_path / 'empty'}: no pictures in it; expected files that end in .avif" in answer.err
+    )
+    assert f"{folder}: no pictures in it" in answer.err
+    assert len(answer.err.splitlines()) == 2
     lines = [line.split() for line in answer.out.splitlines()]
     names = [
         str(folder / kind / f"{i:02}.png") for kind in ("lying", "standing") for i in range(20)

@@ -50,7 +50,8 @@ def test_a_file_that_is_no_picture_is_reported_and_others_are_predicted(
     run_xpnet, run_folder, pictures, tmp_path
 ):
     (tmp_path / "text.png").write_text("no picture")
-    bad = [tmp_path / "none.png", tmp_path / "text.png", tmp_path]
+    (tmp_path / "empty").mkdir()
+    bad = [tmp_path / "none.png", tmp_path / "text.png", tmp_path / "empty"]
     answer = run_xpnet(
         "predict", run_folder[0], bad[0], pictures / "7.png", *bad[1:], pictures / "1.png"
     )

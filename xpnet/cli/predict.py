@@ -42,7 +42,8 @@ def predict(
     light or light on dark. For a run on MNIST, a picture shows one digit without
     a frame: everything that differs from the paper is taken as the digit's ink.
     For a run on other images, it shows one object that fills the picture; it is
-    resized. Of a folder, all pictures in it and in its subfolders are taken.
+    resized. Of a folder, all pictures in it are taken, but not those of its
+    subfolders.
 
     For a run on a table, FILE is a table with the columns that the run was
     trained on; other columns are ignored. The output is a table as well: each
@@ -64,7 +65,7 @@ def predict(
     if probabilities and (trained.has_pictures or not trained.classes):
         raise bad_flag("--probabilities", "it is for classes of a table.")
     if trained.has_pictures:
-        files, failed = _pictures_of(files)
+        files = [picture for path in files for picture in _pictures_of(path)]
     width = max((cells(printable(path)) for path in files), default=0)
     with using(backend, trained.model.dtype):
         model = trained.build()
@@ -87,20 +88,17 @@ def predict(
         raise typer.Exit(2)
 
 
-def _pictures_of(paths: list[Path]) -> tuple[list[Path], bool]:
-    """The files, with the pictures of each folder in its place; and whether a folder has none."""
-    from xpnet.data.image_folder import pictures_below
+def _pictures_of(path: Path) -> list[Path]:
+    """The pictures of a folder; the path itself if it is a file, or if reading it will be an error."""
+    from xpnet.data.image_folder import pictures_in
     from xpnet.errors import DataError
 
-    found = []
-    failed = False
-    for path in paths:
-        try:
-            found += pictures_below(path) if path.is_dir() else [path]
-        except DataError as error:
-            echo(f"Error: {error}", err=True)
-            failed = True
-    return found, failed
+    if not path.is_dir():
+        return [path]
+    try:
+        return pictures_in(path)
+    except DataError:
+        return [path]
 
 
 def _picture_line(trained: "Trained", model: "Layer", path: Path, width: int) -> str:
@@ -108,7 +106,10 @@ def _picture_line(trained: "Trained", model: "Layer", path: Path, width: int) ->
     from xpnet import functions as F
     from xpnet.backend import to_numpy
     from xpnet.data import load_digit, load_picture
+    from xpnet.data.image_folder import pictures_in
 
+    if path.is_dir():
+        pictures_in(path)  # raises an error, as it did before
     shape = trained.reading["shape"]
     if trained.config["dataset"] == "mnist" and shape == [1, 28, 28]:
         x = load_digit(path)

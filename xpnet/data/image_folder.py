@@ -227,6 +227,29 @@ def pictures_below(folder: Path, hint: str = "") -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).parts)
 
 
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures in a folder itself, in alphabetical order; those of its subfolders are not taken.
+
+    Raises
+    ------
+    DataError
+        There are none, or the folder cannot be read.
+    """
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: the folder cannot be read: {error.strerror}") from error
+    found = [
+        path for path in paths if path.suffix.lower() in SUFFIXES and not _is_hidden(path.name)
+    ]
+    if not found:
+        raise DataError(
+            f"{folder}: no pictures in it; expected files that end in {', '.join(SUFFIXES)}. Name its "
+            "subfolders if they have the pictures"
+        )
+    return found
+
+
 def other_files(folder: Path) -> list[Path]:
     """The files in the folders of a folder that have no suffix of a picture and are not hidden."""
     found = []
