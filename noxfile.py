@@ -275,9 +275,9 @@ def gallery(session: nox.Session) -> None:
 def notebooks(session: nox.Session) -> None:
     """xpnet in notebooks: the README's blocks, the gallery, outputs, interrupts, reloads; then in JupyterLab.
 
-    Plain nox does not run it: JupyterLab brings a hundred packages, and what was found here has tests of its own in
-    the other sessions. It takes some minutes. Without Chromium, the tests that open JupyterLab are skipped, with
-    the reason.
+    Plain nox does not run it: JupyterLab brings a hundred packages, and it takes some minutes. Most of what was found
+    here has tests of its own in the other sessions. Without Chromium, the tests that open JupyterLab are skipped,
+    with the reason.
     """
     needed = ("ipykernel", "jupyterlab", "nbclient", "nbformat", "pytest")
     session.install("-e", ".[plots,sklearn]", *tools(*needed))

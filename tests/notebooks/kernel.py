@@ -5,11 +5,8 @@ import re
 from pathlib import Path
 from textwrap import dedent
 
-import pytest
-
-nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: nox -s notebooks")
-nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed: nox -s notebooks")
-pytest.importorskip("ipykernel", reason="ipykernel is not installed: nox -s notebooks")
+import nbclient
+import nbformat
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 300  # seconds, for a cell

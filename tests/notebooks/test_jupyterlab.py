@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.notebooks.kernel import cells_of, nbformat, notebook, readme
 from tests.report.drawing.browser import BROWSER, TIMEOUT, Browser
 
-pytest.importorskip("jupyterlab", reason="JupyterLab is not installed: nox -s notebooks")
+for package in ("ipykernel", "nbclient", "nbformat", "jupyterlab"):
+    pytest.importorskip(package, reason=f"{package} is not installed: nox -s notebooks")
 pytest.importorskip("matplotlib", reason="the notebook draws with it")
 pytest.importorskip("sklearn", reason="a block of the README needs scikit-learn")
+import nbformat  # noqa: E402 - after the check that it is there
+
+from tests.notebooks.kernel import cells_of, notebook, readme  # noqa: E402 - likewise
 
 MORE = """
 summary(net, (1, 28, 28))

@@ -7,13 +7,17 @@ import pytest
 
 from docs.builder import gallery
 from tests.docs.test_gallery import QUICK, words
-from tests.notebooks.kernel import (
+
+for package in ("ipykernel", "nbclient", "nbformat"):
+    pytest.importorskip(package, reason=f"{package} is not installed: nox -s notebooks")
+import nbformat  # noqa: E402 - after the check that it is there
+
+from tests.notebooks.kernel import (  # noqa: E402 - likewise
     BEGUN,
     cells_of,
     displayed,
     errors_of,
     executed,
-    nbformat,
     printed,
     readme,
 )
