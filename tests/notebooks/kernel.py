@@ -5,9 +5,6 @@ import re
 from pathlib import Path
 from textwrap import dedent
 
-import nbclient
-import nbformat
-
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 300  # seconds, for a cell
 BEGUN = "begun"
@@ -28,6 +25,8 @@ def cells_of(program):
 
 def notebook(cells):
     """A notebook of these cells of code."""
+    import nbformat  # not above: pytest imports this file too where Jupyter is not installed
+
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     return made
@@ -45,10 +44,12 @@ def executed(cells, folder, interrupt=None, errors=False):
     errors : bool
         Whether a cell may raise an error; otherwise the test fails with its traceback.
     """
+    from nbclient import NotebookClient
+
     if isinstance(cells, str):
         cells = cells_of(cells)
     made = notebook(cells) if isinstance(cells, list) else cells
-    client = nbclient.NotebookClient(
+    client = NotebookClient(
         made,
         timeout=TIMEOUT,
         allow_errors=errors,
