@@ -14,13 +14,14 @@ import pytest
 
 from tests.report.drawing.browser import BROWSER, TIMEOUT, Browser
 
-for package in ("ipykernel", "nbclient", "nbformat", "jupyterlab"):
-    pytest.importorskip(package, reason=f"{package} is not installed: nox -s notebooks")
+MISSING = "it is not installed: nox -s notebooks"
+nbformat = pytest.importorskip("nbformat", reason=MISSING)
+pytest.importorskip("nbclient", reason=MISSING)
+pytest.importorskip("ipykernel", reason=MISSING)
+pytest.importorskip("jupyterlab", reason=MISSING)
 pytest.importorskip("matplotlib", reason="the notebook draws with it")
 pytest.importorskip("sklearn", reason="a block of the README needs scikit-learn")
-import nbformat  # noqa: E402 - after the check that it is there
-
-from tests.notebooks.kernel import cells_of, notebook, readme  # noqa: E402 - likewise
+from tests.notebooks.kernel import cells_of, notebook, readme  # noqa: E402 - after the check that Jupyter is there
 
 MORE = """
 summary(net, (1, 28, 28))

@@ -8,11 +8,11 @@ import pytest
 from docs.builder import gallery
 from tests.docs.test_gallery import QUICK, words
 
-for package in ("ipykernel", "nbclient", "nbformat"):
-    pytest.importorskip(package, reason=f"{package} is not installed: nox -s notebooks")
-import nbformat  # noqa: E402 - after the check that it is there
-
-from tests.notebooks.kernel import (  # noqa: E402 - likewise
+MISSING = "it is not installed: nox -s notebooks"
+nbformat = pytest.importorskip("nbformat", reason=MISSING)
+pytest.importorskip("nbclient", reason=MISSING)
+pytest.importorskip("ipykernel", reason=MISSING)
+from tests.notebooks.kernel import (  # noqa: E402 - after the check that Jupyter is there
     BEGUN,
     cells_of,
     displayed,
