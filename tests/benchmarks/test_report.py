@@ -244,7 +244,7 @@ def examples():
 
 def test_the_page_has_no_code_without_its_output():
     page = report.PAGE.read_text(encoding="utf-8")
-    assert page.count("```python\n") == page.count("```text\n") == len(examples()) == 7
+    assert page.count("```python\n") == page.count("```text\n") == len(examples()) == 8
 
 
 def on_any_machine(printed):
@@ -253,7 +253,7 @@ def on_any_machine(printed):
     return re.sub(r"\b\d+ (bytes|instructions)\b", r"some \1", printed)
 
 
-@pytest.mark.parametrize("index", range(7))
+@pytest.mark.parametrize("index", range(8))
 def test_an_example_prints_what_the_page_shows(index, monkeypatch):
     try:
         load.wait()
