@@ -213,10 +213,9 @@ def listed() -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for path in files(DOCS / "ko"):
         if path.suffix == ".md":
-            page = path.relative_to(DOCS / "ko")
             for title, target, about in LISTED.findall(path.read_text(encoding="utf-8")):
-                name = os.path.normpath(page.parent / target).replace(os.sep, "/")
-                found.setdefault(name.removesuffix(".md"), (title, about))
+                page = page_of((path.parent / target).resolve(), set())
+                found.setdefault(page.removesuffix(".md"), (title, about))
     return found
 
 

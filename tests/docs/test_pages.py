@@ -120,7 +120,31 @@ def targets(text):
 
 def test_the_korean_gallery_shows_the_same_programs():
     english, korean = read("gallery/index.md"), read("ko/gallery/index.md")
-    assert re.findall(r"\]\(([^)]+)\)", korean) == re.findall(r"\]\(([^)]+)\)", english)
+    shown = re.findall(r"\]\(\.\./\.\./gallery/([^)]+)\)", korean)
+    assert shown == re.findall(r"\]\(([^)]+)\)", english)
+
+
+GENERATED = re.compile(r"(?:\.\./)*(?:reference/.*|(?:readme|changelog|contributing)\.md)")
+"""Links to pages that are on the site only."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        path.relative_to(DOCS).as_posix()
+        for path in DOCS.rglob("*.md")
+        if "_build" not in path.relative_to(DOCS).parts
+    ),
+)
+def test_links_lead_to_files_of_a_clone(name):
+    """Those of Korean pages to English ones, too: they are also read without the site."""
+    path = DOCS / name
+    text = re.sub(
+        r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    links = {x for x in re.findall(r"\]\(([^)#\s]+)", text) if ":" not in x}
+    dead = {x for x in links if not (path.parent / x).exists()}
+    assert [x for x in dead if not GENERATED.fullmatch(x)] == []
 
 
 def test_a_page_that_is_not_translated_has_a_korean_title_and_leads_to_the_english_one():
