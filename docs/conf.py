@@ -9,6 +9,7 @@ Why Furo: a wheel of 0.3 MB, with style sheets and one small script, all local, 
 dark, or as the system is; readable on a phone. That of pydata-sphinx-theme, which NumPy and SciPy use, has 3.2 MB.
 """
 
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -109,6 +110,19 @@ def plain_docstring(app, what, name, value, options, lines):
     lines[:] = converted(lines)
 
 
+def says_nothing_more(app, what, name, value, skip, options):
+    """Whether a member is left out: what would be said of it is said of its class.
+
+    That is a field of a named tuple, which the class lists with its meaning, and a `forward` of x alone, for
+    which the docstring of `Layer.forward` would be repeated.
+    """
+    if (getattr(value, "__doc__", None) or "").startswith("Alias for field number"):
+        return True
+    if name == "forward" and inspect.isfunction(value) and value.__doc__ is None:
+        return [*inspect.signature(value).parameters] == ["self", "x"] or skip
+    return None
+
+
 def public_bases(app, name, value, options, bases):
     """A private base class is described by the public one that it extends."""
     bases[:] = dict.fromkeys(shown_base(base) for base in bases)
@@ -170,5 +184,6 @@ def setup(app):
     app.add_search_language(SearchKorean)
     app.connect("builder-inited", korean_texts)
     app.connect("autodoc-process-docstring", plain_docstring, priority=400)
+    app.connect("autodoc-skip-member", says_nothing_more)
     app.connect("autodoc-process-bases", public_bases)
     app.connect("html-page-context", of_both_languages)

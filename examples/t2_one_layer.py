@@ -88,5 +88,5 @@ print(f"\nlargest difference: {max(abs(true - found).max(), abs(float(b) - 3.0))
 
 figure, ax = canvas()
 ax.semilogy([float(error) for error in errors])
-ax.set(xlabel="epoch", ylabel="mean squared error", title="Two layers find the rule")
+ax.set(xlabel="epoch", ylabel="mean squared error", title="One layer finds the rule")
 save(figure, args.out / "t2_one_layer.png")

@@ -287,7 +287,7 @@ NAMES = {
     "Affine": "the name in the lessons of the book, and that of the transformation",
     "Momentum": "one class for each formula, as in the book",
     "Nesterov": "likewise",
-    "clip_grad_norm": "the underscore is for tensors that are changed in place; here it is plain",
+    "clip_grad_norm": "PyTorch's underscore marks functions that change tensors in place; no name here has one",
     "clip_grad_value": "likewise",
     "F.conv": "one function for signals, images and volumes: the shape of the kernel says which",
     "F.conv_transpose": "likewise",
@@ -325,7 +325,7 @@ LEFT_OUT = [
     Difference(
         ("clip_grad_norm",),
         ("error_if_nonfinite",),
-        "the norm that is returned is then infinite or NaN",
+        "check the norm that is returned: it is then infinite or NaN",
     ),
     Difference(WINDOWS, ("padding_mode",), "zeros only; pad before with `np.pad` for others"),
     Difference(("AvgPool2d", "F.avg_pool"), ("divisor_override",), "multiply the result instead"),
@@ -408,7 +408,7 @@ ADDED = [
         ("decoupled_weight_decay",),
         "as PyTorch's Adam has it: the decay of AdamW",
     ),
-    Difference(("F.dropout",), ("mask",), "the places that remain, where they are drawn elsewhere"),
+    Difference(("F.dropout",), ("mask",), "the elements that remain, if they are drawn elsewhere"),
     Difference(
         ("F.scaled_dot_product_attention",),
         ("softcap", "window"),
@@ -488,7 +488,7 @@ with its defaults, and fails where a difference is not listed here, or is listed
 Weights go from one library to the other: [Hand over](hand-over.md). A name of PyTorch's that xpnet does not have raises an error with what to
 write: `xpnet.Linear`, `F.cross_entropy`, `x.view`.
 
-What only xpnet has is passed by name, so an argument by position never means something else than in PyTorch.
+What only xpnet has is passed by name, so an argument by position means what it means in PyTorch.
 """
 
 

@@ -14,7 +14,8 @@ A page: docs/NAME.md. It appears in How-to; or name it in the table of contents 
 A lesson: docs/lessons/NAME.md, named in the table of contents of docs/lessons/index.md, in both languages.
 A program of the gallery: examples/gallery/NAME.py, named in gallery.py, and then: python -m docs.builder.gallery NAME.
 A Korean page: docs/ko/ and the path of the English page, with the same headings and the same code. Links to names
-are the same roles; links into pages that are not translated yet have no anchor.
+are the same roles. Pictures, and pages that are not translated yet, are linked where they are, as ../tables.md, without
+an anchor: so the links also work in a clone.
 A public name: nothing; if it is in a new module, a chapter in names.py.
 
 Python code in pages is run by the page's own test, or by tests/docs/test_pages.py if it is named there.

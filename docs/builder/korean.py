@@ -1,4 +1,4 @@
-"""What the Korean site has of its own: how words are found, and the theme's texts in Korean.
+"""What the Korean site has of its own: how words are found, titles, and the theme's texts in Korean.
 
 Words are found without the particles at their ends, and compounds with and without spaces.
 """
@@ -44,6 +44,57 @@ def words(text: str) -> list[str]:
         noun = word if HANGUL.fullmatch(word[-1]) and bare == word else ""
         end = match.end()
     return found
+
+
+# --- titles -----------------------------------------------------------------------------------------
+
+TITLES = {
+    "Backends": "백엔드",
+    "Automatic differentiation": "자동 미분",
+    "Compiled steps": "컴파일된 학습 단계",
+    "Random numbers": "난수",
+    "Errors": "오류",
+    "Activations": "활성화 함수",
+    "Losses": "손실 함수",
+    "Functions of networks": "신경망의 함수",
+    "Elementwise functions": "원소별 함수",
+    "Sums and statistics": "합과 통계",
+    "Products": "행렬곱과 내적",
+    "Shapes and places": "형상과 인덱싱",
+    "Searching, sorting and sets": "검색, 정렬, 집합",
+    "New arrays and dtypes": "배열 생성과 자료형",
+    "Linear algebra": "선형대수",
+    "Fourier transforms": "푸리에 변환",
+    "Special functions": "특수 함수",
+    "Layers and containers": "계층과 컨테이너",
+    "Affine, embedding, dropout, shapes": "어파인, 임베딩, 드롭아웃, 형상",
+    "Activation layers": "활성화 함수 계층",
+    "Convolution and pooling": "합성곱과 풀링",
+    "Normalization": "정규화",
+    "Recurrent layers": "순환 신경망 계층",
+    "Attention and Transformers": "어텐션과 트랜스포머",
+    "Initial values": "가중치의 초깃값",
+    "Whole networks": "완성된 신경망",
+    "Summary": "신경망 요약",
+    "Optimizers": "옵티마이저",
+    "Learning rate schedules": "학습률 스케줄",
+    "Metrics": "평가 지표",
+    "Data": "데이터",
+    "Transforms of images": "이미지 변환",
+    "Training": "학습",
+    "Many processes": "여러 프로세스",
+    "Saving, PyTorch, Keras, ONNX": "저장, PyTorch, Keras, ONNX",
+    "Modules of PyTorch": "PyTorch 모듈",
+    "Estimators for scikit-learn": "scikit-learn 추정기",
+    "Plots": "그림",
+    "Report": "보고서",
+    "Testing derivatives": "미분 검증",
+    "The names of the lessons": "강의에서 쓰는 이름",
+    "Command line": "명령줄",
+    "What the namespace can do": "지원 범위",
+    "What the standard's own suite finds": "표준 적합성",
+}
+"""Of the pages of the reference, which no Korean page lists; those of other pages are where they are listed."""
 
 
 # --- the theme's texts ------------------------------------------------------------------------------

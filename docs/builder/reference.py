@@ -31,8 +31,8 @@ def pages() -> dict[str, str]:
 
 
 def underlined(text: str, line: str = "=") -> str:
-    """A heading, which is at least as long as its line also where letters are wide."""
-    return f"{text}\n{line * len(text)}\n"
+    """A heading, and a line below it that is long enough for letters of double width, such as Hangul."""
+    return f"{text}\n{line * 2 * len(text)}\n"
 
 
 def first_sentence(path: str) -> str:

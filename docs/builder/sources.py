@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from docs.builder import reference
+from docs.builder.korean import TITLES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -193,7 +194,7 @@ def not_translated(path: str, english: str) -> str:
     up = "../" * (path.count("/") + 1)
     address = f"{up}{Path(path).with_suffix('.html').as_posix()}"
     title = title_of(path, english)
-    korean_title, about = listed().get(path.rpartition(".")[0], (title, ""))
+    korean_title, about = listed().get(path.rpartition(".")[0], (TITLES.get(title, title), ""))
     orphan = "orphan: true\n" * english.startswith("---\norphan")
     link = f'<a href="{address}" lang="en" hreflang="en">{title}</a>'
     if path.endswith(".rst"):
@@ -212,10 +213,9 @@ def listed() -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for path in files(DOCS / "ko"):
         if path.suffix == ".md":
-            page = path.relative_to(DOCS / "ko")
             for title, target, about in LISTED.findall(path.read_text(encoding="utf-8")):
-                name = os.path.normpath(page.parent / target).replace(os.sep, "/")
-                found.setdefault(name.removesuffix(".md"), (title, about))
+                page = page_of((path.parent / target).resolve(), set())
+                found.setdefault(page.removesuffix(".md"), (title, about))
     return found
 
 

@@ -4,9 +4,9 @@ A network reads 97 % of the digits right. Now each pixel is changed by at most �
 
     x' = x + ε sign(∂loss/∂x)
 
-This is the *fast gradient sign method*. It takes one gradient, by the picture and not by the parameters. A random change
-of the same size hardly matters, but this one is aligned with the weights: over 784 pixels, small changes of the loss
-add up. A network can be trained against it, if half of each batch is attacked as it is now.
+This is the *fast gradient sign method*. It takes one gradient, with respect to the picture and not to the
+parameters. A random change of the same size hardly matters, but this one is aligned with the weights: over 784 pixels,
+small changes of the loss add up. A network can be trained against it, if half of each batch is attacked as it is now.
 
 Source: Goodfellow, Shlens and Szegedy, "Explaining and harnessing adversarial examples", 2015.
 """

@@ -6,8 +6,8 @@ both by asking for the same picture, but leaves holes between its codes: what is
 that distribution from the standard normal one. So all codes lie around 0, close together, and every z decodes to
 something like a digit. The loss, reconstruction plus distance, bounds the negative logarithm of the picture's density.
 
-To draw from a distribution is not differentiable by its mean and its deviation; but `z = mean + deviation * noise`, with
-noise drawn elsewhere, is.
+A draw from a distribution has no derivative with respect to its mean and its deviation; but
+`z = mean + deviation * noise`, with noise drawn elsewhere, has.
 
 Source: Kingma and Welling, "Auto-encoding variational Bayes", 2014.
 """
@@ -78,7 +78,7 @@ for epoch in range(15):
         print(f"epoch {epoch + 1:2}   pixels {pixels:6.1f}   distance {distance:.2f}")
 
 # %% [markdown]
-# On the left, pictures of the test set, at the means of their codes, which the encoder was never told a label of. On
+# On the left, pictures of the test set, at the means of their codes, whose labels the encoder was never told. On
 # the right, what the decoder makes of a grid of codes: from each digit a smooth path leads to its neighbours.
 
 # %%

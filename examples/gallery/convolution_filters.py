@@ -2,9 +2,9 @@
 
 A convolutional network is often called a black box, but the first layer can be looked at as it is: each of its filters
 is a picture of 5 × 5 pixels, and its output says where the digit resembles it. Filters further inside look at outputs of
-others, and cannot be drawn. But they can be asked: which picture excites this filter most? The gradient is taken by the
-pixels, not by the parameters, and the picture climbs from noise. The second layer looks for strokes at a slant, ends
-and bends. What excites an answer is not a digit as people write it, but the strokes that count for the network.
+others, and cannot be drawn. But they can be asked: which picture excites this filter most? The gradient is taken with
+respect to the pixels, not to the parameters, and the picture climbs from noise. The second layer looks for strokes at a
+slant, ends and bends. What excites an answer is not a digit as people write it, but the strokes that count for the network.
 
 Sources: Erhan et al., "Visualizing higher-layer features of a deep network", 2009; Zeiler and Fergus, "Visualizing and
 understanding convolutional networks", 2014.

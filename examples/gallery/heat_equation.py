@@ -3,8 +3,8 @@
 A rod of length 1 is as warm as `sin(πx) + ½ sin(3πx)`, and its ends are kept at 0. Heat flows by `u_t = α u_xx`. A
 *physics-informed* network u(x, t) is trained to satisfy this: its loss is the mean square of `u_t - α u_xx` at points
 drawn in the rectangle of x and t. Nobody gives it values of u, except at the beginning and at the ends, which it
-satisfies by construction. The derivatives are derivatives of the network by its inputs, exact at every point, and the
-loss is differentiated through them.
+satisfies by construction. The derivatives are those of the network with respect to its inputs, exact at every
+point, and the loss is differentiated through them.
 
 The solution is known here, so that the error can be measured: each sine decays by itself, the faster the shorter its
 wave is. A network has no grid, and so the same program solves equations in several dimensions and in odd regions; on

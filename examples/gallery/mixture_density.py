@@ -23,7 +23,7 @@ rng = np.random.default_rng(0)
 
 
 def samples(n):
-    """Bishop's inverse problem: x is a function of t, with noise, but t is none of x."""
+    """Bishop's inverse problem: x is a function of t, with noise, but t is not one of x."""
     t = rng.uniform(0.0, 1.0, size=n)
     x = t + 0.3 * np.sin(2.0 * np.pi * t) + rng.uniform(-0.1, 0.1, size=n)
     return x.astype(np.float32)[:, None], t.astype(np.float32)[:, None]

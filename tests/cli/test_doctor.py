@@ -2,6 +2,7 @@
 
 import re
 import sys
+import tomllib
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from xpnet import _libraries, backend as switch
 from xpnet._libraries import cupy_installation
 from xpnet.compiler.c import load
 
+ROOT = Path(__file__).parents[2]
 LIBRARIES = list(_libraries.NAMES)  # NumPy, which is always there, is the first
 CUPY = _libraries.LIBRARIES["cupy"]
 
@@ -118,7 +120,21 @@ def test_optional_packages_are_listed_with_their_purpose(run_xpnet, monkeypatch,
     answer = "yes" if there else "no"
     purpose = "curves.png of xpnet train, the page of xpnet evaluate, and xpnet.plots"
     assert rows["matplotlib"] == [answer, versions.get("matplotlib", "-"), purpose]
-    assert rows["pillow"] == [answer, versions.get("pillow", "-"), "xpnet predict"]
+    purpose = "pictures: folders of them, and xpnet predict"
+    assert rows["pillow"] == [answer, versions.get("pillow", "-"), purpose]
+
+
+def test_the_packages_of_all_extras_are_listed():
+    """But for those of the backends, which have a table of their own, and MPICH, which is no package of Python."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = extras["project"]["optional-dependencies"]
+    others = {"cuda12", "cuda13", "torch", "jax", "docs", "examples", "dev"}
+    names = {
+        re.match(r"[\w-]+", requirement)[0]
+        for extra in extras.keys() - others
+        for requirement in extras[extra]
+    }
+    assert names - {"mpich"} == set(sys.modules["xpnet.cli.doctor"].PACKAGES)
 
 
 # --- installations of CuPy that are broken, each in its own way --------------------------------

@@ -6,6 +6,9 @@ import pytest
 
 import xpnet
 from tests.docs.test_pages import code, read
+from xpnet import functions as F
+from xpnet._interoperability.numpy.registry import implementations
+from xpnet._interoperability.numpy.ufuncs import elementwise_calls
 
 PAGES = {
     "derivatives.md": ("scipy",),
@@ -45,3 +48,11 @@ def test_the_programs_of_a_page_print_what_it_says(name, tmp_path, monkeypatch):
 def test_every_page_is_named_in_how_to():
     page = read("how-to.md")
     assert [name for name in PAGES if f"]({name})" not in page] == []
+
+
+def test_the_functions_of_numpy_and_scipy_are_counted():
+    special = len(F.special.__all__)
+    assert f"{special} functions of `scipy.special`" in read("derivatives.md")
+    assert f"{special} of `scipy.special`'s functions" in read("scipy.md")
+    assert "nearly 300 others" in read("derivatives.md")
+    assert 275 < len({*implementations, *elementwise_calls}) < 300

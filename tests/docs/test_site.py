@@ -267,3 +267,14 @@ def test_search_finds_a_korean_noun_with_any_particle(browser, query, page):
     address = (SITE / "ko" / "search.html").as_uri()
     browser.call("Page.navigate", url=f"{address}?q={query}")
     found_in_search(browser, page)
+
+
+def test_the_korean_search_leads_to_the_english_one(browser):
+    """Which knows the reference; the words that are looked for stay."""
+    address = (SITE / "ko" / "search.html").as_uri()
+    browser.call("Page.navigate", url=f"{address}?q=Conv2d")
+    browser.wait("document.readyState === 'complete' && location.search === '?q=Conv2d'")
+    assert browser.run("document.querySelector('a.in-english') !== null")
+    browser.run("document.querySelector('a.in-english').click()")
+    found_in_search(browser, "/html/reference/layers/convolution.html#xpnet.Conv2d")
+    assert browser.complaints() == []

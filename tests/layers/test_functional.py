@@ -225,6 +225,16 @@ def test_hessian_of_jax(jax):
     assert_close(h[:, 0, :, 0], [[18.0, 0.0], [0.0, 50.0]], rtol=1e-6)
 
 
+def test_transformations_of_jax_take_xpnets_derivatives(jax):
+    def f(x):
+        return F.sum(F.sin(x) ** 2)
+
+    x = jax.numpy.asarray([[0.1, 0.5], [1.0, 2.0]], dtype="float32")
+    assert_close(jax.vmap(xpnet.grad(f))(x), np.sin(2.0 * to_numpy(x)), rtol=1e-5)
+    bend = jax.jit(xpnet.hessian(f))(x[0])
+    assert_close(bend, np.diag(2.0 * np.cos(2.0 * to_numpy(x[0]))), rtol=1e-5)
+
+
 def test_batch_norm_trains_under_jit(jax):
     model = Sequential(Affine(2, 3, rng=0), BatchNorm1d(3))
     x = jax.numpy.asarray(np.random.default_rng(0).normal(size=(6, 2)).astype("float32"))

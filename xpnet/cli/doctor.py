@@ -7,7 +7,7 @@ from xpnet.cli.screen import echo
 
 PACKAGES = {  # the optional packages, and what each is needed for
     "matplotlib": "curves.png of xpnet train, the page of xpnet evaluate, and xpnet.plots",
-    "pillow": "xpnet predict",
+    "pillow": "pictures: folders of them, and xpnet predict",
     "pooch": "fashion-mnist, kmnist and cifar10, when they are fetched",
     "tensorboard": "xpnet train --tensorboard",
     "scikit-learn": "xpnet.estimators",
@@ -15,7 +15,9 @@ PACKAGES = {  # the optional packages, and what each is needed for
     "pyfive": "Keras's files",
     "mpi4py": "mpiexec -n 2 xpnet train",
     "zarr": "open_samples of a zarr store",
-    "pyarrow": "open_samples of Parquet and Arrow files",
+    "pyarrow": "open_samples of Parquet and Arrow files, and tables in Parquet files",
+    "pandas": "tables in Parquet and Excel files",
+    "openpyxl": "tables in Excel files",
 }
 
 

@@ -325,7 +325,7 @@ Categories = Annotated[str | None, _data(
 )]  # fmt: skip
 Missing = Annotated[str | None, _data(
     features, "TEXTS", "What stands for a missing value, separated by commas, as -999,unknown; besides an "
-    "empty cell, NA, N/A, NaN, null, None, ? and -.",
+    "empty cell, NA, N/A, NaN, null, None, ?, - and #N/A.",
 )]  # fmt: skip
 DropMissingTarget = Annotated[bool | None, typer.Option(
     "--drop-missing-target", rich_help_panel=DATA, show_default=False,
