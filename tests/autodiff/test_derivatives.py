@@ -621,7 +621,9 @@ def test_a_jacobian_can_be_differentiated_by_its_argument_and_by_parameters(
 
 
 @COLUMNS
-@pytest.mark.parametrize(("dtype_of_x", "dtype_of_y"), [("float32", "float64"), ("float64", "float32")])
+@pytest.mark.parametrize(
+    ("dtype_of_x", "dtype_of_y"), [("float32", "float64"), ("float64", "float32")]
+)
 def test_a_jacobian_has_the_dtype_of_x(backend64, array, columns, dtype_of_x, dtype_of_y):
     xp = backend64.xp
     x = xp.astype(array([1.0, 2.0]), getattr(xp, dtype_of_x))

@@ -407,7 +407,9 @@ def _by_columns(call: Call, y: Variable) -> list[Array]:
         xp = array_namespace(stacked)
         flat = xp.reshape(stacked, (len(found), compat.size(y.data) or 0))
         column_by_column = xp.reshape(flat.T, (*y.shape, *x.shape))
-        derivatives.append(xp.astype(column_by_column, x.dtype, copy=False))  # as gradients by x are
+        derivatives.append(
+            xp.astype(column_by_column, x.dtype, copy=False)
+        )  # as gradients by x are
     return derivatives
 
 
