@@ -1,4 +1,4 @@
-"""Steps scaled by the size of past gradients: Adagrad, RMSProp, Adadelta."""
+"""Steps scaled by the size of past gradients: Adagrad, RMSprop, Adadelta."""
 
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
