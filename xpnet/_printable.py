@@ -7,6 +7,7 @@ in a terminal later.
 """
 
 import unicodedata
+from collections.abc import Sequence
 
 _UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogate; line and paragraph ends
 _JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # parts of words, and of emoji
@@ -72,3 +73,32 @@ def padded(text: str, width: int, right: bool = False) -> str:
     """
     spaces = " " * (width - cells(text))
     return spaces + text if right else text + spaces
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int | None = None) -> str:
+    """A table as lines: each column is as wide as its widest entry, two spaces apart.
+
+    Parameters
+    ----------
+    rows : sequence of sequences of str, of one length
+    left : int, optional
+        The number of columns, from the first one on, that are aligned to the left, and others to the right.
+        By default all are.
+
+    Examples
+    --------
+    >>> print(aligned([("column", "count"), ("나이", "8"), ("zip code", "12")], left=1))
+    column    count
+    나이          8
+    zip code     12
+    """
+    safe = [[printable(entry) for entry in row] for row in rows]
+    widths = [max(map(cells, column)) for column in zip(*safe, strict=True)]
+    lines = []
+    for row in safe:
+        entries = [
+            padded(entry, width, right=left is not None and i >= left)
+            for i, (entry, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(entries).rstrip())
+    return "\n".join(lines)

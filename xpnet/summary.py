@@ -9,7 +9,7 @@ import array_api_compat as compat
 
 from xpnet._html import html_table
 from xpnet._libraries import library_of
-from xpnet._printable import cells, padded, printable
+from xpnet._printable import aligned, printable
 from xpnet._typing import Array, DType
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter, data_of
@@ -109,14 +109,9 @@ class Summary:
     activation_bytes: int = 0
 
     def __repr__(self) -> str:
-        table = [HEAD, *self._table()]
-        widths = [max(cells(row[i]) for row in table) for i in range(len(HEAD))]
-        lines = []
-        for row in table:
-            columns = [padded(row[i], widths[i], right=i > 1) for i in range(len(HEAD))]
-            lines.append("  ".join(columns).rstrip())
-        rule = "-" * (sum(widths) + 6)
-        return "\n".join([lines[0], rule, *lines[1:], rule, *self._totals()])
+        head, *lines = aligned([HEAD, *self._table()], left=2).splitlines()
+        rule = "-" * len(head)
+        return "\n".join([head, rule, *lines, rule, *self._totals()])
 
     def _repr_html_(self) -> str:
         """What a notebook displays."""

@@ -620,6 +620,18 @@ def test_a_jacobian_can_be_differentiated_by_its_argument_and_by_parameters(
         assert is_array(jacobian(lambda x: w * x**3, columns=columns)(x), x)
 
 
+@COLUMNS
+@pytest.mark.parametrize(
+    ("dtype_of_x", "dtype_of_y"), [("float32", "float64"), ("float64", "float32")]
+)
+def test_a_jacobian_has_the_dtype_of_x(backend64, array, columns, dtype_of_x, dtype_of_y):
+    xp = backend64.xp
+    x = xp.astype(array([1.0, 2.0]), getattr(xp, dtype_of_x))
+    J = jacobian(lambda x: F.astype(x, getattr(xp, dtype_of_y)) ** 2, columns=columns)(x)
+    assert J.dtype == x.dtype
+    assert_close(J, [[2.0, 0.0], [0.0, 4.0]])
+
+
 def test_columns_take_one_pass_back_for_each_number_of_x(backend64, array):
     """The rule of f runs once, recorded; by rows, it runs once for each of 50 numbers."""
     calls = []

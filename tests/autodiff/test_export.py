@@ -71,6 +71,24 @@ def test_a_number_that_is_differentiated_is_not_stored_in_an_array(f, derivative
     assert f.__name__ in [entry.name for entry in caught.traceback]  # with the author's line
 
 
+def test_an_error_of_the_author_s_with_such_a_cause_is_kept():
+    def f(x):
+        try:
+            stored(x)
+        except (GradientError, ValueError) as error:
+            raise ValueError("x is not supported here") from error
+
+    def g(x):
+        try:
+            F.stop_gradient(F.sum(x)).backward()
+        except GradientError as error:
+            raise ValueError("x is not supported here") from error
+
+    for h in (f, g):
+        with pytest.raises(ValueError, match="x is not supported here"):
+            xpnet.grad(h)(np.asarray([1.0, 2.0, 3.0]))
+
+
 def test_a_number_is_stored_where_the_array_records():
     def f(x):
         y = np.zeros(3, like=x)

@@ -265,3 +265,16 @@ def test_the_name_of_a_data_set_takes_precedence_over_a_folder(
     assert answer.out.startswith("32 training and 8 test images")
     answer = run_xpnet("train", "mnist", "--test", 0.5, "--out", "no")
     assert "'--test': it is for tables; mnist has its own test images" in answer.output
+
+
+@pytest.mark.parametrize("dataset", [".", "../bars.v2"])
+def test_the_report_of_other_pictures_has_the_whole_name_of_their_folder(
+    run_xpnet, bars, tmp_path, monkeypatch, dataset
+):
+    """Without what follows a dot, two versions would share a report; and "." has no name of its own."""
+    pytest.importorskip("matplotlib")
+    run = tmp_path / "run"
+    assert run_xpnet("train", bars(), *QUICK, "--epochs", 1, "--out", run).code == 0
+    monkeypatch.chdir(bars("bars.v2"))
+    answer = run_xpnet("evaluate", run, "--dataset", dataset)
+    assert answer.out.endswith(f"Report page: {run / 'report-bars.v2.html'}\n"), answer.output

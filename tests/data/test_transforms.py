@@ -194,6 +194,16 @@ def test_resized_crops_are_inside_of_the_image(rng):
     assert np.array_equal(RandomResizedCrop((1, 1), (1, 1))(x, rng), x)
 
 
+@pytest.mark.parametrize("transform", [RandomRotation(30, fill=1), RandomResizedCrop((0.1, 1))])
+def test_interpolated_pixels_are_not_whiter_than_those_between_which_they_are(rng, transform):
+    """Not by a rounding error either, which `ColorJitter` would refuse."""
+    x = np.ones((50, 3, 16, 16), np.float32)
+    assert transform(x, rng).max() == 1
+    assert transform(-x, rng).min() == -1
+    assert transform(x[:0], rng).shape == (0, 3, 16, 16)
+    Compose([transform, ColorJitter(0.5)])(x, rng)
+
+
 def test_color_jitter_is_the_formula(images):
     """Brightness, contrast, saturation, each clipped to 0..1."""
     y = ColorJitter(0.5, 0.6, 0.7)(images[:3], Drawn(1.4, 0.5, 1.6))

@@ -497,6 +497,33 @@ def test_a_forward_that_is_replaced_is_the_one_that_is_called(backend, array, re
     assert "forward" not in vars(Net)
 
 
+def test_a_reload_of_a_base_class_reaches_its_subclasses(backend, array):
+    """IPython's superreload gives the old function all that the new one has, but its closure."""
+
+    class Base(Layer):
+        def forward(self, x):
+            return 2.0 * x
+
+    class Net(Base):
+        def forward(self, x):
+            return super().forward(x) + 1.0
+
+    class Reloaded(Layer):
+        def forward(self, t, x):
+            return 5.0 * t * x
+
+    x = array([3.0])
+    assert to_numpy(Net().forward(x)) == [7.0]
+    old, new = Base.forward, Reloaded.forward
+    old.__code__ = new.__code__
+    old.__dict__ = new.__dict__
+    Net.forward = lambda self, t, x: super(Net, self).forward(t, x) + 1.0
+    assert to_numpy(Net()(x, x).data) == [46.0]
+    layer = Base()
+    assert to_numpy(layer.forward(x, x)) == [45.0]
+    assert to_numpy(layer.backward(array([1.0]))) == [15.0]  # by x, and not by the target
+
+
 def test_a_forward_of_one_layer_is_an_error():
     """A call would not use it."""
     layer = Tanh()

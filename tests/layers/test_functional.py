@@ -1,5 +1,6 @@
 """functional_call: a layer as a pure function, for xpnet.grad and for other libraries' transformations."""
 
+import re
 import threading
 
 import numpy as np
@@ -253,13 +254,21 @@ def test_batch_norm_trains_under_jit(jax):
     assert all(isinstance(x, jax.Array) for x in model.state_dict().values())  # no tracer is left
 
 
+def follow_the_advice(error):
+    """Call dropout as the message of an error says."""
+    (advice,) = re.findall(r"F\.dropout\(.*?\)", str(error.value))
+    x = np.ones((2, 2), np.float32)
+    assert_close(eval(advice, {"F": F, "x": x, "p": 0.5, "mask": x}), 2.0 * x)
+
+
 @pytest.mark.parametrize("rng", [None, np.random.default_rng(0)])
 def test_masks_that_jit_would_freeze_are_an_error(jax, rng):
     model = Sequential(Affine(2, 3, rng=0), Dropout(0.5, rng=rng))
     x = jax.numpy.ones((4, 2), dtype="float32")
     call = jax.jit(lambda p: functional_call(model, p, x))
-    with pytest.raises(GradientError, match="drew random numbers while it was traced"):
+    with pytest.raises(GradientError, match="drew random numbers while it was traced") as error:
         call(parameters_of(model))
+    follow_the_advice(error)
     functional_call(model, parameters_of(model), x)  # not traced: a mask for each call
     model.eval()
     assert call(parameters_of(model)).shape == (4, 3)
@@ -268,8 +277,10 @@ def test_masks_that_jit_would_freeze_are_an_error(jax, rng):
 def test_a_mask_that_jit_would_freeze_is_an_error_without_a_functional_call_too(jax):
     x = jax.numpy.ones(1000, dtype="float32")
     for transformed in (jax.jit(F.dropout), jax.jit(Dropout(0.5)), jax.vmap(F.dropout)):
-        with pytest.raises(GradientError, match="dropout drew random numbers while it was traced"):
+        drew = "dropout drew random numbers while it was traced"
+        with pytest.raises(GradientError, match=drew) as error:
             transformed(x[None, :])
+        follow_the_advice(error)
     mask = F.dropout(x) > 0.0
     assert_close(jax.jit(lambda x: F.dropout(x, 0.5, mask=mask))(x), 2.0 * mask)
     slopes = [

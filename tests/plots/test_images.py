@@ -126,6 +126,8 @@ def test_samples_that_do_not_fit_are_refused():
     x = np.zeros((3, 2, 2))
     with pytest.raises(xpnet.ShapeError, match=r"got \(3, 2, 2\) and \(2,\)"):
         plots.samples(x, np.zeros(2, int))
+    with pytest.raises(xpnet.ShapeError, match=r"got \(3, 2, 2\) and \(3, 1\)"):
+        plots.samples(x, np.zeros((3, 1), int))
     with pytest.raises(xpnet.DataError, match="class numbers below 2, got 0 to 2"):
         plots.samples(x, np.arange(3), ["a", "b"])
     assert titles(plots.samples(x[:0], np.arange(0))) == []

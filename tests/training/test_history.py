@@ -53,7 +53,7 @@ def test_a_history_is_printed_as_a_table():
     history.append({"epoch": 10, "train_loss": float("nan"), "norm": 3.5})
     assert str(history).splitlines() == [
         "epoch  train_loss  samples_per_s  norm",
-        "    1      0.1235        123,457      ",
+        "    1      0.1235        123,457",
         "   10         nan                  3.5",
     ]
     assert str(History()) == "History(0 epochs)"

@@ -159,7 +159,8 @@ class Call:
             with recorded():
                 y = self.f(*replaced, **kwargs)
         except ValueError as error:
-            if isinstance(error.__cause__, GradientError):  # NumPy hides it in an error of its own
+            is_numpys = str(error).startswith("setting an array element")
+            if is_numpys and isinstance(error.__cause__, GradientError):  # which it hides
                 raise error.__cause__.with_traceback(error.__traceback__) from None
             raise
         finally:

@@ -406,7 +406,9 @@ def _by_columns(call: Call, y: Variable) -> list[Array]:
         stacked = _stacked([call.for_caller(column, u) for column in found], u)
         xp = array_namespace(stacked)
         flat = xp.reshape(stacked, (len(found), compat.size(y.data) or 0))
-        derivatives.append(xp.reshape(flat.T, (*y.shape, *x.shape)))
+        derivative = xp.reshape(flat.T, (*y.shape, *x.shape))
+        # The columns have the dtype of y; gradients by x, the dtype of x.
+        derivatives.append(xp.astype(derivative, x.dtype, copy=False))
     return derivatives
 
 

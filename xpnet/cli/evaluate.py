@@ -25,7 +25,10 @@ Other = Annotated[str | None, option(
 
 def _page_path(run: Path, named: str | Path | None) -> Path:
     """The report page in a run folder; other data do not replace that of the run's own test."""
-    return run / (f"report-{Path(named).stem}.html" if named else "report.html")
+    if named is None:
+        return run / "report.html"
+    path = Path(named).resolve()  # "." has no name
+    return run / f"report-{path.name if path.is_dir() else path.stem}.html"
 
 
 def evaluate(

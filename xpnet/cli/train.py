@@ -328,9 +328,8 @@ def _callbacks(
     config = {name: value for name, value in settings.items() if name not in _NOT_IN_CONFIG}
     config["architecture"] = architecture
     config["reading"] = samples.reading
-    config["class_weights"] = setup.class_weights(
-        settings, samples
-    )  # `xpnet evaluate` uses them too
+    # `xpnet evaluate` uses them too.
+    config["class_weights"] = setup.class_weights(settings, samples)
     callbacks: list[Callback] = [
         setup.IgnoreInterruptsAtEnd(),
         StopOnNaN(),

@@ -115,8 +115,8 @@ def is_users_function(function: FunctionType) -> bool:
 def is_users_code(x: Any, seen: set[int] | None = None) -> bool:
     """Whether a call of x may run code of the user's: its own, or that of what it holds.
 
-    What a method has as its object, a partial as its arguments, and a closure as its variables; not what
-    is in lists and dicts among them.
+    What a method has as its object, a partial as its arguments, a closure as its variables, and what a
+    function wraps; not what is in lists and dicts among them.
     """
     seen = set() if seen is None else seen
     if id(x) in seen:  # a function may be a variable of its own closure
@@ -131,6 +131,7 @@ def is_users_code(x: Any, seen: set[int] | None = None) -> bool:
         if is_users_function(x):
             return True
         held = [cell.cell_contents for cell in x.__closure__ or ()]
+        held.append(vars(x).get("__wrapped__"))
     elif is_users_module(type(x).__module__):
         return True
     return any(is_users_code(part, seen) for part in held)

@@ -547,8 +547,11 @@ def _function(x: FunctionType, name: str) -> Iterator[Child]:
     if is_users_function(x):
         yield _code(x, name)
         yield from _names_of(x, name)
-    elif _is_around_users(x):
+        return
+    if _is_around_users(x):
         yield _code(x, name)
+    if "__wrapped__" in vars(x):  # as of the `forward` of a layer
+        yield Place(x, "__wrapped__", "attribute", name), vars(x)["__wrapped__"], 1
 
 
 def _is_around_users(x: FunctionType) -> bool:

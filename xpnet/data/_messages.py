@@ -1,8 +1,6 @@
 """Parts of error messages: names and text from files, kept short."""
 
-from collections.abc import Iterable, Sequence
-
-from xpnet._printable import cells, padded, printable
+from collections.abc import Iterable
 
 _MOST_NAMES = 12
 _MOST_CHARACTERS = 40
@@ -45,20 +43,3 @@ def share(part: int, whole: int) -> str:
     if part < whole and rounded == "100%":
         return ">99%"
     return rounded
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as lines, in which each column but the last has one width.
-
-    >>> print(aligned([("column", "kind"), ("나이", "number"), ("zip code", "category")]))
-    column    kind
-    나이      number
-    zip code  category
-    """
-    safe = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(cells, column)) for column in zip(*safe, strict=True)]
-    lines = []
-    for row in safe:
-        padding = [padded(cell, width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join(padding).rstrip())
-    return "\n".join(lines)

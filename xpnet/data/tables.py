@@ -24,11 +24,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from xpnet._printable import aligned
 from xpnet._typing import Array, PathLike
 from xpnet.backend import to_numpy
 from xpnet.data._csv_numbers import is_missing, missing_texts, require_number
 from xpnet.data._csv_reader import Cells, read_csv
-from xpnet.data._messages import aligned, listed, share, shortened
+from xpnet.data._messages import listed, share, shortened
 from xpnet.data._typing import DataFrame, Pair, Task
 from xpnet.data.columns import Column, fit_column
 from xpnet.data.splitting import Standardizer, split

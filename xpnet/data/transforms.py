@@ -557,6 +557,8 @@ def _interpolated(x: Images, rows: Images, columns: Images, fill: float) -> Imag
             place = ((top + i) * (width + 2) + left + j).reshape(n, 1, height * width)
             weight = (weight_of_row * weight_of_column).astype(y.dtype).reshape(place.shape)
             y += weight * np.take_along_axis(padded, place, axis=2)
+    # Rounded, the weights may add up to more than 1: white would be whiter than the range of the images.
+    np.clip(y, padded.min(2, keepdims=True), padded.max(2, keepdims=True), out=y)
     return _as_dtype(y, x.dtype).reshape(x.shape)
 
 

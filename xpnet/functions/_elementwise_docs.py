@@ -33,9 +33,8 @@ class About(NamedTuple):
 
 def docstring(name: str, summary: str, inputs: tuple[str, ...], has_derivative: bool) -> str:
     """The docstring of the function `name`: its summary, arguments, result, errors and example."""
-    if (
-        name not in ABOUT
-    ):  # the inner part of `real`, `imag` or `sign`, which has a docstring of its own
+    # The inner part of `real`, `imag` or `sign`, which has a docstring of its own.
+    if name not in ABOUT:
         return summary
     of, example, is_test = ABOUT[name]
     shape = "that of x"

@@ -112,7 +112,7 @@ def _require_known(x: Array) -> None:
     if library_of(x).is_abstract(x):
         raise GradientError(
             "dropout drew random numbers while it was traced, and each call of the compiled function would use "
-            "the same ones. Draw a mask outside and pass it, F.dropout(x, p, mask); or switch the model to "
+            "the same ones. Draw a mask outside and pass it, F.dropout(x, p, mask=mask); or switch the model to "
             "evaluation, model.eval()."
         )
 

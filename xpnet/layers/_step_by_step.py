@@ -74,38 +74,36 @@ def remembering(implementation: Callable[..., Any]) -> Callable[..., Any]:
     Called from outside on arrays, it returns arrays and remembers what `backward` needs. Inside
     another layer's call, or on Variables, it is the subclass's own code and nothing else.
     """
-    names = list(inspect.signature(implementation).parameters)[1:]
-    target = names.index("t") if "t" in names else None
 
     @wraps(implementation)
     def forward(self: "Layer", *xs: Any, **options: Any) -> Any:
         # A class of a notebook is sent to other processes by value, this function with it. So it names
         # nothing but a function that they import.
-        return call_from_outside(self, forward, implementation, target, xs, options)
+        return call_from_outside(self, forward, xs, options)
 
+    # Like `__wrapped__` it is an attribute, and not in the closure, which a reload cannot replace.
+    names = list(inspect.signature(implementation).parameters)[1:]
+    vars(forward)["place_of_t"] = names.index("t") if "t" in names else None
     return forward
 
 
 def call_from_outside(
-    layer: "Layer",
-    forward: Callable[..., Any],
-    implementation: Callable[..., Any],
-    target: int | None,
-    xs: tuple[Any, ...],
-    options: dict[str, Any],
+    layer: "Layer", forward: Any, xs: tuple[Any, ...], options: dict[str, Any]
 ) -> Any:
-    """What `forward` does, of `remembering`; `target` is the number of the input that is called t."""
+    """What a `forward` that `remembering` returned does."""
     if in_a_call.get():
         # A forward of a base class, called by super(), is a part of a call and not a call.
         is_whole = type(layer).forward is forward
         if is_whole and hooks.get():
             return layer(*xs, **options)
-        return implementation(layer, *xs, **options)
+        return forward.__wrapped__(layer, *xs, **options)
     _forget(layer)
     if any(isinstance(x, Variable) for x in xs):
         return layer(*xs, **options)
     _refuse_arrays_by_name(layer, options)
-    variables = [None if x is None else _variable(x, i == target) for i, x in enumerate(xs)]
+    variables = [
+        None if x is None else _variable(x, i == forward.place_of_t) for i, x in enumerate(xs)
+    ]
     y = layer(*variables, **options)
     inputs = [v for v in variables if v is not None and v.requires_grad]
     gradients_before = {id(p): p.raw_grad for p in layer.parameters()}
@@ -178,9 +176,8 @@ def written(kind: type["Layer"]) -> Callable[..., Any]:
     """
     forward: Any = kind.forward
     code = getattr(forward, "__code__", None)
-    if (
-        code is _CODE or code == _CODE
-    ):  # equal, but not the same, in a class that another process has sent
+    # Equal, but not the same, in a class that another process has sent.
+    if code is _CODE or code == _CODE:
         return forward.__wrapped__  # type: ignore[no-any-return]
     return forward  # type: ignore[no-any-return]
 

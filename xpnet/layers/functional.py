@@ -178,5 +178,5 @@ def _without_draws(model: Layer, given: list[Any]) -> Iterator[None]:
         raise GradientError(
             f"functional_call: {model!r} drew random numbers while it was traced, and each call of the "
             "compiled function would use the same ones. Switch to evaluation, model.eval(), or draw "
-            "a mask outside and pass it: F.dropout(x, p, mask)."
+            "a mask outside and pass it: F.dropout(x, p, mask=mask)."
         )

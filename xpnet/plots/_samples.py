@@ -67,20 +67,22 @@ def samples(
     ['circle', 'square']
     """
     x = to_numpy(images)
-    numbers = to_numpy(targets).tolist()
-    if not isinstance(numbers, list) or x.shape[:1] != (len(numbers),):
+    t = to_numpy(targets)
+    if t.ndim != 1 or x.shape[:1] != t.shape:
         raise ShapeError(
             f"Expected images of shape (n, ...) and targets of shape (n,), got {tuple(x.shape)} and "
-            f"{tuple(targets.shape)}."
+            f"{tuple(t.shape)}."
         )
-    present = sorted(set(numbers))
+    numbers = t.tolist()
+    places = _places(numbers)
+    present = sorted(places)
     if classes is not None and present and not 0 <= present[0] <= present[-1] < len(classes):
         raise DataError(
             f"Expected class numbers below {len(classes)}, got {present[0]} to {present[-1]}."
         )
     shown = present[:_MOST_CLASSES]
     each = max(1, min(_MOST_IN_A_ROW, count // max(len(shown), 1)))
-    chosen = [i for c in shown for i in _first(numbers, c, each)]
+    chosen = [i for c in shown for i in places[c][:each]]
     x = x[chosen, ...]
     if transform is not None:
         x = transform(x, default_rng(0))
@@ -92,6 +94,9 @@ def samples(
     return finished(figure, path)
 
 
-def _first(numbers: list[int], c: int, count: int) -> list[int]:
-    """The positions of the first `count` numbers that are c."""
-    return [i for i, number in enumerate(numbers) if number == c][:count]
+def _places(numbers: list[int]) -> dict[int, list[int]]:
+    """Where each number is."""
+    places: dict[int, list[int]] = {}
+    for i, number in enumerate(numbers):
+        places.setdefault(number, []).append(i)
+    return places

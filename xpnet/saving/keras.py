@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from xpnet._printable import aligned
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter
@@ -50,7 +51,6 @@ from xpnet.layers import (
 from xpnet.layers.base import require_real
 from xpnet.saving._keras_file import read_keras_file
 from xpnet.saving._keras_flatten import Flattened, channels_before_flatten
-from xpnet.saving._table import table
 
 __all__ = [
     "KerasMatch",
@@ -115,7 +115,7 @@ class KerasMatch(NamedTuple):
     rows: list[Row]
 
     def __str__(self) -> str:
-        return table(["name", "Keras", "shape", "", "matched by"], self.rows)
+        return aligned([("name", "Keras", "shape", "", "matched by"), *self.rows])
 
 
 Weights: TypeAlias = Sequence[Array] | str | Path

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
+from xpnet._printable import aligned
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter
@@ -30,7 +31,6 @@ from xpnet.errors import ArgumentTypeError, StateError
 from xpnet.layers import Affine, Buffer, Layer, Sequential
 from xpnet.layers._contents import contents
 from xpnet.layers.base import require_real
-from xpnet.saving._table import table
 
 __all__ = [
     "TorchNames",
@@ -238,7 +238,7 @@ class TorchNames(dict[str, str]):
         self.rows = rows
 
     def __str__(self) -> str:
-        return table(["name", "PyTorch", "shape", "", "matched by"], self.rows)
+        return aligned([("name", "PyTorch", "shape", "", "matched by"), *self.rows])
 
     __repr__ = __str__
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xpnet._html import html_table
-from xpnet._printable import cells, padded
+from xpnet._printable import aligned
 from xpnet._saved import rows
 from xpnet.errors import MissingKeyError, StateError
 from xpnet.saving.safetensors import replacing
@@ -119,18 +119,15 @@ class History:
         """A table of all rows, to four significant digits; whole and large numbers to the unit."""
         if not self.rows:
             return repr(self)
-        columns = [[name, *(_cell(row, name) for row in self.rows)] for name in self.columns]
-        widths = [max(map(cells, column)) for column in columns]
-        lines = []
-        for entries in zip(*columns, strict=True):
-            padding = zip(entries, widths, strict=True)
-            lines.append("  ".join(padded(entry, width, right=True) for entry, width in padding))
-        return "\n".join(lines)
+        return aligned([self.columns, *self._table()], left=0)
 
     def _repr_html_(self) -> str:
         """What a notebook displays: the table, and below it the number of epochs."""
-        rows = [[_cell(row, name) for name in self.columns] for row in self.rows]
-        return html_table(self.columns, rows, below=[repr(self)])
+        return html_table(self.columns, self._table(), below=[repr(self)])
+
+    def _table(self) -> list[list[str]]:
+        """The rows of the table, below its head."""
+        return [[_cell(row, name) for name in self.columns] for row in self.rows]
 
     def __repr__(self) -> str:
         interrupted = ", interrupted" if self.interrupted else ""

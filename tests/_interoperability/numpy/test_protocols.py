@@ -403,3 +403,38 @@ def test_only_python_numbers_in_a_list_adapt_their_dtype():
         ([np.asarray([1.0, 2.0], "float16")], "float16"),
     ):
         assert as_arrays(x, given)[1].dtype == dtype
+
+
+@pytest.mark.parametrize(
+    "create",
+    [
+        lambda x: np.zeros(2, like=x),
+        lambda x: np.empty((2, 1), like=x),
+        lambda x: np.eye(2, like=x),
+        lambda x: np.identity(2, like=x),
+        lambda x: np.full(2, 0.1, like=x),
+        lambda x: np.array([0, 0.1], like=x),
+        lambda x: np.arange(0, 1, 0.1, like=x),
+        lambda x: np.real(np.zeros(2, like=x * 1j)) + 0.1,
+        lambda x: np.real(np.array([0.1j], like=x)),
+    ],
+)
+def test_an_array_like_a_variable_has_at_least_its_digits(backend64, array, create):
+    """PyTorch's default is float32, in which 0.1 is another number."""
+    x = Variable(array([0.1]))
+    assert create(x).dtype == x.dtype
+
+
+def test_an_array_like_a_variable_has_the_library_s_default_dtype_at_least(backend64, array):
+    x = Variable(array([0.1]))
+    narrow = F.astype(x, backend64.xp.float32)
+    assert np.zeros(2, like=narrow).dtype == backend64.xp.zeros(2).dtype
+    assert np.zeros(2, np.float32, like=x).dtype == backend64.xp.float32
+    assert np.array([1, 2], like=x).dtype == backend64.xp.asarray([1, 2]).dtype
+    assert np.array(narrow, like=x).dtype == narrow.dtype
+
+
+def test_full_keeps_the_sign_of_zero(backend64, array):
+    x = Variable(array([1.0]))
+    assert_close(F.signbit(np.full(2, F.asarray(array([-0.0])), like=x)), [True, True])
+    assert_close(np.full((2,), True, like=x), [True, True])

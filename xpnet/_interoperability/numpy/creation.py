@@ -4,7 +4,8 @@ NEP 35: P. Entschev, "Array creation dispatching with __array_function__", 2020.
 
 So code that fills an array can be differentiated: with `like=x`, the array is NumPy's for an array x,
 and for a Variable x it is a Variable, which records what is written into it. Library and device are
-those of x; the dtype is the library's default, as NumPy's is without `like=`.
+those of x. For floating-point numbers, the default dtype is the library's, as NumPy's is without `like=`;
+or that of x, if it has more digits: PyTorch's default is float32.
 
 NumPy keeps `like` to itself. Each function here is given it as its first argument.
 """
@@ -19,9 +20,11 @@ from xpnet._interoperability.numpy.registry import (
     as_tuple,
     dtype_of,
     implements,
+    widest_number,
 )
 from xpnet._typing import Array, DType
-from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.namespace import array_namespace, has_dtype
+from xpnet.autodiff.variable import FLOATING
 
 CREATIONS = frozenset(
     ["arange", "array", "asarray", "empty", "eye", "full", "identity", "ones", "zeros"]
@@ -34,6 +37,21 @@ NOT_AVAILABLE = (*REFUSED, "device", "subok")
 def _shape(shape: Shape) -> tuple[int, ...]:
     """A shape; a single number is one axis."""
     return tuple(map(operator.index, as_tuple(shape)))
+
+
+def _dtype(like: Array, dtype: DType | None, numbers: ArrayLike = 1.0) -> DType | None:
+    """NumPy's dtype as the library's; by default one for Python numbers, or None: the library decides."""
+    xp = array_namespace(like)
+    number = widest_number(numbers)
+    if dtype is not None or not isinstance(number, (float, complex)):
+        return dtype_of(xp, dtype)
+    if not has_dtype(like, *FLOATING):
+        return None
+    x = xp.empty((0,), dtype=like.dtype)
+    if has_dtype(x, "complex floating"):
+        x = xp.real(x)
+    real = xp.result_type(xp.empty((0,)).dtype, x.dtype)
+    return xp.result_type(real, xp.complex64) if isinstance(number, complex) else real
 
 
 def _filled(name: str) -> Callable[..., Array]:
@@ -49,7 +67,7 @@ def _filled(name: str) -> Callable[..., Array]:
     ) -> Array:
         """An array without a gradient, until something is written into it."""
         xp = array_namespace(like)
-        found: Array = getattr(xp, name)(_shape(shape), dtype=dtype_of(xp, dtype))
+        found: Array = getattr(xp, name)(_shape(shape), dtype=_dtype(like, dtype))
         return found
 
     filled.__name__ = name
@@ -73,9 +91,9 @@ def full(
 ) -> Array:
     """np.full: a number everywhere, which may be a Variable, or an array that broadcasts."""
     xp = array_namespace(like)
-    value = xp.asarray(fill_value, dtype=dtype_of(xp, dtype))
-    # The sum is an array of its own: a broadcast one may be read-only.
-    return xp.broadcast_to(value, _shape(shape)) + xp.zeros_like(value)
+    value = xp.asarray(fill_value, dtype=_dtype(like, dtype, fill_value))
+    # A copy, since a broadcast array may be read-only.
+    return xp.asarray(xp.broadcast_to(value, _shape(shape)), copy=True)
 
 
 @implements("eye", refuses=NOT_AVAILABLE)
@@ -91,7 +109,7 @@ def eye(
 ) -> Array:
     """np.eye: 1 on a diagonal, and 0 elsewhere."""
     xp = array_namespace(like)
-    return xp.eye(N, M, k=k, dtype=dtype_of(xp, dtype))
+    return xp.eye(N, M, k=k, dtype=_dtype(like, dtype))
 
 
 @implements("identity")
@@ -112,7 +130,8 @@ def arange(
 ) -> Array:
     """np.arange: numbers at equal distances."""
     xp = array_namespace(like)
-    return xp.arange(start, stop, step, dtype=dtype_of(xp, dtype))
+    numbers = [start, 0 if stop is None else stop, step]
+    return xp.arange(start, stop, step, dtype=_dtype(like, dtype, numbers))
 
 
 @implements("array", refuses=(*NOT_AVAILABLE, "ndmax"))
@@ -146,4 +165,4 @@ def asarray(
     xp = array_namespace(like)
     if copy and isinstance(a, (list, tuple)):
         copy = None  # what is made of a list is new
-    return xp.asarray(a, dtype=dtype_of(xp, dtype), copy=copy)
+    return xp.asarray(a, dtype=_dtype(like, dtype, a), copy=copy)

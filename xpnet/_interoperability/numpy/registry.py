@@ -155,14 +155,14 @@ def integers(model: Array, x: ArrayLike) -> Array:
 
 def _as_array(xp: Namespace, x: ArrayLike, model: Array) -> Array:
     """A number or nested list as an array that can be combined with `model`."""
-    number = _widest_number(x)
+    number = widest_number(x)
     dtype = None
     if number is not None and not isinstance(number, bool):
         dtype = xp.result_type(model, number)
     return xp.asarray(x, dtype=dtype, device=compat.device(data_of(model)))
 
 
-def _widest_number(x: ArrayLike) -> Number | None:
+def widest_number(x: ArrayLike) -> Number | None:
     """A Python number of the widest type in a nested list; None if it has arrays."""
     if isinstance(x, NUMBERS):
         return x
@@ -170,7 +170,7 @@ def _widest_number(x: ArrayLike) -> Number | None:
         return None
     numbers = []
     for part in x:
-        number = _widest_number(part)
+        number = widest_number(part)
         if number is None:
             return None
         numbers.append(number)
