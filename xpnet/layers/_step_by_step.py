@@ -164,7 +164,7 @@ def _steps_of_recording() -> dict[int, Any] | None:
     return None if active is None else active.steps
 
 
-_CODE = remembering(repr).__code__  # of any function
+REMEMBERING = remembering(repr).__code__  # of any function
 """The code of each `forward` that `remembering` returns."""
 
 
@@ -177,7 +177,7 @@ def written(kind: type["Layer"]) -> Callable[..., Any]:
     forward: Any = kind.forward
     code = getattr(forward, "__code__", None)
     # Equal, but not the same, in a class that another process has sent.
-    if code is _CODE or code == _CODE:
+    if code is REMEMBERING or code == REMEMBERING:
         return forward.__wrapped__  # type: ignore[no-any-return]
     return forward  # type: ignore[no-any-return]
 

@@ -21,7 +21,7 @@ from xpnet.layers._contents import (
     require_kept,
 )
 from xpnet.layers._context import hooks, training_mode
-from xpnet.layers._step_by_step import MEMORY, in_a_call, written
+from xpnet.layers._step_by_step import MEMORY, REMEMBERING, in_a_call, written
 
 if TYPE_CHECKING:
     from xpnet.random import Generator
@@ -104,7 +104,12 @@ class Layer(Holder):
         """The output of `forward`, by way of the hooks; an error gets a note that names the layer."""
         token = None if in_a_call.get() else in_a_call.set(True)
         try:
-            call = written(type(self))
+            # What `written` returns: for nearly all classes without a further call.
+            call = type(self).forward
+            if getattr(call, "__code__", None) is REMEMBERING:
+                call = call.__wrapped__  # type: ignore[attr-defined]
+            else:
+                call = written(type(self))
             for hook in hooks.get():
                 call = partial(hook, call)
             if known.several:  # GPUs, one of which may have to be selected
