@@ -173,10 +173,7 @@ class ProgressBar(Callback):
     def on_end(self, trainer: "Trainer") -> None:
         done = len(trainer.history)
         if trainer.history.interrupted and self.cell is not None:  # where no ^C is shown
-            where = f"in epoch {done + 1} of {trainer.epochs}"
-            if done == trainer.epochs:  # by then only callbacks were at work
-                where = f"after epoch {done}, the last"
-            self._print(f"Interrupted {where}.")
+            self._print(f"Interrupted in epoch {done + 1} of {trainer.epochs}.")
         elif trainer.stopped and done < trainer.epochs:
             line = f"Stopped after epoch {done} of {trainer.epochs}"
             if trainer.reason:
