@@ -222,7 +222,7 @@ def test_the_programs_on_sweeps_have_what_their_page_installs(noxfile):
             self.installed = requirements
 
     page = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
-    commands = re.findall(r"`pip install \"xpnet\[sklearn\]\" ([^`]+)`", page)
+    commands = re.findall(r"`pip install \"\.\[sklearn\]\" ([^`]+)`", page)
     assert len(commands) == 3
     session = Installed()
     noxfile.sweeps.func(session)

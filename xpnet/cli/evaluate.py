@@ -1,5 +1,6 @@
 """`xpnet evaluate`: the test figures of a trained network, a table by class, and a report page."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,7 +28,7 @@ def _page_path(run: Path, named: str | Path | None) -> Path:
     """The report page in a run folder; other data do not replace that of the run's own test."""
     if named is None:
         return run / "report.html"
-    path = Path(named).resolve()  # "." has no name
+    path = Path(os.path.realpath(named))  # "." has no name; `resolve` fails for a link to itself
     return run / f"report-{path.name if path.is_dir() else path.stem}.html"
 
 

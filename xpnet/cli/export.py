@@ -1,6 +1,7 @@
 """`xpnet export`: a trained network as an ONNX file, with the preprocessing of its data; or as a page."""
 
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,7 +89,7 @@ def _require_a_file(
     for name, value in options.items():
         if path is None and value is not None:
             raise bad_flag(f"--{name}", "it is for FILE.onnx, which is not given.")
-    if path is not None and page is not None and path.resolve() == page.resolve():
+    if path is not None and page is not None and os.path.realpath(path) == os.path.realpath(page):
         raise bad_flag("--page", f"expected another file than FILE.onnx, got {page} for both.")
     if page is None and package is not None:
         raise bad_flag("--onnxruntime-web", "it is for the page; name that with --page FILE.html.")

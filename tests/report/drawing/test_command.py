@@ -113,16 +113,18 @@ def test_what_one_does_not_draw_is_refused(trained, package, tmp_path, dataset):
         (("--page", "a.html", "--no-preprocessing"), "'--no-preprocessing': it is for FILE.onnx"),
         (("net.onnx", "--onnxruntime-web", "x"), "'--onnxruntime-web': it is for the page"),
         (("a.html", "--page", "./a.html"), "'--page': expected another file than FILE.onnx"),
+        (("loop", "--page", "./loop"), "'--page': expected another file than FILE.onnx"),
     ],
-    ids=["nothing", "old file", "no folder", "batch", "preprocessing", "package", "same file"],
+    ids=["nothing", "old file", "no folder", "batch", "preprocessing", "package", "same file", "loop"],
 )  # fmt: skip
 def test_flags_that_do_not_go_together(mnist, tmp_path, monkeypatch, flags, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "old.html").write_text("old", encoding="utf-8")
+    (tmp_path / "loop").symlink_to("loop")
     answer = xpnet("export", mnist, *flags)
     assert answer.code == 2
     assert message in answer.output
-    assert [path.name for path in tmp_path.iterdir()] == ["old.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loop", "old.html"]
 
 
 def test_without_onnxruntime_web_the_message_says_how_to_get_it(
