@@ -307,6 +307,7 @@ def test_skops_stores_a_network_that_was_given(iris, tmp_path, backend, array):
     """The classes of its layers have to be trusted too. What is not NumPy's becomes NumPy's."""
     skops = pytest.importorskip("skops.io", reason="skops is not installed")
     X, y = iris
+    X = X.astype("float32")  # some devices have no float64
     model = small(X.shape[1:], 3)
     fitted = NetworkClassifier(model, **SHORT).fit(array(X), y)
     skops.dump(fitted, tmp_path / "model.skops")
