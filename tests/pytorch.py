@@ -285,8 +285,8 @@ REQUIRED = "no default"
 
 NAMES = {
     "Affine": "the name in the lessons of the book, and that of the transformation",
-    "Momentum": "one class for each formula, as in the book",
-    "Nesterov": "likewise",
+    "Momentum": "`SGD` with momentum, by its name in the lessons of the book",
+    "Nesterov": "`SGD` with `nesterov=True`, likewise",
     "clip_grad_norm": "PyTorch's underscore marks functions that change tensors in place; no name here has one",
     "clip_grad_value": "likewise",
     "F.conv": "one function for signals, images and volumes: the shape of the kernel says which",
@@ -317,11 +317,8 @@ LEFT_OUT = [
         "how PyTorch computes the step, not what the step is",
     ),
     Difference(ALL_OPTIMIZERS, ("maximize",), "minimize the negative: `(-gain).backward()`"),
-    Difference(("SGD",), ("momentum", "dampening"), "`Momentum` has them"),
-    Difference(("SGD", "Momentum"), ("nesterov",), "`Nesterov` is a class"),
-    Difference(
-        ("Nesterov",), ("dampening", "nesterov"), "Nesterov's momentum is defined without dampening"
-    ),
+    Difference(("Momentum", "Nesterov"), ("nesterov",), "the name says it; `SGD` has it"),
+    Difference(("Nesterov",), ("dampening",), "Nesterov's momentum is defined without dampening"),
     Difference(
         ("clip_grad_norm",),
         ("error_if_nonfinite",),
@@ -418,7 +415,6 @@ ADDED = [
 """Parameters that only xpnet has: they are passed by name."""
 
 DEFAULTS = [
-    Default(("SGD",), "lr", 0.1, 0.001, "PyTorch's is that of SGD with momentum too"),
     Default(("Momentum", "Nesterov"), "lr", 0.01, 0.001, "as in the book, and in Keras"),
     Default(("Momentum", "Nesterov"), "momentum", 0.9, 0, "without momentum it would be `SGD`"),
     Default(

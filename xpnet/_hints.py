@@ -476,7 +476,7 @@ PACKAGE = {
     "tensor": "xpnet.Variable",
     "array": "xpnet.Variable, or xpnet.current().asarray(values)",
     "as_variable": "xpnet.Variable",
-    "MomentumSGD": "xpnet.Momentum",
+    "MomentumSGD": "xpnet.SGD(parameters, momentum=0.9), or xpnet.Momentum",
     "AdaGrad": "xpnet.Adagrad",
     "RMSProp": "xpnet.RMSprop",
     "AdaDelta": "xpnet.Adadelta",
