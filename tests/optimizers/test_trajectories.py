@@ -88,7 +88,7 @@ MOMENTA = [
 def test_groups_of_sgd_have_momenta_of_their_own_that_change(backend64):
     """The momentum of a group grows; that of another is 0 for a while, and its velocity waits."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
-    ps = parameters(np.float64)
+    ps = parameters()
     qs = [torch.tensor(x, requires_grad=True) for x in start()]
     ours = xpnet.SGD([{"params": [p], **o} for p, o in zip(ps, MOMENTA, strict=True)], lr=0.05)
     theirs = torch.optim.SGD(
