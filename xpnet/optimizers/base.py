@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Any, ClassVar
 
 from xpnet._each_step import each_step
+from xpnet._hints import OPTIMIZERS, Renamed, hinted
 from xpnet._libraries.devices import follow, known, stays
 from xpnet._saved import finite, whole
 from xpnet._typing import Array
@@ -35,6 +36,7 @@ Member = tuple[Any, Array, State, bool]
 BELOW_ONE = ("momentum", "alpha", "rho", "betas")  # options from 0 to below 1; others are >= 0
 
 
+@hinted(OPTIMIZERS)
 class Optimizer:
     """The base class: parameters in groups, the options of each group, and the state of each parameter.
 
@@ -89,6 +91,7 @@ class Optimizer:
     (0.875, 0.5)
     """
 
+    learning_rate = Renamed("learning_rate", "optimizer.lr")
     slots: ClassVar[tuple[str, ...]] = ()  # the names of the arrays in a parameter's state
     slots_of_options: ClassVar[dict[str, str]] = {}  # for an option, the slot needed if it is not 0
     counts: ClassVar[tuple[str, ...]] = ("t",)  # the names of its numbers, which `advance` changes
