@@ -109,9 +109,7 @@ class SGD(Optimizer):
         return f"v *= momentum; v += {gradient}; p -= lr * {step};"
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        if (
-            "nesterov" not in state
-        ):  # It was written when each formula had a class with its own options.
+        if "nesterov" not in state:  # from before this class had the options of momentum
             own = {name: self.defaults[name] for name in ("momentum", "dampening", "nesterov")}
             state = own | state
         super().load_state_dict(state)
