@@ -9,11 +9,11 @@ import pytest
 import xpnet
 from tests import names_of_others
 from xpnet import Variable, XpnetError, functions as F
-from xpnet._hints import FUNCTIONS, IN_MODULES, LAYERS, METHODS, PACKAGE, RULES
+from xpnet._hints import FUNCTIONS, IN_MODULES, LAYERS, METHODS, OPTIMIZERS, PACKAGE, RULES
 from xpnet._interoperability.numpy.hints import hints as hints_of_numpy
 from xpnet.testing import assert_close
 
-HINTS = {**METHODS, **LAYERS, **FUNCTIONS, **PACKAGE, **RULES}
+HINTS = {**METHODS, **LAYERS, **OPTIMIZERS, **FUNCTIONS, **PACKAGE, **RULES}
 
 
 def object_at(path):
@@ -45,6 +45,22 @@ def test_a_method_of_other_arrays_raises_with_the_function_to_call(backend, arra
 def test_the_hint_for_a_method_names_the_class(backend, array, kind):
     with pytest.raises(AttributeError, match=f"A {kind.__name__} has no 'item'"):
         kind(array(1.0)).item()
+
+
+@pytest.mark.parametrize("name", [*OPTIMIZERS, "learning_rate"])
+def test_an_attribute_of_other_optimizers_raises_with_xpnets(name):
+    optimizer = xpnet.SGD([xpnet.Parameter([1.0])])
+    assert not hasattr(optimizer, name)
+    instead = OPTIMIZERS.get(name, "optimizer.lr")
+    with pytest.raises(XpnetError, match=rf"An SGD has no '{name}'. Write {re.escape(instead)}"):
+        getattr(optimizer, name)
+
+
+def test_a_learning_rate_that_nothing_would_read_is_refused():
+    optimizer = xpnet.SGD([xpnet.Parameter([1.0])])
+    with pytest.raises(XpnetError, match=r"has no 'learning_rate'. Write optimizer\.lr"):
+        optimizer.learning_rate = 0.1
+    assert optimizer.lr == 0.001
 
 
 def test_an_unknown_attribute_raises_pythons_error(backend, array):

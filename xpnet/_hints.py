@@ -356,6 +356,17 @@ LAYERS = {
 }
 """Attributes that models of other libraries have, and what to write for a Layer."""
 
+OPTIMIZERS = {
+    "param_groups": "optimizer.groups for the options of a group, and optimizer.defaults for those of all",
+    "add_param_group": "optimizer.add_group(group)",
+    "apply_gradients": "optimizer.step()",
+    "minimize": "loss.backward(), then optimizer.step()",
+    "setup": "xpnet.SGD(model.parameters())",
+    "target": "optimizer.parameters",
+    "add_hook": "xpnet.clip_grad_norm(model.parameters(), max_norm) before optimizer.step()",
+}
+"""Attributes that optimizers of other libraries have, and what to write for an Optimizer."""
+
 SOURCES: list[Callable[[], dict[str, str]]] = []
 """Functions that return more hints for names of functions: of NumPy, from `xpnet._interoperability`."""
 
@@ -476,7 +487,7 @@ PACKAGE = {
     "tensor": "xpnet.Variable",
     "array": "xpnet.Variable, or xpnet.current().asarray(values)",
     "as_variable": "xpnet.Variable",
-    "MomentumSGD": "xpnet.Momentum",
+    "MomentumSGD": "xpnet.SGD(parameters, momentum=0.9), or xpnet.Momentum",
     "AdaGrad": "xpnet.Adagrad",
     "RMSProp": "xpnet.RMSprop",
     "AdaDelta": "xpnet.Adadelta",
@@ -609,8 +620,10 @@ def hinted(names: dict[str, str]) -> Callable[[type[T]], type[T]]:
 
 
 def _a(noun: str) -> str:
-    """The noun with its article, at the beginning of a sentence."""
-    return f"An {noun}" if noun[0] in "AEIOU" else f"A {noun}"
+    """The noun with its article, at the beginning of a sentence: A Layer, An SGD, which is spelled."""
+    is_spelled = noun[:2].isupper() and noun[1] not in "AEIOU"
+    vowels = "AEFHILMNORSX" if is_spelled else "AEIOU"
+    return f"An {noun}" if noun[0] in vowels else f"A {noun}"
 
 
 def missing(

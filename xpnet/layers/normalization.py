@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from xpnet import distributed, functions as F
+from xpnet._own_init import own_init
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter
@@ -134,6 +135,7 @@ class _BatchNorm(Layer):
         return f"{type(self).__name__}({self.num_features}{options})"
 
 
+@own_init
 class BatchNorm1d(_BatchNorm):
     """Normalizes each feature over the batch (and over the places of a sequence).
 
@@ -195,6 +197,7 @@ class BatchNorm1d(_BatchNorm):
     places = ((), ("length",))
 
 
+@own_init
 class BatchNorm2d(_BatchNorm):
     """Normalizes each channel of images over the batch and all pixels.
 
