@@ -14,7 +14,10 @@ from xpnet._hints import for_functions, missing
 from xpnet.autodiff.namespace import API_VERSION, CONSTANTS, DTYPES, EXTENSIONS, dir_of
 from xpnet.backend import current
 from xpnet.errors import MissingAttributeError
-from xpnet.functions._registry import hide_chapters, import_extension
+from xpnet.functions._registry import (
+    hide_chapters as _hide_chapters,
+    import_extension as _import_extension,
+)
 from xpnet.functions.activation import (
     elu as elu,
     gelu as gelu,
@@ -406,18 +409,18 @@ __all__ = [
 __array_api_version__ = API_VERSION
 
 
-hide_chapters(globals())
+_hide_chapters(globals())
 
 
 def __getattr__(name: str) -> Any:
     """Dtypes and constants are those of the current backend's library."""
     if name in EXTENSIONS:
-        return import_extension(name)
+        return _import_extension(name)
     if name in DTYPES or name in CONSTANTS:
         return getattr(current().xp, name)
     if name.startswith("__"):  # looked up by Python itself
         raise MissingAttributeError(f"module {__name__!r} has no attribute {name!r}")
-    in_extensions = {n: f"F.{e}.{n}" for e in EXTENSIONS for n in import_extension(e).__all__}
+    in_extensions = {n: f"F.{e}.{n}" for e in EXTENSIONS for n in _import_extension(e).__all__}
     raise missing(__name__, name, __dir__(), in_extensions | for_functions())
 
 
