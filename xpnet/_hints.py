@@ -6,7 +6,6 @@ one of them raises an AttributeError with xpnet's own name; `hasattr` is False.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import NoReturn, TypeVar
 
@@ -642,6 +641,8 @@ def missing(
     hints : dict
         Names of other libraries, and what to write for each.
     """
+    from difflib import get_close_matches  # only an error needs it
+
     message = f"{module} has no {name!r}."
     if name in hints:
         message += f" Write {hints[name]}."
