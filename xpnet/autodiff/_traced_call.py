@@ -158,9 +158,10 @@ class Call:
         try:
             with recorded():
                 y = self.f(*replaced, **kwargs)
-        except ValueError as error:
+        except (ValueError, SystemError) as error:
             is_numpys = str(error).startswith("setting an array element")
-            if is_numpys and isinstance(error.__cause__, GradientError):  # which it hides
+            is_of_c = isinstance(error, SystemError)  # as from a root finder of SciPy
+            if (is_numpys or is_of_c) and isinstance(error.__cause__, GradientError):
                 raise error.__cause__.with_traceback(error.__traceback__) from None
             raise
         finally:
