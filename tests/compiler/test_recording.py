@@ -41,7 +41,7 @@ READS = {
 
 
 def of_gradients(call, count):
-    """A function of arrays: a result of the call, and its gradients by the first `count` arrays."""
+    """A function of arrays: a result of the call, and its gradients for the first `count` arrays."""
 
     def f(*arrays):
         xs = [Variable(x) for x in arrays[:count]]

@@ -1,8 +1,8 @@
 """Variables: arrays with a record of how they were computed, and two ways to compute gradients.
 
 `Variable` is an array, of any library, with a `grad` and a `creator`, the `Function` that computed
-it. `Variable.backward` adds to the `grad` of every leaf; `gradients` returns the gradients by given
-Variables and changes nothing.
+it. `Variable.backward` adds to the `grad` of every leaf; `gradients` returns the gradients with
+respect to given Variables and changes nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -244,7 +244,7 @@ array_types.update((Variable, Parameter))
 def gradients(
     y: Variable, xs: Sequence[Variable], gy: Array | None = None, *, create_graph: bool = False
 ) -> tuple[Array, ...]:
-    """The gradients of `y` by each of `xs`, without changing any `grad`.
+    """The gradients of `y` with respect to each of `xs`, without changing any `grad`.
 
     Parameters
     ----------
