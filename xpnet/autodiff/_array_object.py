@@ -148,7 +148,7 @@ class ArrayObject(Exported):
         return value
 
     def __float__(self) -> float:
-        self.require_no_store()
+        self.require_explicit()
         value = float(self.data)
         arrived()
         return value
@@ -161,7 +161,7 @@ class ArrayObject(Exported):
         return shown
 
     def __complex__(self) -> complex:
-        self.require_no_store()
+        self.require_explicit()
         value = complex(self.data)
         arrived()
         return value

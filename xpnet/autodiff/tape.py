@@ -129,7 +129,7 @@ def walk(
     through: bool = True,
     arrived: Callable[[Node, Array], None] | None = None,
 ) -> list[tuple[Node, Array]]:
-    """The gradients by the `wanted` nodes or, if `wanted` is None, by every leaf.
+    """The gradients with respect to the `wanted` nodes or, if `wanted` is None, to every leaf.
 
     Parameters
     ----------
@@ -369,7 +369,7 @@ def fit(g: Array | None, node: Node, user: Node, create_graph: bool) -> Array:
     It undoes broadcasting and promotion.
     """
     if g is None:
-        raise GradientError(f"{function_name(user)} has no derivative by an input.")
+        raise GradientError(f"{function_name(user)} has no derivative with respect to an input.")
     if getattr(g, "shape", None) != node.shape:
         g = _summed(g, node.shape, user)
     if create_graph and not isinstance(array_namespace(g), DifferentiableNamespace):
