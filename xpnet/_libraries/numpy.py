@@ -64,7 +64,7 @@ def name_in_numpy(function: Callable[..., Any]) -> str:
     package, _, module = function.__module__.partition(".")
     if package != "numpy":
         return ""
-    if module in ("linalg", "fft"):
+    if module in ("linalg", "fft", "lib.stride_tricks"):
         return f"{module}.{name}"
     return name
 
