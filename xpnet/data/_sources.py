@@ -162,6 +162,8 @@ def _normal(tree: Tree) -> Tree:
         return tuple(parts)
     if tree is None:
         return tree
+    if isinstance(tree, np.ndarray) and np.any(getattr(tree, "mask", False)):
+        raise DataError("Expected numbers, got a masked array. Fill it first: x.filled(0).")
     try:
         reads = _in_file(tree)
         array = np.asarray(tree[0:1]) if reads else to_numpy(tree)
@@ -174,8 +176,6 @@ def _normal(tree: Tree) -> Tree:
         raise DataError(
             f"Expected arrays of numbers, got a {type(tree).__name__} of {array.dtype}."
         )
-    if isinstance(tree, np.ndarray) and np.any(getattr(tree, "mask", False)):
-        raise DataError("Expected numbers, got a masked array. Fill it first: x.filled(0).")
     return tree if reads else array
 
 
