@@ -76,9 +76,26 @@ def _taken(x: Any, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
     if isinstance(x, np.ndarray) and not isinstance(rows, slice):
         return np.take(x, rows, axis=0)
     if isinstance(rows, slice):
-        return x[rows] if isinstance(x, MappedRows) else np.array(x[rows])
+        return x[rows] if isinstance(x, MappedRows) else np.array(unmasked(x[rows]))
     ascending, place = np.unique(rows, return_inverse=True)
-    return np.take(np.asarray(x[ascending]), place, axis=0)
+    return np.take(np.asarray(unmasked(x[ascending])), place, axis=0)
+
+
+def unmasked(part: Any) -> Any:
+    """A part that was read of a file, as netCDF4 returns it: a masked array.
+
+    Raises
+    ------
+    DataError
+        Some of its numbers are masked.
+    """
+    if np.any(getattr(part, "mask", False)):
+        raise DataError(
+            f"Expected numbers, got a masked array, with {np.count_nonzero(part.mask)} of {part.size} "
+            "masked. Read the numbers under the mask, by the set_auto_mask(False) of a netCDF4 variable, and "
+            "replace them; or store the data with numbers in their place."
+        )
+    return part
 
 
 def stream(samples: Iterable[Tree], batch_size: int, last: str) -> Iterator[Tree]:
