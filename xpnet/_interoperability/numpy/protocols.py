@@ -28,6 +28,8 @@ INSTEAD = {
     "array2string": "Write str(x).",
     "array_repr": "Write repr(x).",
     "array_str": "Write str(x).",
+    "diag_indices_from": "Write np.diag_indices(x.shape[0]).",
+    "histogram": "Write np.bincount(np.digitize(data, edges) - 1, weights), for the weights.",
     "i0": "Write xpnet.functions.special.i0(x).",
     "linalg.tensorinv": "Write np.linalg.inv of the reshaped matrix.",
     "linalg.tensorsolve": "Write np.linalg.solve of the reshaped matrix.",
@@ -41,6 +43,8 @@ INSTEAD = {
     "savez": "Write np.savez(file, xpnet.to_numpy(x)).",
     "savez_compressed": "Write np.savez_compressed(file, xpnet.to_numpy(x)).",
     "shares_memory": "Write np.shares_memory(x.data, y.data).",
+    "tril_indices_from": "Write np.tril_indices(x.shape[0]).",
+    "triu_indices_from": "Write np.triu_indices(x.shape[0]).",
 }
 """What to write instead of functions that are not implemented."""
 
