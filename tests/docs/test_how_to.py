@@ -12,7 +12,7 @@ from xpnet._interoperability.numpy.ufuncs import elementwise_calls
 
 PAGES = {
     "derivatives.md": ("scipy",),
-    "gpu.md": (),
+    "gpu.md": ("scipy",),
     "half-precision.md": (),
     "notebooks.md": ("matplotlib",),
     "own-layer.md": (),

@@ -479,3 +479,25 @@ def test_full_keeps_the_sign_of_zero(backend64, array):
     x = Variable(array([1.0]))
     assert_close(F.signbit(np.full(2, F.asarray(array([-0.0])), like=x)), [True, True])
     assert_close(np.full((2,), True, like=x), [True, True])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda v, x: np.stack([x, v]),
+        lambda v, x: np.stack([v, x]),
+        lambda v, x: np.linalg.solve(np.eye(2, like=v) + x[:, None] * x, v),
+        lambda v, x: np.linalg.solve(np.linalg.cholesky(np.diag(v)), x),
+        lambda v, x: np.where(v > 1.0, x, v),
+        lambda v, x: np.convolve(x, v),
+    ],
+)
+def test_an_array_of_the_library_of_a_variable_may_stand_beside_it(backend64, array, call):
+    """CuPy's arrays implement NumPy's protocol themselves, and know nothing of Variables."""
+    x = array([0.5, 2.0])
+    v = array([1.5, 0.5])
+    expected = call(np.asarray([1.5, 0.5]), np.asarray([0.5, 2.0]))
+    y = call(Variable(v), x)
+    assert isinstance(y, Variable)
+    assert_close(y, expected, rtol=1e-12)
+    check_gradients(lambda v: call(v, x), v)

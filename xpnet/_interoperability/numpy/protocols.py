@@ -64,7 +64,8 @@ def array_function(
     ArgumentTypeError
         The function, or one of its arguments, is not implemented.
     """
-    if not all(map(_is_own, types)):
+    of_data = type(x.data)  # CuPy's arrays have the protocol, too
+    if not all(issubclass(kind, of_data) or _is_own(kind) for kind in types):
         return NotImplemented  # an array of another package, which may implement the function
     name = name_in_numpy(function)
     if name not in implementations:
