@@ -616,7 +616,7 @@ def insert(
     n = arr.shape[axis]
     places = _places(arr, obj, n)
     values = xp.reshape(values, (*(1,) * (arr.ndim - values.ndim), *values.shape))
-    if not (isinstance(obj, (slice, list, tuple)) or getattr(obj, "ndim", 0)):
+    if isinstance(obj, int) or getattr(obj, "ndim", None) == 0:
         values = xp.moveaxis(values, 0, axis)
     if len(places) == 1:  # all values are inserted there
         places *= values.shape[axis]
