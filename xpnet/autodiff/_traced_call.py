@@ -22,7 +22,7 @@ from xpnet._libraries.devices import follow, stays
 from xpnet._typing import Array, DType
 from xpnet.autodiff import tree
 from xpnet.autodiff._export import differentiating
-from xpnet.autodiff._messages import described
+from xpnet.autodiff._messages import advice_about, described
 from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.tape import Node, creation_order, edge, recorded, recording, seed, walk
@@ -186,6 +186,10 @@ class Call:
             Nothing was recorded: the graph was lost, which a gradient of zero would hide.
         """
         for y in self.ys or [self.y]:
+            if isinstance(getattr(y, "data", None), Variable):
+                raise GradientError(
+                    f"{name_of(self.f)} returned {described(y)}, which holds a Variable. Return y.data."
+                )
             if not isinstance(y, Variable):
                 raise GradientError(
                     f"{name_of(self.f)} returned {described(y)}, which has no record of the "
@@ -356,5 +360,5 @@ def _floating(x: Any, model: Array | None, f: Callee, i: int, path: str) -> Arra
         name = path and f", at {path}"
     raise ArgumentTypeError(
         f"{name_of(f)} is to be differentiated with respect to argument {i}{name}: expected floating-point "
-        f"numbers, got {described(x)}."
+        f"numbers, got {described(x)}.{advice_about(x)}"
     )

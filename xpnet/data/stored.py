@@ -22,7 +22,7 @@ from xpnet.autodiff import tree as trees
 from xpnet.data._block_order import OVERHEAD, BlockOrder, Reading, Rows
 from xpnet.data._mapped import MappedRows
 from xpnet.data._prefetch import prefetched
-from xpnet.data._sources import Arrays, Tree
+from xpnet.data._sources import Arrays, Tree, unmasked
 from xpnet.errors import ArgumentError, DataError, XpnetError
 
 BUFFER = 1 << 27  # bytes
@@ -213,7 +213,7 @@ def _rows(x: Any, rows: Rows, path: str) -> NDArray[Any]:
         return x[rows]  # the other rows need not be read
     where = f"rows {first} to {stop - 1} of {_name_of(x, path)}"
     try:
-        block = np.asarray(x[first:stop])
+        block = np.asarray(unmasked(x[first:stop]))
     except (XpnetError, MemoryError):
         raise
     except Exception as error:  # each library has its own
