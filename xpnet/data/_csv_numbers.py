@@ -79,7 +79,10 @@ def require_number(cell: str, where: str, above: bool = False) -> float:
         )
     shown = shortened(cell)
     if not math.isnan(number) or cell.lower().lstrip("+-") in ("inf", "infinity"):
-        raise DataError(f"{where}: {shown} is infinite, or above the range of float32")
+        raise DataError(
+            f"{where}: {shown} is infinite, or above the range of float32. Correct or "
+            f"empty this cell. To train with it as a missing value: --missing={shown} (in Python, missing)"
+        )
     raise DataError(f"{where}: expected a number, found the text {shown!r}. {_advice(cell, above)}")
 
 
@@ -99,8 +102,8 @@ def _advice(cell: str, above: bool) -> str:
     if above:
         place = "The rows above have numbers in this column"
     return (
-        "If it means that the value is missing: --missing TEXT. If the numbers are codes: --categories "
-        f"COLUMN. {place}: correct this cell, or delete this row"
+        f"{place}: correct or empty this cell, or delete this row. To train with it as a missing value: "
+        "--missing TEXT; as a category: --categories COLUMN; without this column: --drop COLUMN"
     )
 
 

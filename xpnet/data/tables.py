@@ -33,7 +33,7 @@ from xpnet.data._messages import listed, share, shortened
 from xpnet.data._typing import DataFrame, Pair, Task
 from xpnet.data.columns import Column, fit_column
 from xpnet.data.splitting import Standardizer, split
-from xpnet.errors import ArgumentError, DataError, ShapeError, StateError
+from xpnet.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError, StateError
 
 _MOST_SHOWN = 30  # rows of the data dictionary for people
 VERSION = 1  # of the dict that `Schema.to_dict` returns; 0 had numbers only
@@ -495,6 +495,8 @@ def load_table(
 
     Raises
     ------
+    ArgumentTypeError
+        A string stands in place of a sequence of strings, or the source is of another type.
     DataError
         As `read_csv`; there is only one class; classes are fractions, or occur in the test file but
         not in the training file; a target of a regression is not a number; a target is missing; a column is
@@ -514,6 +516,7 @@ def load_table(
     """
     if task not in ("classify", "regress"):
         raise ArgumentError(f"Expected task 'classify' or 'regress', got {task!r}.")
+    _require_several(features=features, drop=drop, ids=ids, categories=categories, missing=missing)
     if isinstance(source, (str, os.PathLike)) and isinstance(test, (str, os.PathLike)):
         require_another(source, test)
     cells = read_csv(
@@ -548,6 +551,15 @@ def load_table(
         where = test if isinstance(test, (str, os.PathLike)) else "the test"
         raise DataError(f"{where}: no column {cells.target!r}, the target")
     return (x, t), (x_test, t_test), schema
+
+
+def _require_several(**arguments: Sequence[str] | None) -> None:
+    """Refuse a string in place of a sequence of strings: it would be taken as its characters."""
+    for name, value in arguments.items():
+        if isinstance(value, str):
+            raise ArgumentTypeError(
+                f"Expected {name} as a sequence of strings, got the string {value!r}. Write {name}=[{value!r}]."
+            )
 
 
 def _split_table(
@@ -704,7 +716,7 @@ def _classes(cells: Cells) -> tuple[str, ...]:
         row = next(row for label, row in first_rows.items() if not numbers[label])
         raise DataError(
             f"{cells.at(row)}: {cells.t[row]} is not a class: classes are texts or whole numbers. "
-            "To predict numbers, use the task 'regress'"
+            "To predict numbers: --task regress (in Python, task='regress')"
         )
     else:
         classes = tuple(sorted(first_rows))
