@@ -5,6 +5,7 @@ import io
 import json
 import re
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -286,6 +287,19 @@ def test_a_table_with_values_of_another_kind_is_refused(trained, run_xpnet, tmp_
         answer = run_xpnet("predict", run, write(tmp_path / "b.csv", changed))
         assert (answer.code, answer.out) == (2, "")
         assert message in answer.err
+
+
+def test_several_threads_predict_at_once(trained):
+    """As those of a web server, each with a row of its own."""
+    pandas = pytest.importorskip("pandas")
+    _, folder, _ = trained
+    run = open_run(folder)
+    table = pandas.DataFrame(people(60, 3))
+    expected = run.predict(table).probabilities
+    rows = [table.iloc[[i]] for i in range(len(table))]
+    with ThreadPoolExecutor(8) as pool:
+        found = [prediction.probabilities[0] for prediction in pool.map(run.predict, rows)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_note_names_the_sheets_that_are_not_read(run_xpnet, tmp_path):
