@@ -33,13 +33,13 @@ def missing_numbers(missing: Iterable[str]) -> list[float]:
 def numbers_of(row: Sequence[str], missing: Collection[str] = ()) -> list[float] | None:
     """The cells as numbers, NaN where a value is missing; None if one of them cannot be used."""
     if missing:
-        places = [i for i, cell in enumerate(row) if is_missing(cell, missing)]
-        if places:
-            numbers = numbers_of([cell for i, cell in enumerate(row) if i not in places])
-            if numbers is not None:
-                for i in places:
-                    numbers.insert(i, math.nan)
-            return numbers
+        gaps = [is_missing(cell, missing) for cell in row]
+        if any(gaps):
+            found = numbers_of([cell for cell, gap in zip(row, gaps, strict=True) if not gap])
+            if found is None:
+                return None
+            known = iter(found)
+            return [math.nan if gap else next(known) for gap in gaps]
     try:
         numbers = [float(cell) for cell in row]
     except ValueError:

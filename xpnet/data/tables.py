@@ -27,7 +27,7 @@ from numpy.typing import DTypeLike, NDArray
 from xpnet._printable import aligned
 from xpnet._typing import Array, PathLike
 from xpnet.backend import to_numpy
-from xpnet.data._csv_numbers import is_missing, missing_texts, require_number
+from xpnet.data._csv_numbers import is_missing, missing_texts, numbers_of, require_number
 from xpnet.data._csv_reader import Cells, read_csv
 from xpnet.data._messages import listed, share, shortened
 from xpnet.data._typing import DataFrame, Pair, Task
@@ -268,13 +268,15 @@ class Schema:
         number = {name: i for i, name in enumerate(self.classes)}
         t = np.empty(len(cells.t), np.int64)
         for row, label in enumerate(cells.t):
-            found = number.get(label, number.get(_canonical(label) or label))
-            if found is None:
-                raise DataError(
-                    f"{cells.at(row)}: the class {label!r} was not seen in training, which had "
-                    f"{listed(self.classes)}"
-                )
-            t[row] = found
+            if label not in number:
+                found = number.get(_canonical(label) or label)
+                if found is None:
+                    raise DataError(
+                        f"{cells.at(row)}: the class {label!r} was not seen in training, which had "
+                        f"{listed(self.classes)}"
+                    )
+                number[label] = found
+            t[row] = number[label]
         return t
 
     def __str__(self) -> str:
@@ -700,7 +702,10 @@ def require_another(path: PathLike, test: PathLike) -> None:
 
 def _targets(cells: Cells) -> NDArray[np.float64]:
     """The targets of a regression, shape (n,)."""
-    return np.asarray([require_number(cell, cells.at(row)) for row, cell in enumerate(cells.t)])
+    found = numbers_of(cells.t)
+    if found is None:  # the error names the first cell that is not a number
+        found = [require_number(cell, cells.at(row)) for row, cell in enumerate(cells.t)]
+    return np.asarray(found)
 
 
 def _classes(cells: Cells) -> tuple[str, ...]:
