@@ -150,6 +150,18 @@ def test_of_a_workbook_the_first_sheet_is_read(tmp_path):
         found[2].read(path)
 
 
+def test_a_workbook_and_a_text_under_each_others_name_are_refused_with_the_right_one(
+    text, tmp_path
+):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("openpyxl", reason="pandas writes and reads Excel files with it")
+    book = tmp_path / "book.xlsx"
+    pandas.DataFrame(COLUMNS).to_excel(book, index=False)
+    for path, wrong in (book, "book.csv"), (text, "table.xlsx"):
+        with pytest.raises(DataError, match=f"{wrong}: .* call it {path.name}(;|$)"):
+            load_table(path.rename(tmp_path / wrong))
+
+
 def test_without_a_reader_the_error_names_what_to_install(monkeypatch, tmp_path):
     for name in ("pandas", "polars"):
         monkeypatch.setitem(__import__("sys").modules, name, None)

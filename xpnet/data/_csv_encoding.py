@@ -69,10 +69,15 @@ def codec_of(encoding: str) -> str:
 
 
 def require_text(path: Path, file: TextIO, encoding: str) -> None:
-    """Refuse a file of UTF-16 that would be read as UTF-8, with advice."""
+    """Refuse an archive, and a file of UTF-16 that would be read as UTF-8, with advice."""
     if codecs.lookup(encoding).name != "utf-8":
         return
     start: bytes = file.buffer.peek(1024)  # type: ignore[attr-defined] # it is a BufferedReader
+    if start.startswith(b"PK\3\4"):
+        raise DataError(
+            f"{path}: expected text, but this file is a ZIP archive, as workbooks of Excel are. If it is one, "
+            f"call it {path.with_suffix('.xlsx').name}; else extract the table from it"
+        )
     is_marked = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     if is_marked or b"\0" in start:
         what = "is UTF-16"

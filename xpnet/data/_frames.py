@@ -122,7 +122,10 @@ def read_frame(path: Path) -> DataFrame:
         except ImportError as error:
             missing.append(error.name or library)
         except Exception as error:
-            raise DataError(f"{path}: unreadable: {error}") from error
+            reason = str(error).rstrip(".")
+            raise DataError(
+                f"{path}: unreadable: {reason}. If it is a text file, call it {path.with_suffix('.csv').name}"
+            ) from error
     raise MissingPackageError(
         f"{path} needs pandas or polars with their packages for {path.suffix} files; missing: "
         f"{', '.join(missing)}. To install them: pip install pandas pyarrow openpyxl; or save the table as "
