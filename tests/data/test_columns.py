@@ -268,7 +268,10 @@ def test_a_date_becomes_the_parts_that_vary(write):
 
 def test_dates_with_two_meanings_are_refused(write):
     message = refusal(write(d=["03/04/2021", "05/06/2021"]))
-    assert "line 2, column 'd': 03/04/2021 has two meanings: which number is the month?" in message
+    assert (
+        "line 2, column 'd': dates of the form 03/04/2021 have two meanings: which number is the month?"
+        in message
+    )
     assert "--drop" in message
     message = refusal(write(d=["2021-01-02", "2021-01-03", "soon", "2021-04-05"]))
     assert "line 4, column 'd': expected a date or time" in message

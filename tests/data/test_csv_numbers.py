@@ -32,8 +32,11 @@ def advice(tmp_path, *cells):
         (["1.2.2024", "1.3.2024"], "A date or time is not a number"),
         (["2024-01-01T10:00:00Z", "2024-01-02T10:00:00Z"], "A date or time is not a number"),
         (["12:30", "12:31"], "A date or time is not a number"),
-        (["red", "blue", "red", "red"], "If the numbers are codes: --categories COLUMN"),
-        (["-999x", "1"], "If it means that the value is missing: --missing TEXT"),
+        (["red", "blue", "red", "red"], "as a category: --categories COLUMN"),
+        (
+            ["-999x", "1"],
+            "To train with it as a missing value: --missing TEXT",
+        ),
     ],
 )
 def test_the_advice_fits_the_cells(tmp_path, cells, expected):
@@ -52,7 +55,10 @@ def test_a_text_below_numbers_is_refused_with_its_line(tmp_path, cell, rows):
     """It may be a line of totals, or a typing error."""
     message = advice(tmp_path, *range(rows), cell)
     assert message.startswith(f"line {rows + 2}, column 'value': expected a number, found the text")
-    assert message.endswith("have numbers in this column: correct this cell, or delete this row")
+    assert (
+        "have numbers in this column: correct or empty this cell, or delete this row. To" in message
+    )
+    assert "without this column: --drop COLUMN" in message
 
 
 def test_a_nul_character_is_reported(tmp_path):

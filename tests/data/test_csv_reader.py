@@ -277,7 +277,8 @@ def test_utf_16_is_recognised_and_refused(write, encoding):
     message = refusal(write("a,kind\n1,b\n2,c\n", encoding))
     assert "UTF-16" in message
     assert "Save it as UTF-8 (in Excel: CSV UTF-8)" in message
-    assert "--encoding utf-16" in message
+    assert f"(in Python, encoding='{encoding}')" in message
+    assert read_csv(write("a,kind\n1,b\n2,c\n", encoding), encoding=encoding).t == ["b", "c"]
 
 
 def test_text_that_does_not_fit_the_encoding_is_refused(write):

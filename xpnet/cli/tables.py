@@ -7,7 +7,8 @@ and the means and deviations by which numbers are standardised.
 import re
 import shlex
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -112,7 +113,8 @@ def rows(path: Path, flags: Flags, reading: Reading) -> Rows:
     """
     if "schema" in reading:
         known = schema(reading)
-        cells = known.cells(path, targets=False)
+        with _noted():
+            cells = known.cells(path, targets=False)
         x, _ = known.samples(cells)
         _note_differences(path, known, cells)
         title, names = cells.named
@@ -123,6 +125,17 @@ def rows(path: Path, flags: Flags, reading: Reading) -> Rows:
 
     x = _features(load_samples(path), flags, reading)
     return Rows(x, ["row"], [[str(i)] for i in range(len(x))])
+
+
+@contextmanager
+def _noted() -> Iterator[None]:
+    """A block whose warnings are printed as notes, if it does not end in an error."""
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in noted:
+        echo(f"Note: {warning.message}", err=True)
 
 
 def _note_differences(path: PathLike, known: "Schema", cells: "Cells") -> None:
@@ -179,9 +192,7 @@ def _share(flags: Flags) -> float:
 
 def _read_csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     try:
-        with warnings.catch_warnings(record=True) as noted:
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("always", UserWarning)
+        with _noted():  # also how a separate test table differs from that of the training
             train, test, found = _loaded(flags)
     except DataError as error:
         task = flags["task"]
@@ -190,8 +201,6 @@ def _read_csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
         if task == "regress" and "found the text" in str(error):
             error.add_note("If these texts are the classes to predict: --task classify")
         raise
-    for warning in noted:  # how a separate test table differs from that of the training
-        echo(f"Note: {warning.message}", err=True)
     _note_encoding(flags["dataset"], flags["encoding"])
     _note_numbering(found)
     reading: dict[str, Any] = {"schema": found.to_dict(), "classes": list(found.classes)}
@@ -249,7 +258,8 @@ def _read_test_csv(source: str, flags: Flags, reading: Reading, is_split: bool) 
     from xpnet.data import split
 
     known = schema(reading)
-    cells = known.cells(source)
+    with _noted():
+        cells = known.cells(source)
     x, t = known.samples(cells)
     if source != flags["dataset"]:
         _note_differences(source, known, cells)

@@ -378,7 +378,7 @@ def _data_lines(settings: dict[str, Any], samples: "Samples") -> str:
     """What is special about the data: the columns of a table, and for pictures what is left out or changed."""
     from xpnet.cli.setup import augmentation
     from xpnet.cli.tables import dictionary
-    from xpnet.data.image_folder import other_files
+    from xpnet.data.image_folder import loose_pictures, other_files
 
     lines = dictionary(samples.reading)
     if samples.reading["kind"] == "folder":
@@ -386,6 +386,10 @@ def _data_lines(settings: dict[str, Any], samples: "Samples") -> str:
         if others:
             files = "1 file" if len(others) == 1 else f"{len(others)} files"
             lines += f"Left out: {files} without the suffix of a picture, such as {others[0]}\n"
+        loose = loose_pictures(Path(settings["dataset"]))
+        if loose:
+            pictures = "1 picture" if len(loose) == 1 else f"{len(loose)} pictures"
+            lines += f"Left out: {pictures} in no class's folder, such as {loose[0]}\n"
     changes = augmentation(settings)
     if changes is not None:
         listed = ", ".join(map(repr, changes.transforms))

@@ -322,6 +322,20 @@ def _place(path: Path, names: list[str], name: str, choice: Choice) -> int:
         raise DataError(
             f"{path}: no column {name!r}, which the model needs; of the {len(choice.features or ())} features of "
             f"its training, the table lacks {listed(absent)}. Add what is missing: cells may be empty, if "
-            "their values are unknown"
+            f"their values are unknown{_renamed(absent, names)}"
         )
     raise DataError(f"{path}: no column {name!r}; its columns are {listed(names)}")
+
+
+def _renamed(absent: list[str], names: list[str]) -> str:
+    """Which columns of a table have an absent name in another case or spacing, as the end of a message."""
+    written = {_plain(name): name for name in names}
+    pairs = [(written[_plain(name)], name) for name in absent if _plain(name) in written]
+    if not pairs:
+        return ""
+    return f"; or rename {listed(f'{there!r} to {name!r}' for there, name in pairs)}"
+
+
+def _plain(name: str) -> str:
+    """A name without what differs by accident: case, spaces, hyphens and underscores."""
+    return re.sub(r"[\s_-]+", "", name).casefold()

@@ -33,13 +33,13 @@ def missing_numbers(missing: Iterable[str]) -> list[float]:
 def numbers_of(row: Sequence[str], missing: Collection[str] = ()) -> list[float] | None:
     """The cells as numbers, NaN where a value is missing; None if one of them cannot be used."""
     if missing:
-        places = [i for i, cell in enumerate(row) if is_missing(cell, missing)]
-        if places:
-            numbers = numbers_of([cell for i, cell in enumerate(row) if i not in places])
-            if numbers is not None:
-                for i in places:
-                    numbers.insert(i, math.nan)
-            return numbers
+        gaps = [is_missing(cell, missing) for cell in row]
+        if any(gaps):
+            found = numbers_of([cell for cell, gap in zip(row, gaps, strict=True) if not gap])
+            if found is None:
+                return None
+            known = iter(found)
+            return [math.nan if gap else next(known) for gap in gaps]
     try:
         numbers = [float(cell) for cell in row]
     except ValueError:
@@ -79,7 +79,10 @@ def require_number(cell: str, where: str, above: bool = False) -> float:
         )
     shown = shortened(cell)
     if not math.isnan(number) or cell.lower().lstrip("+-") in ("inf", "infinity"):
-        raise DataError(f"{where}: {shown} is infinite, or above the range of float32")
+        raise DataError(
+            f"{where}: {shown} is infinite, or above the range of float32. Correct or "
+            f"empty this cell. To train with it as a missing value: --missing={shown} (in Python, missing)"
+        )
     raise DataError(f"{where}: expected a number, found the text {shown!r}. {_advice(cell, above)}")
 
 
@@ -99,8 +102,8 @@ def _advice(cell: str, above: bool) -> str:
     if above:
         place = "The rows above have numbers in this column"
     return (
-        "If it means that the value is missing: --missing TEXT. If the numbers are codes: --categories "
-        f"COLUMN. {place}: correct this cell, or delete this row"
+        f"{place}: correct or empty this cell, or delete this row. To train with it as a missing value: "
+        "--missing TEXT; as a category: --categories COLUMN; without this column: --drop COLUMN"
     )
 
 

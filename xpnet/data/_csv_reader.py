@@ -194,7 +194,7 @@ def read_csv(
         return _read(Path("the data frame"), Rows(source, 0), choice._replace(header=True), "row")
     if not isinstance(source, (str, os.PathLike)):
         raise ArgumentTypeError(
-            f"Expected a path, or a data frame of pandas or polars, got {type(source).__name__}."
+            f"Expected a path, or a data frame of pandas or polars, got {type(source).__name__}.{_way(source)}"
         )
     path = Path(source)
     try:
@@ -210,6 +210,18 @@ def read_csv(
         raise DataError(f"{path}: unreadable: {error.strerror or error}") from error
     except MemoryError:
         raise DataError(f"{path}: too large for this machine's memory") from None
+
+
+def _way(source: object) -> str:
+    """How to make a data frame of something else, as the end of a message."""
+    kind = type(source).__name__
+    if hasattr(source, "to_frame"):
+        return f" A {kind} becomes one by to_frame(); if it is a row, by to_frame().T."
+    if hasattr(source, "collect"):
+        return f" A {kind} becomes one by collect()."
+    if isinstance(source, dict):
+        return " One row: pandas.DataFrame([row]); columns: pandas.DataFrame(columns)."
+    return " Rows become one by pandas.DataFrame(rows)."
 
 
 def _require_valid(delimiter: str | None, encoding: str | None) -> None:

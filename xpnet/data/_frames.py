@@ -5,12 +5,15 @@ way, whatever holds it. Neither package is needed by anything else.
 """
 
 import math
+import warnings
 from collections.abc import Iterator
 from datetime import date, datetime, time
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from xpnet.data._messages import listed
 from xpnet.data._typing import DataFrame
 from xpnet.errors import DataError, MissingPackageError
 
@@ -70,8 +73,29 @@ def _written(value: object) -> str:
     return str(value)
 
 
+def _first_sheet(library: ModuleType, path: Path) -> DataFrame:
+    """The first sheet of a workbook; a warning names the others."""
+    if library.__name__ == "pandas":
+        with library.ExcelFile(path) as book:
+            names = list(map(str, book.sheet_names))
+            frame = library.read_excel(book)
+    else:
+        sheets = library.read_excel(path, sheet_id=0, raise_if_empty=False)
+        names = list(sheets)
+        frame = sheets[names[0]]
+    if len(names) > 1:
+        warnings.warn(
+            f"{path}: read is the first sheet, {names[0]!r}, and not {listed(map(repr, names[1:]))}. To read "
+            "another, save it in a file of its own, or give its data frame",
+            stacklevel=6,
+        )
+    return frame
+
+
 def read_frame(path: Path) -> DataFrame:
     """The frame in a file of Parquet or Excel, by pandas or, without it, by polars.
+
+    Of a workbook, the first sheet is read.
 
     Raises
     ------
@@ -79,6 +103,11 @@ def read_frame(path: Path) -> DataFrame:
         The file is missing or damaged.
     MissingPackageError
         Neither package is installed, or what it needs for this format.
+
+    Warns
+    -----
+    UserWarning
+        A workbook has further sheets.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected a table")
@@ -86,11 +115,17 @@ def read_frame(path: Path) -> DataFrame:
     missing = []
     for library in LIBRARIES:
         try:
-            return getattr(import_module(library), name)(path)
+            reader = import_module(library)
+            if name == "read_excel":
+                return _first_sheet(reader, path)
+            return getattr(reader, name)(path)
         except ImportError as error:
             missing.append(error.name or library)
         except Exception as error:
-            raise DataError(f"{path}: unreadable: {error}") from error
+            reason = str(error).rstrip(".")
+            raise DataError(
+                f"{path}: unreadable: {reason}. If it is a text file, call it {path.with_suffix('.csv').name}"
+            ) from error
     raise MissingPackageError(
         f"{path} needs pandas or polars with their packages for {path.suffix} files; missing: "
         f"{', '.join(missing)}. To install them: pip install pandas pyarrow openpyxl; or save the table as "

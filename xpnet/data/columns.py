@@ -330,7 +330,8 @@ def _truth(text: str, where: str) -> float:
         return float(text)
     if text.lower() not in _TRUTH:
         raise DataError(
-            f"{where}: expected true or false, yes or no, as in training; found {shortened(text)!r}"
+            f"{where}: expected true or false, yes or no, as in training; found {shortened(text)!r}. Correct "
+            "or empty this cell"
         )
     return _TRUTH[text.lower()]
 
@@ -341,12 +342,12 @@ def _date(text: str, where: str) -> tuple[float, ...]:
         return parts_of(value)
     if is_ambiguous(text):
         raise DataError(
-            f"{where}: {text} has two meanings: which number is the month? Write dates as 2021-04-03, year "
-            "first (ISO 8601), or leave the column out (--drop)"
+            f"{where}: dates of the form {text} have two meanings: which number is the month? Write them as "
+            "2021-04-03, year first (ISO 8601), or leave the column out (--drop)"
         )
     raise DataError(
         f"{where}: expected a date or time, as 2021-04-03 or 2021-04-03 17:30; found {shortened(text)!r}. "
-        "Correct this cell; or, if it means that the date is missing: --missing TEXT"
+        "Correct or empty this cell. To train with it as a missing date: --missing TEXT"
     )
 
 

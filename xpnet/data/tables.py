@@ -27,13 +27,13 @@ from numpy.typing import DTypeLike, NDArray
 from xpnet._printable import aligned
 from xpnet._typing import Array, PathLike
 from xpnet.backend import to_numpy
-from xpnet.data._csv_numbers import is_missing, missing_texts, require_number
+from xpnet.data._csv_numbers import is_missing, missing_texts, numbers_of, require_number
 from xpnet.data._csv_reader import Cells, read_csv
 from xpnet.data._messages import listed, share, shortened
 from xpnet.data._typing import DataFrame, Pair, Task
 from xpnet.data.columns import Column, fit_column
 from xpnet.data.splitting import Standardizer, split
-from xpnet.errors import ArgumentError, DataError, ShapeError, StateError
+from xpnet.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError, StateError
 
 _MOST_SHOWN = 30  # rows of the data dictionary for people
 VERSION = 1  # of the dict that `Schema.to_dict` returns; 0 had numbers only
@@ -268,13 +268,15 @@ class Schema:
         number = {name: i for i, name in enumerate(self.classes)}
         t = np.empty(len(cells.t), np.int64)
         for row, label in enumerate(cells.t):
-            found = number.get(label, number.get(_canonical(label) or label))
-            if found is None:
-                raise DataError(
-                    f"{cells.at(row)}: the class {label!r} was not seen in training, which had "
-                    f"{listed(self.classes)}"
-                )
-            t[row] = found
+            if label not in number:
+                found = number.get(_canonical(label) or label)
+                if found is None:
+                    raise DataError(
+                        f"{cells.at(row)}: the class {label!r} was not seen in training, which had "
+                        f"{listed(self.classes)}"
+                    )
+                number[label] = found
+            t[row] = number[label]
         return t
 
     def __str__(self) -> str:
@@ -495,6 +497,8 @@ def load_table(
 
     Raises
     ------
+    ArgumentTypeError
+        A string stands in place of a sequence of strings, or the source is of another type.
     DataError
         As `read_csv`; there is only one class; classes are fractions, or occur in the test file but
         not in the training file; a target of a regression is not a number; a target is missing; a column is
@@ -514,6 +518,7 @@ def load_table(
     """
     if task not in ("classify", "regress"):
         raise ArgumentError(f"Expected task 'classify' or 'regress', got {task!r}.")
+    _require_several(features=features, drop=drop, ids=ids, categories=categories, missing=missing)
     if isinstance(source, (str, os.PathLike)) and isinstance(test, (str, os.PathLike)):
         require_another(source, test)
     cells = read_csv(
@@ -548,6 +553,15 @@ def load_table(
         where = test if isinstance(test, (str, os.PathLike)) else "the test"
         raise DataError(f"{where}: no column {cells.target!r}, the target")
     return (x, t), (x_test, t_test), schema
+
+
+def _require_several(**arguments: Sequence[str] | None) -> None:
+    """Refuse a string in place of a sequence of strings: it would be taken as its characters."""
+    for name, value in arguments.items():
+        if isinstance(value, str):
+            raise ArgumentTypeError(
+                f"Expected {name} as a sequence of strings, got the string {value!r}. Write {name}=[{value!r}]."
+            )
 
 
 def _split_table(
@@ -688,7 +702,10 @@ def require_another(path: PathLike, test: PathLike) -> None:
 
 def _targets(cells: Cells) -> NDArray[np.float64]:
     """The targets of a regression, shape (n,)."""
-    return np.asarray([require_number(cell, cells.at(row)) for row, cell in enumerate(cells.t)])
+    found = numbers_of(cells.t)
+    if found is None:  # the error names the first cell that is not a number
+        found = [require_number(cell, cells.at(row)) for row, cell in enumerate(cells.t)]
+    return np.asarray(found)
 
 
 def _classes(cells: Cells) -> tuple[str, ...]:
@@ -704,7 +721,7 @@ def _classes(cells: Cells) -> tuple[str, ...]:
         row = next(row for label, row in first_rows.items() if not numbers[label])
         raise DataError(
             f"{cells.at(row)}: {cells.t[row]} is not a class: classes are texts or whole numbers. "
-            "To predict numbers, use the task 'regress'"
+            "To predict numbers: --task regress (in Python, task='regress')"
         )
     else:
         classes = tuple(sorted(first_rows))

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from xpnet import functions as F, metrics, plots
+from xpnet import metrics, plots
 from xpnet._typing import Array, PathLike
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.backend import to_numpy
@@ -164,10 +164,7 @@ def _main_figures(y: Array, t: Array, counts: list[list[int]]) -> dict[str, str]
     if k > 5:
         figures["Among the best 3"] = _percent(float(metrics.top_k_accuracy(y, t, k=3)))
     if k <= MANY:
-        p = F.softmax(y)
-        if k == 2:
-            p = p[:, 1]
-        area = float(metrics.roc_auc(p, t))
+        area = float(metrics.roc_auc(y, t))
         figures["ROC AUC"] = f"{area:.4f}" if math.isfinite(area) else "-"
     return figures
 

@@ -239,6 +239,14 @@ class TrainedModel(NamedTuple):
     trust: bool = False
     reading: dict[str, Any] = {}  # noqa: RUF012 - of a NamedTuple, whose default nothing changes
 
+    def __repr__(self) -> str:
+        """What was trained, and how far; the weights would fill pages."""
+        weights = sum(math.prod(x.shape) for x in self.state.values())
+        return (
+            f"TrainedModel(file={str(self.file)!r}, dataset={self.dataset!r}, architecture={self.architecture!r}, "
+            f"dtype={self.dtype!r}, {weights:,} weights, {self.epochs_finished} of {self.epochs} epochs)"
+        )
+
     @property
     def schema(self) -> Schema:
         """How tables become samples of the network.
