@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Any, ClassVar
 
 from xpnet._each_step import each_step
+from xpnet._hints import OPTIMIZERS, hinted
 from xpnet._libraries.devices import follow, known, stays
 from xpnet._saved import finite, whole
 from xpnet._typing import Array
@@ -35,6 +36,7 @@ Member = tuple[Any, Array, State, bool]
 BELOW_ONE = ("momentum", "alpha", "rho", "betas")  # options from 0 to below 1; others are >= 0
 
 
+@hinted(OPTIMIZERS)
 class Optimizer:
     """The base class: parameters in groups, the options of each group, and the state of each parameter.
 
@@ -495,6 +497,10 @@ class Optimizer:
             for name in options:
                 if name != "params":
                     yield options, name, f"{prefix}{name}"
+
+    def __dir__(self) -> list[str]:
+        """The attributes, without DeZero's names, which only raise an error with a hint."""
+        return [name for name in super().__dir__() if name not in OPTIMIZERS or hasattr(self, name)]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(lr={self.lr:g})"
