@@ -179,7 +179,7 @@ FUNCTIONS = {
     "softmax_loss": "F.softmax_cross_entropy(scores, t)",
     "softmax_with_loss": "F.softmax_cross_entropy(scores, t)",
     "sigmoid_with_loss": "F.binary_cross_entropy_with_logits(scores, t)",
-    "eval_perplexity": "math.exp(loss), for the loss F.softmax_cross_entropy(scores, t)",
+    "eval_perplexity": "F.exp(loss), for the loss F.softmax_cross_entropy(scores, t)",
     "linear_cross_entropy": "F.softmax_cross_entropy(F.linear(x, weight), t)",
     # activations
     "relu6": "F.clip(x, 0.0, 6.0)",
@@ -547,7 +547,7 @@ PACKAGE = {
     "Dataset": "xpnet.data.DataLoader, which takes arrays, or any iterable of batches",
     "TensorDataset": "xpnet.data.DataLoader, which takes arrays",
     "IterableDataset": "any iterable of batches",
-    "SeqDataLoader": "x.reshape(n, -1), and slices x[:, i : i + steps] of the n parts of a sequence",
+    "SeqDataLoader": "x[:, i : i + steps], for the n parts x = x.reshape(n, -1) of a sequence",
     "MNIST": "xpnet.data.load_mnist()",
     "CIFAR10": "xpnet.data.load_dataset('cifar10')",
     "Compose": "xpnet.data.transforms",

@@ -3,6 +3,7 @@
 import contextlib
 import doctest
 import io
+import posixpath
 import re
 
 import pytest
@@ -149,7 +150,7 @@ def test_links_lead_to_files_of_a_clone(name):
 
 def test_a_page_that_is_not_translated_has_a_korean_title_and_leads_to_the_english_one():
     korean = sources.pages("ko")
-    for name in ("tables.md", "gallery/newton.md", "performance.md", "reference/index.md"):
+    for name in ("tables.md", "gallery/newton.md", "performance.md", "capabilities.md"):
         text = korean[name]
         assert re.search("[가-힣]", sources.title_of(name, text)), name
         address = "../" * (name.count("/") + 1) + name.rpartition(".")[0] + ".html"
@@ -170,9 +171,25 @@ def test_every_english_page_has_a_korean_one():
     korean = sources.pages("ko")
     assert english.keys() == korean.keys()
     waiting = [name for name, text in korean.items() if sources.NOTE in text]
-    assert set(waiting) == {x for x in english if not x.startswith("files/")} - set(TRANSLATED) | {
+    translated = {*TRANSLATED, "reference/index.md"}
+    assert set(waiting) == {x for x in english if not x.startswith("files/")} - translated | {
         x for x in waiting if x.startswith("files/")
     }
+
+
+def test_the_korean_index_of_the_reference_leads_to_the_english_chapters():
+    english, korean = (sources.pages(language)["reference/index.md"] for language in ("en", "ko"))
+    pages = re.findall(r"^- \[.+?\]\((.+)\.\w+\)", english, re.MULTILINE)
+    links = re.findall(
+        r'^- <a class="[^"]+" href="\.\./\.\./([^"]+)\.html" hreflang="en">(.+?)</a>: ',
+        korean,
+        re.MULTILINE,
+    )
+    assert [link for link, _ in links] == [
+        posixpath.normpath(f"reference/{page}") for page in pages
+    ]
+    assert [title for _, title in links if not re.search("[가-힣]", title)] == []
+    assert headings(korean) == headings(english)
 
 
 def test_a_page_that_no_table_of_contents_names_is_in_how_to(tmp_path, monkeypatch):
