@@ -107,6 +107,19 @@ def test_both_languages_have_the_same_headings_and_code(name):
     assert re.search("[가-힣]", korean)
 
 
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_both_languages_state_the_same_figures(name):
+    """Those with a decimal point, outside of programs: accuracies, times and versions."""
+    (english,) = [x for x, page in sources.FROM_ROOT.items() if page == name] or [f"docs/{name}"]
+    assert decimals(read(f"ko/{name}")) == decimals((sources.ROOT / english).read_text("utf-8"))
+
+
+def decimals(text):
+    """The numbers with a decimal point, in ascending order of their digits."""
+    without_code = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return sorted(re.findall(r"(?<![\w.])\d+\.\d+(?!\.?\d)", without_code))
+
+
 def test_the_readme_leads_to_the_same_pages_in_both_languages():
     english = targets(sources.pages("en")["readme.md"])
     assert targets(sources.pages("ko")["readme.md"]) == english
@@ -150,7 +163,7 @@ def test_links_lead_to_files_of_a_clone(name):
 
 def test_a_page_that_is_not_translated_has_a_korean_title_and_leads_to_the_english_one():
     korean = sources.pages("ko")
-    for name in ("tables.md", "gallery/newton.md", "performance.md", "capabilities.md"):
+    for name in ("scipy.md", "gallery/newton.md", "performance.md", "capabilities.md"):
         text = korean[name]
         assert re.search("[가-힣]", sources.title_of(name, text)), name
         address = "../" * (name.count("/") + 1) + name.rpartition(".")[0] + ".html"
