@@ -129,7 +129,10 @@ class Optimizer:
         if hasattr(parameters, "__iter__"):
             given = list(parameters)
         if not given:
-            raise ArgumentError(f"{type(self).__name__} was given no parameters.")
+            raise ArgumentError(
+                f"{type(self).__name__} was given no parameters. A layer finds those that are attributes, or "
+                "items of lists and dicts that are: create them with xpnet.Parameter(array)."
+            )
         if not isinstance(given[0], dict):
             given = [{"params": given}]
         for group in given:
