@@ -252,6 +252,11 @@ INITIALIZERS = [
         lambda T, w: T.kaiming_uniform_(w, nonlinearity="linear"),
     ),
     ("normal", "normal_(w, std=0.01)", lambda T, w: T.normal_(w, std=0.01)),
+    (
+        "uniform(bound=0.1)",
+        "uniform_(w, -0.1, 0.1)",
+        lambda T, w: T.uniform_(w, -0.1, 0.1),
+    ),
 ]
 
 # --- the differences ------------------------------------------------------------------------------
@@ -281,12 +286,21 @@ class Default(NamedTuple):
     why: str
 
 
+class Call(NamedTuple):
+    """Layers that are called with other arguments."""
+
+    where: tuple[str, ...]
+    ours: tuple[str, ...]
+    theirs: tuple[str, ...]
+    why: str
+
+
 REQUIRED = "no default"
 
 NAMES = {
     "Affine": "the name in the lessons of the book, and that of the transformation",
-    "Momentum": "one class for each formula, as in the book",
-    "Nesterov": "likewise",
+    "Momentum": "`SGD` with momentum, by its name in the lessons of the book",
+    "Nesterov": "`SGD` with `nesterov=True`, likewise",
     "clip_grad_norm": "PyTorch's underscore marks functions that change tensors in place; no name here has one",
     "clip_grad_value": "likewise",
     "F.conv": "one function for signals, images and volumes: the shape of the kernel says which",
@@ -317,11 +331,8 @@ LEFT_OUT = [
         "how PyTorch computes the step, not what the step is",
     ),
     Difference(ALL_OPTIMIZERS, ("maximize",), "minimize the negative: `(-gain).backward()`"),
-    Difference(("SGD",), ("momentum", "dampening"), "`Momentum` has them"),
-    Difference(("SGD", "Momentum"), ("nesterov",), "`Nesterov` is a class"),
-    Difference(
-        ("Nesterov",), ("dampening", "nesterov"), "Nesterov's momentum is defined without dampening"
-    ),
+    Difference(("Momentum", "Nesterov"), ("nesterov",), "the name says it; `SGD` has it"),
+    Difference(("Nesterov",), ("dampening",), "Nesterov's momentum is defined without dampening"),
     Difference(
         ("clip_grad_norm",),
         ("error_if_nonfinite",),
@@ -418,7 +429,6 @@ ADDED = [
 """Parameters that only xpnet has: they are passed by name."""
 
 DEFAULTS = [
-    Default(("SGD",), "lr", 0.1, 0.001, "PyTorch's is that of SGD with momentum too"),
     Default(("Momentum", "Nesterov"), "lr", 0.01, 0.001, "as in the book, and in Keras"),
     Default(("Momentum", "Nesterov"), "momentum", 0.9, 0, "without momentum it would be `SGD`"),
     Default(
@@ -459,6 +469,37 @@ RENAMED = {
 }
 """Parameters, by PyTorch's names, that have another name."""
 
+CALLS = [
+    Call(
+        ("RNN", "LSTM", "GRU"),
+        ("x", "lengths", "*states"),
+        ("input", "hx"),
+        "lengths are given more often than states, and replace a packed sequence; each state is an argument",
+    ),
+    Call(
+        ("MultiheadAttention",),
+        ("query", "key", "value", "mask"),
+        (
+            *("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask"),
+            *("average_attn_weights", "is_causal"),
+        ),
+        "one mask, which broadcasts; the other options are passed by name",
+    ),
+    Call(
+        ("TransformerEncoderLayer",),
+        ("x", "mask"),
+        ("src", "src_mask", "src_key_padding_mask", "is_causal"),
+        "likewise",
+    ),
+    Call(
+        ("ConvTranspose1d", "ConvTranspose2d"),
+        ("x",),
+        ("input", "output_size"),
+        "the size follows from `output_padding`, an option of the layer",
+    ),
+]
+"""Layers that are called with other arguments by position."""
+
 VALUES = {
     "Initial weights.": "`Affine` and the convolutions start with He's normal numbers and a bias of 0, which keep the size of "
     "signals through ReLU. PyTorch's start uniform in plus or minus 1 / sqrt(fan_in), weight and bias. "
@@ -469,7 +510,11 @@ VALUES = {
     "`F.kl_divergence`": 'is PyTorch\'s with `reduction="batchmean"`, which is the mathematical definition.',
     "`F.binary_cross_entropy`": "clips probabilities to 1e-7 away from 0 and 1; PyTorch clips the logarithms to -100.",
     "`F.hinge_loss`": "with targets -1 and 1 has no equal in PyTorch; with class numbers it is `multi_margin_loss`.",
-    "`MultiheadAttention`": "takes True where a key is seen, as PyTorch's function does. In PyTorch's layer True means that it is not.",
+    "`MultiheadAttention`": "takes True where a key is seen, as PyTorch's function does, and so does `TransformerEncoderLayer`. In "
+    "PyTorch's layers True means that it is not. It returns the output alone, and with `need_weights=True` the weights too.",
+    "`LSTM`": "returns `output, h_n, c_n`; PyTorch's returns `output, (h_n, c_n)`.",
+    "Optimizers": "have `groups`, `add_group` and `lr`; PyTorch's have `param_groups` and `add_param_group`. `zero_grad()` always "
+    "sets the gradients to None, and `step()` takes no closure.",
     "`TransformerEncoder`": "is given its layers; PyTorch's copies one.",
     "`Reshape`": "is Keras's; PyTorch has `Unflatten`.",
 }
@@ -539,6 +584,12 @@ def sections() -> Iterator[str]:
         yield f"## {title}\n"
         rows = [(code(x.parameters), code(x.where), x.why) for x in differences]
         yield table("parameter | of | why", rows)
+    yield "## Calls of layers\n"
+    calls = [
+        (code(x.where), *(f"`layer({', '.join(names)})`" for names in (x.ours, x.theirs)), x.why)
+        for x in CALLS
+    ]
+    yield table("layer | xpnet | PyTorch | why", calls)
     yield "## Values, shapes and use\n"
     yield "\n".join(f"- **{what}** {text}" for what, text in VALUES.items()) + "\n"
     yield "## Schedules\n"
@@ -547,10 +598,14 @@ def sections() -> Iterator[str]:
         "`end`) and the values of PyTorch's schedulers, with `o` for the optimizer:\n"
     )
     yield table("xpnet | PyTorch", [(f"`{x.ours}`", f"`{x.theirs}`") for x in SCHEDULES])
+    yield (
+        "`reduce_on_plateau(losses)`, a function of the history, has the options and defaults of `ReduceLROnPlateau`, apart from `eps`, by name; its `least` is\n"
+        "a factor, where PyTorch's `min_lr` is a rate.\n"
+    )
     yield "## Initializers\n"
     yield (
         "An initializer is a function of the shape that returns an array, by the names of Keras and JAX; the numbers have the distribution of\n"
-        "PyTorch's:\n"
+        "PyTorch's. `zeros` and `ones` are `zeros_` and `ones_`; `uniform` has no default, where PyTorch's are 0 and 1.\n"
     )
     yield table(
         "xpnet | PyTorch", [(f"`{ours}`", f"`{theirs}`") for ours, theirs, _ in INITIALIZERS]

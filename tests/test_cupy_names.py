@@ -166,7 +166,11 @@ def test_declared_functions_that_cupy_lacks_are_reported(monkeypatch):
         ("xpnet/_libraries/cupy.py", "cuda.runtime.getDeviceCount()", "cuda.getDeviceCount()"),
         ("xpnet/_libraries/cupy.py", "x.get()", "x.ctypes"),
         ("xpnet/_libraries/devices.py", "_runtime().setDevice(", "_runtime().useDevice("),
-        ("xpnet/functions/inverses.py", "linalg_of(xp).svd(x)", "linalg_of(xp).svd(x, vectors=1)"),
+        (
+            "xpnet/functions/linalg/inverses.py",
+            "linalg_of(xp).svd(x)",
+            "linalg_of(xp).svd(x, vectors=1)",
+        ),
         ("xpnet/_libraries/cupy.py", "runtime.driverGetVersion()", "runtime.driverVersion()"),
         ("xpnet/plots/_images.py", "xp.float32", "xp.float31"),
     ],

@@ -29,7 +29,6 @@ STATED = {  # defaults without a counterpart there, and their source
         "weight_decay": 0.0,
     },  # its authors'
     "optimizers:Lion": {"lr": 1e-4, "betas": (0.9, 0.99), "weight_decay": 0.0},  # its authors' code
-    "optimizers:SGD": {"lr": 0.1},
     "optimizers:Momentum": {"lr": 0.01, "momentum": 0.9},
     "optimizers:Nesterov": {"lr": 0.01, "momentum": 0.9},
     "training.learner:Learner": {"accumulate": 1},

@@ -98,6 +98,18 @@ def test_no_function_of_networks_is_hidden_by_the_module_of_its_name():
         assert isinstance(importlib.import_module(f"xpnet.functions.{name}"), ModuleType)
 
 
+@pytest.mark.parametrize("name", PUBLIC)
+def test_an_unknown_option_is_an_error_of_the_class_that_was_called(name):
+    """Not of the class whose `__init__` it inherits: Conv2d(...) is no Conv1d."""
+    module = importlib.import_module(name)
+    for exported in module.__all__:
+        kind = getattr(module, exported)
+        is_class = isinstance(kind, type) and not getattr(kind, "_is_protocol", False)
+        if is_class and not issubclass(kind, BaseException):
+            with pytest.raises(TypeError, match=rf"\b{kind.__name__}\b.* (argument|option)"):
+                kind(no_such_option=1)
+
+
 def test_a_public_module_is_imported_when_it_is_asked_for():
     assert xpnet.training.Trainer is importlib.import_module("xpnet.training").Trainer
     assert "training" in dir(xpnet)

@@ -2,11 +2,8 @@
 
 import ast
 import importlib
-import json
 import math
 import re
-import subprocess
-import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
@@ -68,29 +65,6 @@ def reexported(path):
             again = {a.name for a in node.names if a.asname == a.name}
             names.setdefault(node.module, set()).update(again)
     return names
-
-
-# --- what an import brings ----------------------------------------------------------------------
-
-
-def test_import_brings_numpy_and_array_api_compat_alone():
-    """`import xpnet` loads no other package, and no part of these two that it can do without."""
-    program = (
-        "import sys, json, numpy, array_api_compat; before = set(sys.modules); import xpnet;"
-        "print(json.dumps(sorted(set(sys.modules) - before)))"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    brought = json.loads(run.stdout)
-    assert "xpnet.autodiff" in brought
-    foreign = {
-        name
-        for name in brought
-        if name.partition(".")[0] not in ({"xpnet"} | sys.stdlib_module_names)
-    }
-    # array_api_compat.numpy would bring numpy.testing, half as much again as NumPy itself.
-    assert foreign == set()
 
 
 # --- who names whom ------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 import xpnet
 from tests import pytorch
 from tests.pytorch import FUNCTIONS, INITIALIZERS, LAYERS, OPTIMIZERS, SCHEDULES, page
-from xpnet import functions as F
+from xpnet import functions as F, schedules
 from xpnet.layers import initializers
 from xpnet.saving import torch_state_dict
 from xpnet.testing import assert_close
@@ -141,6 +141,20 @@ def test_each_difference_is_there(torch):
                 assert set(x.parameters) & theirs[ours].keys(), (x, ours)
 
 
+@pytest.mark.parametrize("pair", LAYERS, ids=str)
+def test_a_layer_is_called_as_pytorchs(torch, pair):
+    calls = [
+        tuple(
+            f"*{p.name}" if p.kind is inspect.Parameter.VAR_POSITIONAL else p.name
+            for p in list(inspect.signature(kind.forward).parameters.values())[1:]
+            if p.kind is not inspect.Parameter.KEYWORD_ONLY
+        )
+        for kind in (ours_of(pair), theirs_of(pair))
+    ]
+    listed = [[x.ours, x.theirs] for x in pytorch.CALLS if pair.ours in x.where]
+    assert calls in (listed or [[("x",), ("input",)]])
+
+
 def test_other_names_are_listed():
     last = {pair.ours: pair.theirs.rpartition(".")[2] for pair in PAIRS}
     assert pytorch.NAMES.keys() == {
@@ -261,9 +275,21 @@ def spread(x):
     return np.asarray([x.std(), min(np.abs(x).max() / x.std(), 2.0)])
 
 
+def test_the_options_of_a_plateau_are_pytorchs(torch):
+    """Apart from the names of two, and from `eps`, below which PyTorch does not change a rate."""
+    ours = inspect.signature(schedules.reduce_on_plateau).parameters
+    theirs = inspect.signature(torch.optim.lr_scheduler.ReduceLROnPlateau).parameters
+    found = {name: p.default for name, p in ours.items()}
+    found["min_lr"] = found.pop("least")
+    del found["losses"]
+    assert found == {n: p.default for n, p in theirs.items() if n not in ("optimizer", "eps")}
+
+
 @pytest.mark.parametrize(("name", "theirs", "call"), INITIALIZERS)
 def test_an_initializer_has_pytorchs_distribution(torch, name, theirs, call):
-    ours = getattr(initializers, name)((300, 200), rng=0)  # (in, out)
+    name, _, bound = name.removesuffix(")").partition("(bound=")
+    options = {"bound": float(bound)} if bound else {}
+    ours = getattr(initializers, name)((300, 200), rng=0, **options)  # (in, out)
     torch.manual_seed(0)
     assert_close(spread(ours), spread(call(torch.nn.init, torch.empty(200, 300))), rtol=0.02)
 

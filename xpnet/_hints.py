@@ -8,7 +8,6 @@ ImportError; `hasattr` is False.
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import NoReturn, TypeVar
 
@@ -381,14 +380,18 @@ LAYERS = {
 """Attributes that models of other libraries have, and what to write for a Layer."""
 
 OPTIMIZERS = {
-    "setup": "xpnet.SGD(model.parameters(), lr=0.1): an optimizer is created with its parameters",
-    "add_hook": (
-        "weight_decay=0.0001, an option of each optimizer, or "
-        "xpnet.clip_grad_norm(model.parameters(), max_norm) before step()"
-    ),
-    "cleargrads": "optimizer.zero_grad()",
+    "param_groups": "optimizer.groups for the options of a group, and optimizer.defaults for those of all",
+    "add_param_group": "optimizer.add_group(group)",
+    "apply_gradients": "optimizer.step()",
+    "minimize": "loss.backward(), then optimizer.step()",
+    "setup": "xpnet.SGD(model.parameters())",
     "params": "optimizer.parameters",
     "target": "optimizer.parameters",
+    "cleargrads": "optimizer.zero_grad()",
+    "add_hook": (
+        "weight_decay=0.0001, an option of each optimizer, or "
+        "xpnet.clip_grad_norm(model.parameters(), max_norm) before optimizer.step()"
+    ),
 }
 """Attributes that optimizers of other libraries have, and what to write for an Optimizer."""
 
@@ -512,7 +515,7 @@ PACKAGE = {
     "tensor": "xpnet.Variable",
     "array": "xpnet.Variable, or xpnet.current().asarray(values)",
     "as_variable": "xpnet.Variable",
-    "MomentumSGD": "xpnet.Momentum",
+    "MomentumSGD": "xpnet.SGD(parameters, momentum=0.9), or xpnet.Momentum",
     "AdaGrad": "xpnet.Adagrad",
     "RMSProp": "xpnet.RMSprop",
     "AdaDelta": "xpnet.Adadelta",
@@ -649,9 +652,10 @@ def hinted(names: dict[str, str]) -> Callable[[type[T]], type[T]]:
 
 
 def _a(noun: str) -> str:
-    """The noun with its article, at the beginning of a sentence."""
-    spelled = noun[:2].isupper()  # letter by letter: an MLP, an SGD, a GRU
-    return f"An {noun}" if noun[0] in ("AEFHILMNORSX" if spelled else "AEIOU") else f"A {noun}"
+    """The noun with its article, at the beginning of a sentence: A Layer, An SGD, which is spelled."""
+    is_spelled = noun[:2].isupper() and noun[1] not in "AEIOU"
+    vowels = "AEFHILMNORSX" if is_spelled else "AEIOU"
+    return f"An {noun}" if noun[0] in vowels else f"A {noun}"
 
 
 def missing(
@@ -672,6 +676,8 @@ def missing(
     hints : dict
         Names of other libraries, and what to write for each.
     """
+    from difflib import get_close_matches  # only an error needs it
+
     advice = ""
     if name in hints:
         advice = f" Write {hints[name]}."

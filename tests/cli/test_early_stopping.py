@@ -196,7 +196,8 @@ def test_the_loss_of_balanced_classes_is_the_weighted_mean(run_xpnet, rare, tmp_
     """With scikit-learn's weights, n / (classes times the samples of the class)."""
     run = tmp_path / "run"
     flags = ("--class-weight", "balanced", "--patience", 0, "--epochs", 1, "--lr", 1e-12)
-    answer = run_xpnet("train", rare, "--hidden", 8, *flags, "--batch-size", 320, "--out", run)
+    network = ("--hidden", 8, "--activation", "relu")
+    answer = run_xpnet("train", rare, *network, *flags, "--batch-size", 320, "--out", run)
     assert answer.code == 0, answer.err
     with rare.open(newline="") as file:
         rows = list(csv.DictReader(file))

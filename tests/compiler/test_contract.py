@@ -275,6 +275,19 @@ def test_optimizers(executor, case):
     twice(executor, make, batches, between)
 
 
+def test_momentum_that_changes_and_is_switched_off_for_a_while(executor):
+    def between(i, step):
+        if 2 <= i < 12:
+            step.optimizer.defaults["momentum"] = 0.0 if 6 <= i < 9 else 0.9 - 0.01 * i
+
+    def sgd(params, lr):
+        return xpnet.SGD(params, lr, momentum=0.9, nesterov=True)
+
+    rng = np.random.default_rng(0)
+    batches = [(rng.normal(size=(4, 5)), CLASSES) for _ in range(14)]
+    twice(executor, of_two_layers(sgd), batches, between)
+
+
 def of_two_layers(kind):
     """A step of a network of two layers, and what it changes."""
 

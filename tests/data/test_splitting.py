@@ -1,5 +1,7 @@
 """Splitting by a seed, class by class; and standardisation."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -15,7 +17,7 @@ from xpnet.data import Standardizer, split
     seed=st.integers(0, 2**32),
 )
 def test_each_row_is_in_one_part_and_no_class_is_unseen(t, fraction, seed):
-    """This holds for any classes; the share of each is exact to within one sample."""
+    """This holds for any classes; each has its share of the test to within one sample."""
     t = np.asarray(t)
     try:
         train, test = split(t, fraction, seed)
@@ -24,10 +26,52 @@ def test_each_row_is_in_one_part_and_no_class_is_unseen(t, fraction, seed):
         return
     assert sorted([*train, *test]) == list(range(len(t)))
     assert set(t[test]) <= set(t[train])
+    share = math.ceil(fraction * len(t)) / len(t)
     for c in np.unique(t):
-        n, tested = np.sum(t == c), np.sum(t[test] == c)
+        n = np.sum(t == c)
+        tested = np.sum(t[test] == c)
         assert tested <= n - 1
-        assert abs(tested - fraction * n) <= 1 or tested == n - 1
+        assert abs(tested - share * n) <= 1 or tested == n - 1
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.25, 0.5])
+@pytest.mark.parametrize("kind", ["classes", "names", "flags", "numbers", "rows"])
+def test_the_rows_are_those_of_scikit_learn(kind, fraction):
+    """Seed by seed, for classes of any sizes, whose shares of the test are seldom whole numbers."""
+    model_selection = pytest.importorskip("sklearn.model_selection")
+    for seed in [*range(20), 2**32 - 1]:
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(40, 90))
+        t = np.concatenate([np.repeat(np.arange(4), 3), rng.geometric(0.6, n) % 4])
+        t = {
+            "classes": t,
+            "names": t.astype(str),
+            "flags": t > 0,
+            "numbers": rng.normal(size=n),
+            "rows": t[:, None],
+        }[kind]
+        groups = None if kind in ("numbers", "rows") else t
+        expected = model_selection.train_test_split(
+            np.arange(len(t)), test_size=fraction, random_state=seed, stratify=groups
+        )
+        for rows, theirs in zip(split(t, fraction, seed), expected, strict=True):
+            assert rows.dtype == np.int64
+            assert rows.tolist() == sorted(theirs.tolist())
+
+
+def test_the_rows_of_a_seed_do_not_change():
+    """These are recorded, so that a run's test stays its test with any version of any library."""
+    names = ["a"] * 5 + ["b"] * 4 + ["c"]
+    assert split(names, 0.3, seed=7)[1].tolist() == [1, 4, 8]
+    assert split(np.linspace(0, 1, 10), 0.3, seed=7)[1].tolist() == [0, 5, 8]
+    assert split(names, 0.3, seed=2**32)[1].tolist() == [2, 4, 7]
+
+
+def test_a_class_that_scikit_learn_refuses_stays_for_training():
+    """One sample of it, however large the test's share is."""
+    train, test = split([0, 0, 0, 0, 1, 2, 2], 0.6, seed=0)
+    assert set(train.tolist()) >= {4}
+    assert len(test) == 4
 
 
 def test_the_test_has_its_share_of_all_samples():
@@ -63,6 +107,8 @@ def test_too_few_samples_and_invalid_shares_are_refused():
     for fraction in 0, 1, -0.5:
         with pytest.raises(ValueError, match="between 0 and 1"):
             split(np.zeros(10), fraction)
+    with pytest.raises(ValueError, match="a seed of at least 0, got -1"):
+        split(np.zeros(10), seed=-1)
 
 
 def test_standardizer_equals_that_of_scikit_learn():

@@ -18,6 +18,7 @@ from tests.layers.cases import LAYERS, NO_COUNTERPART
 from tests.layers.limits import LIMITS
 from xpnet import functions as F
 from xpnet.autodiff.namespace import API_VERSION, functions, kinds
+from xpnet.functions import fft, linalg, special  # noqa: F401 - they declare their functions
 
 LIBRARIES = ("numpy", "array_api_strict", "cupy", "torch", "jax")
 TITLES = ["cupy (emulated)" if library == "cupy" else library for library in LIBRARIES]

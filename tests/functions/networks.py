@@ -21,6 +21,7 @@ def owned():
         for name, value in vars(F).items()
         if callable(value)
         and name not in functions
+        and not name.startswith("_")
         and getattr(value, "__module__", "").startswith("xpnet.functions.")
     }
 

@@ -5,7 +5,7 @@ import pytest
 
 from xpnet import Variable, functions as F, gradients, to_numpy
 from xpnet.functions import linalg
-from xpnet.functions.decompositions import hermitian
+from xpnet.functions.linalg.decompositions import hermitian
 from xpnet.functions.products import adjoint
 from xpnet.testing import assert_close, check_gradients
 

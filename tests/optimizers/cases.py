@@ -17,7 +17,7 @@ SHAPES = [(3, 2), (4,), ()]
 
 
 def sgd(p, g, s, t):
-    return p - 0.1 * g
+    return p - 0.001 * g
 
 
 def momentum(p, g, s, t):
@@ -144,6 +144,9 @@ def case(kind, theirs, more=None, **options):
 
 CASES = [
     case(xpnet.SGD, "SGD", lr=0.1, weight_decay=0.01),
+    case(xpnet.SGD, "SGD", lr=0.01, momentum=0.9, weight_decay=0.01),
+    case(xpnet.SGD, "SGD", lr=0.02, momentum=0.7, dampening=0.3, weight_decay=0.01),
+    case(xpnet.SGD, "SGD", lr=0.01, momentum=0.8, nesterov=True),
     case(xpnet.Momentum, "SGD", {"momentum": 0.9}, lr=0.01, weight_decay=0.01),
     case(xpnet.Momentum, "SGD", lr=0.02, momentum=0.7, dampening=0.3, weight_decay=0.01),
     case(xpnet.Nesterov, "SGD", {"nesterov": True}, lr=0.01, momentum=0.8, weight_decay=0.01),

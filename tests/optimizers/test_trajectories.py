@@ -77,6 +77,40 @@ def test_in_float64(backend64, case):
         assert_close(p, x, rtol=1e-10)
 
 
+MOMENTA = [
+    {"momentum": 0.9, "dampening": 0.0, "nesterov": True},
+    {"momentum": 0.5, "dampening": 0.3, "nesterov": False},
+    {"momentum": 0.0, "dampening": 0.0, "nesterov": False},
+]
+
+
+@pytest.mark.usefixtures("eager")
+def test_groups_of_sgd_have_momenta_of_their_own_that_change(backend64):
+    """The momentum of a group grows; that of another is 0 for a while, and its velocity waits."""
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
+    ps = parameters()
+    qs = [torch.tensor(x, requires_grad=True) for x in start()]
+    ours = xpnet.SGD([{"params": [p], **o} for p, o in zip(ps, MOMENTA, strict=True)], lr=0.05)
+    theirs = torch.optim.SGD(
+        [{"params": [q], **o} for q, o in zip(qs, MOMENTA, strict=True)], lr=0.05
+    )
+
+    def change(t):
+        for groups in (ours.groups, theirs.param_groups):
+            groups[0]["momentum"] = 0.9 + 0.002 * t
+            groups[1]["momentum"] = 0.0 if 10 <= t < 20 else 0.5
+
+    go(ours, range(30), change)
+    for t in range(30):
+        change(t)
+        for i, q in enumerate(qs):
+            q.grad = torch.tensor(slope(i, t, q.detach().numpy()))
+        theirs.step()
+    assert [list(s) for s in ours.state] == [["t", "v"], ["t", "v"], ["t"]]
+    for p, q in zip(ps, qs, strict=True):
+        assert_close(p, q.detach().numpy(), rtol=1e-10)
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_in_float32(backend, case):
     """The same in float32, which parameters and state keep."""

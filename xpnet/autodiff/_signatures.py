@@ -5,14 +5,15 @@
 
 Here y and factor are saved, and x is not. The parameters are read once, when the class is created,
 by `inspect.signature`, so the methods may be wrapped (`functools.wraps`, `partialmethod`,
-`staticmethod`).
+`staticmethod`). Most methods are plain functions; those of xpnet are read in each `import xpnet`, so
+for them there is a short way, `plain_parameters`.
 """
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import zip_longest
 from operator import itemgetter
+from types import FunctionType
 from typing import Any
 
 from xpnet.errors import ArgumentTypeError
@@ -20,19 +21,44 @@ from xpnet.errors import ArgumentTypeError
 BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-@dataclass(slots=True)
 class Rule:
-    """What the tape saves for `backward`, and how it is passed to it."""
+    """What the tape saves for `backward`, and how it is passed to it.
 
-    inputs: tuple[int, ...] = ()  # the places of the inputs that backward names, in its order
-    rest: int | None = None  # backward names all inputs from this place on, by *xs
-    y_at: int | None = None  # the place of y among what backward names
-    names: tuple[str | None, ...] = ()  # for what is passed by name; None for what is by position
-    defaults: tuple[tuple[int, Any], ...] = ()  # the defaults of inputs that a call may leave out
-    pick: Callable[[list[Any]], Sequence[Any]] | None = field(init=False, default=None)
-    """`saved`, where the places are the same in each call; then it runs without a Python frame."""
+    Parameters
+    ----------
+    inputs : tuple of int
+        The places of the inputs that backward names, in its order.
+    rest : int, optional
+        Backward names all inputs from this place on, by *xs.
+    y_at : int, optional
+        The place of y among what backward names.
+    names : tuple of (str or None)
+        For what is passed by name; None for what is by position.
+    defaults : tuple of (int, object)
+        The defaults of inputs that a call may leave out.
 
-    def __post_init__(self) -> None:
+    Attributes
+    ----------
+    pick : callable or None
+        `saved`, where the places are the same in each call; then it runs without a Python frame.
+    """
+
+    __slots__ = ("defaults", "inputs", "names", "pick", "rest", "y_at")
+
+    def __init__(
+        self,
+        inputs: tuple[int, ...] = (),
+        rest: int | None = None,
+        y_at: int | None = None,
+        names: tuple[str | None, ...] = (),
+        defaults: tuple[tuple[int, Any], ...] = (),
+    ) -> None:
+        self.inputs = inputs
+        self.rest = rest
+        self.y_at = y_at
+        self.names = names
+        self.defaults = defaults
+        self.pick: Callable[[list[Any]], Sequence[Any]] | None = None
         if self.rest is not None or self.defaults:
             return
         if not self.inputs:
@@ -74,7 +100,10 @@ def parameters(cls: type, method: str) -> list[inspect.Parameter]:
     ArgumentTypeError
         They cannot be read.
     """
-    found = inspect.getattr_static(cls, method)
+    found = next(vars(base)[method] for base in cls.__mro__ if method in vars(base))
+    plain = plain_parameters(found)
+    if plain:  # the first of them is self
+        return [inspect.Parameter(name, BY_POSITION[1]) for name in plain[1:]]
     bind = getattr(type(found), "__get__", None)
     try:
         bound = found
@@ -86,6 +115,26 @@ def parameters(cls: type, method: str) -> list[inspect.Parameter]:
             f"{cls.__name__}.{method}: the names of its parameters cannot be read ({error}). "
             f"Define it by def {method}(self, ...)."
         ) from error
+
+
+def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of the parameters of a function."""
+    return plain_parameters(function) or tuple(inspect.signature(function).parameters)
+
+
+def plain_parameters(function: object) -> tuple[str, ...]:
+    """The names of the parameters of a plain function; () where only `inspect` can read them.
+
+    A function is plain if it is undecorated, and each of its parameters is `name` or `name: annotation`,
+    without a default. `inspect.signature` takes ten times as long as this.
+    """
+    if type(function) is not FunctionType or vars(function) or function.__defaults__:
+        return ()
+    code = function.__code__
+    others = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
+    if code.co_flags & others or code.co_posonlyargcount or code.co_kwonlyargcount:
+        return ()
+    return code.co_varnames[: code.co_argcount]
 
 
 def rule_of(cls: type) -> Rule:

@@ -14,7 +14,6 @@ of the call, the others before it.
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat as compat
@@ -78,11 +77,13 @@ def fresh(x: Array) -> Variable:
     return v
 
 
-@dataclass(frozen=True, slots=True)
 class NoData:
     """In place of the array of a Variable that only stands for its node."""
 
-    dtype: DType
+    __slots__ = ("dtype",)
+
+    def __init__(self, dtype: DType) -> None:
+        self.dtype = dtype
 
 
 def standing_for(node: Node) -> Variable:

@@ -25,13 +25,14 @@ from xpnet.errors import ArgumentTypeError
 functions: dict[str, Callable[..., Any]] = {}
 """The standard's functions that accept Variables, by name; `xpnet.functions` fills it.
 
-Those of its extensions have names such as "linalg.inv" and "fft.rfft". So have those of "special", an
-extension that is proposed for the standard, and that SciPy uses: github.com/data-apis/array-api/issues/725.
+Those of its extensions have names such as "linalg.inv" and "fft.rfft"; they are added when the extension is
+first used. So are those of "special", an extension that is proposed for the standard, and that SciPy uses:
+github.com/data-apis/array-api/issues/725.
 """
 
 methods: dict[str, Callable[..., Any]] = {}
 """What Variables call in the packages above this one, which register it: indexing, assignment,
-`to_device`, NumPy's protocols, einops. These functions are not in the namespace.
+`to_device`, NumPy's protocols, einops, the import of an extension. These functions are not in the namespace.
 """
 
 ufuncs: dict[Callable[..., Any], Callable[..., Any]] = {}
@@ -78,6 +79,7 @@ class DifferentiableNamespace:
             if kinds[full] == "structural":  # without an array, these follow the current backend
                 value = wraps(value)(using(self._home)(value))
         elif full in EXTENSIONS:
+            methods["import_extension"](name)
             value = DifferentiableNamespace(self._xp, self._home.device, extension=full)
         elif full in DTYPES or full in CONSTANTS:
             value = getattr(self._xp, name)

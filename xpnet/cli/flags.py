@@ -396,7 +396,7 @@ Hidden = Annotated[Any, _model(
 )]  # fmt: skip
 Activation = Annotated[str | None, _model(
     one_of(lambda: activations.BY_NAME), "NAME",
-    "Activation function of the mlp's hidden layers; by default relu.",
+    "Activation function of the mlp's hidden layers; by default relu for images, gelu for tables.",
 )]  # fmt: skip
 Epochs = Annotated[int | None, typer.Option(
     metavar="NUMBER", min=1, max=MOST, rich_help_panel=LEARNING,

@@ -128,7 +128,9 @@ _OTHER_TESTS = {"csv": "another table", "folder": "another folder"}
 
 def _settle_model(flags: dict[str, Any]) -> None:
     """Set the defaults of the mlp's flags, or refuse them; make a model's file an absolute path."""
-    for name, default in (("hidden", [400]), ("activation", "relu")):
+    is_table = kind_of(flags["dataset"]) not in PICTURES
+    activation = "gelu" if is_table else "relu"  # smooth, which suits tables: see docs/tables.md
+    for name, default in (("hidden", [400]), ("activation", activation)):
         if flags["model"] == "mlp":
             if flags[name] is None:
                 flags[name] = default

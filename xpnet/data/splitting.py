@@ -23,15 +23,19 @@ Rows = NDArray[np.int64]
 def split(t: ArrayLike, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Rows]:
     """Draw the rows for training and those for the test, each in ascending order.
 
+    So that scores can be compared, they are the rows of scikit-learn's `train_test_split` with
+    `test_size=fraction`, `random_state=seed`, and for classes `stratify=t`. Where that fails or leaves
+    no sample of a class for training, one of the class stays there.
+
     Parameters
     ----------
     t : array-like, shape (n,) or (n, ...)
         The targets. Integers, booleans and strings of shape (n,) are classes: each is split in the
         same proportion, as nearly as possible, and keeps at least one sample for training.
     fraction : float
-        The test's share, above 0 and below 1.
+        The test's share, above 0 and below 1; of n samples, ceil(fraction n) are for the test.
     seed : int
-        The same seed draws the same rows.
+        The same seed, from 0, draws the same rows.
 
     Returns
     -------
@@ -39,6 +43,8 @@ def split(t: ArrayLike, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Row
 
     Raises
     ------
+    ArgumentError
+        The fraction or the seed is out of range.
     DataError
         There are too few samples: one of the two parts would be empty.
 
@@ -52,23 +58,14 @@ def split(t: ArrayLike, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Row
     """
     if not 0 < fraction < 1:
         raise ArgumentError(f"Expected a fraction between 0 and 1, got {fraction}.")
-    rng = np.random.default_rng(seed)
     t = np.asarray(t)
-    groups = [np.arange(len(t))]
+    rng = _legacy_generator(seed)
+    tested = math.ceil(fraction * len(t))
     if t.ndim == 1 and t.dtype.kind in "biuSU":
-        _, label, sizes = np.unique(t, return_inverse=True, return_counts=True)
-        groups = np.split(np.argsort(label, kind="stable"), np.cumsum(sizes)[:-1])
-    tested = []
-    # The fractions of samples that rounding has kept from the test so far. They add up over small
-    # classes, until one more sample of a class goes to the test.
-    owed = 0.0
-    for rows in groups:
-        share = fraction * len(rows)
-        owed += share
-        count = min(max(round(owed), 0), math.ceil(share), len(rows) - 1)
-        owed -= count
-        tested.append(rng.permutation(rows)[:count])
-    test = np.sort(np.concatenate(tested)) if tested else np.zeros(0, np.int64)
+        test = _draw_by_class(t, tested, rng)
+    else:
+        test = rng.permutation(len(t))[:tested]
+    test = np.sort(test).astype(np.int64)
     train = np.setdiff1d(np.arange(len(t)), test, assume_unique=True)
     if not len(test) or not len(train):
         raise DataError(
@@ -76,6 +73,52 @@ def split(t: ArrayLike, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Row
             "or separate test data. (One sample of each class stays for training.)"
         )
     return train, test
+
+
+def _legacy_generator(seed: int) -> np.random.RandomState:
+    """NumPy's older generator, which scikit-learn uses, and whose numbers NumPy will not change."""
+    if seed < 0:
+        raise ArgumentError(f"Expected a seed of at least 0, got {seed}.")
+    if seed >= 2**32:  # which only the newer generators take
+        return np.random.RandomState(np.random.MT19937(seed))
+    return np.random.RandomState(seed)
+
+
+def _draw_by_class(t: NDArray[Any], tested: int, rng: np.random.RandomState) -> Rows:
+    """Draw so many rows for the test, from each class in proportion to its samples."""
+    if not len(t):
+        return np.zeros(0, np.int64)
+    _, label, sizes = np.unique(t, return_inverse=True, return_counts=True)
+    kept = _in_proportion(sizes, len(t) - tested, rng)
+    # These are what is left. They are computed as in scikit-learn, since the generator is used where
+    # rounding makes fractions of them.
+    counts = _in_proportion(sizes - kept, tested, rng)
+    drawn = []
+    groups = np.split(np.argsort(label, kind="stable"), np.cumsum(sizes)[:-1])
+    for rows, start, count in zip(groups, kept, counts, strict=True):
+        shuffled = rng.permutation(rows)
+        drawn.append(shuffled[max(start, 1) : start + count])
+    return np.concatenate(drawn)
+
+
+def _in_proportion(sizes: Rows, total: int, rng: np.random.RandomState) -> Rows:
+    """Whole numbers in proportion to the sizes, whose sum is the total.
+
+    All are rounded down. What is left of the total goes to those with the largest remainders, one
+    each; among equal remainders the generator chooses.
+    """
+    exact = sizes / sizes.sum() * total
+    shares = np.floor(exact)
+    remainders = exact - shares
+    left = int(total - shares.sum())
+    for remainder in np.unique(remainders)[::-1]:
+        if left <= 0:
+            break
+        (equal,) = np.nonzero(remainders == remainder)
+        chosen = rng.choice(equal, size=min(len(equal), left), replace=False)
+        shares[chosen] += 1
+        left -= len(chosen)
+    return shares.astype(np.int64)
 
 
 class Standardizer(NamedTuple):

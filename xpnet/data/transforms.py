@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet._own_init import own_init
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 __all__ = [
@@ -219,6 +220,7 @@ class _RandomFlip:
         return f"{type(self).__name__}(p={self.p})"
 
 
+@own_init
 class RandomHorizontalFlip(_RandomFlip):
     """Each image mirrored horizontally, left for right, with probability p.
 
@@ -244,6 +246,7 @@ class RandomHorizontalFlip(_RandomFlip):
     axis = 3
 
 
+@own_init
 class RandomVerticalFlip(_RandomFlip):
     """Each image mirrored vertically, top for bottom, with probability p.
 

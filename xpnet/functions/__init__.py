@@ -8,14 +8,16 @@ Names and parameters are the standard's where the standard has the function. Fun
 arrays use the current backend, and return Variables without history.
 """
 
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xpnet._hints import for_functions, missing
-from xpnet.autodiff.namespace import API_VERSION, CONSTANTS, DTYPES, dir_of
+from xpnet.autodiff.namespace import API_VERSION, CONSTANTS, DTYPES, EXTENSIONS, dir_of
 from xpnet.backend import current
 from xpnet.errors import MissingAttributeError
-from xpnet.functions import fft as fft, linalg as linalg, special as special
+from xpnet.functions._registry import (
+    hide_chapters as _hide_chapters,
+    import_extension as _import_extension,
+)
 from xpnet.functions.activation import (
     elu as elu,
     gelu as gelu,
@@ -221,6 +223,9 @@ from xpnet.functions.statistical import (
 )
 from xpnet.functions.stopping import stop_gradient as stop_gradient
 
+if TYPE_CHECKING:  # the extensions are imported when they are first used
+    from xpnet.functions import fft as fft, linalg as linalg, special as special
+
 __all__ = [
     "abs",
     "acos",
@@ -404,28 +409,18 @@ __all__ = [
 __array_api_version__ = API_VERSION
 
 
-def _hide_chapters() -> None:
-    """Delete the submodules from the package's attributes, which then are only functions.
-
-    `F.cross_entropy` is then an error that names `F.softmax_cross_entropy`, not a module. Imports
-    of submodules do not need the attributes.
-    """
-    for name, value in list(globals().items()):
-        if isinstance(value, ModuleType) and name not in __all__:
-            del globals()[name]
-
-
-_hide_chapters()
+_hide_chapters(globals())
 
 
 def __getattr__(name: str) -> Any:
     """Dtypes and constants are those of the current backend's library."""
+    if name in EXTENSIONS:
+        return _import_extension(name)
     if name in DTYPES or name in CONSTANTS:
         return getattr(current().xp, name)
     if name.startswith("__"):  # looked up by Python itself
         raise MissingAttributeError(f"module {__name__!r} has no attribute {name!r}")
-    extensions = {"special": special, "linalg": linalg, "fft": fft}
-    in_extensions = {name: f"F.{e}.{name}" for e, x in extensions.items() for name in x.__all__}
+    in_extensions = {n: f"F.{e}.{n}" for e in EXTENSIONS for n in _import_extension(e).__all__}
     raise missing(__name__, name, __dir__(), in_extensions | for_functions())
 
 

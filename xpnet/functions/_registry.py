@@ -7,19 +7,25 @@
 
 What is declared here is what `array_namespace(v)` has for a Variable `v`, what the operators of `v`
 call, and a row of the capability table. The namespace has no other names.
+
+The extensions `linalg`, `fft` and `special` are a third of all functions, and most programs use none of
+them. They are imported when one is first used, by `F.linalg` or by `xp.linalg` of a Variable's namespace
+(see `import_extension`), and declare their functions then.
 """
 
 import inspect
 import operator
 from collections.abc import Callable, Sequence
 from functools import wraps
+from importlib import import_module
 from sys import modules
+from types import ModuleType
 from typing import Any, TypeVar
 
 from xpnet._libraries.devices import call_on_one_device, follows, several
 from xpnet._typing import Array
 from xpnet.autodiff._messages import explain, named, require_arrays_in_call
-from xpnet.autodiff._signatures import Rule
+from xpnet.autodiff._signatures import Rule, parameter_names
 from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace, functions, kinds, methods
 from xpnet.autodiff.variable import Variable, as_constant, data_of
@@ -71,6 +77,24 @@ def method(name: str) -> Callable[[Callee], Callee]:
     return declare
 
 
+@method("import_extension")
+def import_extension(name: str) -> ModuleType:
+    """The module of an extension of the standard, which its first use imports."""
+    return import_module(f"xpnet.functions.{name}")
+
+
+def hide_chapters(package: dict[str, Any]) -> None:
+    """Delete the submodules that are not in `__all__` from the `globals()` of a package.
+
+    `F.cross_entropy` is then an error that names `F.softmax_cross_entropy`, not a module. Imports
+    of submodules do not need the attributes.
+    """
+    for name, value in list(package.items()):
+        is_chapter = isinstance(value, ModuleType) and value.__package__ == package["__name__"]
+        if is_chapter and name not in package["__all__"]:
+            del package[name]
+
+
 def constant(function: Callee, within: str = "", broadcasts: bool = False) -> Callee:
     """Decorator: the library's own function of this name, on the arrays in Variables.
 
@@ -87,7 +111,6 @@ def constant(function: Callee, within: str = "", broadcasts: bool = False) -> Ca
         Whether the arguments must have shapes that broadcast.
     """
     name = function.__name__
-    signature = inspect.signature(function)
 
     @wraps(function)
     def on_arrays(*args: Any, **kwargs: Any) -> Any:
@@ -96,7 +119,7 @@ def constant(function: Callee, within: str = "", broadcasts: bool = False) -> Ca
         try:
             xp = array_namespace(*arrays)
         except TypeError:
-            signature.bind(*args, **kwargs)  # raises if one is missing or unknown
+            inspect.signature(function).bind(*args, **kwargs)  # raises if one is missing or unknown
             require_arrays_in_call(function, name, args, kwargs)
             raise
         try:
@@ -148,7 +171,7 @@ def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[...
         f(x) or f(x1, x2). The tape undoes broadcasting and promotion.
     """
     inputs = ("x",) if len(rules) == 1 else ("x1", "x2")
-    named_by_rules = [tuple(inspect.signature(rule).parameters)[1:] for rule in rules]  # after gy
+    named_by_rules = [parameter_names(rule)[1:] for rule in rules]  # after gy
     # What any rule names is saved once; `places` has, for each rule, where its values are among it.
     saved = [n for n in ("y", *inputs) if any(n in names for names in named_by_rules)]
     places = [tuple(saved.index(n) for n in names) for names in named_by_rules]
@@ -196,7 +219,7 @@ def step(name: str, doc: str, arguments: int = 1) -> Callable[..., Any]:
     function = unary if arguments == 1 else binary
     function.__name__ = function.__qualname__ = name
     function.__module__ = "xpnet.functions.elementwise"
-    inputs = tuple(inspect.signature(function).parameters)
+    inputs = ("x",) if arguments == 1 else ("x1", "x2")
     function.__doc__ = docstring(name, doc, inputs, has_derivative=False)
     return constant(function, broadcasts=arguments == 2)
 

@@ -2,7 +2,6 @@
 
 import math
 import operator
-import string
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -13,11 +12,11 @@ from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
 from xpnet.backend import array_like
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
-from xpnet.functions.linalg import diagonal
 
 Shape = tuple[int, ...]
 Path = tuple[tuple[int, ...], ...]
-LETTERS = string.ascii_uppercase + string.ascii_lowercase  # in the order of their code points
+# In the order of their code points; as in the module `string`, which is slow to import.
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 STRATEGIES = ("auto", "optimal", "greedy", "dp")
 
 
@@ -280,6 +279,8 @@ def _reduced(factor: Factor, needed: set[str], sizes: dict[str, int]) -> Factor:
 
     Axes of length 1 that broadcast are left out.
     """
+    from xpnet.functions.linalg import diagonal  # extensions are imported when they are first used
+
     term, x = factor
     xp = array_namespace(x)
     for letter in sorted(set(term)):

@@ -6,7 +6,7 @@ process. Nothing here imports CuPy before there is a CuPy array.
 
 from collections.abc import Callable
 from functools import cache, wraps
-from importlib import import_module, resources
+from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -86,6 +86,8 @@ def compiled(files: tuple[str, ...], name: str, dtype: str, *definitions: str) -
     head = type_definitions(dtype)
     if dtype.startswith("complex"):
         head.insert(0, COMPLEX)
+    from importlib import resources  # imports thirty modules, which only CuPy's arrays need
+
     folder = resources.files("xpnet.kernels")
     sources = [(folder / file).read_text("utf-8") for file in files]
     code = "\n".join([*head, *definitions, *sources])

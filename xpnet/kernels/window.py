@@ -1,7 +1,6 @@
 """The geometry of a window that slides over the spatial axes of an array."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
 from math import prod
@@ -17,7 +16,6 @@ Key = tuple[slice, ...]
 Blocks = Iterator[tuple[Sizes, Sizes]]  # the first place of a block, and the one after its last
 
 
-@dataclass(frozen=True)
 class Window:
     """A window of `kernel` numbers per axis, `dilation` apart, that moves by `stride`.
 
@@ -37,14 +35,36 @@ class Window:
         The window does not fit into the padded axes.
     """
 
-    size: Sizes
-    kernel: Sizes
-    stride: Sizes
-    padding: Padding
-    dilation: Sizes
-    places: Sizes | None = None
+    def __init__(
+        self,
+        size: Sizes,
+        kernel: Sizes,
+        stride: Sizes,
+        padding: Padding,
+        dilation: Sizes,
+        places: Sizes | None = None,
+    ) -> None:
+        self.size = size
+        self.kernel = kernel
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.places = places
+        self._require_fit()
 
-    def __post_init__(self) -> None:
+    def _arguments(self) -> tuple[Sizes | Padding | None, ...]:
+        return self.size, self.kernel, self.stride, self.padding, self.dilation, self.places
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Window) and self._arguments() == other._arguments()
+
+    def __hash__(self) -> int:
+        return hash(self._arguments())
+
+    def __repr__(self) -> str:
+        return f"Window{self._arguments()}"
+
+    def _require_fit(self) -> None:
         if all(r <= p for r, p in zip(self.reach, self.padded, strict=True)):
             return
         window = f"{self.kernel}"

@@ -8,14 +8,13 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 
 from xpnet.errors import ArgumentError
 
 
-@dataclass
 class _Budget:
-    remaining: int  # numbers
+    def __init__(self, size: int) -> None:
+        self.remaining = size  # numbers
 
 
 _budget: ContextVar[_Budget | None] = ContextVar("xpnet_parameter_budget", default=None)

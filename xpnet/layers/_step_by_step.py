@@ -10,7 +10,6 @@ step is kept by the recording, and forgotten with it. So the `backward` of a ste
 of the same step, and that of code outside of it to a `forward` outside.
 """
 
-import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial, wraps
@@ -21,6 +20,7 @@ import array_api_compat as compat
 from xpnet import functions as F
 from xpnet._each_step import each_step, recorder
 from xpnet._libraries.devices import follow, stays
+from xpnet.autodiff._signatures import parameter_names
 from xpnet.autodiff.tape import seed
 from xpnet.autodiff.variable import Variable, as_constant, data_of, gradients
 from xpnet.errors import ArgumentTypeError, GradientError
@@ -82,7 +82,7 @@ def remembering(implementation: Callable[..., Any]) -> Callable[..., Any]:
         return call_from_outside(self, forward, xs, options)
 
     # Like `__wrapped__` it is an attribute, and not in the closure, which a reload cannot replace.
-    names = list(inspect.signature(implementation).parameters)[1:]
+    names = parameter_names(implementation)[1:]
     vars(forward)["place_of_t"] = names.index("t") if "t" in names else None
     return forward
 
@@ -164,7 +164,7 @@ def _steps_of_recording() -> dict[int, Any] | None:
     return None if active is None else active.steps
 
 
-REMEMBERING = remembering(repr).__code__  # of any function
+REMEMBERING = remembering(lambda self: self).__code__  # of any function
 """The code of each `forward` that `remembering` returns."""
 
 

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from xpnet import functions as F
+from xpnet._own_init import own_init
 from xpnet._typing import Array, Rng
 from xpnet.autodiff.variable import Parameter
 from xpnet.errors import ShapeError
@@ -152,6 +153,7 @@ class Conv1d(_Convolution):
         self._set_steps(stride, padding, dilation)
 
 
+@own_init
 class Conv2d(Conv1d):
     """A convolution of images: `F.conv` with a learned kernel and a learned bias.
 
@@ -268,6 +270,7 @@ class ConvTranspose1d(_Convolution):
         self.output_padding = lengths(output_padding, len(self.axes), least=0)
 
 
+@own_init
 class ConvTranspose2d(ConvTranspose1d):
     """The transpose of a `Conv2d`: images become larger. `F.conv_transpose`, with parameters.
 

@@ -8,7 +8,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from xpnet import distributed, functions as F
+from xpnet import functions as F
+from xpnet._own_init import own_init
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter
@@ -24,7 +25,6 @@ from xpnet.layers._input_checks import (
     require_whole,
 )
 from xpnet.layers._repr import non_default
-from xpnet.layers._synchronized import batch_norm_over_ranks
 from xpnet.layers.base import Layer
 from xpnet.layers.initializers import ones, zeros
 
@@ -77,7 +77,9 @@ class _BatchNorm(Layer):
         if not self.training and mean is not None and var is not None:
             return F.batch_norm(x, mean.data, var.data, self.weight, self.bias, eps=self.eps)[0]
         running = self._running()
-        if self.training and self.sync and distributed.current().size > 1:
+        if self._is_over_ranks():
+            from xpnet.layers._synchronized import batch_norm_over_ranks
+
             y, running = batch_norm_over_ranks(x, self.weight, self.bias, self.eps, running)
         else:
             self._require_variance(x)
@@ -87,6 +89,14 @@ class _BatchNorm(Layer):
         if running is not None:
             self._keep(running)
         return y
+
+    def _is_over_ranks(self) -> bool:
+        """Whether the mean and variance are those of the samples of several ranks."""
+        if not (self.training and self.sync):
+            return False
+        from xpnet import distributed  # which `import xpnet` does without
+
+        return distributed.current().size > 1
 
     def _running(self) -> RunningStatistics | None:
         """The running statistics, if there are any."""
@@ -134,6 +144,7 @@ class _BatchNorm(Layer):
         return f"{type(self).__name__}({self.num_features}{options})"
 
 
+@own_init
 class BatchNorm1d(_BatchNorm):
     """Normalizes each feature over the batch (and over the places of a sequence).
 
@@ -195,6 +206,7 @@ class BatchNorm1d(_BatchNorm):
     places = ((), ("length",))
 
 
+@own_init
 class BatchNorm2d(_BatchNorm):
     """Normalizes each channel of images over the batch and all pixels.
 

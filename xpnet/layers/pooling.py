@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from xpnet import functions as F
+from xpnet._own_init import own_init
 from xpnet._typing import Array
 from xpnet.kernels.window import Lengths
 from xpnet.layers._input_checks import require
@@ -95,6 +96,7 @@ class MaxPool1d(_SlidingWindow):
         return F.max_pool(self._checked(x), self.kernel_size, **self._options())
 
 
+@own_init
 class MaxPool2d(MaxPool1d):
     """The largest number under a sliding window: `F.max_pool` of images.
 
@@ -180,6 +182,7 @@ class AvgPool1d(_SlidingWindow):
         return F.avg_pool(self._checked(x), self.kernel_size, **self._options())
 
 
+@own_init
 class AvgPool2d(AvgPool1d):
     """The mean of the numbers under a sliding window: `F.avg_pool` of images.
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 import array_api_compat as compat
 
 from xpnet import functions as F
+from xpnet._own_init import own_init
 from xpnet._typing import Array, Rng
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Parameter, data_of
@@ -344,6 +345,7 @@ class RNN(_Recurrent):
         return (F.rnn(z, h, weight_hh, mask, self.nonlinearity),)
 
 
+@own_init
 class LSTM(_Recurrent):
     """Long short-term memory: besides its state it has a cell, which gates write to, erase and read.
 

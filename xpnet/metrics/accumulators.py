@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from xpnet._libraries.devices import follow, follows, stays
+from xpnet._own_init import own_init
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
@@ -163,6 +164,7 @@ class _Rate(Accumulator):
         super().__init__(name or self.rate, count, _added, result)
 
 
+@own_init
 class Precision(_Rate):
     """`precision` over batches, with its options.
 
@@ -190,6 +192,7 @@ class Precision(_Rate):
     rate = "precision"
 
 
+@own_init
 class Recall(_Rate):
     """`recall` over batches, with its options.
 
@@ -217,6 +220,7 @@ class Recall(_Rate):
     rate = "recall"
 
 
+@own_init
 class F1(_Rate):
     """`f1` over batches, with its options.
 

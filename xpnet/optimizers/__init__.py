@@ -9,7 +9,7 @@ Notation: p is the parameter, g its gradient, lr the learning rate, t the number
 Formulas are elementwise, so all arrays in them have the shape of p; those of LAMB also have norms.
 In the code, s is the state of a parameter, o are the options of its group, and c the coefficients of
 the step. Options have PyTorch's names, order and defaults; docs/pytorch.md lists the differences.
-`Momentum` is PyTorch's SGD with momentum, and `Nesterov` its SGD with nesterov=True.
+`Momentum` and `Nesterov` are the lessons' names of `SGD` with momentum, and with nesterov=True.
 """
 
 from collections.abc import Callable

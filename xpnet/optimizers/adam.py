@@ -1,7 +1,7 @@
 """Adam and its relatives: Adam, AdamW, NAdam, RAdam."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace, as_array
@@ -54,6 +54,7 @@ class Adam(Optimizer):
     """
 
     slots = ("m", "v")
+    slots_of_options: ClassVar[dict[str, str]] = {"amsgrad": "largest"}
 
     def __init__(
         self,
@@ -70,12 +71,6 @@ class Adam(Optimizer):
             parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad,
             decoupled_weight_decay=decoupled_weight_decay,
         )  # fmt: skip
-
-    def initial(self, p: Array, o: Options) -> State:
-        state = super().initial(p, o)
-        if o["amsgrad"]:
-            state["largest"] = array_namespace(p).zeros_like(p)
-        return state
 
     def coefficients(self, s: State, o: Options) -> Coefficients:
         b1, b2 = o["betas"]

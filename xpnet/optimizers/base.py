@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any, ClassVar
 
 from xpnet._each_step import each_step
-from xpnet._hints import OPTIMIZERS, hinted
+from xpnet._hints import OPTIMIZERS, Renamed, hinted
 from xpnet._libraries.devices import follow, known, stays
 from xpnet._saved import finite, whole
 from xpnet._typing import Array
@@ -91,7 +91,9 @@ class Optimizer:
     (0.875, 0.5)
     """
 
+    learning_rate = Renamed("learning_rate", "optimizer.lr")
     slots: ClassVar[tuple[str, ...]] = ()  # the names of the arrays in a parameter's state
+    slots_of_options: ClassVar[dict[str, str]] = {}  # for an option, the slot needed if it is not 0
     counts: ClassVar[tuple[str, ...]] = ("t",)  # the names of its numbers, which `advance` changes
     _count: ClassVar[Any] = itemgetter(*counts)  # returns the counts of a state
     # A compiled step reads the numbers in these attributes anew each time: see `each_step`.
@@ -158,6 +160,7 @@ class Optimizer:
         if unknown := sorted(options.keys() - self.defaults.keys()):
             raise ArgumentTypeError(f"{name} has no option {unknown}, but {sorted(self.defaults)}.")
         options = self._checked(options)
+        self._require_fit(self.defaults | options)
         self.groups.append({"params": params, **options})
         self.parameters += params
         members = []  # the parameters of the group, in the form that `step` needs
@@ -236,7 +239,7 @@ class Optimizer:
                     x = update(x, g, s, c)
                     p.data = cast_like(x, own) if narrow else x
 
-    def _ready(self, members: Iterable[tuple[Any, State, bool]]) -> list[Member]:
+    def _ready(self, members: list[tuple[Any, State, bool]]) -> list[Member]:
         """The parameters that have a gradient; each is checked before any of them is updated.
 
         Raises
@@ -248,7 +251,8 @@ class Optimizer:
             A gradient does not have the shape of its parameter.
         """
         ready = []
-        slot = self.slots[0] if self.slots else None
+        slots = (*self.slots, *self.slots_of_options.values())
+        slot = next(filter(members[0][1].__contains__, slots), None)
         for p, s, narrow in members:
             g = p.raw_grad
             if g is None:
@@ -287,7 +291,15 @@ class Optimizer:
         All numbers that an update depends on are read here: a compiled step calls this each time.
         With weight decay, the coefficients have "kept" or "pull" too: see `decayed`.
         """
-        return self._numbers(states, self._options_of(group))
+        o = self._options_of(group)
+        for option, slot in self.slots_of_options.items():
+            if o[option] and slot not in states[0]:
+                raise StateError(
+                    f"{self!r} expected {option} to be 0 or False, as when the parameters were added, got "
+                    f"{o[option]}: they have no {slot!r}. Create the optimizer with {option}; then it "
+                    "can be changed between steps."
+                )
+        return self._numbers(states, o)
 
     def _numbers(self, states: list[State], o: Options) -> Coefficients:
         """`_advanced` with these options. Counts and options may be numbers of a graph: see `saving.onnx`."""
@@ -371,8 +383,9 @@ class Optimizer:
             s["t"] += 1
 
     def initial(self, p: Array, o: Options) -> State:
-        """The state of a parameter before its first step: zeros in each of `slots`."""
-        return {slot: array_namespace(p).zeros_like(p) for slot in self.slots}
+        """The state of a parameter before its first step: zeros in each slot that the options need."""
+        needed = [slot for option, slot in self.slots_of_options.items() if o[option]]
+        return {slot: array_namespace(p).zeros_like(p) for slot in (*self.slots, *needed)}
 
     def decayed(self, p: Array, g: Array, c: Coefficients) -> tuple[Array, Array]:
         """The parameter and its gradient, after weight decay.
@@ -396,6 +409,9 @@ class Optimizer:
             numbers = [self._in_range(name, number, value) for number in numbers]
             checked[name] = tuple(numbers) if several else numbers[0]
         return checked
+
+    def _require_fit(self, o: Options) -> None:
+        """Raise an error if the options of a group, each of which is in its range, do not fit together."""
 
     def _in_range(self, name: str, number: float | bool, value: Any) -> float | bool:
         """A number of an option's value as a float, a bool as it is; an error if out of range."""
@@ -502,8 +518,9 @@ class Optimizer:
                     yield options, name, f"{prefix}{name}"
 
     def __dir__(self) -> list[str]:
-        """The attributes, without DeZero's names, which only raise an error with a hint."""
-        return [name for name in super().__dir__() if name not in OPTIMIZERS or hasattr(self, name)]
+        """The attributes, without other libraries' names, which only raise an error with a hint."""
+        hints = {*OPTIMIZERS, "learning_rate"}
+        return [name for name in super().__dir__() if name not in hints or hasattr(self, name)]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(lr={self.lr:g})"

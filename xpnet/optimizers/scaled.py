@@ -1,5 +1,7 @@
 """Steps scaled by the size of past gradients: Adagrad, RMSprop, Adadelta."""
 
+from typing import ClassVar
+
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, State
@@ -130,6 +132,7 @@ class RMSprop(Optimizer):
     """
 
     slots = ("s",)
+    slots_of_options: ClassVar[dict[str, str]] = {"centered": "m", "momentum": "v"}
 
     def __init__(
         self,
@@ -147,14 +150,6 @@ class RMSprop(Optimizer):
             parameters, lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum,
             centered=centered, decoupled_weight_decay=decoupled_weight_decay,
         )  # fmt: skip
-
-    def initial(self, p: Array, o: Options) -> State:
-        slots = ["s"]
-        if o["centered"]:
-            slots.append("m")
-        if o["momentum"]:
-            slots.append("v")
-        return {slot: array_namespace(p).zeros_like(p) for slot in slots}
 
     def coefficients(self, s: State, o: Options) -> Coefficients:
         c = {name: o[name] for name in ("lr", "alpha", "eps", "centered")}

@@ -2,7 +2,6 @@
 
 from functools import cache
 
-from xpnet import _hints
 from xpnet._interoperability.numpy.registry import implementations
 from xpnet._interoperability.numpy.ufuncs import elementwise_calls
 
@@ -16,6 +15,3 @@ def hints() -> dict[str, str]:
         for name in names
         if "." not in name
     }
-
-
-_hints.SOURCES.append(hints)

@@ -22,7 +22,6 @@ from xpnet._typing import Array
 from xpnet.autodiff.namespace import NoArrayError, ufuncs
 from xpnet.autodiff.variable import Variable
 from xpnet.errors import ArgumentTypeError
-from xpnet.functions._registry import method
 
 INSTEAD = {
     "apply_along_axis": "Write the function for whole arrays, with an axis argument.",
@@ -54,7 +53,6 @@ INSTEAD = {
 """What to write instead of functions that are not implemented."""
 
 
-@method("__array_function__")
 def array_function(
     x: Variable,
     function: Callable[..., Any],
@@ -77,7 +75,6 @@ def array_function(
     return call_implementation(name, (x, *args) if name in CREATIONS else args, kwargs)
 
 
-@method("__array_ufunc__")
 def array_ufunc(
     ufunc: Ufunc, how: str, *inputs: ArrayLike, **options: Any
 ) -> Array | tuple[Array, ...]:

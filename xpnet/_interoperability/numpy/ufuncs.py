@@ -17,7 +17,7 @@ from xpnet._interoperability.numpy.registry import (
 )
 from xpnet._typing import Array
 from xpnet.autodiff.function import Function
-from xpnet.autodiff.namespace import array_namespace, functions, has_dtype
+from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Variable
 from xpnet.errors import ArgumentTypeError
 
@@ -225,12 +225,12 @@ def foreign_ufunc(ufunc: Ufunc) -> Callable[..., Any]:
         xpnet has no such function.
     """
     name = SPECIAL.get(ufunc.__name__, ufunc.__name__)
-    found = functions.get(f"special.{name}")
-    if found is None:
+    if name not in F.special.__all__:
         raise ArgumentTypeError(
             f"The ufunc {ufunc.__name__!r} is not NumPy's, and xpnet has no derivative of it. Write "
             "it with xpnet.functions, or give it a rule with xpnet.custom_rule."
         )
+    found: Callable[..., Any] = getattr(F.special, name)
     return found
 
 

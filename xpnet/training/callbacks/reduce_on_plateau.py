@@ -30,8 +30,10 @@ class ReduceOnPlateau(Callback):
         The number of epochs without improvement that are tolerated.
     mode : {"auto", "min", "max"}
         Whether small or large values are good: see `Monitor`.
-    **options
-        Other options of `schedules.reduce_on_plateau`: threshold, cooldown, ...
+    threshold, least : float
+    threshold_mode : {"rel", "abs"}
+    cooldown : int
+        These are as for `schedules.reduce_on_plateau`.
 
     Raises
     ------
@@ -63,10 +65,21 @@ class ReduceOnPlateau(Callback):
         factor: float = 0.1,
         patience: int = 10,
         mode: Mode = "auto",
-        **options: Any,
+        *,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        least: float = 0.0,
     ) -> None:
         self.monitor = Monitor(monitor, mode)
-        self.options = {"factor": factor, "patience": patience, **options}
+        self.options: dict[str, Any] = {
+            "factor": factor,
+            "patience": patience,
+            "threshold": threshold,
+            "threshold_mode": threshold_mode,
+            "cooldown": cooldown,
+            "least": least,
+        }
 
     def on_start(self, trainer: "Trainer") -> None:
         self.on_epoch(trainer)  # a resumed training has a history already

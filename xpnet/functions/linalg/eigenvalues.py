@@ -11,7 +11,7 @@ from xpnet._typing import Array
 from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.functions._registry import extension
-from xpnet.functions.decompositions import divided_off_diagonal, hermitian, is_diagonal
+from xpnet.functions.linalg.decompositions import divided_off_diagonal, hermitian, is_diagonal
 from xpnet.functions.products import adjoint
 from xpnet.kernels.solvers import linalg_of
 

@@ -14,11 +14,11 @@ import array_api_compat as compat
 from xpnet._typing import Array, DType
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.errors import ShapeError
-from xpnet.functions._registry import constant, extension
-from xpnet.functions.decompositions import cholesky, qr, svd, svdvals
-from xpnet.functions.eigenvalues import eig, eigh, eigvals, eigvalsh
-from xpnet.functions.inverses import det, inv, pinv, slogdet, solve
-from xpnet.functions.norms import matrix_norm, vector_norm
+from xpnet.functions._registry import constant, extension, hide_chapters
+from xpnet.functions.linalg.decompositions import cholesky, qr, svd, svdvals
+from xpnet.functions.linalg.eigenvalues import eig, eigh, eigvals, eigvalsh
+from xpnet.functions.linalg.inverses import det, inv, pinv, slogdet, solve
+from xpnet.functions.linalg.norms import matrix_norm, vector_norm
 from xpnet.functions.products import cross, matmul, matrix_transpose, outer, tensordot, vecdot
 from xpnet.functions.statistical import sum as sum_of
 from xpnet.kernels.solvers import linalg_of
@@ -179,3 +179,6 @@ def trace(x: Array, /, *, offset: int = 0, dtype: DType | None = None) -> Array:
     Variable(array(5., dtype=float32))
     """
     return sum_of(diagonal(x, offset=offset), axis=-1, dtype=dtype)
+
+
+hide_chapters(globals())
