@@ -114,6 +114,19 @@ def test_both_languages_state_the_same_figures(name):
     assert decimals(read(f"ko/{name}")) == decimals((sources.ROOT / english).read_text("utf-8"))
 
 
+def test_the_korean_page_on_pytorch_has_the_same_names():
+    """`python -m tests.pytorch` writes the English page; here the reasons are in Korean."""
+    english, korean = (names_of_rows(read(name)) for name in ("pytorch.md", "ko/pytorch.md"))
+    assert korean == english
+    assert len(english) > 60
+
+
+def names_of_rows(text):
+    """The names in the columns of each row of a table, but for the last column, which explains them."""
+    rows = re.findall(r"^\| (.+) \| (.+) \|$", text, re.MULTILINE)
+    return [re.findall("`[^`]+`", row) for row, _ in rows]
+
+
 def decimals(text):
     """The numbers with a decimal point, in ascending order of their digits."""
     without_code = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
