@@ -10,12 +10,14 @@ dark, or as the system is; readable on a phone. That of pydata-sphinx-theme, whi
 """
 
 import inspect
+import posixpath
 import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from docutils import nodes
 from sphinx.search.en import SearchEnglish
 
 import xpnet
@@ -154,6 +156,25 @@ def of_both_languages(app, page, template, context, doctree):
         context["body"] = listing(page.removeprefix("_modules/"), context["body"])
 
 
+def mark_links_to_english(app, doctree, page):
+    """In Korean: links to the reference, and to pages that are not translated, get a sign from the style sheet."""
+    if app.config.language != "ko":
+        return
+    for link in doctree.findall(nodes.reference):
+        path = link.get("refuri", "").partition("#")[0].removesuffix(".html")
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(page), path))
+        waits = "nosearch" in app.env.metadata.get(target, {})
+        if waits or link.get("reftitle", "").startswith("(in xpnet"):
+            link["classes"].append("in-english")
+
+
+def keep_flags_whole(app, doctree, page):
+    """A browser may break a line after a hyphen, as in `--drop`: not in a flag."""
+    for code in doctree.findall(nodes.literal):
+        if re.fullmatch(r"--?[\w-]+", code.astext()):
+            code["classes"].append("whole")
+
+
 BACK = re.compile(r'(class="viewcode-back" href="[^"#]*#)([\w.]+)')
 
 
@@ -186,4 +207,6 @@ def setup(app):
     app.connect("autodoc-process-docstring", plain_docstring, priority=400)
     app.connect("autodoc-skip-member", says_nothing_more)
     app.connect("autodoc-process-bases", public_bases)
+    app.connect("doctree-resolved", mark_links_to_english)
+    app.connect("doctree-resolved", keep_flags_whole)
     app.connect("html-page-context", of_both_languages)

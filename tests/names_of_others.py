@@ -11,7 +11,8 @@ FUNCTIONS = {
     """,
     "common.functions": """
         identity_function step_function sigmoid sigmoid_grad relu relu_grad softmax mean_squared_error
-        sum_squared_error cross_entropy_error softmax_loss im2col col2im
+        sum_squared_error cross_entropy_error softmax_loss im2col col2im numerical_gradient shuffle_dataset
+        clip_grads convert_one_hot eval_perplexity
     """,
     "torch.nn.functional": """
         adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
@@ -50,7 +51,7 @@ PACKAGE = {
     "dezero": """
         Variable Parameter Function using_config no_grad test_mode as_array as_variable Model Layer DataLoader
         SeqDataLoader Dataset get_dot_graph plot_dot_graph numerical_grad gradient_check get_array_module as_numpy
-        as_cupy
+        as_cupy cuda datasets utils transforms
     """,
     "dezero.layers": "Layer Linear Conv2d Deconv2d RNN LSTM EmbedID BatchNorm",
     "dezero.models": "Model Sequential MLP VGG16 ResNet ResNet50 ResNet101 ResNet152 SqueezeNet",
@@ -67,7 +68,7 @@ PACKAGE = {
         conv_output_size im2col col2im MultiLayerNet MultiLayerNetExtend TwoLayerNet load_mnist MatMul Softmax
         SigmoidWithLoss Embedding TimeRNN TimeLSTM TimeEmbedding TimeAffine TimeSoftmaxWithLoss TimeDropout
         TimeBiLSTM TimeSigmoidWithLoss TimeGRU BaseModel RnnlmTrainer clip_grads convert_one_hot to_cpu to_gpu
-        cos_similarity most_similar create_co_matrix ppmi preprocess create_contexts_target eval_perplexity
+        NegativeSamplingLoss UnigramSampler cos_similarity most_similar create_co_matrix ppmi preprocess create_contexts_target eval_perplexity
         eval_seq2seq analogy normalize
     """,
     "torch.nn": """
@@ -187,12 +188,11 @@ NO_EQUAL = {
     "initializers": "orthogonal_ trunc_normal_ Orthogonal TruncatedNormal",
     "data": """
         Spiral CIFAR100 ImageNet SinCurve Shakespear get_spiral Convert Resize CenterCrop ToArray ToPIL
-        RandomHorizontalFlip ToFloat ToInt Subset ConcatDataset shuffle_dataset smooth_curve
-        conv_output_size
+        RandomHorizontalFlip ToFloat ToInt Subset ConcatDataset smooth_curve conv_output_size
     """,
     "words and sequences": """
-        RnnlmTrainer most_similar create_co_matrix ppmi preprocess create_contexts_target eval_perplexity
-        eval_seq2seq analogy
+        RnnlmTrainer most_similar create_co_matrix ppmi preprocess create_contexts_target eval_seq2seq analogy
+        UnigramSampler
     """,
     "parts of Keras": "ops",
 }

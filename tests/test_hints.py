@@ -1,7 +1,9 @@
 """Errors for names of other libraries name what to write in xpnet."""
 
 import re
+import sys
 from importlib import import_module
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -51,6 +53,7 @@ def test_the_hint_for_a_method_names_the_class(backend, array, kind):
 def test_an_attribute_of_other_optimizers_raises_with_xpnets(name):
     optimizer = xpnet.SGD([xpnet.Parameter([1.0])])
     assert not hasattr(optimizer, name)
+    assert name not in dir(optimizer)
     instead = OPTIMIZERS.get(name, "optimizer.lr")
     with pytest.raises(XpnetError, match=rf"An SGD has no '{name}'. Write {re.escape(instead)}"):
         getattr(optimizer, name)
@@ -75,6 +78,21 @@ def test_hints_do_not_hide_attributes():
     assert {"data", "grad", "shape", "dtype", "T", "backward", "zero_grad", "cleargrad"} <= set(
         dir(Variable(1.0))
     )
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        (xpnet.Affine(2, 3), "An Affine"),
+        (xpnet.MLP(2, 3, 4), "An MLP"),
+        (xpnet.LSTM(2, 3), "An LSTM"),
+        (xpnet.GRU(2, 3), "A GRU"),
+        (xpnet.LayerNorm(2), "A LayerNorm"),
+    ],
+)
+def test_the_article_is_that_of_the_sound(layer, name):
+    with pytest.raises(AttributeError, match=f"^{name} has no 'fit'"):
+        _ = layer.fit
 
 
 def test_the_repr_of_a_hint_shows_what_to_write():
@@ -169,6 +187,62 @@ def test_every_name_without_an_equal_is_in_a_list():
 )
 def test_a_name_that_is_spelled_otherwise(module, name, end):
     assert message_for(module, name).endswith(end)
+
+
+MODULES_OF_DEZERO = {
+    "xpnet.layers": ("dezero.layers", "dezero.models", "common"),
+    "xpnet.optimizers": ("dezero.optimizers",),
+    "xpnet.data": ("dezero.datasets", "dezero.transforms"),
+    "xpnet.lessons": ("dezero", "dezero.layers", "dezero.models", "common"),
+}
+
+
+@pytest.mark.parametrize("module", MODULES_OF_DEZERO)
+def test_the_names_of_dezeros_modules_lead_to_xpnets(module):
+    for library in MODULES_OF_DEZERO[module]:
+        for name in names_of_others.PACKAGE[library].split():
+            message = message_for(import_module(module), name)
+            leads = not message or "Write" in message or "Did you mean" in message
+            assert leads or name in NO_EQUAL, message
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "advice"),
+    [
+        ("xpnet", "Linear", "Write xpnet.Affine(in_features, out_features)."),
+        ("xpnet.functions", "conv2d", "Write F.conv(x, weight, bias)."),
+        ("xpnet.layers", "Linear", "Write xpnet.Affine(in_features, out_features)."),
+        ("xpnet.layers", "Lstm", "Did you mean LSTM?"),
+        ("xpnet.optimizers", "AdaGrad", "Write xpnet.Adagrad."),
+        ("xpnet.data", "MNIST", "Write xpnet.data.load_mnist()."),
+        ("xpnet.lessons", "Dropout", "Write xpnet.Dropout."),
+        ("xpnet.lessons", "softmax", "Write xpnet.functions.softmax."),
+    ],
+)
+def test_an_import_of_a_name_of_another_library_raises_with_xpnets_name(module, name, advice):
+    """Python's own ImportError would be without the message of the AttributeError."""
+    words = re.escape(f"{module} has no {name!r}. {advice}")
+    with pytest.raises(XpnetError, match=words) as caught:
+        exec(f"from {module} import {name}", {})
+    assert isinstance(caught.value, ImportError)
+    assert not hasattr(import_module(module), name)
+    with pytest.raises(AttributeError, match=words):
+        getattr(import_module(module), name)
+
+
+@pytest.mark.parametrize("module", ["xpnet", "xpnet.functions", *MODULES_OF_DEZERO])
+def test_an_import_of_a_name_without_advice_raises_pythons_error(module):
+    with pytest.raises(ImportError, match=f"cannot import name 'no_such_name' from '{module}'"):
+        exec(f"from {module} import no_such_name", {})
+
+
+def test_an_import_of_a_submodule_that_is_being_imported_is_pythons(monkeypatch):
+    """As in a circle of imports: it is in sys.modules, and not yet an attribute of its package."""
+    module = ModuleType("xpnet.Linear")
+    monkeypatch.setitem(sys.modules, "xpnet.Linear", module)
+    names = {}
+    exec("from xpnet import Linear", names)
+    assert names["Linear"] is module
 
 
 def test_names_in_modules_are_found_from_the_package():

@@ -1,15 +1,17 @@
 """What to write for names that come from other libraries: `v.sum()`, `F.mse_loss`, `Linear`.
 
 PyTorch, NumPy, Keras, JAX and DeZero have names that xpnet does not have, or has elsewhere. Reading
-one of them raises an AttributeError with xpnet's own name; `hasattr` is False.
+one of them raises an AttributeError with xpnet's own name, and importing one from a module an
+ImportError; `hasattr` is False.
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import NoReturn, TypeVar
 
-from xpnet.errors import MissingAttributeError
+from xpnet.errors import MissingAttributeError, MissingImportError
 
 T = TypeVar("T")
 
@@ -21,6 +23,8 @@ METHODS = {
     "detach": "x.data, or F.stop_gradient(x) for a Variable",
     "cpu": "xpnet.to_numpy(x), or x.to_device(device)",
     "cuda": "x.to_device(device), after xpnet.use('cupy') or xpnet.use('torch:cuda')",
+    "to_cpu": "xpnet.to_numpy(x), or x.to_device(device)",
+    "to_gpu": "x.to_device(device), after xpnet.use('cupy') or xpnet.use('torch:cuda')",
     "to": "x.to_device(device), or F.astype(x, dtype)",
     "asnumpy": "xpnet.to_numpy(x)",
     "get": "xpnet.to_numpy(x)",
@@ -31,6 +35,9 @@ METHODS = {
     "retain_grad": "xpnet.gradients(loss, [x])",
     "grad_fn": "x.creator",
     "unchain": "x.data, or F.stop_gradient(x)",
+    "unchain_backward": "F.stop_gradient(x) for what the next step starts from",
+    "generation": "x.creator: the order of the graph is xpnet's own",
+    "name": "xpnet.plots.dot(y, {'x': x}), which is given the names of the graph",
     "is_leaf": "x.creator is None",
     "register_hook": "xpnet.gradients(loss, [x]), and change what it returns",
     "set_creator": "a subclass of xpnet.Function, which does it",
@@ -169,6 +176,9 @@ FUNCTIONS = {
     "mean_squared_logarithmic_error": "F.mean((F.log1p(y) - F.log1p(t)) ** 2)",
     "sum_squared_error": "0.5 * F.sum((y - t) ** 2)",
     "softmax_loss": "F.softmax_cross_entropy(scores, t)",
+    "softmax_with_loss": "F.softmax_cross_entropy(scores, t)",
+    "sigmoid_with_loss": "F.binary_cross_entropy_with_logits(scores, t)",
+    "eval_perplexity": "F.exp(loss), for the loss F.softmax_cross_entropy(scores, t)",
     "linear_cross_entropy": "F.softmax_cross_entropy(F.linear(x, weight), t)",
     # activations
     "relu6": "F.clip(x, 0.0, 6.0)",
@@ -316,6 +326,11 @@ FUNCTIONS = {
     "rsub": "x2 - x1",
     "rdiv": "x2 / x1",
     "as_array": "F.asarray(values)",
+    "as_variable": "x as it is, or xpnet.Variable(x)",
+    "convert_one_hot": "F.astype(t[:, None] == F.arange(n), dtype)",
+    "numerical_gradient": "xpnet.testing.numerical_gradient(f, x)",
+    "clip_grads": "xpnet.clip_grad_norm(model.parameters(), max_norm)",
+    "shuffle_dataset": "xpnet.data.DataLoader(x, t, batch_size=n, shuffle=True)",
     "sum_to": "nothing: gradients are summed to the shapes of the inputs",
 }
 """Functions of other libraries, and what to write with `from xpnet import functions as F`."""
@@ -328,6 +343,8 @@ LAYERS = {
     "predict": "layer(x) in a block `with xpnet.no_grad():`, after layer.eval()",
     # parameters
     "params": "layer.parameters()",
+    "grads": "[p.grad for p in layer.parameters()]",
+    "gradient": "loss.backward(), and then p.grad for each p of layer.parameters()",
     "weights": "layer.parameters()",
     "trainable_variables": "layer.parameters()",
     "trainable_weights": "layer.parameters()",
@@ -336,12 +353,16 @@ LAYERS = {
     "save_weights": "xpnet.saving.safetensors.save(layer, path)",
     "load_weights": "xpnet.saving.safetensors.load(layer, path)",
     "save": "xpnet.saving.safetensors.save(layer, path)",
+    "save_params": "xpnet.saving.safetensors.save(layer, path)",
+    "load_params": "xpnet.saving.safetensors.load(layer, path)",
     "register_buffer": "layer.name = xpnet.Buffer(array)",
     "register_parameter": "layer.name = xpnet.Parameter(array)",
     "requires_grad_": "p.requires_grad = False for p in layer.parameters()",
     # devices and dtypes
     "cpu": "layer.to('cpu')",
     "cuda": "layer.to(device), after xpnet.use('cupy') or xpnet.use('torch:cuda')",
+    "to_cpu": "layer.to('cpu')",
+    "to_gpu": "layer.to(device), after xpnet.use('cupy') or xpnet.use('torch:cuda')",
     "float": "xpnet.use(library, 'float32') before the layer is created",
     "double": "xpnet.use(library, 'float64') before the layer is created",
     "half": "xpnet.training.precision.MixedPrecision(layer, 'float16')",
@@ -352,6 +373,9 @@ LAYERS = {
     "named_modules": "layer.named_layers()",
     "get_submodule": "dict(layer.named_layers())[name]",
     "summary": "xpnet.summary.summary(layer, input_shape)",
+    "plot": "xpnet.plots.dot(layer(x))",
+    "reset_state": "layer(x) without a state, which is one of zeros: a layer keeps none between calls",
+    "set_state": "layer(x, None, h_0): a layer keeps no state between calls",
 }
 """Attributes that models of other libraries have, and what to write for a Layer."""
 
@@ -361,8 +385,13 @@ OPTIMIZERS = {
     "apply_gradients": "optimizer.step()",
     "minimize": "loss.backward(), then optimizer.step()",
     "setup": "xpnet.SGD(model.parameters())",
+    "params": "optimizer.parameters",
     "target": "optimizer.parameters",
-    "add_hook": "xpnet.clip_grad_norm(model.parameters(), max_norm) before optimizer.step()",
+    "cleargrads": "optimizer.zero_grad()",
+    "add_hook": (
+        "weight_decay=0.0001, an option of each optimizer, or "
+        "xpnet.clip_grad_norm(model.parameters(), max_norm) before optimizer.step()"
+    ),
 }
 """Attributes that optimizers of other libraries have, and what to write for an Optimizer."""
 
@@ -521,12 +550,15 @@ PACKAGE = {
     "Dataset": "xpnet.data.DataLoader, which takes arrays, or any iterable of batches",
     "TensorDataset": "xpnet.data.DataLoader, which takes arrays",
     "IterableDataset": "any iterable of batches",
-    "SeqDataLoader": "xpnet.data.DataLoader",
+    "SeqDataLoader": "x[:, i : i + steps], for the n parts x = x.reshape(n, -1) of a sequence",
     "MNIST": "xpnet.data.load_mnist()",
     "CIFAR10": "xpnet.data.load_dataset('cifar10')",
     "Compose": "xpnet.data.transforms",
     "one_hot": "F.astype(t[:, None] == F.arange(n), dtype), with F = xpnet.functions",
     "convert_one_hot": "F.astype(t[:, None] == F.arange(n), dtype), with F = xpnet.functions",
+    "NegativeSamplingLoss": "xpnet.functions.binary_cross_entropy_with_logits",
+    "datasets": "xpnet.data",
+    "utils": "xpnet.plots.dot, for the picture of a graph",
     "seed": "xpnet.manual_seed",
     "set_seed": "xpnet.manual_seed",
     "set_backend": "xpnet.use",
@@ -538,6 +570,7 @@ PACKAGE = {
     "asnumpy": "xpnet.to_numpy",
     "as_numpy": "xpnet.to_numpy",
     "as_cupy": "x.to_device(device), after xpnet.use('cupy')",
+    "cuda": "xpnet.use('cupy'), or xpnet.use('torch:cuda')",
     "to_cpu": "xpnet.to_numpy",
     "to_gpu": "x.to_device(device), after xpnet.use('cupy')",
     "get_array_module": "xpnet.array_namespace",
@@ -627,8 +660,10 @@ def _a(noun: str) -> str:
 
 def missing(
     module: str, name: str, known: list[str], hints: dict[str, str]
-) -> MissingAttributeError:
+) -> MissingAttributeError | MissingImportError:
     """The error for a name that a module does not have, with xpnet's name for it, or similar names.
+
+    The `__getattr__` of a module calls it, and raises what it returns.
 
     Parameters
     ----------
@@ -643,14 +678,30 @@ def missing(
     """
     from difflib import get_close_matches  # only an error needs it
 
-    message = f"{module} has no {name!r}."
+    advice = ""
     if name in hints:
-        message += f" Write {hints[name]}."
-    elif advice := _spelled_otherwise(name, known, hints):
-        message += advice
+        advice = f" Write {hints[name]}."
+    elif spelled := _spelled_otherwise(name, known, hints):
+        advice = spelled
     elif similar := get_close_matches(name, known, cutoff=0.75):
-        message += _did_you_mean(similar)
+        advice = _did_you_mean(similar)
+    message = f"{module} has no {name!r}.{advice}"
+    if advice and _is_imported(module, name):
+        return MissingImportError(message)
     return MissingAttributeError(message)
+
+
+def _is_imported(module: str, name: str) -> bool:
+    """Whether `from module import name` calls the `__getattr__` that calls `missing`.
+
+    Python replaces an AttributeError there by an ImportError without its message. First it looks for
+    a submodule that is still being imported, which is left to Python.
+    """
+    from opcode import opmap
+
+    frame = sys._getframe(3)  # noqa: SLF001 - the one way to a caller
+    operation = frame.f_code.co_code[frame.f_lasti]
+    return operation == opmap["IMPORT_FROM"] and f"{module}.{name}" not in sys.modules
 
 
 def _did_you_mean(names: list[str]) -> str:
@@ -678,6 +729,13 @@ def in_package(name_of_function: dict[str, str]) -> dict[str, str]:
         for name, hint in FUNCTIONS.items()
     }
     return {**functions, **name_of_function, **PACKAGE}
+
+
+def for_modules() -> dict[str, str]:
+    """The hints for names of a module of the package: where xpnet has them, and those of the package."""
+    functions = {name: f"xpnet.functions.{name}" for name in sys.modules["xpnet.functions"].__all__}
+    in_xpnet = {name: f"xpnet.{name}" for name in sys.modules["xpnet"].__all__}
+    return {**in_package(functions), **in_xpnet}
 
 
 WORDS = (

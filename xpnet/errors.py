@@ -12,6 +12,7 @@
     │   └── ExportError        an array with a gradient leaves its graph         BufferError
     ├── IndexingError          an index or an axis is invalid or out of range    IndexError
     ├── MissingAttributeError  an object or a module has no such attribute       AttributeError
+    ├── MissingImportError     a module has no such name to import               ImportError
     ├── MissingKeyError        a mapping has no such key                         KeyError
     ├── MissingMethodError     a subclass does not define a required method      NotImplementedError
     ├── MissingPackageError    an optional package is not installed              ModuleNotFoundError
@@ -38,6 +39,7 @@ __all__ = [
     "GradientError",
     "IndexingError",
     "MissingAttributeError",
+    "MissingImportError",
     "MissingKeyError",
     "MissingMethodError",
     "MissingPackageError",
@@ -227,6 +229,18 @@ class MissingAttributeError(XpnetError, AttributeError):
     Traceback (most recent call last):
         ...
     xpnet.errors.MissingAttributeError: A Variable has no 'exp'. Write F.exp(x), with F = xpnet.functions.
+    """
+
+
+class MissingImportError(XpnetError, ImportError):
+    """`from module import name`, where the module has no such name; the message names what to use instead.
+
+    Examples
+    --------
+    >>> from xpnet import Linear
+    Traceback (most recent call last):
+        ...
+    xpnet.errors.MissingImportError: xpnet has no 'Linear'. Write xpnet.Affine(in_features, out_features).
     """
 
 

@@ -30,11 +30,12 @@ Examples
 from collections.abc import Callable
 from functools import partial, wraps
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import array_api_compat as compat
 
 from xpnet import autodiff, data, functions as F
+from xpnet._hints import for_modules, missing
 from xpnet._libraries import library_of
 from xpnet._typing import Array
 from xpnet.autodiff._signatures import Rule
@@ -564,3 +565,10 @@ def load_mnist(
         return backend.asarray(x)
 
     return (converted(x_train), converted(t_train)), (converted(x_test), converted(t_test))
+
+
+if not TYPE_CHECKING:  # mypy would take every name for one of the module
+
+    def __getattr__(name: str) -> NoReturn:
+        """For a name of another library, the error suggests xpnet's."""
+        raise missing(__name__, name, __all__, for_modules())

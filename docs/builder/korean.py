@@ -96,6 +96,22 @@ TITLES = {
 }
 """Of the pages of the reference, which no Korean page lists; those of other pages are where they are listed."""
 
+PARTS = {
+    "Core": "핵심",
+    "Functions": "함수",
+    "Networks": "신경망",
+    "Training": "학습",
+    "Around": "저장, 연동, 그림, 검증",
+    "Command line and standard": "명령줄과 표준",
+}
+"""Of the index of the reference."""
+
+OF_THE_REFERENCE = (
+    "모든 공개 이름의 인수, 형상, 오류와 예를 장별로 설명합니다. 이 설명은 소스 코드의 docstring이고 영어로 되어 있습니다. 아래의 제목은 영어 "
+    "페이지로 이어집니다. 이름은 가장 짧은 곳에서 설명합니다. `xpnet.layers.Conv2d`는 `xpnet.Conv2d`에 있습니다. `F`는 `xpnet.functions`입니다. 책이나 "
+    "DeZero의 이름으로 찾으려면 [책의 용어와 xpnet의 용어](../lessons/words.md)를 보세요."
+)
+
 
 # --- the theme's texts ------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import re
 
 import typer
 
-from docs.builder import names
+from docs.builder import korean, names
 from docs.builder.docstrings import converted, inline
 from xpnet.cli.commands import app
 
@@ -101,11 +101,9 @@ def index() -> str:
         OF_THE_REFERENCE,
         "",
     ]
-    parts = dict.fromkeys(c.part for c in names.CHAPTERS)
-    for part in parts:
-        here = [c for c in names.CHAPTERS if c.part == part]
+    for part, chapters in by_part().items():
         lines += [f"## {part}", ""]
-        lines += [f"- [{c.title}]({c.page}.rst): {summary(c)}" for c in here]
+        lines += [f"- [{c.title}]({c.page}.rst): {summary(c)}" for c in chapters]
         lines += [""]
     lines += ["## Command line and standard", ""]
     lines += [
@@ -114,13 +112,53 @@ def index() -> str:
         "- [Conformance](../conformance.md): what the standard's own test suite finds",
         "",
     ]
-    for part in parts:
+    return "\n".join([*lines, *toctrees()])
+
+
+def by_part() -> dict[str, list[names.Chapter]]:
+    """The chapters of each part."""
+    found: dict[str, list[names.Chapter]] = {}
+    for chapter in names.CHAPTERS:
+        found.setdefault(chapter.part, []).append(chapter)
+    return found
+
+
+def toctrees() -> list[str]:
+    """The tables of contents of the index, for the menu."""
+    lines = []
+    for part in by_part():
         lines += ["```{toctree}", ":hidden:", f":caption: {part}", ""]
         lines += [c.page for c in names.CHAPTERS if c.part == part]
         lines += ["```", ""]
     others = ["command-line", "../capabilities", "../conformance"]
     lines += ["```{toctree}", ":hidden:", "", *others, "```", ""]
-    return "\n".join(lines)
+    return lines
+
+
+def korean_index() -> str:
+    """The same in Korean. Its links lead to the English chapters."""
+    lines = ["# 레퍼런스", "", korean.OF_THE_REFERENCE, ""]
+    for part, chapters in by_part().items():
+        lines += [f"## {korean.PARTS[part]}", ""]
+        lines += [f"- {in_english(f'reference/{c.page}', c.title)}: {summary(c)}" for c in chapters]
+        lines += [""]
+    about = {
+        ("reference/command-line", "Command line"): "명령과 플래그",
+        ("capabilities", "What the namespace can do"): "함수마다 미분과 테스트한 것",
+        ("conformance", "What the standard's own suite finds"): "표준의 공식 테스트가 찾아낸 것",
+    }
+    lines += [f"## {korean.PARTS['Command line and standard']}", ""]
+    lines += [f"- {in_english(*page)}: {text}" for page, text in about.items()]
+    lines += [""]
+    return "\n".join([*lines, *toctrees()])
+
+
+def in_english(page: str, title: str) -> str:
+    """A link from the Korean index to an English page, with its Korean title."""
+    address = f"../../{page}.html"
+    return (
+        f'<a class="reference in-english" href="{address}" hreflang="en">{korean.TITLES[title]}</a>'
+    )
 
 
 def summary(chapter: names.Chapter) -> str:

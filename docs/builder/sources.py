@@ -179,6 +179,8 @@ def shown(name: str, page: str, linked: set[str]) -> str:
 def korean(path: str, english: str) -> str:
     """The Korean page, if there is one; else a page that leads to the English one."""
     translated = DOCS / "ko" / path
+    if path == "reference/index.md":
+        return reference.korean_index()
     if path.startswith("files/") and not (ROOT / path.removeprefix("files/")).exists():
         return english  # a listing of a program
     if translated.exists():

@@ -219,6 +219,15 @@ def test_no_grad_records_nothing(backend64, array):
         y.backward()
 
 
+def test_backward_from_integers_names_them(backend64, array):
+    """As in `Variable(np.array(2))` for 2.0: integers have no gradients."""
+    x = Variable(F.astype(array(2.0), backend64.xp.int32))
+    with pytest.raises(
+        GradientError, match=r"or integers, such as Variable\(2\) for Variable\(2.0\)"
+    ):
+        (x * x).backward()
+
+
 def test_no_grad_is_also_a_decorator(backend64, array):
     """@no_grad() turns recording off while the function runs; afterwards it is on again."""
 

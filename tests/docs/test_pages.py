@@ -3,6 +3,7 @@
 import contextlib
 import doctest
 import io
+import posixpath
 import re
 
 import pytest
@@ -106,6 +107,32 @@ def test_both_languages_have_the_same_headings_and_code(name):
     assert re.search("[가-힣]", korean)
 
 
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_both_languages_state_the_same_figures(name):
+    """Those with a decimal point, outside of programs: accuracies, times and versions."""
+    (english,) = [x for x, page in sources.FROM_ROOT.items() if page == name] or [f"docs/{name}"]
+    assert decimals(read(f"ko/{name}")) == decimals((sources.ROOT / english).read_text("utf-8"))
+
+
+def test_the_korean_page_on_pytorch_has_the_same_names():
+    """`python -m tests.pytorch` writes the English page; here the reasons are in Korean."""
+    english, korean = (names_of_rows(read(name)) for name in ("pytorch.md", "ko/pytorch.md"))
+    assert korean == english
+    assert len(english) > 60
+
+
+def names_of_rows(text):
+    """The names in the columns of each row of a table, but for the last column, which explains them."""
+    rows = re.findall(r"^\| (.+) \| (.+) \|$", text, re.MULTILINE)
+    return [re.findall("`[^`]+`", row) for row, _ in rows]
+
+
+def decimals(text):
+    """The numbers with a decimal point, in ascending order of their digits."""
+    without_code = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return sorted(re.findall(r"(?<![\w.])\d+\.\d+(?!\.?\d)", without_code))
+
+
 def test_the_readme_leads_to_the_same_pages_in_both_languages():
     english = targets(sources.pages("en")["readme.md"])
     assert targets(sources.pages("ko")["readme.md"]) == english
@@ -149,7 +176,7 @@ def test_links_lead_to_files_of_a_clone(name):
 
 def test_a_page_that_is_not_translated_has_a_korean_title_and_leads_to_the_english_one():
     korean = sources.pages("ko")
-    for name in ("tables.md", "gallery/newton.md", "performance.md", "reference/index.md"):
+    for name in ("scipy.md", "gallery/newton.md", "performance.md", "capabilities.md"):
         text = korean[name]
         assert re.search("[가-힣]", sources.title_of(name, text)), name
         address = "../" * (name.count("/") + 1) + name.rpartition(".")[0] + ".html"
@@ -170,9 +197,25 @@ def test_every_english_page_has_a_korean_one():
     korean = sources.pages("ko")
     assert english.keys() == korean.keys()
     waiting = [name for name, text in korean.items() if sources.NOTE in text]
-    assert set(waiting) == {x for x in english if not x.startswith("files/")} - set(TRANSLATED) | {
+    translated = {*TRANSLATED, "reference/index.md"}
+    assert set(waiting) == {x for x in english if not x.startswith("files/")} - translated | {
         x for x in waiting if x.startswith("files/")
     }
+
+
+def test_the_korean_index_of_the_reference_leads_to_the_english_chapters():
+    english, korean = (sources.pages(language)["reference/index.md"] for language in ("en", "ko"))
+    pages = re.findall(r"^- \[.+?\]\((.+)\.\w+\)", english, re.MULTILINE)
+    links = re.findall(
+        r'^- <a class="[^"]+" href="\.\./\.\./([^"]+)\.html" hreflang="en">(.+?)</a>: ',
+        korean,
+        re.MULTILINE,
+    )
+    assert [link for link, _ in links] == [
+        posixpath.normpath(f"reference/{page}") for page in pages
+    ]
+    assert [title for _, title in links if not re.search("[가-힣]", title)] == []
+    assert headings(korean) == headings(english)
 
 
 def test_a_page_that_no_table_of_contents_names_is_in_how_to(tmp_path, monkeypatch):

@@ -114,6 +114,19 @@ def test_the_texts_of_the_theme_are_korean_on_korean_pages():
     assert "다음</span>" in html
 
 
+def test_links_of_korean_pages_to_english_ones_are_marked():
+    html = (SITE / "ko" / "start.html").read_text(encoding="utf-8")
+    marked = re.findall(r'<a class="in-english reference [^>]*href="([^"]+)"', html)
+    assert "../reference/training.html#xpnet.training.Trainer" in marked
+    assert "reference/command-line.html" in marked  # a Korean page that leads to the English one
+    assert [x for x in marked if x.startswith(("lessons/", "own-layer", "readme"))] == []
+
+
+def test_a_flag_is_not_broken_after_its_hyphens():
+    html = (SITE / "ko" / "readme.html").read_text(encoding="utf-8")
+    assert re.search(r'<code class="whole [^>]*><span class="pre">--drop</span>', html)
+
+
 # --- in a browser ---------------------------------------------------------------------------------
 
 

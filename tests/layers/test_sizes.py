@@ -36,6 +36,23 @@ def test_a_size_that_is_not_a_whole_number_is_an_error_that_names_it(name, size)
         MAKERS[name](size)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda W: xpnet.Affine(W, np.zeros(3)),
+        lambda W: xpnet.Embedding(W, 3),
+        lambda W: xpnet.RNN(W, W),
+    ],
+)
+def test_weights_in_place_of_a_size_are_an_error_that_names_where_they_go(make):
+    """As in `Affine(W, b)` of the books."""
+    words = (
+        r"to be a whole number, got an array of shape \(2, 3\)\. .* layer\.weight\.data = array\."
+    )
+    with pytest.raises(xpnet.ArgumentTypeError, match=words):
+        make(np.zeros((2, 3)))
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_numpys_integers_are_whole_numbers(name):
     assert isinstance(MAKERS[name](np.int64(2)), xpnet.Layer)

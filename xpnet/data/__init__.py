@@ -13,6 +13,9 @@ transforms                     random and other changes to a batch of images
 split, Standardizer            training and test rows; features in units of their deviation
 """
 
+from typing import TYPE_CHECKING, NoReturn
+
+from xpnet._hints import for_modules, missing
 from xpnet.data import transforms
 from xpnet.data.archives import load_archive, load_samples, read_npz
 from xpnet.data.columns import Column
@@ -62,3 +65,10 @@ __all__ = [
 def __dir__() -> list[str]:
     """The public names, without the modules that define them."""
     return [*__all__, "__all__", "__doc__", "__name__"]
+
+
+if not TYPE_CHECKING:  # mypy would take every name for one of the module
+
+    def __getattr__(name: str) -> NoReturn:
+        """For a name of another library, the error suggests xpnet's."""
+        raise missing(__name__, name, __all__, for_modules())

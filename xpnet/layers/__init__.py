@@ -1,5 +1,8 @@
 """Layers: functions with parameters, the functions between them, and containers."""
 
+from typing import TYPE_CHECKING, NoReturn
+
+from xpnet._hints import for_modules, missing
 from xpnet.layers import initializers as initializers
 from xpnet.layers._contents import Buffer as Buffer
 from xpnet.layers.activation import (
@@ -99,3 +102,9 @@ __all__: list[str] = [
     "initializers",
     "watching",
 ]
+
+if not TYPE_CHECKING:  # mypy would take every name for one of the module
+
+    def __getattr__(name: str) -> NoReturn:
+        """For a name of another library, the error suggests xpnet's."""
+        raise missing(__name__, name, __all__, for_modules())

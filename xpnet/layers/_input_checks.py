@@ -40,8 +40,14 @@ def require_whole(layer: object, **sizes: Any) -> None:
     """Raise ArgumentTypeError unless each of these sizes, by name, is a whole number."""
     for name, size in sizes.items():
         if not isinstance(size, Integral) or isinstance(size, bool):
+            given = f"{size!r}."
+            if getattr(size, "shape", ()):  # as in Affine(W, b) of the books
+                given = (
+                    f"an array of shape {tuple(size.shape)}. A layer creates its arrays; others are set "
+                    "afterwards, as in layer.weight.data = array."
+                )
             raise ArgumentTypeError(
-                f"{type(layer).__name__} expected {name} to be a whole number, got {size!r}."
+                f"{type(layer).__name__} expected {name} to be a whole number, got {given}"
             )
 
 

@@ -13,9 +13,10 @@ the step. Options have PyTorch's names, order and defaults; docs/pytorch.md list
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from xpnet._choices import choose
+from xpnet._hints import for_modules, missing
 from xpnet.optimizers.adam import (
     Adam as Adam,
     AdamW as AdamW,
@@ -119,3 +120,10 @@ def optimizer(
     if lr is not None:
         options["lr"] = lr
     return kind(parameters, **options)
+
+
+if not TYPE_CHECKING:  # mypy would take every name for one of the module
+
+    def __getattr__(name: str) -> NoReturn:
+        """For a name of another library, the error suggests xpnet's."""
+        raise missing(__name__, name, __all__, for_modules())

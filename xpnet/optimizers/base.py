@@ -131,7 +131,10 @@ class Optimizer:
         if hasattr(parameters, "__iter__"):
             given = list(parameters)
         if not given:
-            raise ArgumentError(f"{type(self).__name__} was given no parameters.")
+            raise ArgumentError(
+                f"{type(self).__name__} was given no parameters. A layer finds those that are attributes, or "
+                "items of lists and dicts that are: create them with xpnet.Parameter(array)."
+            )
         if not isinstance(given[0], dict):
             given = [{"params": given}]
         for group in given:
@@ -513,6 +516,11 @@ class Optimizer:
             for name in options:
                 if name != "params":
                     yield options, name, f"{prefix}{name}"
+
+    def __dir__(self) -> list[str]:
+        """The attributes, without other libraries' names, which only raise an error with a hint."""
+        hints = {*OPTIMIZERS, "learning_rate"}
+        return [name for name in super().__dir__() if name not in hints or hasattr(self, name)]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(lr={self.lr:g})"
