@@ -40,8 +40,8 @@ gradient = xpnet.grad(loss)
 hessian = xpnet.hessian(loss)
 
 # %% [markdown]
-# The same start for both methods. Gradient descent has the best fixed rate that is safe: one over the largest curvature
-# that the loss can have anywhere, which is a quarter of the largest eigenvalue of `xᵀ x`.
+# The same start for both methods. Gradient descent has a fixed rate with which the loss always falls: one over the largest
+# curvature that the loss can have anywhere, which is a quarter of the largest eigenvalue of `xᵀ x`.
 
 # %%
 w = np.zeros(3)
