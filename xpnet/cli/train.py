@@ -40,6 +40,7 @@ def train(
     header: f.Header = None,
     delimiter: f.Delimiter = None,
     encoding: f.Encoding = None,
+    decimal: f.Decimal = None,
     size: f.Size = None,
     test: f.Test = None,
     validation: f.Validation = None,
