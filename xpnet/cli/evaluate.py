@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from xpnet._printable import cells, padded, printable
+from xpnet._printable import cells, counted, padded, printable
 from xpnet._typing import Array
 from xpnet.cli.errors import bad_flag
 from xpnet.cli.flags import Backend, DataDir, OtherDecimal, RunArgument, Trust, file, option, table
@@ -74,15 +74,15 @@ def evaluate(
     if not trained.model.finished:
         echo(
             f"The training was not finished: {trained.model.epochs_finished} of "
-            f"{trained.model.epochs} epochs."
+            f"{counted(trained.model.epochs, 'epoch')}."
         )
-    what = "images" if trained.has_pictures else "samples"
-    echo(f"{len(t)} test {what} of {found.source}, on {where.name}")
+    what = "image" if trained.has_pictures else "sample"
+    echo(f"{counted(len(t), f'test {what}')} of {found.source}, on {where.name}")
     echo(f"Test loss {figures['loss']:.4f}, {result_line(trained.task, figures)}")
     uncertain = uncertainty(trained.task, figures, len(t))
     if uncertain:
         echo(uncertain)
-    for line in _by_class(trained.classes, counts, what):
+    for line in _by_class(trained.classes, counts, f"{what}s"):
         echo(line)
     echo(_page(trained, page, other, found, y))
 
@@ -161,7 +161,7 @@ def _by_class(classes: list[str], counts: list[list[int]], what: str) -> Iterato
         mistakes = [(n, j) for j, n in enumerate(row) if j != c and n]
         if mistakes:
             n, j = max(mistakes, key=lambda mistake: mistake[0])
-            worst = f"{names[j]}, {n} times" if n > 1 else f"{names[j]}, 1 time"
+            worst = f"{names[j]}, {counted(n, 'time')}"
         name = padded(names[c], wide, right=True)
         yield f"{name}  {samples:7}  {recall:>7}  {precision:>9}  {worst}"
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -141,7 +142,7 @@ class _Answers(NamedTuple):
         The names of each row.
     name : str
         The name of what is predicted.
-    values : list of list of str or of float
+    values : sequence of sequence of str or of float
         The class, or the numbers, of each row.
     classes : list of str
     probabilities : ndarray of shape (n, classes), or None
@@ -150,7 +151,7 @@ class _Answers(NamedTuple):
     titles: list[str]
     rows: list[list[str]]
     name: str
-    values: list[list[str]] | list[list[float]]
+    values: Sequence[Sequence[str | float]]
     classes: list[str]
     probabilities: Array | None
 

@@ -6,14 +6,13 @@ and the means and deviations by which numbers are standardised.
 
 import re
 import shlex
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xpnet._typing import Array, PathLike
 from xpnet.cli.kinds import FRAMES, columns, kind_of
-from xpnet.cli.screen import echo
+from xpnet.cli.screen import echo, user_warnings
 from xpnet.errors import DataError
 
 if TYPE_CHECKING:
@@ -160,9 +159,7 @@ def _share(flags: Flags) -> float:
 
 def _read_csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     try:
-        with warnings.catch_warnings(record=True) as noted:
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("always", UserWarning)
+        with user_warnings() as noted:
             train, test, found = _loaded(flags)
     except DataError as error:
         task = flags["task"]
@@ -172,7 +169,7 @@ def _read_csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
             error.add_note("If these texts are the classes to predict: --task classify")
         raise
     for warning in noted:  # how a separate test table differs from that of the training
-        echo(f"Note: {warning.message}", err=True)
+        echo(f"Note: {warning}", err=True)
     _note_encoding(flags["dataset"], flags["encoding"])
     _note_numbering(found)
     reading: dict[str, Any] = {"schema": found.to_dict(), "classes": list(found.classes)}

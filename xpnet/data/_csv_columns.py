@@ -12,6 +12,7 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
+from xpnet._printable import counted
 from xpnet.data._csv_notation import NUMBER, is_number, pointed
 from xpnet.data._messages import listed, shortened
 from xpnet.errors import DataError
@@ -322,8 +323,8 @@ def _place(path: Path, names: list[str], name: str, choice: Choice) -> int:
     if choice.is_known and name in (choice.features or ()):
         absent = [feature for feature in choice.features or () if feature not in names]
         raise DataError(
-            f"{path}: no column {name!r}, which the model needs; of the {len(choice.features or ())} features of "
-            f"its training, the table lacks {listed(absent)}. Add what is missing: cells may be empty, if "
+            f"{path}: no column {name!r}, which the model needs; of "
+            f"its {counted(len(choice.features or ()), 'feature')}, the table lacks {listed(absent)}. Add what is missing: cells may be empty, if "
             "their values are unknown"
         )
     raise DataError(f"{path}: no column {name!r}; its columns are {listed(names)}")

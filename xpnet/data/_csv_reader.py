@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet._printable import counted
 from xpnet._typing import PathLike
 from xpnet.data._csv_columns import Choice, Columns, columns_of, names_rows
 from xpnet.data._csv_encoding import codec_of, guess_encoding, require_text, undecodable
@@ -360,7 +361,7 @@ def _read(path: Path, rows: _Rows, choice: Choice, unit: str = "line") -> Cells:
     for line, row in chain(sample, numbered):
         if len(row) != len(columns.names):
             raise DataError(
-                f"{path}, {unit} {line}: expected {len(columns.names)} cells, as in the first line; "
+                f"{path}, {unit} {line}: expected {counted(len(columns.names), 'cell')}, as in the first line; "
                 f"found {len(row)}"
             )
         read.add(path, line, row)

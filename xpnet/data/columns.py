@@ -25,6 +25,7 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet._printable import counted
 from xpnet.data._csv_dates import PARTS, is_ambiguous, is_like_a_date, parsed, parts_of
 from xpnet.data._csv_notation import is_number, pointed
 from xpnet.data._csv_numbers import (
@@ -275,7 +276,7 @@ _TUPLES: dict[str, type] = {
 
 
 def _values(count: int) -> str:
-    return "1 value is" if count == 1 else f"{count} values are"
+    return f"{counted(count, 'value')} {'is' if count == 1 else 'are'}"
 
 
 def same_text(text: str, decimal: str = ".") -> str:

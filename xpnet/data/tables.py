@@ -24,7 +24,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from xpnet._printable import aligned
+from xpnet._printable import aligned, counted
 from xpnet._typing import Array, PathLike
 from xpnet.backend import to_numpy
 from xpnet.data._csv_notation import MARKS, in_both_notations, pointed
@@ -327,9 +327,11 @@ class Schema:
         """What becomes of the columns, in sentences."""
         features = self.feature_columns
         count = len(self.inputs)
-        found = [f"{len(features)} features become {count} inputs."]
+        become = "becomes" if len(features) == 1 else "become"
+        named = counted(len(features), "feature")
+        found = [f"{named} {become} {counted(count, 'input')}."]
         if count == len(features):
-            found = [f"{count} features."]
+            found = [f"{named}."]
         gaps = {column.kind == "category" for column in features if column.missing}
         if False in gaps:
             found.append("A missing number or date becomes the median, and an input marks it.")
@@ -385,7 +387,7 @@ def _checked_fields(stored: dict[str, Any]) -> dict[str, Any]:
     inputs = sum(len(column.inputs) for column in columns if column.name in features)
     if not inputs == len(mean) == len(scale):
         raise ArgumentError(
-            f"{inputs} inputs of features, but {len(mean)} means and {len(scale)} scales"
+            f"{counted(inputs, 'input')} of features, but {len(mean)} means and {len(scale)} scales"
         )
     choices = _checked_choices(stored, _CHOICES)
     if version:
