@@ -296,7 +296,7 @@ def test_numbers_with_units_are_refused(write, cells, advice):
 def test_thousands_separators_are_refused(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("p,t\n" + '"1,234",a\n"2,345",b\n' * 9)
-    assert "Write numbers with a decimal point" in refusal(path)
+    assert "If the comma separates thousands, remove it; or leave" in refusal(path)
 
 
 def test_constant_and_empty_columns_are_no_inputs(write):

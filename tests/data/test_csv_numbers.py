@@ -5,7 +5,13 @@ import pytest
 
 from xpnet import DataError
 from xpnet.data import load_table
-from xpnet.data._csv_numbers import missing_numbers, missing_texts, numbers_of, require_number
+from xpnet.data._csv_numbers import (
+    advice_on_signs,
+    missing_numbers,
+    missing_texts,
+    numbers_of,
+    require_number,
+)
 from xpnet.data._csv_reader import read_csv
 
 
@@ -67,12 +73,49 @@ def test_a_nul_character_is_reported(tmp_path):
     assert "found the text '5.1\\x00'. It has a NUL character: the file is damaged" in message
 
 
-def test_thousands_separators_are_reported():
-    for cell in "1,234", "1,234.5", "0,5":
-        with pytest.raises(DataError, match=r"Write numbers with a decimal point, .*: 1234\.5"):
-            require_number(cell, "here")
-    with pytest.raises(DataError, match=r"Remove \$: 1234.50"):
-        require_number("$1,234.50", "here")
+POINT, COMMA = "If it has decimal points: --decimal .", "If it has a decimal comma: --decimal ,"
+
+
+@pytest.mark.parametrize(
+    ("cell", "decimal", "way_out"),
+    [
+        ("1,234", ".", f"{COMMA} (in Python, decimal=','). If the comma separates thousands, remove"),
+        ("0,5", ".", COMMA),
+        ("1,5e3", ".", COMMA),
+        ("1,234.5", ".", "without thousands separators: 1234.5"),
+        ("-1,234,567", ".", "without thousands separators: -1234567"),
+        ("1.234,5", ".", "1234,5; and choose their decimal mark: --decimal , (in Python, decimal=',')"),
+        ("$1,234.50", ".", "Remove $: 1,234.50. Write numbers without thousands separators: 1234.50"),
+        ("5,1 €", ".", f"Remove €: 5,1. {COMMA}"),
+        ("5,1 €", ",", "Remove €: 5,1"),
+        ("5.1", ",", f"The table is read with decimal commas. {POINT} (in Python, decimal='.')."),
+        ("1.234", ",", "If the point separates thousands, remove it"),
+        ("1.234,5", ",", "without thousands separators: 1234,5"),
+        ("1.234.567", ",", "without thousands separators: 1234567"),
+        ("1,234.5", ",", "1234.5; and choose their decimal mark: --decimal . (in Python, decimal='.')"),
+    ],
+)  # fmt: skip
+def test_other_marks_in_a_number_are_refused_with_the_way_out(cell, decimal, way_out):
+    with pytest.raises(DataError) as refused:
+        require_number(cell, "here", decimal=decimal)
+    assert str(refused.value).startswith(f"here: expected a number, found the text '{cell}'. ")
+    assert way_out in str(refused.value)
+
+
+@pytest.mark.parametrize("cell", ["1.2.3", "1,2,3", "2021.03.04", "1,,5", "192.168.0.1", "$"])
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_texts_of_digits_and_marks_are_no_numbers_with_other_marks(cell, decimal):
+    assert advice_on_signs(cell, decimal) == ""
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [("5,1", 5.1), ("-5,1", -5.1), ("1,5e3", 1500.0), ("+,5E-1", 0.05), ("7", 7.0), ("7,", 7.0)],
+)
+def test_numbers_with_decimal_commas_are_read(cell, number):
+    assert require_number(cell, "here", decimal=",") == number
+    assert numbers_of([cell, "2"], decimal=",") == [number, 2.0]
+    assert numbers_of([cell.replace(",", "."), "2,5"]) is None
 
 
 @pytest.mark.parametrize("cell", ["5", " -.5 ", "+1e-3", "3.4e38", "05."])

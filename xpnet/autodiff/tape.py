@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import array_api_compat as compat
 
 from xpnet._libraries.devices import follow, follows, known, stays
+from xpnet._printable import counted
 from xpnet._typing import Array, DType
 from xpnet.autodiff._half_precision import total
 from xpnet.autodiff._messages import described
@@ -285,7 +286,7 @@ def _without_left_out(gxs: Sequence[Array | None], node: Node) -> Sequence[Array
     """A rule's gradients without the None for each input that the call left out."""
     count = len(node.parents)
     if len(gxs) < count or any(gx is not None for gx in gxs[count:]):
-        given = f"{len(gxs)} gradients for {count} inputs"
+        given = f"{counted(len(gxs), 'gradient')} for {counted(count, 'input')}"
         raise GradientError(f"{function_name(node)}.backward returned {given}.")
     return gxs[:count]
 

@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from datetime import date, datetime, time
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -36,8 +37,9 @@ class Rows:
         The number of the row that was returned last.
     """
 
-    def __init__(self, frame: DataFrame, first: int) -> None:
+    def __init__(self, frame: DataFrame, first: int, decimal: str = ".") -> None:
         self.frame = frame
+        self.decimal = decimal
         self.first = first
         self.line_num = first
 
@@ -47,7 +49,7 @@ class Rows:
         columns = [_values(self.frame, i) for i in range(len(self.frame.columns))]
         for row in zip(*columns, strict=True):
             self.line_num += 1
-            yield [_written(value) for value in row]
+            yield [_written(value, self.decimal) for value in row]
 
 
 def _values(frame: DataFrame, place: int) -> list[Any]:
@@ -58,7 +60,7 @@ def _values(frame: DataFrame, place: int) -> list[Any]:
     return list(frame.to_series(place).to_list())
 
 
-def _written(value: object) -> str:
+def _written(value: object, decimal: str) -> str:
     """A value as a CSV file would have it; empty if it is missing."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return ""
@@ -70,7 +72,8 @@ def _written(value: object) -> str:
         return value.isoformat()
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    return str(value)
+    text = str(value)
+    return text.replace(".", decimal) if isinstance(value, (float, Decimal)) else text
 
 
 def _first_sheet(library: ModuleType, path: Path) -> DataFrame:

@@ -18,6 +18,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet._printable import counted
 from xpnet.autodiff import tree as trees
 from xpnet.data._block_order import OVERHEAD, BlockOrder, Reading, Rows
 from xpnet.data._mapped import MappedRows
@@ -96,8 +97,8 @@ class StoredSamples:
         if block > self._window:
             needed = block * (sum(row_bytes) + OVERHEAD)
             raise DataError(
-                f"Expected blocks of at most buffer={buffer} bytes, got one of {block} samples, which "
-                f"take {needed}. Set buffer={needed} or, to mix the samples of several blocks, a multiple "
+                f"Expected blocks of at most buffer={buffer} bytes, got one of {counted(block, 'sample')}, for "
+                f"which {needed} are needed. Set buffer={needed} or, to mix the samples of several blocks, a multiple "
                 "of it; or write the files with smaller chunks or row groups."
             )
 
@@ -184,8 +185,8 @@ class StoredSamples:
         return _Pool(rows, arrays)
 
     def __repr__(self) -> str:
-        blocks = len(self.edges) - 1
-        return f"StoredSamples({self.samples} samples in {blocks} blocks, buffer={self.buffer})"
+        blocks = counted(len(self.edges) - 1, "block")
+        return f"StoredSamples({counted(self.samples, 'sample')} in {blocks}, buffer={self.buffer})"
 
 
 class _Pool(NamedTuple):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xpnet import metrics, plots
+from xpnet._printable import counted, spoken
 from xpnet._typing import Array, PathLike
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.backend import to_numpy
@@ -233,14 +234,14 @@ def _regression(y: Array, t: Array) -> list[str]:
     mean = float(metrics.mean_absolute_error(y, t))
     score = float(metrics.r2(y, t))
     numbers = {
-        "R²": page.number(score),
+        spoken("r2"): page.number(score),
         "Mean absolute error": page.number(mean),
         "Root mean squared error": page.number(math.sqrt(error)),
         "Samples": f"{t.shape[0]:,}",
     }
     text = (
         f"Two scatter plots: predicted against actual numbers, and errors against predictions. "
-        f"R² is {score:.4g}, the mean absolute error {mean:.4g}."
+        f"{spoken('r2')} is {score:.4g}, the mean absolute error {mean:.4g}."
     )
     name = "Predictions and errors"
     drawn = page.plot(plots.predictions(y, t), text, wide=name)
@@ -278,11 +279,11 @@ def _training(given: History | Sequence[Mapping[str, float]]) -> str:
             for part in ("train", "test")
             if (column := f"{part}_{name}") in history
         ]
-        text = f"Line chart of {_spoken(name)} over {len(history)} epochs: {', '.join(ends)}."
+        text = f"Line chart of {spoken(name)} over {counted(len(history), 'epoch')}: {', '.join(ends)}."
         drawn.append(page.plot(plots.curves(history, names=[name]), text))
     rows = [[f"{value:.6g}" for value in row.values()] for row in history.rows]
-    head = [_spoken(column) for column in history.columns]
-    table = page.table(f"{len(history)} epochs", head, rows)
+    head = [spoken(column) for column in history.columns]
+    table = page.table(counted(len(history), "epoch"), head, rows)
     return page.section(
         "Training",
         f'<div class="plots">{"".join(drawn)}</div>',
@@ -297,11 +298,6 @@ def _on_host(x: Array) -> Array:
     """An array of any library, or a nested list, as an array on the host."""
     x = to_numpy(x)
     return array_namespace(x).asarray(x)
-
-
-def _spoken(column: str) -> str:
-    """The name of a column of the history as words: "train R²" for "train_r2"."""
-    return " ".join("R²" if word == "r2" else word for word in column.split("_"))
 
 
 def _percent(share: float) -> str:
