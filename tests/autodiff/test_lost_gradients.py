@@ -256,6 +256,16 @@ def test_a_training_loop_gets_the_number(name):
     assert_close(w.grad, [0.5, 1.5])
 
 
+@pytest.mark.parametrize("name", WANTED)
+def test_a_training_loop_reads_and_prints_the_number(name):
+    w = Parameter(np.asarray([0.25, 0.75]))
+    loss = F.sum(w * w)
+    WANTED[name](loss)
+    loss.backward()
+    WANTED[name](loss)
+    assert_close(w.grad, [0.5, 1.5])
+
+
 def test_a_training_loop_stores_its_losses():
     losses = np.zeros(3)
     w = Parameter(np.asarray(2.0))
