@@ -1980,6 +1980,7 @@ def test_masked_arrays_are_refused(compile_it, where):
     step = (lambda x: x.sum()) if where == "argument" else (lambda x: held.x.sum())
     with pytest.raises(CompileError, match="MaskedArray"):
         compile_it(step)(masked if where == "argument" else np.ones(2))
+    assert held.x is masked
 
 
 @xpnet.compile

@@ -359,7 +359,8 @@ class _Call:
         self.require_current(x, place.name)
         if not place.is_settable:
             return
-        place.set(as_array(x.array))  # a state remains an array where NumPy returns a scalar
+        # A state remains an array where NumPy returns a scalar, and a masked array where it is one.
+        place.set(x.array if isinstance(x.array, np.ndarray) else as_array(x.array))
         if x.recorder is self.recorder:
             found[place.id] = (place, x.value)
             i = self.of_place.get(place.id)
