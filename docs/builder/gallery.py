@@ -143,6 +143,8 @@ def save(figure, path: Path) -> None:
     """Write a figure in 256 colours, or as many as fit the size: few pictures need more, and bytes count."""
     from PIL import Image
 
+    if not figure.axes:
+        raise GalleryError(f"{path.stem}: its figure has no axes, and so Jupyter does not show it.")
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=130)
     picture = Image.open(drawn).convert("RGB")

@@ -87,11 +87,12 @@ while len(written) < 560:
     share /= share.sum()
     written.append(rng.choice(len(letters), p=share))
     sure.append(share[written[-1]])
-figure = plt.figure(figsize=(8.6, 2.1))
+ax = plt.figure(figsize=(8.6, 2.1)).add_axes((0.0, 0.0, 1.0, 1.0))
+ax.axis("off")
 for k, (number, share) in enumerate(zip(written, sure, strict=True)):
     place = 0.015 + 0.97 * (k % 80) / 80, 0.89 - 0.14 * (k // 80)
     box = {"facecolor": plt.cm.Oranges(0.6 * (1.0 - share)), "edgecolor": "none", "pad": 1.2}
-    figure.text(*place, letters[number], family="monospace", fontsize=9, bbox=box)
+    ax.text(*place, letters[number], family="monospace", fontsize=9, bbox=box)
 # Picture: Seven lines of text that the network has written, about expressions and values, with a coloured ground behind
 # each letter: pale where it was sure, and orange where it was not, which is mostly at the beginning of a word.
 plt.show()

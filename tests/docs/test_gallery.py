@@ -63,6 +63,13 @@ def test_a_picture_is_small_and_described(name):
     assert len(gallery.description(name)) > 60
 
 
+def test_a_figure_that_jupyter_would_not_show_is_refused(tmp_path):
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    figure.text(0.5, 0.5, "text")
+    with pytest.raises(gallery.GalleryError, match="one: its figure has no axes"):
+        gallery.save(figure, tmp_path / "one.png")
+
+
 def test_the_page_of_all_programs_is_up_to_date():
     assert (gallery.PAGES / "index.md").read_text(encoding="utf-8") == gallery.index()
 
