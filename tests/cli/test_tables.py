@@ -110,6 +110,10 @@ def test_a_table_that_was_moved_is_an_error(learn, run_xpnet, flowers, tmp_path)
     assert (
         f"{table}: the run's data are missing. Name another table with --dataset" in answer.output
     )
+    for other, what in (table, "no such file"), (tmp_path, "a folder"):
+        answer = run_xpnet("evaluate", tmp_path / "run", "--dataset", other)
+        assert (answer.code, answer.out) == (2, "")
+        assert f"{other}: {what}; expected a table, as the run was trained on" in answer.output
     answer = run_xpnet("evaluate", tmp_path / "run", "--dataset", flowers)  # all of its rows
     assert answer.out.startswith(f"60 test samples of {flowers}, on numpy\n")
     assert figures

@@ -225,6 +225,14 @@ def test_r2_is_written_as_people_write_it(tmp_path):
     assert any(text.startswith("Line chart of R² over 2 epochs: train") for text in alternatives)
 
 
+def test_a_single_epoch_has_the_singular(tmp_path):
+    path = tmp_path / "r.html"
+    report(path, np.eye(2), np.asarray([0, 1]), history=[{"epoch": 1, "train_loss": 0.5}])
+    text = path.read_text(encoding="utf-8")
+    assert "Line chart of loss over 1 epoch: train" in text
+    assert "1 epochs" not in text
+
+
 def test_arguments_that_do_not_fit_together_are_refused(tmp_path):
     """No file is written."""
     path = tmp_path / "r.html"

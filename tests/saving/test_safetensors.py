@@ -158,6 +158,19 @@ def test_a_dtype_that_the_format_lacks_is_an_error_before_a_file_is_written(tmp_
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_a_pipe_or_a_device_is_not_replaced_by_a_file(tmp_path):
+    """By its own name, or through a link: otherwise root would replace /dev/null for all programs."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in pipe, link:
+        with pytest.raises(xpnet.ArgumentError, match=f"{path}: expected a file, .* or a pipe"):
+            serialization.save_file({"x": np.zeros(3)}, path)
+    assert pipe.is_fifo()
+    assert sorted(tmp_path.iterdir()) == [link, pipe]
+
+
 def test_a_full_disk_names_the_file(tmp_path):
     """The system's error names no file, or, if the folder is missing, the temporary file."""
     path = tmp_path / "x.csv"

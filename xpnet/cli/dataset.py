@@ -242,6 +242,11 @@ def _read_test_folder(flags: Flags, reading: Reading, other: str | None) -> Test
 
     own = path_of_test(flags)
     source = other or own
+    if other and not Path(source).is_dir():
+        what = "a file" if Path(source).exists() else "no such folder"
+        raise DataError(
+            f"{source}: {what}; expected a folder of pictures, as the run was trained on"
+        )
     if not Path(source).is_dir():
         raise DataError(
             f"{source}: the run's data are missing. Name another folder with --dataset FOLDER."

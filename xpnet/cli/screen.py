@@ -5,7 +5,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TextIO
 
 from xpnet._printable import printable
 
@@ -31,11 +31,18 @@ def user_warnings() -> Iterator[list[str]]:
     with warnings.catch_warnings(action="always", category=UserWarning):
         show = warnings.showwarning
 
-        def keep(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        def keep(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
             if issubclass(category, UserWarning) and threading.get_ident() == thread:
                 kept.append(str(message))
             else:
-                show(message, category, *place)
+                show(message, category, filename, lineno, file, line)
 
         warnings.showwarning = keep
         yield kept

@@ -65,6 +65,9 @@ def read_test(
 ) -> TestSamples:
     """The test samples of a run, or all of another table, with another decimal mark perhaps."""
     source = other or path_of_test(flags)
+    if other and not Path(source).is_file():
+        what = "a folder" if Path(source).is_dir() else "no such file"
+        raise DataError(f"{source}: {what}; expected a table, as the run was trained on")
     if not Path(source).is_file():
         raise DataError(
             f"{source}: the run's data are missing. Name another table with --dataset FILE."

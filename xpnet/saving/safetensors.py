@@ -18,7 +18,7 @@ from typing import Any
 
 from xpnet._typing import Array, PathLike
 from xpnet.backend import to_numpy
-from xpnet.errors import StateError
+from xpnet.errors import ArgumentError, StateError
 from xpnet.layers import Layer
 
 __all__ = [
@@ -213,7 +213,8 @@ def replacing(path: PathLike) -> Iterator[Path]:
     If the process is killed, the disk is full or the power fails, either the old file or the new one
     is left, complete: the content is on the disk before the file gets its name. The new file has the
     permissions of the old one and, as far as the system allows, its owner. A symbolic link stays
-    one, and the file it points to is replaced. An OSError names `path`.
+    one, and the file it points to is replaced. An OSError names `path`. A device or a pipe, such as
+    /dev/null, is refused: it would be replaced by a file, for all programs.
 
     The temporary file is a new one, with a name that cannot be guessed. If the old file has narrower
     permissions than usual, only its owner can open the temporary file.
@@ -229,6 +230,10 @@ def replacing(path: PathLike) -> Iterator[Path]:
     target = path
     if path.is_symlink():
         target = Path(os.path.realpath(path))
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise ArgumentError(
+            f"{path}: expected a file, or a path where there is none; it is a device or a pipe. Name a file."
+        )
     name = target.name[:50]  # shortened: with the rest, the longest names would be too long
     temporary = target.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(8)}.part")
     _temporaries.add(temporary)
