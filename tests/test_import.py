@@ -102,6 +102,15 @@ def test_a_star_import_brings_every_name(place, later):
     assert set(names) <= set(brought)
 
 
+def test_a_name_that_was_replaced_stays_so():
+    """Before its package is loaded, and when other names are looked up later."""
+    assert run(
+        "import json, xpnet; xpnet.Adam = 1; xpnet.Affine; xpnet.SGD = 2;"
+        "dir(xpnet); assert not hasattr(xpnet, 'nothing_like_it');"
+        "print(json.dumps([xpnet.Adam, xpnet.SGD]))"
+    ) == [1, 2]
+
+
 def test_dir_lists_what_is_not_loaded():
     assert {"Affine", "Adam", "training"} <= set(
         run("import json, xpnet; print(json.dumps(dir(xpnet)))")

@@ -125,7 +125,8 @@ def _load_networks() -> list[str]:
     names = [*_loaded]
     for package in (import_module("xpnet.layers"), import_module("xpnet.optimizers")):
         names += package.__all__
-        globals().update({name: getattr(package, name) for name in package.__all__})
+        for name in package.__all__:
+            globals().setdefault(name, getattr(package, name))  # what a caller has replaced stays
     globals()["__all__"] = names  # from now on, all of them are found without `__getattr__`
     return names
 

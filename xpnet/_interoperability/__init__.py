@@ -1,7 +1,7 @@
 """Variables in the functions of other libraries: NumPy, by its protocols, and einops.
 
 Importing this package registers both. NumPy has hundreds of functions, and most programs call xpnet's: so
-`xpnet._interoperability.numpy` is imported when NumPy first hands over a call (which takes 5 ms), or when an
+`xpnet._interoperability.numpy` is imported when NumPy first hands over a call (which takes 8 ms), or when an
 error looks for hints.
 """
 
