@@ -93,7 +93,7 @@ def _draw_by_class(t: NDArray[Any], tested: int, rng: np.random.RandomState) -> 
     # These are what is left. They are computed as in scikit-learn, since the generator is used where
     # rounding makes fractions of them.
     counts = _in_proportion(sizes - kept, tested, rng)
-    drawn = []
+    drawn: list[Rows] = []
     groups = np.split(np.argsort(label, kind="stable"), np.cumsum(sizes)[:-1])
     for rows, start, count in zip(groups, kept, counts, strict=True):
         shuffled = rng.permutation(rows)
@@ -118,7 +118,8 @@ def _in_proportion(sizes: Rows, total: int, rng: np.random.RandomState) -> Rows:
         chosen = rng.choice(equal, size=min(len(equal), left), replace=False)
         shares[chosen] += 1
         left -= len(chosen)
-    return shares.astype(np.int64)
+    whole: Rows = shares.astype(np.int64)
+    return whole
 
 
 class Standardizer(NamedTuple):

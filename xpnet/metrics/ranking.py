@@ -88,12 +88,18 @@ def roc_auc(y: Array, t: Array, average: str | None = "macro", multi_class: str 
         return xp.stack(areas)
     weights = [1.0] * len(areas)
     if average == "weighted":
-        sizes = [float(xp.sum(xp.astype(own, xp.int32))) for own in members]
-        weights = sizes
-        if multi_class == "ovo":
-            weights = [sizes[i] + sizes[j] for i, j in combinations(range(classes), 2)]
+        weights = _weights(members, multi_class)
     total = sum(area * weight for area, weight in zip(areas, weights, strict=True))
     return total / max(sum(weights), 1.0)
+
+
+def _weights(members: list[Array], multi_class: str) -> list[float]:
+    """The samples of each class; or of each pair of classes, for "ovo"."""
+    xp = array_namespace(members[0])
+    sizes = [float(xp.sum(xp.astype(own, xp.int32))) for own in members]
+    if multi_class == "ovr":
+        return sizes
+    return [first + second for first, second in combinations(sizes, 2)]
 
 
 def _fitting(y: Array, t: Array) -> tuple[Array, Array]:
