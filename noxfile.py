@@ -265,7 +265,10 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def gallery(session: nox.Session) -> None:
-    """Every program of the gallery runs, and prints what its page says; this takes about four minutes."""
+    """Every program of the gallery runs, and prints what its page says; this takes about four minutes.
+
+    The session `docs` runs those that take at most 10 s, which are most of them.
+    """
     session.install("-e", ".[docs,plots]", *tools("pytest"))
     env = ENV | {"XPNET_GALLERY": "1", "XPNET_TEST_BACKENDS": "numpy"}
     session.run("python", "-m", "pytest", "tests/docs/test_gallery.py", *session.posargs, env=env)

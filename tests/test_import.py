@@ -21,17 +21,19 @@ UNNEEDED = {
 }
 """Modules of Python, each of which takes 0.5 ms or more; some of them are imported where they are used."""
 
-EAGER = {"autodiff", "errors", "functions", "layers", "optimizers", "random"}
+EAGER = {"autodiff", "errors", "functions", "random"}
 """The public modules that `import xpnet` needs; all others are imported when they are first used."""
 
 FIRST_USES = {
     "xpnet._interoperability.numpy": "np.sum(v)",
     "xpnet._interoperability.numpy.ufuncs": "np.exp(v)",
     "xpnet.functions.fft": "F.fft",
+    "xpnet.layers.affine": "xpnet.Affine",
+    "xpnet.optimizers.adam": "from xpnet import Adam",
     "xpnet.functions.linalg": "F.linalg",
     "xpnet.functions.linalg.inverses": "v.__array_namespace__().linalg.inv",
     "xpnet.functions.special": "v.__array_namespace__().special.erf(v)",
-    **{f"xpnet.{name}": f"xpnet.{name}" for name in sorted({*xpnet.MODULES} - EAGER)},
+    "xpnet.training": "xpnet.training",
 }
 """Modules that `import xpnet` does not load, and what loads each."""
 
@@ -79,6 +81,33 @@ def test_a_module_is_loaded_when_it_is_first_used(brought, name):
     ) == [False, True]
 
 
+def test_what_python_itself_looks_up_loads_nothing():
+    assert not run(
+        "import json, sys, xpnet; from xpnet import functions as F;"
+        "assert not any(hasattr(place, '__wrapped__') for place in (xpnet, F));"
+        "print(json.dumps(sorted({'xpnet.layers', 'xpnet.functions.linalg'} & set(sys.modules))))"
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "later"), [("xpnet", "Affine"), ("xpnet", "Adam"), ("xpnet.functions", "linalg")]
+)
+def test_a_star_import_brings_every_name(place, later):
+    """Also those that are imported when they are first used, before anything has used them."""
+    names, brought = run(
+        f"import json; from {place} import *; brought = sorted(globals());"
+        f"import {place} as place; print(json.dumps([place.__all__, brought]))"
+    )
+    assert later in names
+    assert set(names) <= set(brought)
+
+
+def test_dir_lists_what_is_not_loaded():
+    assert {"Affine", "Adam", "training"} <= set(
+        run("import json, xpnet; print(json.dumps(dir(xpnet)))")
+    )
+
+
 def test_an_extension_is_listed_before_it_is_loaded():
     names = run(
         "import json, sys; from xpnet import functions as F; names = dir(F);"
@@ -102,6 +131,8 @@ def test_the_chapters_of_an_extension_are_no_functions():
 @pytest.mark.parametrize(
     ("use", "expected"),
     [
+        ("xpnet.ReLU()(v).shape[0]", 2),
+        ("xpnet.SGD([xpnet.Parameter(v.data)], lr=3.0).lr", 3.0),
         ("float(np.nansum(v))", 3.0),
         ("float(np.exp(v)[0])", 1.0),
         ("float(v.__array_namespace__().special.erf(v)[0])", 0.0),

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 
-from xpnet import Variable, XpnetError, functions as F, using
+from xpnet import Variable, XpnetError, functions as F, grad, using
 from xpnet.autodiff.namespace import functions, kinds
 
 DECLARED = {name: f for name, f in functions.items() if kinds[name] != "structural"}
@@ -107,3 +107,27 @@ def test_an_operator_leaves_the_other_operand_the_answer():
     assert Variable(1.0) + Other() == "theirs"
     with pytest.raises(TypeError, match="unsupported operand"):
         _ = Variable(1.0) + object()
+
+
+class Column:
+    """Shaped like an array, as a column of pandas and a data set of h5py are, but none of the standard's."""
+
+    shape = (2,)
+    dtype = np.dtype("float64")
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray([1.0, 2.0], dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: F.exp(x),
+        lambda x: F.add(np.ones(2), x),
+        lambda x: F.sum(Variable(np.ones(2)) * F.exp(x)),
+        lambda x: grad(F.sum)(x),
+    ],
+)
+def test_an_object_that_only_holds_numbers_is_an_error_that_says_how_to_pass_them(call):
+    with using("numpy"), pytest.raises(TypeError, match=r"got (a )?Column.*np\.asarray\(x\)"):
+        call(Column())

@@ -7,7 +7,7 @@ xarray over NumPy, gradients with xpnet's own functions.
 import numpy as np
 import pytest
 
-from xpnet import Variable, functions as F, gradients, to_numpy
+from xpnet import GradientError, Variable, functions as F, grad, gradients, to_numpy
 from xpnet.testing import assert_close
 
 xr = pytest.importorskip("xarray", reason="labelled arrays that hold Variables")
@@ -104,3 +104,17 @@ def test_values_of_a_data_array_are_refused(held):
     with pytest.raises(TypeError, match="xpnet.to_numpy"):
         _ = labelled(held).values
     assert to_numpy(labelled(held).data).shape == (3, 4)
+
+
+def test_a_function_that_returns_a_data_array_is_an_error_that_names_its_data(backend64):
+    with pytest.raises(
+        GradientError, match=r"a DataArray, which holds a Variable\. Return y\.data"
+    ):
+        grad(lambda x: (labelled(x) ** 2).sum())(X)
+
+
+def test_a_variable_times_a_data_array_is_a_data_array(held):
+    y = held * labelled(X)
+    assert y.dims == labelled(X).dims
+    y.sum().data.backward()
+    assert_close(held.grad, X, rtol=1e-12)

@@ -20,15 +20,9 @@ True
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from xpnet import (
-    _interoperability as _interoperability,
-    errors,
-    functions as functions,
-    layers,
-    optimizers,
-)
+from xpnet import _interoperability as _interoperability, errors, functions as functions
 from xpnet._hints import in_package, missing
 from xpnet.autodiff import (
     Function as Function,
@@ -55,9 +49,12 @@ from xpnet.backend import (
     using as using,
 )
 from xpnet.errors import *
-from xpnet.layers import *
-from xpnet.optimizers import *
 from xpnet.random import manual_seed as manual_seed
+
+if TYPE_CHECKING:  # imported when one of their names is first used: see `_load_networks`
+    from xpnet import layers, optimizers
+    from xpnet.layers import *
+    from xpnet.optimizers import *
 
 __version__ = "0.1.0"
 
@@ -113,21 +110,40 @@ __all__ = [
 ]
 # A new error, layer or optimizer is named once, in its own package.
 __all__ += errors.__all__
-__all__ += layers.__all__
-__all__ += optimizers.__all__
+if TYPE_CHECKING:
+    __all__ += layers.__all__
+    __all__ += optimizers.__all__
+_loaded: list[str] = globals().pop("__all__")
+"""`__all__` without layers and optimizers; with them, it is what `__getattr__` returns."""
+
+
+def _load_networks() -> list[str]:
+    """Import what `import xpnet` leaves out, the names of layers and optimizers; return `__all__`.
+
+    They are a third of what there is to import, and the derivative of a function needs none of them.
+    """
+    names = [*_loaded]
+    for package in (import_module("xpnet.layers"), import_module("xpnet.optimizers")):
+        names += package.__all__
+        globals().update({name: getattr(package, name) for name in package.__all__})
+    globals()["__all__"] = names  # from now on, all of them are found without `__getattr__`
+    return names
 
 
 def __getattr__(name: str) -> Any:
-    """A public module. For a name of another library, the error suggests xpnet's."""
+    """What is imported when it is first used. For a name of another library, the error suggests xpnet's."""
     if name in MODULES:
         return import_module(f"xpnet.{name}")
-    if name == "compile":  # imported when it is first used, like the modules
+    if name == "compile":
         return import_module("xpnet.compiler").compile
-    if name.startswith("__"):  # looked up by Python itself
+    if name.startswith("__") and name != "__all__":  # looked up by Python itself
         raise MissingAttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _load_networks()
+    if name in globals():
+        return globals()[name]
     in_functions = {name: f"xpnet.functions.{name}" for name in functions.__all__}
     raise missing(__name__, name, __dir__(), in_package(in_functions))
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *MODULES, "__all__", "__doc__", "__name__", "__version__"})
+    return sorted({*_load_networks(), *MODULES, "__all__", "__doc__", "__name__", "__version__"})

@@ -49,6 +49,33 @@ def _escaped(c: str) -> str:
     return c.encode("unicode_escape").decode("ascii")
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things, of which there may be one.
+
+    >>> counted(1, "epoch"), counted(0, "epoch"), counted(2, "training sample")
+    ('1 epoch', '0 epochs', '2 training samples')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def spoken(name: str, plain: bool = False) -> str:
+    """The name of a metric, or of a column of a history, as words.
+
+    Parameters
+    ----------
+    name : str
+    plain : bool
+        Whether the words are for a terminal, whose encoding may lack the character ².
+
+    Examples
+    --------
+    >>> spoken("test_r2"), spoken("r2", plain=True), spoken("absolute_error")
+    ('test R²', 'R2', 'absolute error')
+    """
+    squared = "R2" if plain else "R²"
+    return " ".join(squared if word == "r2" else word for word in name.split("_"))
+
+
 def cells(text: str) -> int:
     """How many cells of a terminal a string takes: a Chinese, Japanese or Korean letter takes two."""
     from rich.cells import cell_len

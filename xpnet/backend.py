@@ -95,7 +95,8 @@ class Backend(NamedTuple):
         ----------
         x : array of any library, Variable, scalar or nested list
             An array keeps its dtype (but JAX narrows 64 bits to 32 by default); Python floats
-            get the backend's dtype.
+            get the backend's dtype. Of a Variable it takes the numbers, without the gradient, as
+            `xpnet.to_numpy` does; `xpnet.functions.asarray` keeps it.
         dtype : dtype of this library, or its name, optional
 
         Notes

@@ -9,7 +9,7 @@ import array_api_compat as compat
 
 from xpnet._html import html_table
 from xpnet._libraries import library_of
-from xpnet._printable import aligned, printable
+from xpnet._printable import aligned, counted, printable
 from xpnet._typing import Array, DType
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter, data_of
@@ -362,4 +362,4 @@ def _size(n: int) -> str:
     for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
         if n >= 10**power:
             return f"{n / 10**power:,.1f} {unit}"
-    return f"{n} bytes"
+    return counted(n, "byte")

@@ -217,7 +217,7 @@ class _Weighted:
         return xp.sum(z)
 
     def gradient(self, xs: list[Variable], create_graph: bool) -> Sequence[Array]:
-        """The gradient by each of the xs; zeros if the value does not depend on any of them."""
+        """The gradient with respect to each of the xs; zeros if the value does not depend on any of them."""
         z = self(*xs)
         if z.requires_grad:
             return gradients(z, xs, create_graph=create_graph)
@@ -249,7 +249,7 @@ def _check(
             except AssertionError as error:
                 values = ", ".join(str(to_numpy(p).tolist()) for p in points)
                 raise CheckError(
-                    f"Derivative of order {level} by argument {i}, rules run on {how}: {error}\n"
+                    f"Derivative of order {level} with respect to argument {i}, rules run on {how}: {error}\n"
                     f"check_gradients({getattr(f, '__name__', 'f')}, {values}, order={level})"
                 ) from None
     if level == order:

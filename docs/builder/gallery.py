@@ -35,27 +35,36 @@ PROGRAMS = ROOT / "examples" / "gallery"
 PAGES = ROOT / "docs" / "gallery"
 
 CHAPTERS = {
-    "Equations and measurements": (
-        "heat_equation",
-        "lotka_volterra",
-        "kalman_filter",
-        "gaussian_process",
+    "Networks and training": (
+        "activations",
+        "learning_rate",
         "newton",
+        "double_descent",
+        "categories",
     ),
     "Pictures": (
         "convolution_filters",
         "adversarial",
-        "autoencoder",
-        "fourier_features",
-        "style",
         "metric_learning",
-        "dropout_uncertainty",
+        "fourier_features",
+        "autoencoder",
+        "style",
     ),
     "Sequences": ("character_lstm", "transformer"),
-    "Densities": ("mixture_density", "normalizing_flow", "diffusion"),
-    "Networks and training": ("double_descent", "activations", "learning_rate", "categories"),
+    "Uncertainty and densities": (
+        "dropout_uncertainty",
+        "mixture_density",
+        "normalizing_flow",
+        "diffusion",
+    ),
+    "Equations and measurements": (
+        "kalman_filter",
+        "gaussian_process",
+        "lotka_volterra",
+        "heat_equation",
+    ),
 }
-"""The order of the gallery; a program that is not there yet is left out."""
+"""The order of the gallery: by topic, and within each the simpler ones first."""
 
 MARK = re.compile(r"^# %%(?: \[(markdown)\])?\n", re.MULTILINE)
 RESULT = re.compile(
@@ -202,6 +211,7 @@ INDEX = """# Gallery
 
 Programs of less than 100 lines, each of which teaches one thing, prints its numbers and draws a picture. Each runs
 within a minute on one core, without a download, and can be had as a notebook. They need `pip install ".[plots]"`.
+Within each topic, the simpler ones come first.
 """
 
 STYLE = """

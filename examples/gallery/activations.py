@@ -3,10 +3,11 @@
 The functions that stand between the layers of a network, with their first and second derivatives. The derivatives are
 functions like any other: `xpnet.grad` of a function is a function, and so is its own gradient.
 
-Where the slope is far from 1, a gradient shrinks in each layer that it passes: it vanishes. That of the sigmoid is at
+Where the slope is much less than 1, a gradient shrinks in each layer that it passes: it vanishes. That of the sigmoid is at
 most a quarter; that of ReLU is 1 for every positive number.
 
-Source: Glorot, Bordes and Bengio, "Deep sparse rectifier neural networks", 2011.
+Sources: Glorot, Bordes and Bengio, "Deep sparse rectifier neural networks", 2011; Hendrycks and Gimpel, "Gaussian error
+linear units", 2016.
 """
 
 # %%

@@ -69,10 +69,10 @@ for i in range(STEPS):
     rows = rng.integers(len(train) - LENGTH, size=(32, 1)) + np.arange(LENGTH + 1)
     losses.append(float(step(train[rows[:, :-1]], train[rows[:, 1:]])))
     if (i + 1) % 200 == 0:
-        print(f"step {i + 1:4}   {np.mean(losses[-100:]) / math.log(2):.2f} bits per character")
+        print(f"step {i + 1:4}   {np.mean(losses[-100:]) / math.log(2):.1f} bits per character")
 rows = test[:9984].reshape(-1, 128)
 unseen = F.softmax_cross_entropy(model.forward(rows[:, :-1]), rows[:, 1:])
-print(f"text that it has not seen: {float(unseen) / math.log(2):.2f}")
+print(f"text that it has not seen: {float(unseen) / math.log(2):.1f}")
 
 # %% [markdown]
 # It writes: the last 100 characters are its context. Each character is drawn from its answer, which is sharpened a

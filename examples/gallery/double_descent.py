@@ -63,5 +63,6 @@ for ax in axes:
     ax.set(xlabel="hidden units")
     ax.spines[["top", "right"]].set_visible(False)
 # Picture: Three curves by the number of hidden units. The error on new pictures falls, rises to a peak at 300, the
-# number of samples, and falls again below its first minimum; so do the share of wrong answers and the length of the weights.
+# number of samples, and falls again, below its first minimum; so does the share of wrong answers. The length of the
+# weights rises to a peak at 300, too, and falls.
 plt.show()

@@ -49,7 +49,7 @@ def step(x, t):
 for i in range(4001):
     loss = step(x, t)
     if i % 1000 == 0:
-        print(f"step {i:4}   mean squared error {float(loss):.4f}")
+        print(f"step {i:4}   mean squared error {float(loss):.3f}")
 
 # %% [markdown]
 # After `model.eval()` dropout is off, and the network gives one answer. In training mode it gives as many as are asked
@@ -76,13 +76,11 @@ for factor in (1.0, 2.0):
     low, high = mean - factor * deviation, mean + factor * deviation
     right.fill_between(places[:, 0], low, high, color="#0072b2", alpha=0.2, linewidth=0.0)
 right.plot(places, single, color="#0072b2", label="dropout off")
-right.plot(
-    places, np.sin(1.5 * places) + 0.3 * places, "--", color="0.5", label="what was measured"
-)
-right.set_title("mean, and one and two deviations")
+right.plot(places, np.sin(1.5 * places) + 0.3 * places, "--", color="0.5", label="true function")
+right.set_title("one and two deviations around the mean")
 for ax in (left, right):
     ax.plot(x, t, ".", color="#d55e00", markersize=4)
-    ax.set(xlabel="x", ylim=(-4.5, 4.5))
+    ax.set(xlabel="x", ylim=(-5.5, 5.5))
     ax.spines[["top", "right"]].set_visible(False)
 right.legend(frameon=False)
 # Picture: Points in two regions. On the left, the answers at each place as dots, which spread out between the regions

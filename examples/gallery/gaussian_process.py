@@ -64,7 +64,7 @@ print(f"\nsize {a:.2f}, length scale {length:.2f}, noise {noise:.3f}")
 # Given the measurements, the function's values at other places are normally distributed, too. Between 4 and 6, where
 # nothing was measured, the process is sure of little, and says so. A length scale that is chosen badly shows what the
 # likelihood protects from: with a fifth of it the process follows the noise, and with
-# three times of it, it misses the bends.
+# three times as much it misses the bends.
 
 
 # %%
@@ -88,7 +88,9 @@ for ax, factor in zip(axes, (0.2, 1.0, 3.0), strict=True):
     ax.plot(at, mean, color="#0072b2")
     ax.plot(x, y, ".", color="#d55e00", markersize=5)
     ax.set_title(f"length scale {math.exp(chosen[1]):.2f}, log likelihood {value:.1f}", fontsize=9)
+    ax.set_xlabel("x")
     ax.spines[["top", "right"]].set_visible(False)
+axes[0].set_ylabel("y")
 # Picture: Three fits of the same points. With a short length scale the curve follows the noise; with the one of the
 # greatest likelihood it is a smooth wave, with a wide band where nothing was measured; with a long one it misses
 # the points.

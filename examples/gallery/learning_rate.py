@@ -75,7 +75,8 @@ ran = {}
 for name, rates in plans.items():
     model, ran[name] = training(rates)
     right = float(accuracy(model.forward(test_images), test_labels))
-    print(f"{name:17} {len(ran[name]):4} steps   test accuracy {right:.1%}")
+    done = len(ran[name]) == STEPS
+    print(f"{name:17}", f"test accuracy {right:.1%}" if done else "explodes")
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.4), layout="constrained")

@@ -5,10 +5,9 @@ Prey x multiply and are eaten; predators y starve and are fed:
     x' = a x - b x y
     y' = -c y + d x y
 
-The four rates are unknown; only noisy counts are known. No formula leads from the counts to the rates, but a program
-leads from the rates to the counts: a Runge-Kutta solver. It consists of sums and products, so it is differentiable, and
-the rates are found by gradient descent through all of its steps, as in a network whose layers are a law of nature. If a
-term of the equation is unknown, too, a small network may take its place: see the source.
+Only noisy counts are known, not the four rates. No formula leads from the counts to the rates, but a program leads from
+the rates to the counts: a Runge-Kutta solver. It consists of sums and products, so gradient descent through all of its
+steps finds the rates. If a term of the equation is unknown, too, a small network may take its place: see the source.
 
 Source: Rackauckas et al., "Universal differential equations for scientific machine learning", 2020.
 """
@@ -21,6 +20,7 @@ import xpnet
 from xpnet import functions as F
 
 xpnet.use("numpy", "float64")
+np.set_printoptions(precision=3, floatmode="fixed")
 rng = np.random.default_rng(0)
 H = 0.25
 EVERY = 2  # steps of the solver from one count to the next
@@ -80,7 +80,7 @@ for counted, times in ((10, 200), (30, 1000)):
         loss = step(counts[: counted + 1])
         if i % 250 == 0 or i == times - 1:
             rates = np.exp(xpnet.to_numpy(log_rates))
-            print(f"{counted} counts, step {i:3}   loss {float(loss):.4f}   rates {rates.round(3)}")
+            print(f"{counted} counts, step {i:3}   loss {float(loss):.4f}   rates {rates}")
     fits.append((f"fitted to {counted} counts", solve(start, rates, steps)))
 print(f"the rates behind the counts               {TRUE}")
 
@@ -93,7 +93,7 @@ for ax, (title, states) in zip(axes, fits, strict=True):
         ax.plot(t[::EVERY], counts[:, k], "o", color=colour, markersize=3, alpha=0.6)
     ax.set(title=title, xlabel="time", ylim=(0.0, 10.0))
     ax.spines[["top", "right"]].set_visible(False)
-axes[0].legend(frameon=False)
+axes[0].legend(frameon=False, ncols=2, loc="upper center")
 # Picture: Prey and predators by time, counted and computed. The first guess misses the points; fitted to 10 counts, the
 # curves are close to all points; fitted to 30, they pass through them.
 plt.show()

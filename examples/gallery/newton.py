@@ -11,7 +11,7 @@ derived by hand; here `xpnet.hessian` derives it from the loss as it stands. H h
 so that the method is for tens to thousands of them, not for a large network. But there, too, H times a vector costs
 about as much as two gradients: see `xpnet.hvp`.
 
-At the minimum, H⁻¹ is also the estimate of how uncertain the parameters are.
+At the minimum, H⁻¹ also estimates the covariance of the parameters: how uncertain they are.
 
 Source: Nocedal and Wright, *Numerical Optimization*, 2006, chapter 3.
 """
@@ -40,8 +40,8 @@ gradient = xpnet.grad(loss)
 hessian = xpnet.hessian(loss)
 
 # %% [markdown]
-# The same start for both methods. Gradient descent has the best fixed rate that is safe: one over the largest curvature
-# that the loss can have anywhere, which is a quarter of the largest eigenvalue of `xᵀ x`.
+# The same start for both methods. Gradient descent has a fixed rate with which the loss always falls: one over the largest
+# curvature that the loss can have anywhere, which is a quarter of the largest eigenvalue of `xᵀ x`.
 
 # %%
 w = np.zeros(3)
@@ -85,7 +85,7 @@ right.contour(
 right.set(xlabel="a", ylabel="b")
 for ax in (left, right):
     ax.spines[["top", "right"]].set_visible(False)
-# Picture: On the left, the loss by step: Newton's method reaches the limit of rounding after six steps, gradient descent
+# Picture: On the left, the loss by step: Newton's method reaches the limit of rounding after five steps, gradient descent
 # goes down a straight line. On the right, both paths on the contour lines of the loss: many short steps, and few long
 # ones.
 plt.show()

@@ -71,13 +71,12 @@ def step(x):
     return loss
 
 
-for i in range(4001):
-    loss = step(moons(256))
-    if i % 1000 == 0:
-        print(f"step {i:4}   mean log density {-float(loss):6.3f}")
+for k in range(4):
+    losses = [float(step(moons(256))) for _ in range(1000)]
+    print(f"step {1000 * (k + 1)}   mean log density {-np.mean(losses):.1f}")
 
 # %% [markdown]
-# The density over the plane sums up to 1. A continuous map cannot tear a cloud in two: a thin bridge joins the moons.
+# The density integrates to 1 over the plane. A continuous map cannot tear a cloud in two: a thin bridge joins the moons.
 
 # %%
 side = np.linspace(-2.5, 2.5, 301, dtype=np.float32)
@@ -86,7 +85,7 @@ points = moons(2000)
 z = flow.forward(points)[0]  # `forward` on arrays returns arrays
 print(f"there and back: {np.abs(flow.inverse(z).data - points).max():.1e}")
 density = np.exp(flow.forward(plane)[1]).reshape(301, 301)
-print(f"the density sums up to {density.sum() * (side[1] - side[0]) ** 2:.3f}")
+print(f"the density integrates to {density.sum() * (side[1] - side[0]) ** 2:.3f}")
 drawn = flow.inverse(rng.normal(size=(2000, 2)).astype(np.float32)).data
 
 figure, axes = plt.subplots(1, 4, figsize=(11.0, 2.9), layout="constrained")

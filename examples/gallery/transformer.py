@@ -5,7 +5,7 @@ letter is known to whoever finds where the present letter stood before, and look
 is new, the network has to learn a *procedure*, which language models are thought to use on what is in their prompt.
 
 Two layers of attention find it. The first one notes at each place which letter came before; the second looks for the
-place with the note "after this letter". One layer alone can only guess the period.
+place with the note "after this letter". One layer alone is right less often.
 
 Source: Olsson et al., "In-context learning and induction heads", 2022; for attention, Vaswani et al., 2017.
 """

@@ -51,7 +51,17 @@ def test_modules_of_pytorch():
 
 def test_transformations_of_jax():
     pytest.importorskip("jax", reason="the section is about JAX")
-    page = run("JAX: jit, grad and vmap of a layer")
+    page = run("JAX: jit, grad and vmap of functions and layers")
+    points = page["points"]
+    assert_close(page["energies"][3], page["energy"](points[3]), rtol=1e-5)
+    assert_close(page["slopes"], page["same"], rtol=1e-4, atol=1e-6)
+    assert_close(
+        page["curvatures"][3], xpnet.hessian(page["energy"])(points[3]), rtol=1e-4, atol=1e-5
+    )
+    mean = xpnet.grad(page["mean_loss"])(page["parameters"], page["x"], page["t"])
+    for name, g in page["of_each"].items():
+        assert g.shape == (16, *mean[name].shape)
+        assert_close(g.mean(axis=0), mean[name], rtol=1e-4, atol=1e-6)
     assert page["losses"][-1] < 0.9 * page["losses"][0]
     assert page["both"].shape == (2, 16, 3)
     assert_close(page["both"][0], page["net"](page["x"]), rtol=1e-4, atol=1e-5)

@@ -126,3 +126,32 @@ def test_iteration_stops_after_the_last_row(backend, array):
     assert 3.0 not in Variable(array([1.0, 2.0]))
     with pytest.raises(TypeError, match="without dimensions"):
         iter(Variable(array(1.0)))
+
+
+@pytest.mark.parametrize("numbers", [[1.0, 2.0], (1.0, 2.0)], ids=["list", "tuple"])
+@pytest.mark.parametrize(
+    "op",
+    [
+        operator.add,
+        operator.sub,
+        operator.mul,
+        operator.pow,
+        operator.matmul,
+        operator.lt,
+        operator.eq,
+    ],
+)
+def test_an_operator_with_a_list_is_an_error_that_says_what_to_write(backend, array, op, numbers):
+    """Python's own would be about repeating and joining lists, and `x == [1.0, 2.0]` would be False."""
+    x = Variable(array([1.0, 2.0]))
+    for left, right in ((x, numbers), (numbers, x)):
+        with pytest.raises(
+            TypeError, match=r"expected an array .* got (list|tuple) .*F\.asarray\("
+        ):
+            op(left, right)
+
+
+def test_an_assignment_operator_with_a_list_is_an_error(backend, array):
+    x = Variable(array([1.0, 2.0])) * 2.0
+    with pytest.raises(TypeError, match=r"F\.asarray\("):
+        x += [1.0, 2.0]

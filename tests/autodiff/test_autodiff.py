@@ -480,7 +480,7 @@ def sum_with_rule(gradient_of):
         (lambda gy, x: gy, r"Careless.backward expected .* \(3,\) .*, got .* shape \(\)"),
         (lambda gy, x: x[:2], r"expected a gradient of shape \(3,\) .*, got .* shape \(2,\)"),
         (lambda gy, x: 0.0, r"expected a gradient of shape \(3,\) for an input, got 0.0"),
-        (lambda gy, x: (gy * x, gy), r"returned 2 gradients for 1 inputs"),
+        (lambda gy, x: (gy * x, gy), r"returned 2 gradients for 1 input"),
     ],
 )
 def test_a_gradient_with_the_wrong_shape_raises(backend, array, rule, words):

@@ -104,7 +104,7 @@ def test_a_rule_may_return_none_where_no_gradient_is_needed(backend, array):
     a = Variable(array(2.0))
     b = Variable(array(3.0))
     assert_close(gradients(half(a, b), [a])[0], 3.0)
-    with pytest.raises(GradientError, match="half has no derivative by an input"):
+    with pytest.raises(GradientError, match="half has no derivative with respect to an input"):
         half(a, b).backward()
 
 

@@ -376,7 +376,7 @@ def test_an_error_in_f_does_not_affect_the_next_derivative(backend, array):
 
 
 def test_the_zero_gradient_of_a_parameter_is_on_its_device():
-    """The derivative by x is the constant 2: its gradient by the parameter is zero, where that is."""
+    """The derivative is the constant 2: its gradient with respect to the parameter is zero, on its device."""
     strict = pytest.importorskip("array_api_strict", reason="it has several devices")
     here = strict.Device("device1")
     there = strict.Device("device2")
@@ -463,7 +463,11 @@ def test_grad_requires_a_single_real_number(backend, array, f, words):
 @pytest.mark.parametrize(
     ("argnums", "given", "words"),
     [
-        (0, (2, 1.0), "loss is to be differentiated by argument 0, w: .* numbers, got 2."),
+        (
+            0,
+            (2, 1.0),
+            "loss is to be differentiated with respect to argument 0, w: .* numbers, got 2.",
+        ),
         (0, (True, 1.0), "argument 0, w: .*, got True."),
         (1, (1.0, {"a": [1.0, "text"]}), r"argument 1, x\['a'\]\[1\]: .*, got 'text'."),
         ((0, 1), (1.0, [1]), r"argument 1, x\[0\]: .*, got 1."),
@@ -495,7 +499,9 @@ def test_errors_for_a_callable_without_a_signature_name_the_position(backend):
         def __call__(self, x):
             return x
 
-    with pytest.raises(TypeError, match=r"Strange is to be .* by argument 0, at \['a'\]: expected"):
+    with pytest.raises(
+        TypeError, match=r"Strange is to be .* with respect to argument 0, at \['a'\]: expected"
+    ):
         grad(Strange())({"a": 1})
 
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -204,13 +205,17 @@ def test_sample_images_are_drawn_and_shown_in_the_report(
 
 
 def test_what_is_left_out_of_a_folder_is_printed(run_xpnet, bars, tmp_path):
-    """Files without a picture's suffix; not those that a system adds."""
+    """Files without a picture's suffix, and pictures of no class; not those that a system adds."""
     folder = bars()
+    shutil.copy(folder / "lying" / "01.png", folder / "cover.png")
     for name in "notes.txt", ".DS_Store", "Thumbs.db":
         (folder / "lying" / name).write_text("no picture")
     answer = run_xpnet("train", folder, *QUICK[:-1], "--out", tmp_path / "run")
     expected = f"Left out: 1 file without the suffix of a picture, such as {folder / 'lying' / 'notes.txt'}\n"
     assert expected in answer.out
+    assert (
+        f"Left out: 1 picture in no class's folder, such as {folder / 'cover.png'}\n" in answer.out
+    )
 
 
 def test_a_folder_is_predicted(run_xpnet, bars, tmp_path):

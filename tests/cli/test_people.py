@@ -5,6 +5,7 @@ import io
 import json
 import re
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -275,13 +276,45 @@ def test_a_table_with_values_of_another_kind_is_refused(trained, run_xpnet, tmp_
     rows = people(9, 1)
     for column, cell, message in (
         ("age", "old", "line 4, column 'age': expected a number, found the text 'old'"),
-        ("since", "03/04/2021", "line 4, column 'since': 03/04/2021 has two meanings"),
+        (
+            "since",
+            "03/04/2021",
+            "line 4, column 'since': dates of the form 03/04/2021 have two meanings",
+        ),
         ("member", "perhaps", "line 4, column 'member': expected true or false, yes or no"),
     ):
         changed = [*rows[:2], {**rows[2], column: cell}, *rows[3:]]
         answer = run_xpnet("predict", run, write(tmp_path / "b.csv", changed))
         assert (answer.code, answer.out) == (2, "")
         assert message in answer.err
+
+
+def test_several_threads_predict_at_once(trained):
+    """As those of a web server, each with a row of its own."""
+    pandas = pytest.importorskip("pandas")
+    _, folder, _ = trained
+    run = open_run(folder)
+    table = pandas.DataFrame(people(60, 3))
+    expected = run.predict(table).probabilities
+    rows = [table.iloc[[i]] for i in range(len(table))]
+    with ThreadPoolExecutor(8) as pool:
+        found = [prediction.probabilities[0] for prediction in pool.map(run.predict, rows)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_note_names_the_sheets_that_are_not_read(run_xpnet, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("openpyxl", reason="pandas writes and reads Excel files with it")
+    path = tmp_path / "people.xlsx"
+    with pandas.ExcelWriter(path) as book:
+        pandas.DataFrame(people(60, 0)).to_excel(book, sheet_name="people", index=False)
+        pandas.DataFrame({"a": [1]}).to_excel(book, sheet_name="totals")
+    note = f"Note: {path}: read is the first sheet, 'people', and not 'totals'."
+    run = tmp_path / "run"
+    assert note in run_xpnet("train", path, *FLAGS, "--epochs", 1, "--out", run).err
+    for command in (("predict", run, path), ("evaluate", run)):
+        answer = run_xpnet(*command)
+        assert (answer.code, answer.err.count(note)) == (0, 1)
 
 
 def test_another_table_with_targets_is_evaluated(trained, run_xpnet, tmp_path):

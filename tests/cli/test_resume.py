@@ -103,6 +103,25 @@ def test_a_finished_run_is_reported_as_such(run_xpnet, run_folder, tmp_path):
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
+@on_posix
+def test_an_interrupted_run_is_not_called_finished(start, run_xpnet, few_digits, tmp_path):
+    """If it has had as many epochs as the command asks for, but not as many as were planned."""
+    run = tmp_path / "run"
+    flags = ("--data-dir", few_digits, *FLAGS, "--epochs", 10000)
+    process = start("train", *flags, "--out", run)
+    assert any(line.startswith("    2  ") for line in iter(process.stdout.readline, ""))
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    done = config_of(run)["epochs_finished"]
+    for epochs in 1, done:
+        answer = run_xpnet("train", "--resume", run, "--epochs", epochs)
+        assert (answer.code, answer.err) == (0, "")
+        assert answer.out == (
+            f"{run} was interrupted after {done} of 10000 epochs, and --epochs {epochs} asks for no more. To "
+            f"resume it for all 10000: xpnet train --resume {run}\n"
+        )
+
+
 def test_a_finished_run_can_be_resumed_for_more_epochs(run_xpnet, train, tmp_path):
     """With a constant rate the result is that of asking for them at once."""
     flags = ("--schedule", "constant", "--optimizer", "adam")

@@ -384,7 +384,7 @@ def test_fractions_are_refused_as_classes(learn, plane):
     answer = learn(plane, "--target", "price")
     assert (answer.code, answer.out) == (2, "")
     assert re.search(r"plane.csv, line \d+, column 'price': \S+ is not a class: ", answer.output)
-    assert "use the task 'regress'" in answer.output
+    assert "To predict numbers: --task regress" in answer.output
 
 
 def test_a_model_of_images_refuses_a_table(run_xpnet, flowers, tmp_path):

@@ -145,6 +145,43 @@ def test_each_choice_is_in_the_file_that_repeats_the_run(run_xpnet, tmp_path):
     assert weights_of(again) == weights_of(run)
 
 
+def test_decimal_commas_are_read_on_request_and_the_run_remembers_them(run_xpnet, tmp_path):
+    """Other tables have the mark of the training, unless the command says otherwise."""
+    rows = [f"{i + 0.5};{-i / 4};{'xy'[i % 2]}" for i in range(40)]
+    points, commas = tmp_path / "points.csv", tmp_path / "commas.csv"
+    points.write_text("\n".join(["a;b;kind", *rows]))
+    commas.write_text(points.read_text().replace(".", ","))
+    run, again, other = (tmp_path / name for name in ("run", "again", "other"))
+    refused = run_xpnet("train", commas, *QUICK, "--out", run)
+    assert refused.code == 2
+    assert f"{commas}, line 2, column 'a': " in refused.err
+    assert "If it has a decimal comma: --decimal , (in Python, decimal=',')" in refused.err
+    assert run_xpnet("train", commas, "--decimal", ",", *QUICK, "--out", run).code == 0
+    assert run_xpnet("train", points, *QUICK, "--out", other).code == 0
+    assert weights_of(run) == weights_of(other)
+    assert run_xpnet("train", "--config", run / "config.toml", "--quiet", "--out", again).code == 0
+    assert weights_of(again) == weights_of(run)
+    assert run_xpnet("train", "--resume", run, "--epochs", 3, "--quiet").code == 0
+    expected = run_xpnet("predict", run, commas)
+    assert (expected.code, expected.err) == (0, "")
+    assert run_xpnet("predict", run, points, "--decimal", ".").out == expected.out
+    tested = run_xpnet("evaluate", run, "--dataset", points, "--decimal", ".")
+    assert tested.code == 0, tested.err
+    for command in ("predict", run, points), ("evaluate", run, "--dataset", points):
+        refused = run_xpnet(*command)
+        assert refused.code == 2
+        assert f"{points}, line 2, column 'a': " in refused.err
+        assert "If it has decimal points: --decimal ." in refused.err
+
+
+def test_a_decimal_mark_is_refused_for_a_run_on_images(run_xpnet, run_folder):
+    for command in "evaluate", "predict":
+        files = ["x.png"] if command == "predict" else []
+        answer = run_xpnet(command, run_folder[0], *files, "--decimal", ",")
+        assert answer.code == 2
+        assert "'--decimal': it is for tables; the run was trained on other data" in answer.output
+
+
 @pytest.mark.parametrize(
     ("suffix", "delimiter", "head"),
     [
@@ -181,6 +218,7 @@ def test_tables_with_other_suffixes_are_read(run_xpnet, iris, tmp_path, suffix, 
             ("--encoding", "klingon"),
             "'--encoding': Unknown encoding 'klingon'. Expected one of Python's",
         ),
+        (("--decimal", ";"), "'--decimal': expected . or ,; got ';'"),
         (("--features", ""), "'--features': expected the names of columns"),
         (("--features", "a,,b"), "'--features': expected the names of columns"),
         (("--features", "a,a"), "'--features': expected the names of columns, each once"),
@@ -206,7 +244,9 @@ def test_an_unsuitable_choice_is_named(run_xpnet, flowers, tmp_path, flags, mess
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("flag", ["--features", "--index", "--delimiter", "--encoding", "--header"])
+@pytest.mark.parametrize(
+    "flag", ["--features", "--index", "--delimiter", "--encoding", "--header", "--decimal"]
+)
 def test_choices_for_tables_are_refused_for_images(run_xpnet, tmp_path, flag):
     value = [] if flag == "--header" else ["utf-8" if flag == "--encoding" else ","]
     value = ["a"] if flag in ("--features", "--index") else value

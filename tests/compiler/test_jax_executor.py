@@ -236,7 +236,7 @@ FEWER_PLACES = Window((9,), (2,), (2,), ((0, 0),), (1,), places=(3,))
 @example((FEWER_PLACES, np.random.default_rng(0)), 1, 2, True)
 @settings(max_examples=15, deadline=None)
 def test_convolutions(drawn, groups, batch, with_bias):
-    """XLA's operations for the gradients by weights and input have the results of the portable code."""
+    """XLA's gradients with respect to weights and input are those of the portable code."""
     window, rng = drawn
     x = rng.standard_normal((batch, 2 * groups, *window.size))
     W = rng.standard_normal((4 * groups, 2, *window.kernel))

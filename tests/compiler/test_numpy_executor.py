@@ -367,6 +367,24 @@ def test_large_parameters_are_updated_in_blocks_with_the_same_bits(size, optimiz
     run_and_compare(replay.program, *replay.executor.given)
 
 
+@pytest.mark.parametrize("rows", [2**7, 2**9, 2**10 + 1])
+def test_a_chain_of_many_matrices_has_the_same_bits_around_the_size_of_a_block(rows):
+    """All together are large, so that they are computed in blocks: also where each is smaller than a block."""
+    first, *others = (numbers(rows, 32) for _ in range(40))
+
+    def step(x):
+        y = F.matmul(first, x)
+        total = y
+        for a in others:
+            total = total + y * a * (y + a)
+        return total
+
+    compiled = by_numpy(step)
+    for _ in range(4):
+        x = numbers(32, 32)
+        assert_equal_bits([compiled(x)], [step(x)])
+
+
 def test_arguments_need_not_be_contiguous():
     x = numbers(6, 8)
     w = numbers(8, 3)

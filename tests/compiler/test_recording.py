@@ -29,6 +29,7 @@ from xpnet.compiler.executors.library import LibraryExecutor
 from xpnet.compiler.record import Value
 from xpnet.compiler.recorded_array import RecordedArray
 from xpnet.errors import CompileError
+from xpnet.testing import assert_close
 
 READS = {
     "unique_all": "shape",
@@ -40,7 +41,7 @@ READS = {
 
 
 def of_gradients(call, count):
-    """A function of arrays: a result of the call, and its gradients by the first `count` arrays."""
+    """A function of arrays: a result of the call, and its gradients for the first `count` arrays."""
 
     def f(*arrays):
         xs = [Variable(x) for x in arrays[:count]]
@@ -237,6 +238,27 @@ WITH_VARIABLES = {
     "a solution": lambda x: np.linalg.solve(np.outer(CONSTANT, CONSTANT) + np.diag(CONSTANT), x),
 }
 """NumPy's functions of an array and a Variable; each asks the array first."""
+
+
+def test_an_array_that_numpy_creates_like_another_is_what_it_is_in_eager_code(backend64):
+    """One of the other's library, such as CuPy; NumPy refuses arrays of PyTorch and JAX."""
+
+    def step(x):
+        return np.zeros(3, like=x) + x
+
+    x = backend64.asarray([1.0, 2.0, 3.0])
+    compiled = xpnet.compile(step)
+    try:
+        expected = step(x)
+    except TypeError as error:
+        assert "__array_function__" in str(error)
+        with pytest.raises(TypeError, match="__array_function__"):
+            compiled(x)
+        return
+    for _ in range(4):
+        y = compiled(x)
+        assert type(y) is type(expected)
+        assert_close(y, expected)
 
 
 @pytest.mark.parametrize("name", WITH_VARIABLES)

@@ -268,7 +268,10 @@ def test_a_date_becomes_the_parts_that_vary(write):
 
 def test_dates_with_two_meanings_are_refused(write):
     message = refusal(write(d=["03/04/2021", "05/06/2021"]))
-    assert "line 2, column 'd': 03/04/2021 has two meanings: which number is the month?" in message
+    assert (
+        "line 2, column 'd': dates of the form 03/04/2021 have two meanings: which number is the month?"
+        in message
+    )
     assert "--drop" in message
     message = refusal(write(d=["2021-01-02", "2021-01-03", "soon", "2021-04-05"]))
     assert "line 4, column 'd': expected a date or time" in message
@@ -293,7 +296,7 @@ def test_numbers_with_units_are_refused(write, cells, advice):
 def test_thousands_separators_are_refused(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("p,t\n" + '"1,234",a\n"2,345",b\n' * 9)
-    assert "Write numbers with a decimal point" in refusal(path)
+    assert "If the comma separates thousands, remove it; or leave" in refusal(path)
 
 
 def test_constant_and_empty_columns_are_no_inputs(write):

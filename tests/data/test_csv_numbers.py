@@ -5,7 +5,13 @@ import pytest
 
 from xpnet import DataError
 from xpnet.data import load_table
-from xpnet.data._csv_numbers import missing_numbers, missing_texts, numbers_of, require_number
+from xpnet.data._csv_numbers import (
+    advice_on_signs,
+    missing_numbers,
+    missing_texts,
+    numbers_of,
+    require_number,
+)
 from xpnet.data._csv_reader import read_csv
 
 
@@ -32,8 +38,11 @@ def advice(tmp_path, *cells):
         (["1.2.2024", "1.3.2024"], "A date or time is not a number"),
         (["2024-01-01T10:00:00Z", "2024-01-02T10:00:00Z"], "A date or time is not a number"),
         (["12:30", "12:31"], "A date or time is not a number"),
-        (["red", "blue", "red", "red"], "If the numbers are codes: --categories COLUMN"),
-        (["-999x", "1"], "If it means that the value is missing: --missing TEXT"),
+        (["red", "blue", "red", "red"], "as a category: --categories COLUMN"),
+        (
+            ["-999x", "1"],
+            "To train with it as a missing value: --missing TEXT",
+        ),
     ],
 )
 def test_the_advice_fits_the_cells(tmp_path, cells, expected):
@@ -52,7 +61,10 @@ def test_a_text_below_numbers_is_refused_with_its_line(tmp_path, cell, rows):
     """It may be a line of totals, or a typing error."""
     message = advice(tmp_path, *range(rows), cell)
     assert message.startswith(f"line {rows + 2}, column 'value': expected a number, found the text")
-    assert message.endswith("have numbers in this column: correct this cell, or delete this row")
+    assert (
+        "have numbers in this column: correct or empty this cell, or delete this row. To" in message
+    )
+    assert "without this column: --drop COLUMN" in message
 
 
 def test_a_nul_character_is_reported(tmp_path):
@@ -61,12 +73,49 @@ def test_a_nul_character_is_reported(tmp_path):
     assert "found the text '5.1\\x00'. It has a NUL character: the file is damaged" in message
 
 
-def test_thousands_separators_are_reported():
-    for cell in "1,234", "1,234.5", "0,5":
-        with pytest.raises(DataError, match=r"Write numbers with a decimal point, .*: 1234\.5"):
-            require_number(cell, "here")
-    with pytest.raises(DataError, match=r"Remove \$: 1234.50"):
-        require_number("$1,234.50", "here")
+POINT, COMMA = "If it has decimal points: --decimal .", "If it has a decimal comma: --decimal ,"
+
+
+@pytest.mark.parametrize(
+    ("cell", "decimal", "way_out"),
+    [
+        ("1,234", ".", f"{COMMA} (in Python, decimal=','). If the comma separates thousands, remove"),
+        ("0,5", ".", COMMA),
+        ("1,5e3", ".", COMMA),
+        ("1,234.5", ".", "without thousands separators: 1234.5"),
+        ("-1,234,567", ".", "without thousands separators: -1234567"),
+        ("1.234,5", ".", "1234,5; and choose their decimal mark: --decimal , (in Python, decimal=',')"),
+        ("$1,234.50", ".", "Remove $: 1,234.50. Write numbers without thousands separators: 1234.50"),
+        ("5,1 €", ".", f"Remove €: 5,1. {COMMA}"),
+        ("5,1 €", ",", "Remove €: 5,1"),
+        ("5.1", ",", f"The table is read with decimal commas. {POINT} (in Python, decimal='.')."),
+        ("1.234", ",", "If the point separates thousands, remove it"),
+        ("1.234,5", ",", "without thousands separators: 1234,5"),
+        ("1.234.567", ",", "without thousands separators: 1234567"),
+        ("1,234.5", ",", "1234.5; and choose their decimal mark: --decimal . (in Python, decimal='.')"),
+    ],
+)  # fmt: skip
+def test_other_marks_in_a_number_are_refused_with_the_way_out(cell, decimal, way_out):
+    with pytest.raises(DataError) as refused:
+        require_number(cell, "here", decimal=decimal)
+    assert str(refused.value).startswith(f"here: expected a number, found the text '{cell}'. ")
+    assert way_out in str(refused.value)
+
+
+@pytest.mark.parametrize("cell", ["1.2.3", "1,2,3", "2021.03.04", "1,,5", "192.168.0.1", "$"])
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_texts_of_digits_and_marks_are_no_numbers_with_other_marks(cell, decimal):
+    assert advice_on_signs(cell, decimal) == ""
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [("5,1", 5.1), ("-5,1", -5.1), ("1,5e3", 1500.0), ("+,5E-1", 0.05), ("7", 7.0), ("7,", 7.0)],
+)
+def test_numbers_with_decimal_commas_are_read(cell, number):
+    assert require_number(cell, "here", decimal=",") == number
+    assert numbers_of([cell, "2"], decimal=",") == [number, 2.0]
+    assert numbers_of([cell.replace(",", "."), "2,5"]) is None
 
 
 @pytest.mark.parametrize("cell", ["5", " -.5 ", "+1e-3", "3.4e38", "05."])

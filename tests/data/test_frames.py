@@ -134,6 +134,34 @@ def test_an_excel_file_is_prepared_like_its_text(text, tmp_path):
         load_table(path)  # the row as the spreadsheet numbers it
 
 
+def test_of_a_workbook_the_first_sheet_is_read(tmp_path):
+    """The others are named in a warning."""
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("openpyxl", reason="pandas writes and reads Excel files with it")
+    path = tmp_path / "table.xlsx"
+    with pandas.ExcelWriter(path) as book:
+        pandas.DataFrame(COLUMNS).to_excel(book, sheet_name="people", index=False)
+        pandas.DataFrame({"a": [1]}).to_excel(book, sheet_name="notes")
+    with pytest.warns(UserWarning, match="the first sheet, 'people', and not 'notes'") as noted:
+        found = load_table(path)
+    assert [warning.filename for warning in noted] == [__file__]
+    require_equal(found, load_table(pandas.DataFrame(COLUMNS)))
+    with pytest.warns(UserWarning, match="and not 'notes'"):
+        found[2].read(path)
+
+
+def test_a_workbook_and_a_text_under_each_others_name_are_refused_with_the_right_one(
+    text, tmp_path
+):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("openpyxl", reason="pandas writes and reads Excel files with it")
+    book = tmp_path / "book.xlsx"
+    pandas.DataFrame(COLUMNS).to_excel(book, index=False)
+    for path, wrong in (book, "book.csv"), (text, "table.xlsx"):
+        with pytest.raises(DataError, match=f"{wrong}: .* call it {path.name}(;|$)"):
+            load_table(path.rename(tmp_path / wrong))
+
+
 def test_without_a_reader_the_error_names_what_to_install(monkeypatch, tmp_path):
     for name in ("pandas", "polars"):
         monkeypatch.setitem(__import__("sys").modules, name, None)
@@ -149,3 +177,21 @@ def test_a_frame_of_another_library_is_refused():
     """Such as a dict of columns; it is no path either."""
     with pytest.raises(ArgumentTypeError, match="a data frame of pandas or polars, got dict"):
         load_table({"a": [1.0, math.nan]})
+
+
+def test_the_error_for_what_is_no_frame_says_how_to_make_one():
+    pandas = pytest.importorskip("pandas")
+    polars = pytest.importorskip("polars")
+    frame = pandas.DataFrame(COLUMNS)
+    _, _, schema = load_table(frame)
+    row = frame.iloc[0]
+    for source, way, made in (
+        (dict(row), r"One row: pandas.DataFrame\(\[row\]\)", pandas.DataFrame([dict(row)])),
+        ([dict(row)], r"pandas.DataFrame\(rows\)", pandas.DataFrame([dict(row)])),
+        (row, r"if it is a row, by to_frame\(\).T", row.to_frame().T),
+        (polars.from_pandas(frame).lazy(), r"by collect\(\)", polars.from_pandas(frame)),
+    ):
+        with pytest.raises(ArgumentTypeError, match=way):
+            schema.read(source)
+        x, _ = schema.read(made)
+        assert np.array_equal(x[0], schema.read(frame)[0][0])

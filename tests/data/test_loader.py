@@ -286,7 +286,7 @@ def test_samples_that_cannot_be_stacked_are_refused():
 
 def test_a_stream_that_has_become_shorter_is_an_error():
     """The epoch is not just empty."""
-    with pytest.raises(DataError, match="Expected batch 5 of epoch 2, which has 3 batches now"):
+    with pytest.raises(DataError, match="Expected batch 5 of epoch 2, which has 3 now"):
         list(DataLoader(samples, batch_size=4).epoch(2, start=5))
 
 
@@ -494,7 +494,7 @@ def test_invalid_positions_are_refused():
 
 def test_repr_shows_the_arguments():
     """Arguments with their default are left out."""
-    assert repr(DataLoader(X, T)) == "DataLoader(10 samples, 1 batches of 100)"
+    assert repr(DataLoader(X, T)) == "DataLoader(10 samples, 1 batch of 100)"
     loader = DataLoader(X, T, batch_size=4, shuffle=True, seed=3, last="drop", prefetch=2)
     assert repr(loader) == (
         "DataLoader(10 samples, 2 batches of 4, shuffle=True, seed=3, last='drop', prefetch=2)"

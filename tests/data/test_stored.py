@@ -425,3 +425,29 @@ def test_ranks_share_the_batches_of_stored_samples(ranks, shuffle):
             np.testing.assert_array_equal(together, np.asarray(batch[i]))
     rows = np.concatenate([s.rows(2, 1) for s in shares])
     np.testing.assert_array_equal(rows, whole.rows(2, 1))
+
+
+class RowsOfNetCDF:
+    """As a variable of netCDF4: rows are masked arrays, and the second row has a gap."""
+
+    shape = (3, 2)
+    dtype = np.dtype("float64")
+
+    def __init__(self, gaps):
+        self.numbers = np.ma.masked_equal(np.arange(6.0).reshape(3, 2), gaps)
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, key):
+        return self.numbers[key]
+
+
+@pytest.mark.parametrize("source", [StoredSamples, lambda x: x], ids=["StoredSamples", "itself"])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_rows_with_masked_numbers_are_an_error(source, shuffle):
+    whole = DataLoader(source(RowsOfNetCDF(gaps=-1.0)), batch_size=3, shuffle=shuffle, seed=0)
+    (x,) = whole
+    assert sorted(xpnet.to_numpy(x).ravel().tolist()) == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    with pytest.raises(DataError, match="1 of .* masked"):
+        list(DataLoader(source(RowsOfNetCDF(gaps=3.0)), batch_size=3, shuffle=shuffle, seed=0))

@@ -255,6 +255,13 @@ def test_other_files_are_refused_with_their_name(tmp_path, write):
         open_samples(tmp_path / "x.npy")
 
 
+@pytest.mark.parametrize("name", ["x.h5", "x.nc"])
+def test_hdf5_files_are_refused_with_a_way_out(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x89HDF")
+    with pytest.raises(DataError, match=rf"{name}: .*StoredSamples\(f\['x'\], f\['t'\]\)"):
+        open_samples(tmp_path / name, x="x")
+
+
 def test_strings_are_refused_with_a_way_out(tmp_path):
     """In tables, too: see below."""
     zarr = pytest.importorskip("zarr", reason="zarr is not installed")

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from xpnet import ArgumentError, DataError, ShapeError, StateError
-from xpnet.data import Schema, Standardizer, load_table
+from xpnet import ArgumentError, ArgumentTypeError, DataError, ShapeError, StateError
+from xpnet.data import Schema, Standardizer, load_table, tables
 
 ROWS = [(i, 10 - 3 * i, ["cat", "dog", "eel"][i % 3]) for i in range(30)]
 
@@ -118,6 +118,44 @@ def test_a_schema_reads_other_files_in_the_same_way(write):
         DataError, match="no column 'b', which the model needs; of the 2 features .* lacks b. Add"
     ):
         schema.read(write("a,kind\n1,cat\n", "few.csv"))
+    with pytest.raises(DataError, match="lacks a, b. Add .* or rename 'A' to 'a', 'B_' to 'b'$"):
+        schema.read(write("A,B_,c\n1,2,3\n", "renamed.csv"))
+
+
+@pytest.mark.parametrize("name", ["features", "drop", "ids", "categories", "missing"])
+def test_a_string_in_place_of_several_is_refused(write, name):
+    """Otherwise it would be taken as its characters."""
+    with pytest.raises(ArgumentTypeError, match=rf"Expected {name} as .* Write {name}=\['b'\]\."):
+        load_table(write(table()), **{name: "b"})
+
+
+def test_each_name_of_a_class_is_examined_once(write, monkeypatch):
+    """Not in each row: that would take half of the time in which a large table is read."""
+    examined = []
+
+    def canonical(label):
+        examined.append(label)
+        return original(label)
+
+    original = tables._canonical
+    monkeypatch.setattr(tables, "_canonical", canonical)
+    labels = ("1", "1.0", "2", "02")
+    rows = [(i, labels[i % 4]) for i in range(400)]
+    train, test, schema = load_table(write(table(rows, "a,kind")))
+    assert schema.classes == ("1", "2")
+    assert np.bincount(np.concatenate([train[1], test[1]])).tolist() == [200, 200]
+    assert len(examined) < 20
+
+
+def test_an_infinite_number_is_refused_with_a_way_out(write):
+    rows = [*ROWS[:9], ("-inf", 1, "cat"), *ROWS[9:]]
+    message = refusal(write(table(rows)))
+    assert "line 11, column 'a': -inf is infinite" in message
+    assert (
+        "Correct or empty this cell. To train with it as a missing value: --missing=-inf" in message
+    )
+    _, _, schema = load_table(write(table(rows)), missing=["-inf"])
+    assert schema.inputs == ["a", "a=(missing)", "b"]
 
 
 def test_a_schema_without_names_reads_files_without_names(write):

@@ -12,7 +12,7 @@ from xpnet._interoperability.numpy.ufuncs import elementwise_calls
 
 PAGES = {
     "derivatives.md": ("scipy",),
-    "gpu.md": (),
+    "gpu.md": ("scipy",),
     "half-precision.md": (),
     "notebooks.md": ("matplotlib",),
     "own-layer.md": (),
@@ -54,5 +54,5 @@ def test_the_functions_of_numpy_and_scipy_are_counted():
     special = len(F.special.__all__)
     assert f"{special} functions of `scipy.special`" in read("derivatives.md")
     assert f"{special} of `scipy.special`'s functions" in read("scipy.md")
-    assert "nearly 300 others" in read("derivatives.md")
-    assert 275 < len({*implementations, *elementwise_calls}) < 300
+    assert "more than 300 others" in read("derivatives.md")
+    assert 306 < len({*implementations, *elementwise_calls}) < 330

@@ -28,6 +28,11 @@ LOSSES = [  # of lesson 4, at iteration 0, 1000, ... 9000
 FLOORS = {"diabetes": 0.48, "cancer": 0.97, "digits": 0.965}  # a linear model: 0.485, 0.979, 0.971
 
 
+def page_of(lesson):
+    """The text of a lesson's page."""
+    return (ROOT / "docs" / "lessons" / f"{lesson}.md").read_text(encoding="utf-8")
+
+
 @pytest.fixture
 def run(tmp_path):
     """A function that runs a lesson, checks its picture, and returns what it printed."""
@@ -94,12 +99,16 @@ def test_t2_finds_the_rule(run, backend):
 
 
 def test_t2_prints_the_error_each_hundred_epochs(run):
-    """What it learns on each library is tested above."""
-    printed = run(T2, "numpy", "--epochs", 200)
+    """What it learns on each library is tested above. The page says: "level below 1e-9 after 750 epochs"."""
+    printed = run(T2, "numpy")
     epochs, errors = zip(*re.findall(r"epoch +(\d+) +error (\S+)", printed), strict=True)
-    assert epochs == ("0", "100", "200")
-    first, second, third = map(float, errors)
-    assert first > 100.0 * second > 1000.0 * third
+    assert list(map(int, epochs)) == list(range(0, 1001, 100))
+    falling, level = np.split(np.array(errors, dtype=float), [7])
+    assert np.all(falling[:-1] > 10.0 * falling[1:])
+    assert falling[-1] > 1e-9
+    assert "level below 1e-9 after 750 epochs" in page_of("one-layer")
+    assert np.all(level[1:] < 1e-9)
+    np.testing.assert_allclose(level[1:], level[-1], rtol=0.1)
 
 
 # --- lesson 3: a multi-layer perceptron -----------------------------------------------------------
@@ -130,6 +139,19 @@ def test_t3_reaches_its_scores(run, hidden):
     pytest.importorskip("sklearn", reason="the data come with scikit-learn: the extra `examples`")
     found = scores(run(T3, "numpy", "--hidden", hidden))
     assert {name: score for name, (score, _) in found.items() if score < FLOORS[name]} == {}
+
+
+@pytest.mark.slow
+def test_the_page_of_t3_states_its_scores(run):
+    """To one of the 100 to 400 rows for the test."""
+    pytest.importorskip("sklearn", reason="the data come with scikit-learn: the extra `examples`")
+    page = page_of("multilayer-perceptron")
+    assert "$ python examples/t3_multilayer_perceptron.py --hidden 32\n" in page
+    stated = re.findall(r"(\w+) (?:R²|accuracy) = (\d\.\d+)", page)
+    found = scores(run(T3, "numpy", "--hidden", "32"))
+    assert [name for name, _ in stated] == list(found)
+    for name, score in stated:
+        assert float(score) == pytest.approx(found[name][0], abs=0.01)
 
 
 # --- lesson 4: define by run ----------------------------------------------------------------------

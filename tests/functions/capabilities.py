@@ -45,7 +45,7 @@ lose the gradient.
 **Order.** The orders of the derivatives that are compared with central differences in float64: for the
 first, the rules run on arrays (read-only ones on NumPy); for the second, the same rules are recorded on
 Variables. Rules are written in the namespace itself, so higher orders need no other code.
-*and complex*: with complex input too; the gradient of a real L by z = x + iy is dL/dx - i dL/dy.
+*and complex*: with complex input too; the gradient of a real L with respect to z = x + iy is dL/dx - i dL/dy.
 
 **JAX agrees.** The first derivative is compared with `jax.grad` of the same call, to a relative error of
 1e-5 in float64, over shapes, broadcasting, axes and keepdims that hypothesis draws
@@ -94,7 +94,7 @@ its random numbers are NumPy's.
 
 Orders (`tests/layers/test_contract.py`): *1* means that values and gradients equal those on NumPy, to 1e-10
 in float64, that float32 stays float32, and that no step passes through the host; *2*, that second
-derivatives by inputs and parameters agree with central differences.
+derivatives with respect to inputs and parameters agree with central differences.
 """
 
 OF_LIMITS = """\

@@ -35,7 +35,7 @@ AGAINST_JAX = {
 """Names that cannot be compared with JAX, and why."""
 
 nan = float("nan")
-DEPARTURES = {  # name: (a call, its arguments, our gradient by the first, JAX's, why)
+DEPARTURES = {  # name: (a call, its arguments, our gradient with respect to the first, JAX's, why)
     "std of equals": (
         lambda xp, x: xp.std(x),
         [[2.0, 2.0]],

@@ -113,7 +113,7 @@ def after(key, x, value):
 
 
 def test_values_and_derivatives(array, order, case):
-    """Values are compared with NumPy, derivatives by x and by the value with differences: to the
+    """Values are compared with NumPy, derivatives with respect to x and the value with differences: to the
     second, on JAX the first.
     """
     key, value = case

@@ -161,7 +161,7 @@ TOLERANCES = {"float32": (1e-5, 1e-6), "float64": (1e-10, 1e-13)}
     seed=st.integers(0, 2**16),
 )
 def test_losses_agree_with_torch(dtype, n, m, delta, seed):
-    """Values, and gradients by prediction and target."""
+    """Values, and gradients with respect to prediction and target."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
     T = torch.nn.functional
     rng = np.random.default_rng(seed)

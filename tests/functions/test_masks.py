@@ -140,7 +140,7 @@ def test_the_gradient_of_a_maximum_that_is_nan_is_nan(backend, array):
     np.testing.assert_array_equal(to_numpy(g), [[nan, nan], [0.0, 1.0]])
 
 
-LOSSES = {  # name: f(x), whose gradient by x is 0 in the row or number that is left out, and x
+LOSSES = {  # name: f(x), whose gradient with respect to x is 0 in the row or number that is left out, and x
     "hinge": (lambda x: F.hinge_loss(x, F.asarray([1.0, 1.0])), [3.0, 4.0], [0, 1]),
     "hinge of classes": (
         lambda x: F.hinge_loss(x, F.asarray([0])),

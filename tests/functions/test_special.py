@@ -149,7 +149,7 @@ def test_second_derivatives_do_not_cancel(backend64, array):
         assert_close(gg, [by_mpmath(f, point, 2) for point in points], rtol=1e-9)
 
 
-CORNERS = {  # name: columns of arguments, the values, and the gradient by each argument
+CORNERS = {  # name: columns of arguments, the values, and the gradient with respect to each argument
     "xlogy": ([[0.0, 0.0, 2.0], [0.0, 3.0, 1.0]], [0, 0, 0], [[0, math.log(3), 0], [0, 0, 2]]),
     "xlog1py": ([[0.0, 0.0, 2.0], [-1.0, 2.0, 0.0]], [0, 0, 0], [[0, math.log(3), 0], [0, 0, 2]]),
     "rel_entr": ([[0.0, 0.0, 1.0], [0.0, 3.0, 1.0]], [0, 0, 0], [[0, 0, 1], [0, 0, -1]]),
@@ -377,7 +377,7 @@ def test_the_incomplete_gamma_functions_have_no_derivative_by_a(backend, array, 
     x = Variable(array([2.0]))
     (g,) = gradients(function(F.stop_gradient(a), x), [x])
     assert_close(g, [(1 if name == "gammainc" else -1) * 0.21596386605275228], rtol=1e-5)
-    with pytest.raises(GradientError, match="by x only.*stop_gradient"):
+    with pytest.raises(GradientError, match="with respect to x only.*stop_gradient"):
         gradients(function(a, x), [a])
 
 

@@ -1,4 +1,4 @@
-"""The gradient by a bias on CuPy is the sum over the batch, always in the same order."""
+"""The gradient with respect to a bias on CuPy is the sum over the batch, always in the same order."""
 
 import numpy as np
 import pytest

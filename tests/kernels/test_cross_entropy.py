@@ -32,7 +32,7 @@ def weights(shape, dtype="float32"):
 
 
 def of_arrays(x, t):
-    """The loss, and 1.5 times its gradient by x."""
+    """The loss, and 1.5 times its gradient with respect to x."""
     v = Variable(x)
     loss = F.softmax_cross_entropy(v, t)
     return to_numpy(loss), to_numpy(gradients(loss, [v], 1.5)[0])

@@ -60,7 +60,7 @@ def stays_on_the_device(counts):
 
 
 def test_lenet(on_device):
-    """2 convolutions (9 launches with the gradient by x, 6 without, biases included), 2 poolings (2),
+    """2 convolutions (9 launches with the gradient for x, 6 without, biases included), 2 poolings (2),
     2 affine layers (5), 3 activations (2), the loss (2) and the step: 38."""
     model = models.lenet(IMAGES[1:], 10, dropout=0.0, rng=0)
     counts = counted(training_step(on_device, model, numbers(on_device, *IMAGES)))
@@ -133,7 +133,7 @@ def test_a_transformer_that_draws_its_masks_on_the_device(on_device, drawn_on_th
 
 
 def there_and_back(function, *arrays):
-    """The launches of a function, and those of its gradients by all its arrays.
+    """The launches of a function, and those of its gradients with respect to all its arrays.
 
     Its gradient begins with an array that is there already.
     """

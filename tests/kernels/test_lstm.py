@@ -20,7 +20,7 @@ TOLERANCES = {
 
 
 def computed(backend, dtype, steps, masked, outputs, wrap=lambda x: x):
-    """The outputs, and the gradients by all inputs of some of the outputs."""
+    """The outputs, and the gradients with respect to all inputs of some of the outputs."""
     rng, (rows, units) = np.random.default_rng(0), (3, 5)
     shapes = (steps, rows, 4 * units), (rows, units), (rows, units), (4 * units, units)
     arrays = [rng.normal(size=shape).astype(dtype) for shape in shapes]

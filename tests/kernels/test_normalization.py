@@ -32,7 +32,7 @@ def on(backend, arrays, dtype):
 
 
 def outputs(backend, case, dtype, with_w=True, with_b=True, wrap=lambda x: x):
-    """y, the statistics, and the gradients by all inputs, computed on one backend."""
+    """y, the statistics, and the gradients with respect to all inputs, computed on one backend."""
     shape, axes, weights = CASES[case]
     rng = np.random.default_rng(0)
     x, gy = 3.0 + 2.0 * rng.normal(size=shape), rng.normal(size=shape)

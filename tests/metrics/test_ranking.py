@@ -25,6 +25,14 @@ def test_binary_by_hand(backend, array):
     assert float(metrics.roc_auc(array([1, 2, 3]), array([[0], [1], [1]]))) == 1.0
 
 
+def test_scores_of_two_classes_are_compared_with_each_other(backend, array):
+    """The order of column 1 alone is that of the samples' scale: it would have the area 0."""
+    y, t = np.float32([[3.0, 5.0], [1.0, 2.0], [9.0, 8.0], [7.0, 6.5]]), [1, 1, 0, 0]
+    assert float(metrics.roc_auc(array(y), array(t))) == 1.0
+    large = 100.0 * (y - y.mean())  # in float32, the softmax of these is 0 or 1
+    assert float(metrics.roc_auc(array(large), array([1, 0, 0, 0]))) == 1.0
+
+
 def test_without_two_samples_to_compare_it_is_nan(backend, array):
     """One class alone, no samples, a score that is NaN."""
     for y, t in (([0.1, 0.2], [1, 1]), ([0.1, 0.2], [0, 0]), ([0.1, math.nan, 0.3], [0, 1, 1])):
@@ -93,3 +101,22 @@ def test_several_classes_are_scikit_learns(data, way):
         expected = sklearn.roc_auc_score(t, y, average=average, multi_class=multi_class)
     value = metrics.roc_auc(y, t, average=average, multi_class=multi_class)
     np.testing.assert_allclose(value, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_scores_have_the_area_of_their_softmax(classes, way):
+    """As a metric of a training, it is given what the network returns."""
+    sklearn = pytest.importorskip("sklearn.metrics", reason="scikit-learn is the oracle")
+    multi_class, average = way
+    rng = np.random.default_rng(classes)
+    t = np.arange(60) % classes
+    scores = rng.normal(size=(60, classes)) + np.eye(classes)[t] + 3.0 * rng.normal(size=(60, 1))
+    p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    if classes == 2:
+        expected = sklearn.roc_auc_score(t, p[:, 1])
+    else:
+        expected = sklearn.roc_auc_score(t, p, average=average, multi_class=multi_class)
+    for y in (scores, p):
+        value = metrics.roc_auc(y, t, average=average, multi_class=multi_class)
+        np.testing.assert_allclose(value, expected, rtol=1e-12)

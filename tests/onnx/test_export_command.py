@@ -112,7 +112,11 @@ def test_a_table_is_standardized_in_the_file(table, folder, tmp_path):
         csv, "--target", "answer", "--features", "a,b,c", "--epochs", 1, folder / "table-run"
     )
     path = tmp_path / "net.onnx"
-    assert xpnet("export", run, path)[0] == 0
+    code, output = xpnet("export", run, path)
+    assert code == 0
+    assert "numbers before they are standardised, which the file does: a, b, c" in output
+    _, output = xpnet("export", run, tmp_path / "bare.onnx", "--no-preprocessing")
+    assert "numbers standardised, as Schema.read returns them: a, b, c" in output
     _, printed = xpnet("predict", run, csv)
     first = printed.split()[1].split(",")  # "1,no,0.7612", after the header
     scores = results(path, x)

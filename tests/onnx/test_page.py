@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import xpnet
 
 pytest.importorskip("onnx", reason="it writes the files: pip install onnx")
 pytest.importorskip("onnxruntime", reason="it runs the files: pip install onnxruntime")
 
+from xpnet.cli.commands import app
 from xpnet.saving.onnx._load_file import NEWEST, OLDEST
 from xpnet.saving.onnx.load import KNOWN
 
@@ -51,6 +53,25 @@ def block_with(text):
     return found
 
 
+def test_a_run_on_a_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        f"{i % 50},{['Rome', 'Oslo'][i % 2]},{['low', 'high'][i % 50 > 24]}" for i in range(100)
+    ]
+    Path("people.csv").write_text("\n".join(["age,city,income", *rows]), encoding="utf-8")
+    Path("new.csv").write_text("city,age\nOslo,3\nRome,48\n", encoding="utf-8")
+    (line,) = (
+        command for command in TEXT.splitlines() if command.startswith("$ xpnet export runs/")
+    )
+    train = ["train", "people.csv", "--epochs", "9", "--out", "runs/people"]
+    for command in (train, line.split()[2:]):
+        answer = CliRunner().invoke(app, command)
+        assert answer.exit_code == 0, answer.output
+    import onnxruntime
+
+    run(block_with('open_run("runs/people")'), {"onnxruntime": onnxruntime})
+
+
 def test_a_network_as_a_file_and_back(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     scope = {}
@@ -85,8 +106,8 @@ def test_a_file_of_pytorch(tmp_path, monkeypatch):
 
 
 def test_each_block_is_run():
-    """Three of the file, three of the step, and one of PyTorch."""
-    assert len(BLOCKS) == 7
+    """Three of the file, one of a run, three of the step, and one of PyTorch."""
+    assert len(BLOCKS) == 8
 
 
 def test_what_the_page_states_of_load_onnx_is_so():

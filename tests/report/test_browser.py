@@ -37,6 +37,7 @@ const measure = (doc, win) => ({
   title: doc.title,
   images: [...doc.images].map(i => [i.complete, i.naturalWidth, Math.round(i.width)]),
   rows: [...doc.querySelectorAll("table")].map(t => t.tBodies[0].rows.length),
+  hidden: [...doc.querySelectorAll(".scroll")].map(s => s.scrollWidth - s.clientWidth),
   overflow: doc.documentElement.scrollWidth - win.innerWidth,
   paper: win.getComputedStyle(doc.body).backgroundColor,
   ink: win.getComputedStyle(doc.body).color,
@@ -103,6 +104,16 @@ def test_the_page_is_complete_on_a_screen_and_on_a_phone(made, tmp_path):
         assert shown["asked"] == []
         assert shown["overflow"] <= 0
         assert (shown["paper"], shown["ink"]) == ("rgb(255, 255, 255)", "rgb(28, 28, 28)")
+
+
+def test_long_names_of_samples_are_wrapped(tmp_path):
+    """On a screen, all columns of the table of mistakes are seen at once."""
+    samples = [f"line {i}, Name Sm{i}th, Mr. Johannes Bob, PassengerId {i}" * 2 for i in range(9)]
+    scores = np.eye(2)[[0, 1, 1] * 3]
+    made = report(tmp_path / "report.html", scores, np.asarray([0, 1, 0] * 3), samples=samples)
+    screen, _ = measured(made, tmp_path)
+    assert len(screen["hidden"]) > 1
+    assert max(screen["hidden"]) <= 0
 
 
 def test_the_page_is_dark_if_the_user_prefers_that(made, tmp_path):

@@ -224,8 +224,13 @@ def test_a_new_training_does_not_overwrite_the_checkpoints_of_an_older_one(
             (tmp_path / name).unlink()
     before = content(tmp_path)
     for new in (trainer_of(Checkpoint(tmp_path)), trainer):
-        with pytest.raises(xpnet.StateError, match=r"safetensors: an older .*resume="):
+        with pytest.raises(xpnet.StateError, match=r"safetensors: an older") as refused:
             new.fit(clusters, None, 3, 20)
+        name = "best" if left == "best.safetensors" else "last"
+        last = str(tmp_path / f"{name}.safetensors")
+        files = " and ".join(str(tmp_path / name) for name in sorted(before, reverse=True))
+        assert f"To resume the older one: fit(..., resume={last!r}). " in str(refused.value)
+        assert f"To begin anew, remove {files} first." in str(refused.value)
         assert content(tmp_path) == before
 
 

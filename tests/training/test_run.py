@@ -223,6 +223,15 @@ def test_scores_that_are_not_finite_are_an_error_that_names_the_file(
         trained.scores(trained.build(), np.full((1, 4), 9.0))
 
 
+def test_the_repr_of_a_trained_model_has_no_weights(clusters, tmp_path):
+    """A notebook displays it; the weights would fill pages."""
+    fit(tmp_path, clusters)
+    shown = repr(open_run(tmp_path))
+    assert len(shown) < 400
+    assert shown.startswith(f"TrainedModel(file={str(tmp_path / 'model.safetensors')!r}, ")
+    assert "67 weights, 3 of 3 epochs" in shown  # 4 * 8 + 8 + 8 * 3 + 3
+
+
 def test_a_folder_that_is_no_run_is_an_error(tmp_path):
     """The message names the command that writes one."""
     with pytest.raises(xpnet.StateError, match=r"expected a run folder with model\.safetensors"):

@@ -28,6 +28,10 @@ class NumPy(Library):
         # arrays too, and the answer, cached by type, would hold for all NumPy arrays.
         return isinstance(x, (np.ndarray, np.generic))
 
+    def to_host(self, x: Array) -> np.ndarray:
+        require_unmasked(x)
+        return np.asarray(x)
+
     def is_host_memory(self, x: Array) -> bool:
         return bool(x.flags.writeable)
 
@@ -53,6 +57,27 @@ class NumPy(Library):
 library = NumPy()
 
 
+# --- masked arrays --------------------------------------------------------------------------
+
+
+def require_unmasked(x: Array) -> None:
+    """Raise if x is an array of `np.ma` that hides some of its numbers: it would be taken without its mask.
+
+    One that hides none, as netCDF4 returns, is an array like others.
+
+    Raises
+    ------
+    ArgumentError
+        Some numbers are masked.
+    """
+    if hasattr(x, "filled") and np.any(getattr(x, "mask", False)):
+        raise ArgumentError(
+            f"Expected numbers, got a masked array m, with {np.count_nonzero(x.mask)} of {x.size} "
+            "masked. Take its parts, hidden = np.ma.getmaskarray(m) and values = m.filled(0.0), and "
+            "choose: np.where(hidden, 0.0, x - values) leaves a difference out of a sum."
+        )
+
+
 # --- NumPy's protocols ----------------------------------------------------------------------
 
 
@@ -64,7 +89,7 @@ def name_in_numpy(function: Callable[..., Any]) -> str:
     package, _, module = function.__module__.partition(".")
     if package != "numpy":
         return ""
-    if module in ("linalg", "fft"):
+    if module in ("linalg", "fft", "lib.stride_tricks"):
         return f"{module}.{name}"
     return name
 

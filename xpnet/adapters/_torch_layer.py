@@ -299,7 +299,7 @@ class _Recorded(Function):
         gys: Sequence[Array],
         xs: Sequence[Array],
     ) -> Sequence[Array]:
-        """The gradients by some leaves, from those of some outputs; recorded if these are Variables."""
+        """The gradients of some leaves, from those of some outputs; recorded if these are Variables."""
         torch = import_module("torch")
         is_recorded = any(isinstance(x, Variable) for x in (*gys, *xs))
         tensors = [data_of(gy) for gy in gys]

@@ -2,7 +2,7 @@
 
     Variable, Parameter     an array with a gradient, and one that a layer owns
     Function                one differentiable operation: its value, and the rule for its derivative
-    gradients               gradients by given Variables, without changing any `grad`
+    gradients               gradients with respect to given Variables, without changing any `grad`
     no_grad                 a block in which nothing is recorded
     grad, value_and_grad    the gradient of a function, as a function
     vjp, jvp                the derivative of a function, times a vector

@@ -34,12 +34,17 @@ def _unary(name: str) -> Unary:
 
 
 def _binary(name: str) -> Binary:
-    """`x1 op x2`; if x2 is neither an array nor a number, Python asks x2 for the result."""
+    """`x1 op x2`; if x2 is neither an array nor a number, Python asks x2 for the result.
+
+    A list is not asked: `[1.0, 2.0] * x` would repeat the list, and `x == [1.0, 2.0]` would be False.
+    """
 
     def operate(x1: Array, x2: Array) -> Array:
         try:
             return functions[name](x1, x2)
         except NoArrayError:
+            if isinstance(x1, (list, tuple)) or isinstance(x2, (list, tuple)):
+                raise
             return NotImplemented
 
     return operate
@@ -148,7 +153,7 @@ class ArrayObject(Exported):
         return value
 
     def __float__(self) -> float:
-        self.require_no_store()
+        self.require_explicit()
         value = float(self.data)
         arrived()
         return value
@@ -161,7 +166,7 @@ class ArrayObject(Exported):
         return shown
 
     def __complex__(self) -> complex:
-        self.require_no_store()
+        self.require_explicit()
         value = complex(self.data)
         arrived()
         return value

@@ -4,14 +4,22 @@ np.asarray(v), np.array([v, w])      always an error: v may be on a GPU
 np.from_dlpack(v), torch.asarray(v)  an error if v requires a gradient
 copy.deepcopy(v), pickle.dumps(v)    an error if v was computed; a leaf is copied
 copy.copy(v)                         the same history
-array[i] = v                         an error in a function that is differentiated
+array[i] = v, math.sin(v)            an error in a function that is differentiated
 v.data, xpnet.to_numpy(v), float(v)  the numbers without the gradient, on purpose
+
+NumPy calls `v.__float__` for `array[i] = v`, as Python does for `float(v)`, and so do `math.sin(v)`,
+`array.fill(v)` and `scipy.integrate.quad`. In a function that is differentiated, `require_explicit`
+tells these apart by the code of the caller. Elsewhere all of them give the number, as in PyTorch:
+`losses[i] = loss` in a training loop is as common as `float(loss)`.
 """
 
 import copy
+import dis
 import opcode
 import sys
 from contextvars import ContextVar
+from functools import lru_cache
+from types import CodeType
 from typing import Any, ClassVar, NoReturn, SupportsIndex
 
 from xpnet._typing import Array
@@ -20,7 +28,14 @@ from xpnet.errors import ArgumentTypeError, ExportError, GradientError
 differentiating: ContextVar[bool] = ContextVar("differentiating", default=False)
 """Whether a function runs whose derivative is to be computed, as `grad` and `jacobian` do."""
 
-STORE_ITEM = opcode.opmap["STORE_SUBSCR"]
+STORES = "STORE_"
+"""How the instructions begin whose target keeps the number: STORE_SUBSCR, STORE_SLICE, STORE_ATTR."""
+
+TEXT = "BINARY_OP"
+"""The instruction of `"%.3f" % v`, the one operator that takes a float of what is not one."""
+
+EXPLICIT = frozenset(["float", "complex", "ceil", "floor", "isclose", "isfinite", "isinf", "isnan"])
+"""The functions that may take the number: two are for that; the others have no gradient to lose."""
 
 
 class Exported:
@@ -45,27 +60,34 @@ class Exported:
             "xpnet.custom_rule. For the numbers without the gradient, call xpnet.to_numpy(x)."
         )
 
-    def require_no_store(self) -> None:
-        """Raise if the number is about to be stored in an array that keeps no gradient.
-
-        For `array[i] = v` NumPy calls `float(v)`, so nothing but the instruction of the caller tells
-        the two apart. Where no derivative is being computed, as in `losses[i] = loss` of a training
-        loop, it is allowed.
+    def require_explicit(self) -> None:
+        """Raise if code that is differentiated takes the number, but not by `float(v)`.
 
         Raises
         ------
         GradientError
-            It would be, and its gradient would be lost.
+            The gradient would be lost.
         """
         if not (differentiating.get() and self.requires_grad):
             return
         frame = sys._getframe(2)  # noqa: SLF001 - the one way to the caller of __float__
-        if frame.f_code.co_code[frame.f_lasti] == STORE_ITEM:
+        code, place = frame.f_code, frame.f_lasti
+        instruction = opcode.opname[code.co_code[place]]
+        if instruction == TEXT or _is_explicit(code, place):
+            return
+        if instruction.startswith(STORES):
             raise GradientError(
                 "array[i] = x stores the number of a Variable x in an array, which has no gradient. "
                 "Create the array with np.zeros(n, like=x), which records what is written into it; "
                 "or write float(x), which has no gradient."
             )
+        raise GradientError(
+            "A function takes the number of a Variable x, and the gradient would be lost, as in "
+            "math.sin(x), array.fill(x) or scipy.integrate.quad. Write np.sin(x), or xpnet's "
+            "function; an array of numbers is np.full(n, x, like=x) or np.stack([x, y]); a function "
+            "of another package gets a rule, by xpnet.custom_rule. For the number without the "
+            "gradient, write float(x)."
+        )
 
     def __dlpack__(
         self,
@@ -131,6 +153,24 @@ class Exported:
                 f"{name} expected a leaf, got a {type(self).__name__} that was computed: a copy of "
                 "it would lead to copies of the leaves, and yours would get no gradient. Copy x.data."
             )
+
+
+@lru_cache(maxsize=256)  # f may be called a thousand times
+def _is_explicit(code: CodeType, place: int) -> bool:
+    """Whether the instruction at `place` calls a function named in `EXPLICIT`.
+
+    In `float(x)`, the name begins where the call does, in the source. That holds in all versions of
+    Python; what they differ in is the instructions of a call. Without columns, as by
+    `python -X no_debug_ranges`, it is enough that the name is in the line.
+    """
+    instructions = list(dis.get_instructions(code))
+    begins = {
+        i.offset: i.positions and (i.positions.lineno, i.positions.col_offset) for i in instructions
+    }
+    return any(
+        isinstance(i.argval, str) and i.argval in EXPLICIT and begins[i.offset] == begins[place]
+        for i in instructions
+    )
 
 
 def export_error(x: Array) -> ExportError:

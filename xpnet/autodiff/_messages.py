@@ -114,22 +114,31 @@ def _argument(i: int, count: int, forward: Callable[..., Any] | None) -> str:
 
 
 def _is_array(x: Any) -> bool:
-    """Whether x has the shape and the dtype of an array."""
-    return isinstance(getattr(x, "shape", None), tuple) and hasattr(x, "dtype")
+    """Whether x is an array, and not only shaped like one, as the columns of a data frame are."""
+    shaped = isinstance(getattr(x, "shape", None), tuple) and hasattr(x, "dtype")
+    return shaped and compat.is_array_api_obj(x)
 
 
 def no_array(name: str, argument: str, x: Any) -> NoArrayError:
     """The error for an argument that must be an array, and is not."""
     snake_case = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    instead = advice_about(x) or " For numbers in a list, write F.asarray(values)."
     return NoArrayError(
         f"{snake_case} expected an array or a Variable for {argument}, got {type(x).__name__} "
-        f"{_shortened(x)}. For numbers in a list, write F.asarray(values)."
+        f"{_shortened(x)}.{instead}"
     )
+
+
+def advice_about(x: Any) -> str:
+    """What to pass instead of an object of xarray, pandas or h5py, which is no array; "" for others."""
+    if _is_array(x) or not hasattr(x, "__array__"):
+        return ""
+    return " Pass its numbers, np.asarray(x)."
 
 
 def _shortened(x: Any) -> str:
     """`repr(x)`, at most 40 characters of it."""
-    shown = repr(x)
+    shown = " ".join(repr(x).split())
     return shown if len(shown) <= 40 else f"{shown[:37]}..."
 
 
@@ -218,7 +227,7 @@ def _clash(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
 
 def described(x: Any) -> str:
     """An array as its dtype, shape and device; a scalar or a string as itself; else the type."""
-    if hasattr(x, "shape") and hasattr(x, "dtype"):
+    if _is_array(x):
         kind = "a Variable" if isinstance(x, Exported) else "an array"
         dtype = str(x.dtype).rpartition(".")[2]  # torch.float32, array_api_strict.float32
         return f"{kind} of {dtype}, shape {tuple(x.shape)}, on {compat.device(x)}"

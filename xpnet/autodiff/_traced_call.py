@@ -22,7 +22,7 @@ from xpnet._libraries.devices import follow, stays
 from xpnet._typing import Array, DType
 from xpnet.autodiff import tree
 from xpnet.autodiff._export import differentiating
-from xpnet.autodiff._messages import described
+from xpnet.autodiff._messages import advice_about, described
 from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.tape import Node, creation_order, edge, recorded, recording, seed, walk
@@ -45,7 +45,7 @@ class Alias(Function):
 
 
 class ConstantIn(Function):
-    """A derivative g that does not depend on the `others`: its gradient by them is zeros, not missing.
+    """A derivative g that does not depend on the `others`: their gradient is zeros, not missing.
 
     Without this node, differentiating g would be an error: nothing was recorded.
     """
@@ -58,7 +58,7 @@ class ConstantIn(Function):
 
 
 def _zeros_by(node: Node, gy: Array) -> Array:
-    """A gradient of zeros by a node: on the device of a leaf; otherwise on that of gy."""
+    """A gradient of zeros for a node: on the device of a leaf; otherwise on that of gy."""
     if isinstance(node, Variable):
         zeros = seed(node.data, 0.0)
         return as_constant(zeros) if isinstance(gy, Variable) else zeros
@@ -101,7 +101,7 @@ class Call:
     ----------
     f : callable
     argnums : int or sequence of int
-        Which of `args` to differentiate by.
+        With respect to which of `args` to differentiate.
     args, kwargs : sequence, mapping
     has_aux : bool
         Whether f returns a pair: what is differentiated, and anything else.
@@ -111,7 +111,7 @@ class Call:
     y, aux : trees
         What f returned.
     xs, ys : list of Variable
-        The leaves of the arguments to differentiate by, and of y.
+        The leaves of these arguments, and of y.
     nodes : list of nodes
         Those of the xs when f was called; f may write into its arguments.
     others : list of Variable, without data
@@ -159,9 +159,10 @@ class Call:
         try:
             with recorded():
                 y = self.f(*replaced, **kwargs)
-        except ValueError as error:
+        except (ValueError, SystemError) as error:
             is_numpys = str(error).startswith("setting an array element")
-            if is_numpys and isinstance(error.__cause__, GradientError):  # which it hides
+            is_of_c = isinstance(error, SystemError)  # as from a root finder of SciPy
+            if (is_numpys or is_of_c) and isinstance(error.__cause__, GradientError):
                 raise error.__cause__.with_traceback(error.__traceback__) from None
             raise
         finally:
@@ -185,6 +186,10 @@ class Call:
             Nothing was recorded: the graph was lost, which a gradient of zero would hide.
         """
         for y in self.ys or [self.y]:
+            if isinstance(getattr(y, "data", None), Variable):
+                raise GradientError(
+                    f"{name_of(self.f)} returned {described(y)}, which holds a Variable. Return y.data."
+                )
             if not isinstance(y, Variable):
                 raise GradientError(
                     f"{name_of(self.f)} returned {described(y)}, which has no record of the "
@@ -213,14 +218,14 @@ class Call:
         )
 
     def pull(self, ys: Sequence[Variable], gys: Sequence[Array]) -> list[Array]:
-        """The gradients of sum(y gy), over all ys, by each of the xs."""
+        """The gradients of sum(y gy), over all ys, with respect to each of the xs."""
         create_graph = self.recorded or (recording.get() and any(map(tracked, gys)))
         found = slopes(ys, gys, self.nodes, create_graph)
         return [self.for_caller(g, x) for g, x in zip(found, self.xs, strict=True)]
 
     @stays
     def for_caller(self, g: Array | None, x: Variable) -> Array:
-        """A gradient by x as an array or a Variable, as the caller expects it; None becomes zeros."""
+        """A gradient of x as an array or a Variable, as the caller expects it; None becomes zeros."""
         follow(x)
         if g is None:
             g = array_namespace(x.data).zeros_like(x.data)
@@ -249,7 +254,7 @@ class Call:
 def slopes(
     ys: Sequence[Tree], gys: Sequence[Array], nodes: Sequence[Node], create_graph: bool
 ) -> list[Array | None]:
-    """The gradients of sum(y gy) over all ys by each of the nodes; None where there is none.
+    """The gradients of sum(y gy) over all ys with respect to each of the nodes; None where there is none.
 
     No path leads through one of the nodes to another: the walk ends at each.
     """
@@ -354,6 +359,6 @@ def _floating(x: Any, model: Array | None, f: Callee, i: int, path: str) -> Arra
     except (TypeError, ValueError, IndexError):  # not every callable has a signature
         name = path and f", at {path}"
     raise ArgumentTypeError(
-        f"{name_of(f)} is to be differentiated by argument {i}{name}: expected floating-point "
-        f"numbers, got {described(x)}."
+        f"{name_of(f)} is to be differentiated with respect to argument {i}{name}: expected floating-point "
+        f"numbers, got {described(x)}.{advice_about(x)}"
     )

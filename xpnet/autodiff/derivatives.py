@@ -12,15 +12,15 @@ to any order: derivatives can be differentiated. Arguments may be trees of array
 
 **What is returned.** Arrays for arrays and Python's numbers; Variables for Variables. If f uses
 anything else that requires a gradient (a model's parameters in its closure), Variables are returned
-as well, and they are recorded: a loss that contains derivatives can be differentiated by the
-parameters. Under `no_grad` these functions work as usual, but their results are not recorded.
+as well, and they are recorded: a loss that contains derivatives can be differentiated with respect to
+the parameters. Under `no_grad` these functions work as usual, but their results are not recorded.
 
-**What is zero, and what is an error.** The derivative by an argument that f's value does not depend
-on is zero. But a value for which nothing was recorded at all is a GradientError, never a zero: a
+**What is zero, and what is an error.** The derivative with respect to an argument that f's value does
+not depend on is zero. But a value for which nothing was recorded at all is a GradientError, never a zero: a
 graph that was lost is far more frequent than a function that is constant. A constant *derivative*
 is not an error: the second derivative of 3 x is zero.
 
-**Complex numbers.** The gradient of a real L by z = x + iy is dL/dx - i dL/dy, as in JAX.
+**Complex numbers.** The gradient of a real L with respect to z = x + iy is dL/dx - i dL/dy, as in JAX.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -70,7 +70,8 @@ def value_and_grad(f: Callee, argnums: int | Sequence[int] = 0, has_aux: bool = 
     f : callable
         Returns a single real number; with `has_aux`, a pair of that and of anything else.
     argnums : int or sequence of int
-        Which positional arguments to differentiate by: trees of arrays of floating-point numbers.
+        With respect to which positional arguments to differentiate: trees of arrays of
+        floating-point numbers.
         All others, and those given by name, are passed to f as they are.
     has_aux : bool
         Whether f returns such a pair.
@@ -87,7 +88,7 @@ def value_and_grad(f: Callee, argnums: int | Sequence[int] = 0, has_aux: bool = 
     GradientError
         From the function returned: f did not return a single real number, or it was not recorded.
     TypeError
-        From the function returned: an argument to differentiate by holds integers, or is missing.
+        From the function returned: one of these arguments holds integers, or is missing.
 
     Examples
     --------
@@ -112,7 +113,7 @@ def value_and_grad(f: Callee, argnums: int | Sequence[int] = 0, has_aux: bool = 
 
 
 def grad(f: Callee, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callee:
-    """A function that returns the gradient of f: the derivative of its value by each input number.
+    """A function that returns the gradient of f: the derivatives of its value with respect to x.
 
     Parameters
     ----------
@@ -162,7 +163,7 @@ def vjp(f: Callee, *primals: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, .
     y : array, or tree of arrays
     pull : callable
         Takes gradients as a tree like y, each of the shape of its leaf. Returns a tuple: the
-        gradients of sum(gy y) by each of the primals. It may be called more than once.
+        gradients of sum(gy y) with respect to each of the primals. It may be called more than once.
 
     Raises
     ------
@@ -194,8 +195,8 @@ def jvp(f: Callee, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[T
 
     For y = f(x), y_dot_i = sum_j J[i, j] x_dot_j, the Jacobian-vector product: how fast y changes
     when x changes at the rate x_dot. It is computed by two walks back: the first computes g(u), the
-    gradient of sum(u y) by x, which is linear in u; the second differentiates sum(g(u) x_dot) by u,
-    and that is y_dot.
+    gradient of sum(u y) with respect to x, which is linear in u; the second differentiates
+    sum(g(u) x_dot) with respect to u, and that is y_dot.
 
     Parameters
     ----------
@@ -325,7 +326,7 @@ def hvp(f: Callee, argnums: int = 0) -> Callee:
     f : callable
         Returns a single real number.
     argnums : int
-        Which positional argument to differentiate by, counted from the front.
+        With respect to which positional argument to differentiate, counted from the front.
 
     Returns
     -------
@@ -371,7 +372,7 @@ def hvp(f: Callee, argnums: int = 0) -> Callee:
 
 @stays
 def _by_rows(call: Call, y: Variable) -> list[Array]:
-    """The Jacobian of y by each of the xs: arrays of shape (*y.shape, *x.shape).
+    """The Jacobian of y with respect to each of the xs: arrays of shape (*y.shape, *x.shape).
 
     Row i of each is the gradient of number i of y: one walk back, which starts with 1 for that number
     and 0 for all others.
@@ -389,9 +390,10 @@ def _by_rows(call: Call, y: Variable) -> list[Array]:
 
 @stays
 def _by_columns(call: Call, y: Variable) -> list[Array]:
-    """The same as `_by_rows`. The gradient g(u) of sum(u y) by x is linear in u: g = u J.
+    """The same as `_by_rows`. The gradient g(u) of sum(u y) is linear in u: g = u J.
 
-    So column j of J is the gradient of g_j by u: one walk back through the first one, recorded.
+    So column j of J is the gradient of g_j with respect to u: one walk back through the first one,
+    recorded.
     """
     for v in (y, *call.xs):
         _require_real(call, v)
@@ -407,7 +409,7 @@ def _by_columns(call: Call, y: Variable) -> list[Array]:
         xp = array_namespace(stacked)
         flat = xp.reshape(stacked, (len(found), compat.size(y.data) or 0))
         derivative = xp.reshape(flat.T, (*y.shape, *x.shape))
-        # The columns have the dtype of y; gradients by x, the dtype of x.
+        # The columns have the dtype of y; gradients with respect to x, the dtype of x.
         derivatives.append(xp.astype(derivative, x.dtype, copy=False))
     return derivatives
 

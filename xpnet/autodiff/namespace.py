@@ -18,6 +18,7 @@ import array_api_compat as compat
 
 from xpnet._hints import for_functions, missing
 from xpnet._libraries.devices import device_key, follows, several
+from xpnet._libraries.numpy import require_unmasked
 from xpnet._typing import Array, Device, DType, Namespace
 from xpnet.backend import Backend, using
 from xpnet.errors import ArgumentTypeError
@@ -233,4 +234,5 @@ def as_array(y: Array) -> Array:
 
 @follows
 def _asarray(y: Array) -> Array:
+    require_unmasked(y)
     return array_namespace(y).asarray(y)

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import array_api_compat as compat
 
 from xpnet._libraries.devices import follow, follows, known, stays
+from xpnet._printable import counted
 from xpnet._typing import Array, DType
 from xpnet.autodiff._half_precision import total
 from xpnet.autodiff._messages import described
@@ -129,7 +130,7 @@ def walk(
     through: bool = True,
     arrived: Callable[[Node, Array], None] | None = None,
 ) -> list[tuple[Node, Array]]:
-    """The gradients by the `wanted` nodes or, if `wanted` is None, by every leaf.
+    """The gradients with respect to the `wanted` nodes or, if `wanted` is None, to every leaf.
 
     Parameters
     ----------
@@ -285,7 +286,7 @@ def _without_left_out(gxs: Sequence[Array | None], node: Node) -> Sequence[Array
     """A rule's gradients without the None for each input that the call left out."""
     count = len(node.parents)
     if len(gxs) < count or any(gx is not None for gx in gxs[count:]):
-        given = f"{len(gxs)} gradients for {count} inputs"
+        given = f"{counted(len(gxs), 'gradient')} for {counted(count, 'input')}"
         raise GradientError(f"{function_name(node)}.backward returned {given}.")
     return gxs[:count]
 
@@ -369,7 +370,7 @@ def fit(g: Array | None, node: Node, user: Node, create_graph: bool) -> Array:
     It undoes broadcasting and promotion.
     """
     if g is None:
-        raise GradientError(f"{function_name(user)} has no derivative by an input.")
+        raise GradientError(f"{function_name(user)} has no derivative with respect to an input.")
     if getattr(g, "shape", None) != node.shape:
         g = _summed(g, node.shape, user)
     if create_graph and not isinstance(array_namespace(g), DifferentiableNamespace):

@@ -1,8 +1,8 @@
 """Variables: arrays with a record of how they were computed, and two ways to compute gradients.
 
 `Variable` is an array, of any library, with a `grad` and a `creator`, the `Function` that computed
-it. `Variable.backward` adds to the `grad` of every leaf; `gradients` returns the gradients by given
-Variables and changes nothing.
+it. `Variable.backward` adds to the `grad` of every leaf; `gradients` returns the gradients with
+respect to given Variables and changes nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -244,7 +244,7 @@ array_types.update((Variable, Parameter))
 def gradients(
     y: Variable, xs: Sequence[Variable], gy: Array | None = None, *, create_graph: bool = False
 ) -> tuple[Array, ...]:
-    """The gradients of `y` by each of `xs`, without changing any `grad`.
+    """The gradients of `y` with respect to each of `xs`, without changing any `grad`.
 
     Parameters
     ----------
@@ -311,9 +311,9 @@ def _walk(
     """`tape.walk` from y, which starts with the gradient gy."""
     if not y.requires_grad:
         raise GradientError(
-            "Nothing was recorded: it was computed under no_grad, or only from constants or integers, such as "
-            "Variable(2) for Variable(2.0), or by a function of xpnet.compile. Call backward within that "
-            "function."
+            "Nothing was recorded: it was computed under no_grad; or only from constants, as float(x) and "
+            "integers are, and an array in which x was stored by array[i] = x; or by a function of "
+            "xpnet.compile. Write Variable(2.0) for Variable(2), or call backward within that function."
         )
     start = node_of(y)
     takes_number = getattr(start, "takes_number", False) and not _among(wanted, start)

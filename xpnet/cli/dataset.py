@@ -73,7 +73,9 @@ def read_samples(flags: Flags) -> Samples:
     return Samples(train, test, tuple(train[0].shape[1:]), outputs, reading)
 
 
-def read_test(flags: Flags, reading: Reading, other: str | None) -> TestSamples:
+def read_test(
+    flags: Flags, reading: Reading, other: str | None, decimal: str | None = None
+) -> TestSamples:
     """The test data of a run, and their source.
 
     Parameters
@@ -83,6 +85,8 @@ def read_test(flags: Flags, reading: Reading, other: str | None) -> TestSamples:
     other : str or None
         Other data that the user names: a table or a folder of pictures, all of whose samples are
         the test; or a folder of images like MNIST's, with the test images in it.
+    decimal : str, optional
+        The decimal mark of another table; by default that of the training.
 
     Raises
     ------
@@ -101,7 +105,7 @@ def read_test(flags: Flags, reading: Reading, other: str | None) -> TestSamples:
     if reading["kind"] == "folder":
         found = _read_test_folder(flags, reading, other)
     else:
-        found = tables.read_test(flags, reading, other)
+        found = tables.read_test(flags, reading, other, decimal)
     if not other:
         _require_unchanged(reading, found.source, found.test, found.rest)
     return found

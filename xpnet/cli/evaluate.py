@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from xpnet._printable import cells, padded, printable
+from xpnet._printable import cells, counted, padded, printable
 from xpnet._typing import Array
 from xpnet.cli.errors import bad_flag
-from xpnet.cli.flags import Backend, DataDir, RunArgument, Trust, file, option, table
+from xpnet.cli.flags import Backend, DataDir, OtherDecimal, RunArgument, Trust, file, option, table
 from xpnet.cli.screen import echo
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def evaluate(
     backend: Backend = "numpy",
     data_dir: DataDir = None,
     other: Other = None,
+    decimal: OtherDecimal = None,
     report: Report = None,
     trust: Trust = False,
 ) -> None:
@@ -47,7 +48,7 @@ def evaluate(
     HTML file with curves, mistakes and tables.
     """
     from xpnet.backend import to_numpy, using
-    from xpnet.cli.run_folder import RunFolder
+    from xpnet.cli.run_folder import RunFolder, require_table
     from xpnet.cli.task import loss_of, metrics_of, result_line, uncertainty
     from xpnet.metrics import confusion_matrix
     from xpnet.training.evaluation import checked_on_device, measure
@@ -57,7 +58,8 @@ def evaluate(
     if page.is_dir() or not page.parent.is_dir():
         what = "that is a folder" if page.is_dir() else "there is no such folder"
         raise bad_flag("--report", f"{page}: expected a file in an existing folder; {what}.")
-    found = _test_data(trained, run, data_dir, other)
+    require_table(trained, decimal)
+    found = _test_data(trained, run, data_dir, other, decimal)
     x, t = found.test
     with using(backend, trained.model.dtype) as where:
         model = trained.build()
@@ -72,15 +74,15 @@ def evaluate(
     if not trained.model.finished:
         echo(
             f"The training was not finished: {trained.model.epochs_finished} of "
-            f"{trained.model.epochs} epochs."
+            f"{counted(trained.model.epochs, 'epoch')}."
         )
-    what = "images" if trained.has_pictures else "samples"
-    echo(f"{len(t)} test {what} of {found.source}, on {where.name}")
+    what = "image" if trained.has_pictures else "sample"
+    echo(f"{counted(len(t), f'test {what}')} of {found.source}, on {where.name}")
     echo(f"Test loss {figures['loss']:.4f}, {result_line(trained.task, figures)}")
     uncertain = uncertainty(trained.task, figures, len(t))
     if uncertain:
         echo(uncertain)
-    for line in _by_class(trained.classes, counts, what):
+    for line in _by_class(trained.classes, counts, f"{what}s"):
         echo(line)
     echo(_page(trained, page, other, found, y))
 
@@ -119,7 +121,11 @@ def _page(trained: "Trained", path: Path, other: str | None, found: "TestSamples
 
 
 def _test_data(
-    trained: "Trained", run: Path, data_dir: Path | None, other: str | None
+    trained: "Trained",
+    run: Path,
+    data_dir: Path | None,
+    other: str | None,
+    decimal: str | None,
 ) -> "TestSamples":
     """The samples that the run is tested on."""
     from xpnet.cli.dataset import read_test
@@ -137,7 +143,7 @@ def _test_data(
             f"{run}: the run was trained on {folder}, which is missing. Name another with --data-dir."
         )
     named = str(data_dir) if data_dir else other
-    return read_test({**trained.config, "data_dir": folder}, trained.reading, named)
+    return read_test({**trained.config, "data_dir": folder}, trained.reading, named, decimal)
 
 
 def _by_class(classes: list[str], counts: list[list[int]], what: str) -> Iterator[str]:
@@ -155,7 +161,7 @@ def _by_class(classes: list[str], counts: list[list[int]], what: str) -> Iterato
         mistakes = [(n, j) for j, n in enumerate(row) if j != c and n]
         if mistakes:
             n, j = max(mistakes, key=lambda mistake: mistake[0])
-            worst = f"{names[j]}, {n} times" if n > 1 else f"{names[j]}, 1 time"
+            worst = f"{names[j]}, {counted(n, 'time')}"
         name = padded(names[c], wide, right=True)
         yield f"{name}  {samples:7}  {recall:>7}  {precision:>9}  {worst}"
 

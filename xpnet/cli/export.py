@@ -100,6 +100,7 @@ def _write_onnx(
 ) -> None:
     """Write the ONNX file, and print what is in it."""
     from xpnet.backend import using
+    from xpnet.cli.tables import schema
     from xpnet.saving import export_onnx
 
     before, after = _scalings(trained)
@@ -129,6 +130,18 @@ def _write_onnx(
     for value in (*written.graph.input, *written.graph.output):
         sizes = [n.dim_param or str(n.dim_value) for n in value.type.tensor_type.shape.dim]
         echo(f"{value.name} ({', '.join(sizes)})")
+    if "schema" in trained.reading:
+        _print_inputs(schema(trained.reading).inputs, preprocessing)
+
+
+def _print_inputs(names: list[str], preprocessing: bool) -> None:
+    """What the numbers are that a network of a table takes."""
+    from xpnet.data._messages import listed
+
+    state = "standardised, as Schema.read returns them"
+    if preprocessing:
+        state = "before they are standardised, which the file does"
+    echo(f"The inputs are numbers {state}: {listed(names)}")
 
 
 def _require_new(path: Path, flag: str) -> None:

@@ -126,6 +126,14 @@ def encoding(text: str) -> str:
     return text
 
 
+def decimal(text: str) -> str:
+    """A decimal mark: a point or a comma."""
+    found = {"point": ".", "comma": ","}.get(text, text)
+    if found not in (".", ","):
+        raise typer.BadParameter(f"expected . or ,; got {text!r}.")
+    return found
+
+
 def size(text: str) -> str:
     """A height and width: "64" or "48x64"."""
     if not _SIZE.fullmatch(text):
@@ -268,6 +276,10 @@ RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", parser=folder, help="Run folder, as xpnet train writes it.")
 ]
 
+OtherDecimal = Annotated[str | None, option(
+    decimal, "MARK", "Decimal mark of the table's numbers, . or ,; by default that of the training.",
+    "--decimal",
+)]  # fmt: skip
 TRUST = "Execute the Python code (model.py) in a run folder that somebody else wrote."
 Trust = Annotated[bool, typer.Option("--trust", help=TRUST)]
 
@@ -345,6 +357,9 @@ Delimiter = Annotated[str | None, _data(
 )]  # fmt: skip
 Encoding = Annotated[str | None, _data(
     encoding, "NAME", "Encoding of the table: utf-8, cp1252, cp949, utf-16; by default it is guessed.",
+)]  # fmt: skip
+Decimal = Annotated[str | None, _data(
+    decimal, "MARK", "Decimal mark of the table's numbers: a comma for 5,1; by default a point.",
 )]  # fmt: skip
 Size = Annotated[str | None, _data(
     size, "HEIGHTxWIDTH", "Size to which the pictures of a folder are resized, as 64 or 48x64; by "

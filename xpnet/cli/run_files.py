@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KEYS = (  # the settings that repeat a run, in the order of the file
     "dataset", "data_dir", "target", "features", "drop", "id", "categories", "missing",
-    "drop_missing_target", "index", "header", "delimiter", "encoding",
+    "drop_missing_target", "index", "header", "delimiter", "encoding", "decimal",
     "size", "test", "validation", "task", "class_weight",
     "augment", "crop", "rotate", "shift", "flip", "color_jitter",
     "model", "hidden", "activation",

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from xpnet._typing import Array
 from xpnet.cli.config import FILE
 from xpnet.cli.consent import require_consent
+from xpnet.cli.errors import bad_flag
 from xpnet.cli.kinds import KINDS, PICTURES
 from xpnet.errors import StateError
 from xpnet.layers import Layer
@@ -200,6 +201,12 @@ class Trained(NamedTuple):
         if len(self.input_shape) == 1:
             return x.reshape(len(x), -1)
         return x
+
+
+def require_table(trained: Trained, decimal: str | None) -> None:
+    """Refuse a decimal mark for a run that was not trained on a text table."""
+    if decimal is not None and "schema" not in trained.reading:
+        raise bad_flag("--decimal", "it is for tables; the run was trained on other data.")
 
 
 def _shapes(architecture: Mapping[str, Any]) -> tuple[tuple[int, ...], int]:

@@ -116,7 +116,8 @@ _KINDS_OF_FLAGS = {  # flags, and the kinds of data that they are for
     "size": ("folder",),
     **dict.fromkeys(("augment", "crop", "rotate", "shift", "flip", "color_jitter"), PICTURES),
     **dict.fromkeys(("target", "features", "drop", "id", "categories", "missing"), ("csv",)),
-    **dict.fromkeys(("drop_missing_target", "index", "header", "delimiter", "encoding"), ("csv",)),
+    **dict.fromkeys(("drop_missing_target", "index", "header"), ("csv",)),
+    **dict.fromkeys(("delimiter", "encoding", "decimal"), ("csv",)),
 }
 _KIND_NAMES = {
     "images": "data sets of images",

@@ -2,16 +2,16 @@
 
 import math
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from xpnet._printable import counted
 from xpnet._typing import Array
 from xpnet.cli.dataset import Samples, describe_changes
 from xpnet.cli.errors import bad_flag
-from xpnet.cli.screen import echo
+from xpnet.cli.screen import echo, user_warnings
 from xpnet.errors import DataError, ShapeError, StateError
 from xpnet.training import Callback, Checkpoint, Run, model_file
 
@@ -290,7 +290,7 @@ def settle_steps(settings: dict[str, Any], samples: int, rows: bool) -> None:
     size = settings["batch_size"] or min(size, samples)
     if size > samples:
         raise DataError(
-            f"A batch of {size} is larger than the data, {samples} samples. Take --batch-size "
+            f"A batch of {size} is larger than the data, {counted(samples, 'sample')}. Take --batch-size "
             f"{samples} or less."
         )
     settings["batch_size"] = size
@@ -410,7 +410,7 @@ def differences(settings: Settings, record: "Record | None", trainer: "Trainer")
         old = lr * schedule(record.steps - 1)
         new = lr * schedule(record.steps)
         lines.append(
-            f"Resumed after step {record.steps} for {now} epochs, not {before}: the learning rate "
+            f"Resumed after step {record.steps} for {counted(now, 'epoch')}, not {before}: the learning rate "
             f"goes from {old:.6g} to {new:.6g}."
         )
     return lines
@@ -490,10 +490,10 @@ class SamplePicture(Callback):
 def plots_or_notice(path: Path) -> Iterator[None]:
     """A block that draws a picture; a line says why it was skipped, or what it lacks, such as a font."""
     try:
-        with warnings.catch_warnings(record=True, action="always") as noted:
+        with user_warnings() as noted:
             yield
         for warning in noted:
-            echo(f"{path.name}: {warning.message}")
+            echo(f"{path.name}: {warning}")
     except ModuleNotFoundError as error:
         echo(
             f"{path.name} was skipped: {error.name} is not installed. "

@@ -6,14 +6,14 @@ and the means and deviations by which numbers are standardised.
 
 import re
 import shlex
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xpnet._typing import Array, PathLike
 from xpnet.cli.kinds import FRAMES, columns, kind_of
-from xpnet.cli.screen import echo
+from xpnet.cli.screen import echo, user_warnings
 from xpnet.errors import DataError
 
 if TYPE_CHECKING:
@@ -60,8 +60,10 @@ class TestSamples(NamedTuple):
     names: list[str] | None = None
 
 
-def read_test(flags: Flags, reading: Reading, other: str | None) -> TestSamples:
-    """The test samples of a run, or all of another table."""
+def read_test(
+    flags: Flags, reading: Reading, other: str | None, decimal: str | None = None
+) -> TestSamples:
+    """The test samples of a run, or all of another table, with another decimal mark perhaps."""
     source = other or path_of_test(flags)
     if not Path(source).is_file():
         raise DataError(
@@ -69,7 +71,7 @@ def read_test(flags: Flags, reading: Reading, other: str | None) -> TestSamples:
         )
     is_split = not other and source == flags["dataset"]  # the test is a part of the table
     if "schema" in reading:
-        found = _read_test_csv(source, flags, reading, is_split)
+        found = _read_test_csv(source, flags, reading, is_split, decimal)
     else:
         found = _read_test_npz(source, flags, reading, is_split)
     if reading["classes"]:
@@ -87,42 +89,31 @@ def path_of_test(flags: Flags) -> str:
     return source
 
 
-class Rows(NamedTuple):
-    """Samples without targets, and their names in a table of predictions.
-
-    Attributes
-    ----------
-    x : ndarray of shape (n, ...)
-    titles : list of str
-        The titles of the names: that of the index column; or "line" (in the file, from 1), or "row"
-        (of an array, from 0), as errors count them; then the columns that identify the rows.
-    names : list of list of str
-        The names of each row.
-    """
-
-    x: Array
-    titles: list[str]
-    names: list[list[str]]
-
-
-def rows(path: Path, flags: Flags, reading: Reading) -> Rows:
-    """The samples of a file, whose targets are ignored, if it has any.
-
-    On standard error there is a note about each way in which a table differs from that of the training.
-    """
-    if "schema" in reading:
-        known = schema(reading)
-        cells = known.cells(path, targets=False)
-        x, _ = known.samples(cells)
-        _note_differences(path, known, cells)
-        title, names = cells.named
-        ids = [cells.ids.get(name, [""] * len(x)) for name in known.ids]
-        columns = [map(str, names), *ids]
-        return Rows(x, [title, *known.ids], [list(row) for row in zip(*columns, strict=True)])
+def archive_rows(path: Path, flags: Flags, reading: Reading) -> Array:
+    """The samples of an archive, whose targets are ignored, if it has any."""
     from xpnet.data import load_samples
 
-    x = _features(load_samples(path), flags, reading)
-    return Rows(x, ["row"], [[str(i)] for i in range(len(x))])
+    return _features(load_samples(path), flags, reading)
+
+
+def table_cells(path: Path, known: "Schema", decimal: str | None) -> "Cells":
+    """The cells of a table, whose targets are ignored, if it has any.
+
+    On standard error there is a note about each way in which it differs from the table of the training.
+    """
+    with _noted():
+        cells = known.cells(path, targets=False, decimal=decimal)
+    _note_differences(path, known, cells)
+    return cells
+
+
+@contextmanager
+def _noted() -> Iterator[None]:
+    """A block whose warnings are printed as notes, if it does not end in an error."""
+    with user_warnings() as noted:
+        yield
+    for warning in noted:
+        echo(f"Note: {warning}", err=True)
 
 
 def _note_differences(path: PathLike, known: "Schema", cells: "Cells") -> None:
@@ -179,9 +170,7 @@ def _share(flags: Flags) -> float:
 
 def _read_csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     try:
-        with warnings.catch_warnings(record=True) as noted:
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("always", UserWarning)
+        with _noted():  # also how a separate test table differs from that of the training
             train, test, found = _loaded(flags)
     except DataError as error:
         task = flags["task"]
@@ -190,8 +179,6 @@ def _read_csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
         if task == "regress" and "found the text" in str(error):
             error.add_note("If these texts are the classes to predict: --task classify")
         raise
-    for warning in noted:  # how a separate test table differs from that of the training
-        echo(f"Note: {warning.message}", err=True)
     _note_encoding(flags["dataset"], flags["encoding"])
     _note_numbering(found)
     reading: dict[str, Any] = {"schema": found.to_dict(), "classes": list(found.classes)}
@@ -215,6 +202,7 @@ def _loaded(flags: Flags) -> "tuple[Pair, Pair, Schema]":
         header=flags["header"],
         index_col=False if index == "none" else index,
         encoding=flags["encoding"],
+        decimal=flags["decimal"] or ".",
         features=None if flags["features"] is None else columns(flags["features"]),
         drop=columns(flags["drop"] or ""),
         ids=columns(flags["id"] or ""),
@@ -245,11 +233,14 @@ def _note_numbering(found: "Schema") -> None:
             )
 
 
-def _read_test_csv(source: str, flags: Flags, reading: Reading, is_split: bool) -> TestSamples:
+def _read_test_csv(
+    source: str, flags: Flags, reading: Reading, is_split: bool, decimal: str | None
+) -> TestSamples:
     from xpnet.data import split
 
     known = schema(reading)
-    cells = known.cells(source)
+    with _noted():
+        cells = known.cells(source, decimal=decimal)
     x, t = known.samples(cells)
     if source != flags["dataset"]:
         _note_differences(source, known, cells)

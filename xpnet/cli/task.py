@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from xpnet._printable import counted, spoken
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 
@@ -54,7 +55,8 @@ def result_line(task: str, figures: Mapping[str, float]) -> str:
         return f"accuracy {figures['accuracy']:.2%}"
     from xpnet.report.page import number
 
-    return f"R2 {figures['r2']:.4f}, mean absolute error {number(figures['absolute_error'])}"
+    name = spoken("r2", plain=True)
+    return f"{name} {figures['r2']:.4f}, mean absolute error {number(figures['absolute_error'])}"
 
 
 FEW = 1000  # test samples, below which it is said how uncertain an accuracy is
@@ -75,6 +77,4 @@ def uncertainty(task: str, figures: Mapping[str, float], samples: int) -> str:
     center = p + z * z / (2 * samples)
     half = z * math.sqrt(p * (1 - p) / samples + (z / (2 * samples)) ** 2)
     low, high = ((center + sign * half) / (1 + z * z / samples) for sign in (-1, 1))
-    return (
-        f"With {samples} test samples, the 95% interval of the accuracy is {low:.1%} to {high:.1%}."
-    )
+    return f"With {counted(samples, 'test sample')}, the 95% interval of the accuracy is {low:.1%} to {high:.1%}."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from xpnet._printable import counted
 from xpnet.cli import flags as f
 from xpnet.cli.kinds import PICTURES
 from xpnet.cli.screen import echo
@@ -40,6 +41,7 @@ def train(
     header: f.Header = None,
     delimiter: f.Delimiter = None,
     encoding: f.Encoding = None,
+    decimal: f.Decimal = None,
     size: f.Size = None,
     test: f.Test = None,
     validation: f.Validation = None,
@@ -112,16 +114,24 @@ def train(
                 raise StateError(f"{run}: it was resumed meanwhile. Try again.")
             if record.epochs >= settings["epochs"]:
                 if communicator.is_root:
-                    _print_finished(run, record.epochs)
+                    _print_nothing_to_do(run, record, settings["epochs"])
                 return
         _train_and_report(settings, record, start, communicator)
 
 
-def _print_finished(run: Path, epochs: int) -> None:
-    done = f"{epochs} epochs are done"
-    if epochs == 1:
-        done = "1 epoch is done"
-    echo(f"{run} is finished: {done}. To continue it, ask for more epochs: --epochs {2 * epochs}")
+def _print_nothing_to_do(run: Path, record: "Record", epochs: int) -> None:
+    """Print why a run is not resumed for so many epochs, of which it has had as many or more."""
+    planned = record.settings["epochs"]
+    if record.epochs < planned:
+        echo(
+            f"{run} was interrupted after {record.epochs} of {counted(planned, 'epoch')}, and --epochs {epochs} "
+            f"asks for no more. To resume it for all {planned}: xpnet train --resume {shlex.quote(str(run))}"
+        )
+        return
+    done = f"{counted(record.epochs, 'epoch')} {'is' if record.epochs == 1 else 'are'} done"
+    echo(
+        f"{run} is finished: {done}. To continue it, ask for more epochs: --epochs {2 * record.epochs}"
+    )
 
 
 def _train_and_report(
@@ -356,7 +366,7 @@ def _first_lines(settings: dict[str, Any], device: str, samples: "Samples", mode
     from xpnet.backend import current
     from xpnet.training._compiled import executor_name
 
-    what = "images" if samples.reading["kind"] in PICTURES else "samples"
+    what = "image" if samples.reading["kind"] in PICTURES else "sample"
     precision = settings["precision"] or settings["dtype"]
     how = "not compiled"
     if settings["compile"]:
@@ -368,7 +378,7 @@ def _first_lines(settings: dict[str, Any], device: str, samples: "Samples", mode
     if samples.validation is not None:
         counts += f", {len(samples.validation[0])} validation"
     return (
-        f"{counts} and {len(samples.test[0])} test {what}, on "
+        f"{counts} and {counted(len(samples.test[0]), f'test {what}')}, on "
         f"{device} in {precision}, {settings['optimizer']} from lr "
         f"{settings['lr']:g}, {how}\n{_data_lines(settings, samples)}{model!r}\n"
     )
@@ -378,14 +388,17 @@ def _data_lines(settings: dict[str, Any], samples: "Samples") -> str:
     """What is special about the data: the columns of a table, and for pictures what is left out or changed."""
     from xpnet.cli.setup import augmentation
     from xpnet.cli.tables import dictionary
-    from xpnet.data.image_folder import other_files
+    from xpnet.data.image_folder import loose_pictures, other_files
 
     lines = dictionary(samples.reading)
     if samples.reading["kind"] == "folder":
         others = other_files(Path(settings["dataset"]))
         if others:
-            files = "1 file" if len(others) == 1 else f"{len(others)} files"
-            lines += f"Left out: {files} without the suffix of a picture, such as {others[0]}\n"
+            lines += f"Left out: {counted(len(others), 'file')} without the suffix of a picture, such as {others[0]}\n"
+        loose = loose_pictures(Path(settings["dataset"]))
+        if loose:
+            pictures = counted(len(loose), "picture")
+            lines += f"Left out: {pictures} in no class's folder, such as {loose[0]}\n"
     changes = augmentation(settings)
     if changes is not None:
         listed = ", ".join(map(repr, changes.transforms))

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from xpnet._printable import counted
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable, constant
 from xpnet.compiler import float_errors
@@ -613,7 +614,7 @@ class Compiled:
         if self.reason is not None:
             return f"Compiled({self._name}, runs as it is)"
         count = len(self.replays)
-        return f"Compiled({self._name}, {count} {'plan' if count == 1 else 'plans'})"
+        return f"Compiled({self._name}, {counted(count, 'plan')})"
 
     def __str__(self) -> str:
         if not self.replays or self.reason is not None:

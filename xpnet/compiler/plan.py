@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from xpnet._printable import counted
 from xpnet.compiler.buffers import is_view
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.passes.chain import Chain
@@ -112,7 +113,9 @@ class Plan:
         arguments = ", ".join(f"{x.name or 'x'} {_shape(x)}" for x in program.arguments)
         yield from _wrapped("arguments", arguments or "none")
         changed = len(program.updates)
-        text = f"{len(program.states)} arrays, {_size(states)}; the step changes {changed}"
+        text = (
+            f"{counted(len(program.states), 'array')}, {_size(states)}; the step changes {changed}"
+        )
         yield from _wrapped("state", text)
         memory = getattr(self.executor, "memory", None)
         if memory is not None:

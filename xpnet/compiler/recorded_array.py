@@ -16,6 +16,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
+from xpnet._interoperability.numpy.creation import CREATIONS
 from xpnet._libraries import library_of
 from xpnet._typing import Array, Device, Namespace
 from xpnet.autodiff.namespace import array_types
@@ -176,6 +177,8 @@ class RecordedArray(Recorded):
         if _has_variable(types):
             return NotImplemented
         name = f"np.{function.__name__}"
+        if function.__name__ in CREATIONS and not isinstance(self.array, np.ndarray):
+            options = options | {"like": self}  # NumPy has taken it out; only its own need none
         if function.__name__ in CHANGES:
             return self._changed_first(name, function, args, options)
         return called(name, function, args, options)

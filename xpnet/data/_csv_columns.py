@@ -12,10 +12,11 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
+from xpnet._printable import counted
+from xpnet.data._csv_notation import NUMBER, is_number, pointed
 from xpnet.data._messages import listed, shortened
 from xpnet.errors import DataError
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
 _UNNAMED = re.compile(r"Unnamed: \d+(\.\d+)*|", re.ASCII)  # a blank, or pandas' name for one
 
@@ -42,6 +43,7 @@ class Choice(NamedTuple):
     texts: bool | Collection[str] = ()
     categories: Sequence[str] = ()
     missing: frozenset[str] | None = None
+    decimal: str = "."
 
 
 class Columns(NamedTuple):
@@ -80,12 +82,13 @@ def columns_of(path: Path, rows: list[Numbered], choice: Choice) -> Columns:
         A chosen column does not exist, a name is missing or occurs twice, or it is unclear whether
         the first row is a header.
     """
-    rows = _with_corner(rows)
+    rows = _with_corner(rows, choice.decimal)
     _require_no_title(path, rows)
     line, first = rows[0]
     header = choice.header
     if header is None:
-        header = _has_names(path, line, first, [row for _, row in rows[1:]])
+        cells, *sample = [[pointed(cell, choice.decimal) for cell in row] for _, row in rows]
+        header = _has_names(path, line, cells, sample)
     names = _names(path, line, first, header, choice)
     index = _index(path, names, first if header else [], choice)
     ids = _places(path, names, choice.ids, choice)
@@ -101,23 +104,23 @@ def columns_of(path: Path, rows: list[Numbered], choice: Choice) -> Columns:
     return Columns(names, header, features, target, ids, index, choice.index_col is not None)
 
 
-def names_rows(cells: list[str]) -> bool:
+def names_rows(cells: list[str], decimal: str = ".") -> bool:
     """Whether these cells look like an index: whole numbers, or distinct texts."""
     cells = [cell.strip() for cell in cells]
     if all(_WHOLE.fullmatch(cell) for cell in cells):
         return True
-    return len(set(cells)) == len(cells) and not any(map(NUMBER.fullmatch, cells))
+    return len(set(cells)) == len(cells) and not any(is_number(cell, decimal) for cell in cells)
 
 
 # --- the first row --------------------------------------------------------------------------------
 
 
-def _with_corner(rows: list[Numbered]) -> list[Numbered]:
+def _with_corner(rows: list[Numbered], decimal: str) -> list[Numbered]:
     """The rows, with a blank name for the column of row names, for which R writes no name."""
     (line, first), *others = rows
     wider = others and all(len(row) == len(first) + 1 for _, row in others)
     ends_blank = all(not row[-1].strip() for _, row in others)  # each row ends with a delimiter
-    if not wider or ends_blank or any(NUMBER.fullmatch(cell.strip()) for cell in first):
+    if not wider or ends_blank or any(is_number(cell.strip(), decimal) for cell in first):
         return rows
     return [(line, ["", *first]), *others]
 
@@ -320,8 +323,22 @@ def _place(path: Path, names: list[str], name: str, choice: Choice) -> int:
     if choice.is_known and name in (choice.features or ()):
         absent = [feature for feature in choice.features or () if feature not in names]
         raise DataError(
-            f"{path}: no column {name!r}, which the model needs; of the {len(choice.features or ())} features of "
-            f"its training, the table lacks {listed(absent)}. Add what is missing: cells may be empty, if "
-            "their values are unknown"
+            f"{path}: no column {name!r}, which the model needs; of "
+            f"its {counted(len(choice.features or ()), 'feature')}, the table lacks {listed(absent)}. Add what is "
+            f"missing: cells may be empty, if their values are unknown{_renamed(absent, names)}"
         )
     raise DataError(f"{path}: no column {name!r}; its columns are {listed(names)}")
+
+
+def _renamed(absent: list[str], names: list[str]) -> str:
+    """Which columns of a table have an absent name in another case or spacing, as the end of a message."""
+    written = {_plain(name): name for name in names}
+    pairs = [(written[_plain(name)], name) for name in absent if _plain(name) in written]
+    if not pairs:
+        return ""
+    return f"; or rename {listed(f'{there!r} to {name!r}' for there, name in pairs)}"
+
+
+def _plain(name: str) -> str:
+    """A name without what differs by accident: case, spaces, hyphens and underscores."""
+    return re.sub(r"[\s_-]+", "", name).casefold()

@@ -69,20 +69,28 @@ def codec_of(encoding: str) -> str:
 
 
 def require_text(path: Path, file: TextIO, encoding: str) -> None:
-    """Refuse a file of UTF-16 that would be read as UTF-8, with advice."""
+    """Refuse an archive, and a file of UTF-16 that would be read as UTF-8, with advice."""
     if codecs.lookup(encoding).name != "utf-8":
         return
     start: bytes = file.buffer.peek(1024)  # type: ignore[attr-defined] # it is a BufferedReader
+    if start.startswith(b"PK\3\4"):
+        raise DataError(
+            f"{path}: expected text, but this file is a ZIP archive, as workbooks of Excel are. If it is one, "
+            f"call it {path.with_suffix('.xlsx').name}; else extract the table from it"
+        )
     is_marked = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     if is_marked or b"\0" in start:
         what = "is UTF-16"
+        name = "utf-16"
         if not is_marked:
             what = (
                 "has NUL characters, like UTF-16 without a byte order mark, or data other than text"
             )
+            # Most characters of a table are ASCII, whose other byte is 0.
+            name = "utf-16-be" if start[::2].count(0) > start[1::2].count(0) else "utf-16-le"
         raise DataError(
             f"{path}: expected UTF-8 text, but this file {what}. Save it as UTF-8 (in Excel: CSV UTF-8), "
-            "or name its encoding: --encoding utf-16 (in Python, encoding='utf-16')"
+            f"or name its encoding: --encoding {name} (in Python, encoding='{name}')"
         )
 
 

@@ -1,12 +1,13 @@
 """The cells of a CSV table as numbers, and advice about cells that hold something else."""
 
 import math
+import re
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from xpnet.data._csv_columns import NUMBER
 from xpnet.data._csv_dates import is_like_a_date
+from xpnet.data._csv_notation import NUMBER, is_number, pointed
 from xpnet.data._messages import shortened
 from xpnet.errors import DataError
 
@@ -30,16 +31,16 @@ def missing_numbers(missing: Iterable[str]) -> list[float]:
     return [float(text) for text in missing if NUMBER.fullmatch(text)]
 
 
-def numbers_of(row: Sequence[str], missing: Collection[str] = ()) -> list[float] | None:
+def numbers_of(
+    row: Sequence[str], missing: Collection[str] = (), decimal: str = "."
+) -> list[float] | None:
     """The cells as numbers, NaN where a value is missing; None if one of them cannot be used."""
     if missing:
-        places = [i for i, cell in enumerate(row) if is_missing(cell, missing)]
-        if places:
-            numbers = numbers_of([cell for i, cell in enumerate(row) if i not in places])
-            if numbers is not None:
-                for i in places:
-                    numbers.insert(i, math.nan)
-            return numbers
+        gaps = [is_missing(cell, missing) for cell in row]
+        if any(gaps):
+            return _numbers_with_gaps(row, gaps, decimal)
+    if decimal != ".":
+        row = [pointed(cell, decimal) for cell in row]
     try:
         numbers = [float(cell) for cell in row]
     except ValueError:
@@ -53,7 +54,20 @@ def numbers_of(row: Sequence[str], missing: Collection[str] = ()) -> list[float]
     return numbers
 
 
-def require_number(cell: str, where: str, above: bool = False) -> float:
+def _numbers_with_gaps(
+    row: Sequence[str], gaps: Sequence[bool], decimal: str
+) -> list[float] | None:
+    """The cells as numbers, NaN where there are gaps."""
+    found = numbers_of(
+        [cell for cell, gap in zip(row, gaps, strict=True) if not gap], decimal=decimal
+    )
+    if found is None:
+        return None
+    known = iter(found)
+    return [math.nan if gap else next(known) for gap in gaps]
+
+
+def require_number(cell: str, where: str, above: bool = False, decimal: str = ".") -> float:
     """A cell as a number that float32 can hold.
 
     Parameters
@@ -63,6 +77,8 @@ def require_number(cell: str, where: str, above: bool = False) -> float:
         The beginning of the message.
     above : bool
         Whether there are rows above this one, which have numbers in this column.
+    decimal : {".", ","}
+        The decimal mark.
 
     Raises
     ------
@@ -70,7 +86,7 @@ def require_number(cell: str, where: str, above: bool = False) -> float:
         The cell is not such a number. The message names what it is instead, and what to try.
     """
     cell = cell.strip()
-    number = float(cell) if NUMBER.fullmatch(cell) else math.nan
+    number = float(pointed(cell, decimal)) if is_number(cell, decimal) else math.nan
     if -LARGEST <= number <= LARGEST:
         return number
     if cell.lower() in MISSING:
@@ -79,11 +95,16 @@ def require_number(cell: str, where: str, above: bool = False) -> float:
         )
     shown = shortened(cell)
     if not math.isnan(number) or cell.lower().lstrip("+-") in ("inf", "infinity"):
-        raise DataError(f"{where}: {shown} is infinite, or above the range of float32")
-    raise DataError(f"{where}: expected a number, found the text {shown!r}. {_advice(cell, above)}")
+        raise DataError(
+            f"{where}: {shown} is infinite, or above the range of float32. Correct or "
+            f"empty this cell. To train with it as a missing value: --missing={shown} (in Python, missing)"
+        )
+    raise DataError(
+        f"{where}: expected a number, found the text {shown!r}. {_advice(cell, above, decimal)}"
+    )
 
 
-def _advice(cell: str, above: bool) -> str:
+def _advice(cell: str, above: bool, decimal: str) -> str:
     """What to try where a text stands in place of a number."""
     if "\0" in cell:
         return "It has a NUL character: the file is damaged, or is not UTF-8"
@@ -92,26 +113,51 @@ def _advice(cell: str, above: bool) -> str:
             "A date or time is not a number: write its relevant parts as numbers (the year, the "
             "month, the hour), or leave the column out (--drop)"
         )
-    signs = advice_on_signs(cell)
+    signs = advice_on_signs(cell, decimal)
     if signs:
         return signs
     place = "This column has numbers"
     if above:
         place = "The rows above have numbers in this column"
     return (
-        "If it means that the value is missing: --missing TEXT. If the numbers are codes: --categories "
-        f"COLUMN. {place}: correct this cell, or delete this row"
+        f"{place}: correct or empty this cell, or delete this row. To train with it as a missing value: "
+        "--missing TEXT; as a category: --categories COLUMN; without this column: --drop COLUMN"
     )
 
 
-def advice_on_signs(cell: str) -> str:
-    """Which signs to remove; empty if the cell does not become a number without them."""
-    bare = cell.strip(_CURRENCIES + "% ")
-    if NUMBER.fullmatch(cell):
+def advice_on_signs(cell: str, decimal: str = ".") -> str:
+    """Which signs to remove, or which decimal mark to choose; empty if the cell does not become a number so."""
+    if is_number(cell, decimal) or is_like_a_date(cell):
         return ""
-    if NUMBER.fullmatch(cell.replace(",", "")):
-        return "Write numbers with a decimal point, and without thousands separators: 1234.5"
-    if NUMBER.fullmatch(bare.replace(",", "")):
-        signs = sorted(set(cell) & {*_CURRENCIES, "%"})
-        return f"Remove {' and '.join(signs)}: {bare.replace(',', '')}"
+    bare = cell.strip(_CURRENCIES + "% ")
+    advice = "" if is_number(bare, decimal) else _advice_on_marks(bare, decimal)
+    if bare == cell or not (advice or is_number(bare, decimal)):
+        return advice
+    signs = sorted(set(cell) & {*_CURRENCIES, "%"})
+    return f"Remove {' and '.join(signs)}: {bare}{'. ' * bool(advice)}{advice}"
+
+
+_GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", re.ASCII)
+"""A number with thousands separators, where the decimal mark is a point."""
+
+_OTHER_MARK = {
+    ".": "If it has a decimal comma: --decimal , (in Python, decimal=','). If the comma separates thousands, "
+    "remove it",
+    ",": "The table is read with decimal commas. If it has decimal points: --decimal . (in Python, "
+    "decimal='.'). If the point separates thousands, remove it",
+}
+
+
+def _advice_on_marks(cell: str, decimal: str) -> str:
+    """What to try where points and commas keep a cell from being a number; empty if something else does."""
+    other = "," if decimal == "." else "."
+    if is_number(cell, other):  # and not with `decimal`, so it has the other mark
+        return _OTHER_MARK[decimal]
+    if _GROUPS.fullmatch(pointed(cell, decimal)):
+        return f"Write numbers without thousands separators: {cell.replace(other, '')}"
+    if _GROUPS.fullmatch(pointed(cell, other)):
+        return (
+            f"Write numbers without thousands separators: {cell.replace(decimal, '')}; and choose their "
+            f"decimal mark: --decimal {other} (in Python, decimal={other!r})"
+        )
     return ""

@@ -7,6 +7,7 @@ numbers as they are read, so a table takes the memory of its numbers, not of its
 import csv
 import math
 import os
+import re
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -16,9 +17,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet._printable import counted
 from xpnet._typing import PathLike
-from xpnet.data._csv_columns import NUMBER, Choice, Columns, columns_of, names_rows
+from xpnet.data._csv_columns import Choice, Columns, columns_of, names_rows
 from xpnet.data._csv_encoding import codec_of, guess_encoding, require_text, undecodable
+from xpnet.data._csv_notation import MARKS, in_both_notations, is_number
 from xpnet.data._csv_numbers import (
     is_missing,
     missing_numbers,
@@ -64,6 +67,8 @@ class Cells(NamedTuple):
         The name of the column that names the rows; None if there is no index.
     row_names : list of str
         The name of each row; empty if there is no index.
+    decimal : {".", ","}
+        The decimal mark of the numbers in texts and targets.
     """
 
     path: Path
@@ -79,6 +84,7 @@ class Cells(NamedTuple):
     header: bool
     index_name: str | None
     row_names: list[str]
+    decimal: str
 
     def at(self, row: int, column: str | None = None) -> str:
         """The place of a row's value in a column, by default in the target, for an error."""
@@ -124,6 +130,7 @@ def read_csv(
     texts: bool | Collection[str] = (),
     categories: Sequence[str] = (),
     missing: Iterable[str] | None = None,
+    decimal: str = ".",
 ) -> Cells:
     """Read a table of features, by default numbers, with a column of targets.
 
@@ -169,6 +176,9 @@ def read_csv(
     missing : iterable of str, optional
         Texts in place of missing values, besides an empty cell, NA, NaN, null, None, "?" and "-". By
         default a missing value is refused, also these.
+    decimal : {".", ","}
+        The decimal mark. A number with the other mark, or with thousands separators, is refused. The
+        numbers of a frame are numbers already; this is how its texts are read.
 
     Raises
     ------
@@ -177,7 +187,7 @@ def read_csv(
         infinite or above the range of float32; a row has more or fewer cells than the first. The
         message names the file, line and column.
     """
-    _require_valid(delimiter, encoding)
+    _require_valid(delimiter, encoding, decimal)
     choice = Choice(
         target=target,
         header=header,
@@ -188,13 +198,16 @@ def read_csv(
         ids=ids,
         texts=texts,
         categories=categories,
-        missing=None if missing is None else missing_texts(missing),
+        missing=None if missing is None else missing_texts(in_both_notations(missing, decimal)),
+        decimal=decimal,
     )
     if is_frame(source):
-        return _read(Path("the data frame"), Rows(source, 0), choice._replace(header=True), "row")
+        return _read(
+            Path("the data frame"), Rows(source, 0, decimal), choice._replace(header=True), "row"
+        )
     if not isinstance(source, (str, os.PathLike)):
         raise ArgumentTypeError(
-            f"Expected a path, or a data frame of pandas or polars, got {type(source).__name__}."
+            f"Expected a path, or a data frame of pandas or polars, got {type(source).__name__}.{_way(source)}"
         )
     path = Path(source)
     try:
@@ -212,8 +225,22 @@ def read_csv(
         raise DataError(f"{path}: too large for this machine's memory") from None
 
 
-def _require_valid(delimiter: str | None, encoding: str | None) -> None:
-    """Refuse what names no delimiter or no encoding, before a file is opened."""
+def _way(source: object) -> str:
+    """How to make a data frame of something else, as the end of a message."""
+    kind = type(source).__name__
+    if hasattr(source, "to_frame"):
+        return f" A {kind} becomes one by to_frame(); if it is a row, by to_frame().T."
+    if hasattr(source, "collect"):
+        return f" A {kind} becomes one by collect()."
+    if isinstance(source, dict):
+        return " One row: pandas.DataFrame([row]); columns: pandas.DataFrame(columns)."
+    return " Rows become one by pandas.DataFrame(rows)."
+
+
+def _require_valid(delimiter: str | None, encoding: str | None, decimal: str) -> None:
+    """Refuse what names no delimiter, no encoding or no decimal mark, before a file is opened."""
+    if decimal not in MARKS:
+        raise ArgumentError(f"Expected a decimal mark, '.' or ',', got {decimal!r}.")
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n"\0'):
         raise ArgumentError(f"Expected a delimiter of one character, got {delimiter!r}.")
     if encoding is not None:
@@ -225,7 +252,9 @@ def _read_frame(path: Path, choice: Choice) -> Cells:
     first = 0
     if path.suffix.lower() == ".xlsx":
         first = 2  # as a spreadsheet numbers its rows, of which the first is the header
-    return _read(path, Rows(read_frame(path), first), choice._replace(header=True), "row")
+    return _read(
+        path, Rows(read_frame(path), first, choice.decimal), choice._replace(header=True), "row"
+    )
 
 
 def _read_text(path: Path, encoding: str, delimiter: str | None, choice: Choice) -> Cells:
@@ -233,7 +262,8 @@ def _read_text(path: Path, encoding: str, delimiter: str | None, choice: Choice)
     with path.open(encoding=codec_of(encoding), newline="") as file:
         require_text(path, file, encoding)
         lines = [s for s in islice(file, 20) if s.strip()]
-        delimiter = delimiter or _sniffed(path, lines, choice.is_known or choice.target is False)
+        one_column = choice.is_known or choice.target is False
+        delimiter = delimiter or _sniffed(path, lines, one_column, choice.decimal)
         file.seek(0)
         rows = csv.reader(_split(file, delimiter), delimiter=delimiter, strict=True)
         try:
@@ -245,38 +275,61 @@ def _read_text(path: Path, encoding: str, delimiter: str | None, choice: Choice)
 # --- rows -----------------------------------------------------------------------------------------
 
 
-def _sniffed(path: Path, lines: list[str], one_column: bool) -> str:
+def _sniffed(path: Path, lines: list[str], one_column: bool, decimal: str) -> str:
     """The delimiter that splits the first lines into the same number of columns."""
-    fitting = [delimiter for delimiter in DELIMITERS if _width(lines, delimiter)]
+    marks = _possible(lines, decimal)
+    fitting = [delimiter for delimiter in marks if _width(lines, delimiter)]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting and _width(lines, " "):
         return " "
-    present = [delimiter for delimiter in DELIMITERS if delimiter in "".join(lines)]
+    certain = marks.replace(decimal, "")
+    present = [delimiter for delimiter in certain if delimiter in "".join(lines)]
     if not lines or (one_column and not present):
-        return ","
+        return marks[0]
     what = "but several of them fit"
     if not fitting:
-        likely = _likely(lines)
+        likely = _likely(lines, certain)
         if likely is not None:
             return likely
         what = "but found none of them"
+    hint = ""
+    if decimal == "." and "," in fitting:
+        hint = ". If the commas are decimal commas: --decimal , (in Python, decimal=',')"
     raise DataError(
         f"{path}: expected two columns or more, separated by a comma, semicolon, tab, | or white space, "
         f"{what}. If it is a table, write it with one of these, or name its delimiter: --delimiter (in "
-        "Python, delimiter)"
+        f"Python, delimiter){hint}"
     )
 
 
-def _likely(lines: list[str]) -> str | None:
+def _possible(lines: list[str], decimal: str) -> str:
+    """The delimiters that the lines may have.
+
+    Where the decimal mark is a comma, a comma separates columns only if the cells that have a decimal one
+    are in quotes, or if there is no other delimiter and the names in the header are separated by it.
+    """
+    if decimal != "," or any('"' in line for line in lines):
+        return DELIMITERS
+    others = DELIMITERS.replace(",", "")
+    is_in_a_number = bool(lines) and _DECIMAL_COMMA.search(lines[0]) is not None
+    if is_in_a_number or any(_width(lines, delimiter) for delimiter in others):
+        return others
+    return others + ","
+
+
+_DECIMAL_COMMA = re.compile(r"\d,\d", re.ASCII)
+
+
+def _likely(lines: list[str], marks: str) -> str | None:
     """The most likely delimiter of lines that no delimiter splits alike.
 
     Perhaps there is a title above the table, or a line has too many cells: a later step reports it.
     """
-    for delimiter in DELIMITERS:
+    for delimiter in marks:
         if _width(lines[-3:], delimiter):
             return delimiter
-    return next((delimiter for delimiter in DELIMITERS if delimiter in lines[0]), None)
+    return next((delimiter for delimiter in marks if delimiter in lines[0]), None)
 
 
 def _width(lines: list[str], delimiter: str) -> int:
@@ -320,7 +373,7 @@ def _read(path: Path, rows: _Rows, choice: Choice, unit: str = "line") -> Cells:
     for line, row in chain(sample, numbered):
         if len(row) != len(columns.names):
             raise DataError(
-                f"{path}, {unit} {line}: expected {len(columns.names)} cells, as in the first line; "
+                f"{path}, {unit} {line}: expected {counted(len(columns.names), 'cell')}, as in the first line; "
                 f"found {len(row)}"
             )
         read.add(path, line, row)
@@ -368,7 +421,8 @@ class _Read:
             cells.append(self.labels.setdefault(text, text))
         if self.numbers:
             chosen = [row[place] for place in self.numbers]
-            found = numbers_of(chosen) or numbers_of(chosen, self.missing)
+            decimal = self.choice.decimal
+            found = numbers_of(chosen, (), decimal) or numbers_of(chosen, self.missing, decimal)
             self.values.extend(found or self._checked(path, line, row))
         self.lines.append(line)
 
@@ -380,7 +434,8 @@ class _Read:
                 found.append(math.nan)
                 continue
             where = f"{path}, {self.unit} {line}, column {self.columns.names[place]!r}"
-            found.append(require_number(row[place], where, line > self.first))
+            above = line > self.first
+            found.append(require_number(row[place], where, above, self.choice.decimal))
         return found
 
     def table(self, path: Path) -> Cells:
@@ -407,13 +462,15 @@ class _Read:
             header=columns.header,
             index_name=None if index is None else names[index],
             row_names=[] if index is None else self.texts[index],
+            decimal=self.choice.decimal,
         )
 
     def _index(self, path: Path) -> int | None:
         """The column that names the rows."""
         index = next(iter(self.columns.row_names), None)
         for place in self.columns.row_names:
-            if self.columns.index_is_chosen or names_rows(self.texts[place]):
+            chosen = self.columns.index_is_chosen
+            if chosen or names_rows(self.texts[place], self.choice.decimal):
                 continue
             if not self.choice.is_known:
                 raise DataError(
@@ -433,4 +490,5 @@ def _is_text(name: str, place: int, sample: list[tuple[int, list[str]]], choice:
         return choice.texts
     cells = [row[place].strip() for _, row in sample if place < len(row)]
     known = [cell for cell in cells if not is_missing(cell, choice.missing or ())]
-    return 2 * sum(NUMBER.fullmatch(cell) is None for cell in known) > len(known) or not known
+    texts = sum(not is_number(cell, choice.decimal) for cell in known)
+    return 2 * texts > len(known) or not known

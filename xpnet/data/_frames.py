@@ -5,12 +5,16 @@ way, whatever holds it. Neither package is needed by anything else.
 """
 
 import math
+import warnings
 from collections.abc import Iterator
 from datetime import date, datetime, time
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from xpnet.data._messages import listed
 from xpnet.data._typing import DataFrame
 from xpnet.errors import DataError, MissingPackageError
 
@@ -33,8 +37,9 @@ class Rows:
         The number of the row that was returned last.
     """
 
-    def __init__(self, frame: DataFrame, first: int) -> None:
+    def __init__(self, frame: DataFrame, first: int, decimal: str = ".") -> None:
         self.frame = frame
+        self.decimal = decimal
         self.first = first
         self.line_num = first
 
@@ -44,7 +49,7 @@ class Rows:
         columns = [_values(self.frame, i) for i in range(len(self.frame.columns))]
         for row in zip(*columns, strict=True):
             self.line_num += 1
-            yield [_written(value) for value in row]
+            yield [_written(value, self.decimal) for value in row]
 
 
 def _values(frame: DataFrame, place: int) -> list[Any]:
@@ -55,7 +60,7 @@ def _values(frame: DataFrame, place: int) -> list[Any]:
     return list(frame.to_series(place).to_list())
 
 
-def _written(value: object) -> str:
+def _written(value: object, decimal: str) -> str:
     """A value as a CSV file would have it; empty if it is missing."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return ""
@@ -67,11 +72,33 @@ def _written(value: object) -> str:
         return value.isoformat()
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    return str(value)
+    text = str(value)
+    return text.replace(".", decimal) if isinstance(value, (float, Decimal)) else text
+
+
+def _first_sheet(library: ModuleType, path: Path) -> DataFrame:
+    """The first sheet of a workbook; a warning names the others."""
+    if library.__name__ == "pandas":
+        with library.ExcelFile(path) as book:
+            names = list(map(str, book.sheet_names))
+            frame = library.read_excel(book)
+    else:
+        sheets = library.read_excel(path, sheet_id=0, raise_if_empty=False)
+        names = list(sheets)
+        frame = sheets[names[0]]
+    if len(names) > 1:
+        warnings.warn(
+            f"{path}: read is the first sheet, {names[0]!r}, and not {listed(map(repr, names[1:]))}. To read "
+            "another, save it in a file of its own, or give its data frame",
+            stacklevel=6,
+        )
+    return frame
 
 
 def read_frame(path: Path) -> DataFrame:
     """The frame in a file of Parquet or Excel, by pandas or, without it, by polars.
+
+    Of a workbook, the first sheet is read.
 
     Raises
     ------
@@ -79,6 +106,11 @@ def read_frame(path: Path) -> DataFrame:
         The file is missing or damaged.
     MissingPackageError
         Neither package is installed, or what it needs for this format.
+
+    Warns
+    -----
+    UserWarning
+        A workbook has further sheets.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected a table")
@@ -86,11 +118,17 @@ def read_frame(path: Path) -> DataFrame:
     missing = []
     for library in LIBRARIES:
         try:
-            return getattr(import_module(library), name)(path)
+            reader = import_module(library)
+            if name == "read_excel":
+                return _first_sheet(reader, path)
+            return getattr(reader, name)(path)
         except ImportError as error:
             missing.append(error.name or library)
         except Exception as error:
-            raise DataError(f"{path}: unreadable: {error}") from error
+            reason = str(error).rstrip(".")
+            raise DataError(
+                f"{path}: unreadable: {reason}. If it is a text file, call it {path.with_suffix('.csv').name}"
+            ) from error
     raise MissingPackageError(
         f"{path} needs pandas or polars with their packages for {path.suffix} files; missing: "
         f"{', '.join(missing)}. To install them: pip install pandas pyarrow openpyxl; or save the table as "

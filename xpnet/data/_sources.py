@@ -76,9 +76,26 @@ def _taken(x: Any, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
     if isinstance(x, np.ndarray) and not isinstance(rows, slice):
         return np.take(x, rows, axis=0)
     if isinstance(rows, slice):
-        return x[rows] if isinstance(x, MappedRows) else np.array(x[rows])
+        return x[rows] if isinstance(x, MappedRows) else np.array(unmasked(x[rows]))
     ascending, place = np.unique(rows, return_inverse=True)
-    return np.take(np.asarray(x[ascending]), place, axis=0)
+    return np.take(np.asarray(unmasked(x[ascending])), place, axis=0)
+
+
+def unmasked(part: Any) -> Any:
+    """A part that was read of a file, as netCDF4 returns it: a masked array.
+
+    Raises
+    ------
+    DataError
+        Some of its numbers are masked.
+    """
+    if np.any(getattr(part, "mask", False)):
+        raise DataError(
+            f"Expected numbers, got a masked array, with {np.count_nonzero(part.mask)} of {part.size} "
+            "masked. Read the numbers under the mask, by the set_auto_mask(False) of a netCDF4 variable, and "
+            "replace them; or store the data with numbers in their place."
+        )
+    return part
 
 
 def stream(samples: Iterable[Tree], batch_size: int, last: str) -> Iterator[Tree]:
@@ -162,6 +179,8 @@ def _normal(tree: Tree) -> Tree:
         return tuple(parts)
     if tree is None:
         return tree
+    if isinstance(tree, np.ndarray) and np.any(getattr(tree, "mask", False)):
+        raise DataError("Expected numbers, got a masked array. Fill it first: x.filled(0).")
     try:
         reads = _in_file(tree)
         array = np.asarray(tree[0:1]) if reads else to_numpy(tree)
@@ -174,8 +193,6 @@ def _normal(tree: Tree) -> Tree:
         raise DataError(
             f"Expected arrays of numbers, got a {type(tree).__name__} of {array.dtype}."
         )
-    if isinstance(tree, np.ndarray) and np.any(getattr(tree, "mask", False)):
-        raise DataError("Expected numbers, got a masked array. Fill it first: x.filled(0).")
     return tree if reads else array
 
 

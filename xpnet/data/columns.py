@@ -25,8 +25,9 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.data._csv_columns import NUMBER
+from xpnet._printable import counted
 from xpnet.data._csv_dates import PARTS, is_ambiguous, is_like_a_date, parsed, parts_of
+from xpnet.data._csv_notation import is_number, pointed
 from xpnet.data._csv_numbers import (
     advice_on_signs,
     is_missing,
@@ -120,7 +121,9 @@ class Column:
         """How many of the inputs, from the first on, are standardised. The others are 0 or 1."""
         return 0 if self.kind == "category" else len(self.parts)
 
-    def encode(self, values: Values, at: At, missing: Collection[str]) -> Numbers:
+    def encode(
+        self, values: Values, at: At, missing: Collection[str], decimal: str = "."
+    ) -> Numbers:
         """The inputs of some rows.
 
         Parameters
@@ -131,6 +134,8 @@ class Column:
             The place of a row.
         missing : collection of str
             The texts in place of missing values.
+        decimal : {".", ","}
+            The decimal mark of the numbers in texts.
 
         Returns
         -------
@@ -142,8 +147,8 @@ class Column:
             A cell is not of this kind.
         """
         if self.kind == "category":
-            return self._one_hot(values, missing)
-        x = numbers_in(self.kind, values, at, missing)
+            return self._one_hot(values, missing, decimal)
+        x = numbers_in(self.kind, values, at, missing, decimal)
         if self.kind == "date":
             x = x[:, [PARTS.index(part) for part in self.parts]]
         x = x[:, : len(self.parts)]
@@ -153,20 +158,20 @@ class Column:
             return x
         return np.concatenate([x, empty[:, :1].astype(np.float64)], axis=1)
 
-    def _one_hot(self, values: Values, missing: Collection[str]) -> Numbers:
+    def _one_hot(self, values: Values, missing: Collection[str], decimal: str) -> Numbers:
         inputs = len(self.inputs)
         places = {category: i for i, category in enumerate(self.categories)}
         other = len(places) if self.others else inputs  # the last one is cut off
         empty = inputs - 1 if self.missing else other
         chosen = [
-            empty if is_missing(text, missing) else places.get(same_text(text), other)
+            empty if is_missing(text, missing) else places.get(same_text(text, decimal), other)
             for text in values
         ]
         x = np.zeros((len(chosen), inputs + 1))
         x[np.arange(len(chosen)), chosen] = 1.0
         return x[:, :inputs]
 
-    def unlike(self, values: Values, missing: Collection[str]) -> list[str]:
+    def unlike(self, values: Values, missing: Collection[str], decimal: str = ".") -> list[str]:
         """How these values differ from all that the training rows have, as phrases for a message."""
         found = []
         if self.text:
@@ -182,7 +187,7 @@ class Column:
                 return found
             new = Counter(
                 text
-                for text in map(same_text, values)
+                for text in (same_text(value, decimal) for value in values)
                 if text not in known and not is_missing(text, missing)
             )
             if new:
@@ -271,17 +276,17 @@ _TUPLES: dict[str, type] = {
 
 
 def _values(count: int) -> str:
-    return "1 value is" if count == 1 else f"{count} values are"
+    return f"{counted(count, 'value')} {'is' if count == 1 else 'are'}"
 
 
-def same_text(text: str) -> str:
+def same_text(text: str, decimal: str = ".") -> str:
     """A category as it is compared: a whole number has one form, so that 1, 01.0 and 1.0 are one.
 
     >>> same_text("1.0"), same_text("1e1"), same_text("007"), same_text("A1")
     ('1', '10', '007', 'A1')
     """
-    if NUMBER.fullmatch(text) and not text.isdecimal() and len(text) < 16:
-        number = float(text)
+    if is_number(text, decimal) and not text.isdecimal() and len(text) < 16:
+        number = float(pointed(text, decimal))
         if number.is_integer():
             return str(int(number))
     return text
@@ -290,7 +295,9 @@ def same_text(text: str) -> str:
 # --- from cells to numbers ------------------------------------------------------------------------
 
 
-def numbers_in(kind: Kind, values: Values, at: At, missing: Collection[str]) -> Numbers:
+def numbers_in(
+    kind: Kind, values: Values, at: At, missing: Collection[str], decimal: str = "."
+) -> Numbers:
     """The numbers of a column, NaN where a value is missing.
 
     Returns
@@ -319,7 +326,7 @@ def numbers_in(kind: Kind, values: Values, at: At, missing: Collection[str]) -> 
         elif kind == "boolean":
             found[text] = (_truth(text, at(row)),)
         else:
-            found[text] = (require_number(text, at(row)),)
+            found[text] = (require_number(text, at(row), decimal=decimal),)
             if found[text][0] in missing_numbers(missing):
                 found[text] = (math.nan,)
     return np.asarray([found[text] for text in values], np.float64).reshape(len(values), width)
@@ -330,7 +337,8 @@ def _truth(text: str, where: str) -> float:
         return float(text)
     if text.lower() not in _TRUTH:
         raise DataError(
-            f"{where}: expected true or false, yes or no, as in training; found {shortened(text)!r}"
+            f"{where}: expected true or false, yes or no, as in training; found {shortened(text)!r}. Correct "
+            "or empty this cell"
         )
     return _TRUTH[text.lower()]
 
@@ -341,12 +349,12 @@ def _date(text: str, where: str) -> tuple[float, ...]:
         return parts_of(value)
     if is_ambiguous(text):
         raise DataError(
-            f"{where}: {text} has two meanings: which number is the month? Write dates as 2021-04-03, year "
-            "first (ISO 8601), or leave the column out (--drop)"
+            f"{where}: dates of the form {text} have two meanings: which number is the month? Write them as "
+            "2021-04-03, year first (ISO 8601), or leave the column out (--drop)"
         )
     raise DataError(
         f"{where}: expected a date or time, as 2021-04-03 or 2021-04-03 17:30; found {shortened(text)!r}. "
-        "Correct this cell; or, if it means that the date is missing: --missing TEXT"
+        "Correct or empty this cell. To train with it as a missing date: --missing TEXT"
     )
 
 
@@ -354,7 +362,12 @@ def _date(text: str, where: str) -> tuple[float, ...]:
 
 
 def fit_column(
-    name: str, values: Values, at: At, missing: Collection[str], as_category: bool = False
+    name: str,
+    values: Values,
+    at: At,
+    missing: Collection[str],
+    as_category: bool = False,
+    decimal: str = ".",
 ) -> Column:
     """The entry of a column in the data dictionary.
 
@@ -363,7 +376,7 @@ def fit_column(
     name : str
     values : ndarray of float64, or list of str
         Its cells in the training rows.
-    at, missing
+    at, missing, decimal
         See `Column.encode`.
     as_category : bool
         Whether numbers are codes of categories.
@@ -383,7 +396,7 @@ def fit_column(
     known = Counter(text for text in values if not is_missing(text, missing))
     gaps = len(values) - known.total()
     if as_category or len(known) < 2:
-        return _category(name, known, gaps)
+        return _category(name, known, gaps, decimal)
     if sum(map(is_like_a_date, known)) > len(known) / 2:
         return _dates(name, known, values, at, missing)
     words = {text.lower() for text in known}
@@ -391,10 +404,10 @@ def fit_column(
         ordered = sorted(words, key=_TRUTH.__getitem__)
         x = numbers_in("boolean", values, at, missing)[:, 0]
         return _boolean(name, x, gaps, (ordered[0], ordered[1]), text=True)
-    if all(NUMBER.fullmatch(text) for text in known):
-        return _numbers(name, numbers_in("number", values, at, missing)[:, 0])
-    _require_no_signs(known, values, at)
-    return _category(name, known, gaps)
+    if all(is_number(text, decimal) for text in known):
+        return _numbers(name, numbers_in("number", values, at, missing, decimal)[:, 0])
+    _require_no_signs(known, values, at, decimal)
+    return _category(name, known, gaps, decimal)
 
 
 def _numbers(name: str, x: Numbers) -> Column:
@@ -445,10 +458,10 @@ def _dates(
     )  # fmt: skip
 
 
-def _category(name: str, known: Counter[str], gaps: int) -> Column:
+def _category(name: str, known: Counter[str], gaps: int, decimal: str) -> Column:
     merged: Counter[str] = Counter()
     for text, count in known.items():
-        merged[same_text(text)] += count
+        merged[same_text(text, decimal)] += count
     total = merged.total()
     if not merged or (len(merged) == 1 and not gaps):
         return Column(
@@ -472,11 +485,11 @@ def _category(name: str, known: Counter[str], gaps: int) -> Column:
     )  # fmt: skip
 
 
-def _require_no_signs(known: Counter[str], values: Sequence[str], at: At) -> None:
+def _require_no_signs(known: Counter[str], values: Sequence[str], at: At, decimal: str) -> None:
     """Refuse numbers with units, such as $5.1: as categories they would be without order."""
-    advice = {text: advice_on_signs(text) for text in known}
+    advice = {text: advice_on_signs(text, decimal) for text in known}
     signed = [text for text, found in advice.items() if found]
-    plain = sum(NUMBER.fullmatch(text) is not None for text in known)
+    plain = sum(is_number(text, decimal) for text in known)
     if signed and len(signed) + plain > len(known) / 2:
         row = next(i for i, text in enumerate(values) if advice.get(text))
         raise DataError(

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xpnet._printable import counted
 from xpnet.errors import ShapeError, StateError
 
 _BYTES = 16
@@ -98,7 +99,7 @@ def fingerprint(x: ArrayLike, t: ArrayLike) -> Fingerprint:
 def difference(expected: Fingerprint, found: Fingerprint) -> str:
     """A phrase that describes how samples differ from those that were expected."""
     if found.samples != expected.samples:
-        return f"{found.samples} samples instead of {expected.samples}"
+        return f"{counted(found.samples, 'sample')} instead of {expected.samples}"
     if found.content == expected.content:
         return "the same samples in another order"
     return f"as many samples ({found.samples}), but with other content"

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet._printable import counted
 from xpnet._typing import PathLike
 from xpnet.data._checked import opened
 from xpnet.errors import DataError
@@ -105,7 +106,7 @@ def _header(source: _Source, path: Path) -> tuple[np.dtype[Any], tuple[int, ...]
     magic = take(source, 4)
     if len(magic) < 4:
         raise DataError(
-            f"{path}: truncated: expected an IDX header, found {len(magic)} bytes in all"
+            f"{path}: truncated: expected an IDX header, found {counted(len(magic), 'byte')} in all"
         )
     if magic[:2] != b"\0\0":
         raise DataError(

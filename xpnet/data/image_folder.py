@@ -264,6 +264,18 @@ def other_files(folder: Path) -> list[Path]:
     return sorted(found)
 
 
+def loose_pictures(folder: Path) -> list[Path]:
+    """The pictures beside the folders of the classes, which belong to no class."""
+    parts = [_part(folder, TRAIN), _part(folder, TEST)]
+    places = [folder, *(part for part in parts if part is not None)]
+    return sorted(
+        path
+        for place in places
+        for path in place.iterdir()
+        if path.suffix.lower() in SUFFIXES and not _is_hidden(path.name) and path.is_file()
+    )
+
+
 def _part(folder: Path, names: Sequence[str]) -> Path | None:
     """The folder of a part, training or test: the first of these names that has folders in it."""
     present = {name.lower(): name for name in _folders(folder)}

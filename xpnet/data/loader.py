@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet._libraries.devices import call_on_their_device
+from xpnet._printable import counted
 from xpnet._typing import Array
 from xpnet.autodiff import tree as trees
 from xpnet.autodiff.namespace import array_namespace
@@ -176,7 +177,7 @@ class DataLoader:
         self.samples = self._data.samples
         if self.last == "drop" and self.batch_size > self.samples:
             raise DataError(
-                f"A batch of {self.batch_size} is larger than the data, {self.samples} samples, and "
+                f"A batch of {self.batch_size} is larger than the data, {counted(self.samples, 'sample')}, and "
                 "last='drop' would leave no batch. Use a smaller batch_size, or last='keep'."
             )
         if not self.resident:
@@ -397,7 +398,7 @@ class DataLoader:
             for number in range(start):
                 if next(batches, None) is None:
                     raise DataError(
-                        f"Expected batch {start} of epoch {epoch}, which has {number} batches now: the "
+                        f"Expected batch {start} of epoch {epoch}, which has {number} now: the "
                         "function yields fewer samples than before."
                     )
             yield from batches if self._ranks == 1 else map(self._part_of_batch, batches)
@@ -411,7 +412,9 @@ class DataLoader:
 
     def __repr__(self) -> str:
         if self.samples is not None:
-            shown = [f"{self.samples} samples, {len(self)} batches of {self.batch_size}"]
+            shown = [
+                f"{counted(self.samples, 'sample')}, {len(self)} {'batch' if len(self) == 1 else 'batches'} of {self.batch_size}"
+            ]
         elif self.batch_size is not None:
             shown = [f"a stream, by {self.batch_size}"]
         else:

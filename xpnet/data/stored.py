@@ -18,11 +18,12 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet._printable import counted
 from xpnet.autodiff import tree as trees
 from xpnet.data._block_order import OVERHEAD, BlockOrder, Reading, Rows
 from xpnet.data._mapped import MappedRows
 from xpnet.data._prefetch import prefetched
-from xpnet.data._sources import Arrays, Tree
+from xpnet.data._sources import Arrays, Tree, unmasked
 from xpnet.errors import ArgumentError, DataError, XpnetError
 
 BUFFER = 1 << 27  # bytes
@@ -96,8 +97,8 @@ class StoredSamples:
         if block > self._window:
             needed = block * (sum(row_bytes) + OVERHEAD)
             raise DataError(
-                f"Expected blocks of at most buffer={buffer} bytes, got one of {block} samples, which "
-                f"take {needed}. Set buffer={needed} or, to mix the samples of several blocks, a multiple "
+                f"Expected blocks of at most buffer={buffer} bytes, got one of {counted(block, 'sample')}, for "
+                f"which {needed} are needed. Set buffer={needed} or, to mix the samples of several blocks, a multiple "
                 "of it; or write the files with smaller chunks or row groups."
             )
 
@@ -184,8 +185,8 @@ class StoredSamples:
         return _Pool(rows, arrays)
 
     def __repr__(self) -> str:
-        blocks = len(self.edges) - 1
-        return f"StoredSamples({self.samples} samples in {blocks} blocks, buffer={self.buffer})"
+        blocks = counted(len(self.edges) - 1, "block")
+        return f"StoredSamples({counted(self.samples, 'sample')} in {blocks}, buffer={self.buffer})"
 
 
 class _Pool(NamedTuple):
@@ -213,7 +214,7 @@ def _rows(x: Any, rows: Rows, path: str) -> NDArray[Any]:
         return x[rows]  # the other rows need not be read
     where = f"rows {first} to {stop - 1} of {_name_of(x, path)}"
     try:
-        block = np.asarray(x[first:stop])
+        block = np.asarray(unmasked(x[first:stop]))
     except (XpnetError, MemoryError):
         raise
     except Exception as error:  # each library has its own

@@ -18,6 +18,7 @@ Names: TypeAlias = Any  # a name, or a list, tuple or dict of names
 Opener: TypeAlias = Callable[[Any], Any]  # from a name, a list of names or None to an array
 
 _KINDS = {".parquet": "Parquet", ".arrow": "Arrow", ".feather": "Arrow", ".npy": "NumPy"}
+_HDF5 = (".h5", ".hdf5", ".he5", ".nc", ".nc4")
 
 
 def open_samples(
@@ -103,6 +104,11 @@ def _opener(path: Path, block: int) -> Opener:
     marks = ("zarr.json", ".zgroup", ".zarray")
     if path.suffix == ".zarr" or any((path / mark).exists() for mark in marks):
         return _zarr_opener(path)
+    if path.suffix in _HDF5:
+        raise DataError(
+            f"{path}: HDF5 and NetCDF files are opened by h5py or netCDF4, whose arrays go to StoredSamples: "
+            "f = h5py.File(path), StoredSamples(f['x'], f['t'])."
+        )
     files = [path] if path.is_file() else sorted(path.rglob("*"))
     kinds = {_KINDS[file.suffix] for file in files if file.suffix in _KINDS}
     if len(kinds) > 1:

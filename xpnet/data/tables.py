@@ -24,16 +24,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from xpnet._printable import aligned
+from xpnet._printable import aligned, counted
 from xpnet._typing import Array, PathLike
 from xpnet.backend import to_numpy
-from xpnet.data._csv_numbers import is_missing, missing_texts, require_number
+from xpnet.data._csv_notation import MARKS, in_both_notations, pointed
+from xpnet.data._csv_numbers import is_missing, missing_texts, numbers_of, require_number
 from xpnet.data._csv_reader import Cells, read_csv
 from xpnet.data._messages import listed, share, shortened
 from xpnet.data._typing import DataFrame, Pair, Task
 from xpnet.data.columns import Column, fit_column
 from xpnet.data.splitting import Standardizer, split
-from xpnet.errors import ArgumentError, DataError, ShapeError, StateError
+from xpnet.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError, StateError
 
 _MOST_SHOWN = 30  # rows of the data dictionary for people
 VERSION = 1  # of the dict that `Schema.to_dict` returns; 0 had numbers only
@@ -66,7 +67,7 @@ class Schema:
         The number of training rows.
     header : bool
         Whether the first row has the names of the columns.
-    index_col, delimiter, encoding, ids, missing, drop_missing_target
+    index_col, delimiter, encoding, decimal, ids, missing, drop_missing_target
         The choices with which the table was read: see `load_table`. If `missing` is None, a missing value
         is refused.
     unused : tuple of str
@@ -103,6 +104,7 @@ class Schema:
     index_col: str | int | None = None
     delimiter: str | None = None
     encoding: str | None = "utf-8"
+    decimal: str = "."
     ids: tuple[str, ...] = ()
     missing: tuple[str, ...] | None = None
     drop_missing_target: bool = False
@@ -120,12 +122,20 @@ class Schema:
         return [column for column in self.columns if column.name in self.features]
 
     def read(
-        self, source: PathLike | DataFrame, delimiter: str | None = None
+        self,
+        source: PathLike | DataFrame,
+        delimiter: str | None = None,
+        decimal: str | None = None,
     ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Read the samples of another table, whose columns may be in any order.
 
         Columns other than features and target are ignored. New categories, and gaps in columns that had
         none, are a warning: see `unlike`.
+
+        Parameters
+        ----------
+        source, delimiter, decimal
+            See `cells`.
 
         Returns
         -------
@@ -138,14 +148,18 @@ class Schema:
         DataError
             As `read_csv`; a feature is missing; or a class does not occur in the training data.
         """
-        cells = self.cells(source, delimiter=delimiter)
+        cells = self.cells(source, delimiter=delimiter, decimal=decimal)
         samples = self.samples(cells)
         for sentence in self.unlike(cells._replace(unused=[])):
             warnings.warn(f"{cells.path}: {sentence}.", stacklevel=2)
         return samples
 
     def cells(
-        self, source: PathLike | DataFrame, targets: bool = True, delimiter: str | None = None
+        self,
+        source: PathLike | DataFrame,
+        targets: bool = True,
+        delimiter: str | None = None,
+        decimal: str | None = None,
     ) -> Cells:
         """Read another table without converting its cells, with the features in order.
 
@@ -156,6 +170,8 @@ class Schema:
             Whether to read the targets too. Otherwise their column may hold anything.
         delimiter : str, optional
             By default the one that was chosen for the training data, if any; else it is detected.
+        decimal : {".", ","}, optional
+            The decimal mark; by default that of the training data.
 
         Raises
         ------
@@ -174,6 +190,7 @@ class Schema:
             ids=self.ids,
             texts=[column.name for column in self.columns if column.text],
             missing=self.missing,
+            decimal=decimal or self.decimal,
         )
         if cells.target is None or not self.drop_missing_target:
             return cells
@@ -198,7 +215,7 @@ class Schema:
         gaps = missing_texts(self.missing or ())
         values = cells.columns()
         for column in self.feature_columns:
-            phrases = column.unlike(values[column.name], gaps)
+            phrases = column.unlike(values[column.name], gaps, cells.decimal)
             found += [f"column {column.name!r}: {phrase}" for phrase in phrases]
         return found
 
@@ -218,7 +235,9 @@ class Schema:
         gaps = missing_texts(self.missing or ())
         values = cells.columns()
         parts = [
-            column.encode(values[column.name], partial(cells.at, column=column.name), gaps)
+            column.encode(
+                values[column.name], partial(cells.at, column=column.name), gaps, cells.decimal
+            )
             for column in self.feature_columns
         ]
         return np.concatenate(parts, axis=1)
@@ -268,13 +287,15 @@ class Schema:
         number = {name: i for i, name in enumerate(self.classes)}
         t = np.empty(len(cells.t), np.int64)
         for row, label in enumerate(cells.t):
-            found = number.get(label, number.get(_canonical(label) or label))
-            if found is None:
-                raise DataError(
-                    f"{cells.at(row)}: the class {label!r} was not seen in training, which had "
-                    f"{listed(self.classes)}"
-                )
-            t[row] = found
+            if label not in number:
+                found = number.get(_canonical(label, cells.decimal) or label)
+                if found is None:
+                    raise DataError(
+                        f"{cells.at(row)}: the class {label!r} was not seen in training, which had "
+                        f"{listed(self.classes)}"
+                    )
+                number[label] = found
+            t[row] = number[label]
         return t
 
     def __str__(self) -> str:
@@ -308,9 +329,11 @@ class Schema:
         """What becomes of the columns, in sentences."""
         features = self.feature_columns
         count = len(self.inputs)
-        found = [f"{len(features)} features become {count} inputs."]
+        become = "becomes" if len(features) == 1 else "become"
+        named = counted(len(features), "feature")
+        found = [f"{named} {become} {counted(count, 'input')}."]
         if count == len(features):
-            found = [f"{count} features."]
+            found = [f"{named}."]
         gaps = {column.kind == "category" for column in features if column.missing}
         if False in gaps:
             found.append("A missing number or date becomes the median, and an input marks it.")
@@ -362,15 +385,11 @@ def _checked_fields(stored: dict[str, Any]) -> dict[str, Any]:
     task = stored["task"]
     if task not in ("classify", "regress"):
         raise ArgumentError(f"task is {task!r}")
-    columns = tuple(Column(name) for name in features)
-    if version:
-        columns = tuple(map(Column.from_dict, stored["columns"]))
-    if not {*features} <= {column.name for column in columns}:
-        raise ArgumentError(f"features are {features!r}")
+    columns = _checked_columns(stored, features)
     inputs = sum(len(column.inputs) for column in columns if column.name in features)
     if not inputs == len(mean) == len(scale):
         raise ArgumentError(
-            f"{inputs} inputs of features, but {len(mean)} means and {len(scale)} scales"
+            f"{counted(inputs, 'input')} of features, but {len(mean)} means and {len(scale)} scales"
         )
     choices = _checked_choices(stored, _CHOICES)
     if version:
@@ -386,8 +405,26 @@ def _checked_fields(stored: dict[str, Any]) -> dict[str, Any]:
         "standardizer": Standardizer(mean, scale),
         "dtype": np.dtype(stored["dtype"]).name,
         "columns": columns,
+        "decimal": _checked_decimal(stored.get("decimal", ".")),
         "answers": _checked_answers(stored.get("answers"), tuple(map(str, stored["classes"]))),
     }
+
+
+def _checked_columns(stored: dict[str, Any], features: tuple[str, ...]) -> tuple[Column, ...]:
+    """The data dictionary from a dict; version 0 had none, only features that are numbers."""
+    columns = tuple(map(Column, features))
+    if stored.get("version"):
+        columns = tuple(map(Column.from_dict, stored["columns"]))
+    if not {*features} <= {column.name for column in columns}:
+        raise ArgumentError(f"features are {features!r}")
+    return columns
+
+
+def _checked_decimal(stored: object) -> str:
+    """The decimal mark of a stored schema; those of earlier versions have none, and read points."""
+    if not isinstance(stored, str) or stored not in MARKS:
+        raise ArgumentError(f"decimal is {stored!r}")
+    return stored
 
 
 def _checked_answers(stored: object, classes: tuple[str, ...]) -> Column | None:
@@ -447,6 +484,7 @@ def load_table(
     missing: Sequence[str] = (),
     drop_missing_target: bool = False,
     dtype: DTypeLike = "float32",
+    decimal: str = ".",
 ) -> tuple[Pair, Pair, Schema]:
     r"""Load a table from a text file (CSV, TSV and the like) or a data frame for training and test.
 
@@ -483,6 +521,9 @@ def load_table(
         Whether to leave out rows without a target. By default they are an error.
     dtype : dtype-like
         The dtype of x, and of the targets of a regression.
+    decimal : {".", ","}
+        The decimal mark of the numbers, as in pandas: "," for 5,1. It is stored in the schema, which reads
+        other files with it. Numbers that are numbers already, as in a Parquet file, need none.
 
     Returns
     -------
@@ -495,6 +536,8 @@ def load_table(
 
     Raises
     ------
+    ArgumentTypeError
+        A string stands in place of a sequence of strings, or the source is of another type.
     DataError
         As `read_csv`; there is only one class; classes are fractions, or occur in the test file but
         not in the training file; a target of a regression is not a number; a target is missing; a column is
@@ -514,12 +557,14 @@ def load_table(
     """
     if task not in ("classify", "regress"):
         raise ArgumentError(f"Expected task 'classify' or 'regress', got {task!r}.")
+    _require_several(features=features, drop=drop, ids=ids, categories=categories, missing=missing)
     if isinstance(source, (str, os.PathLike)) and isinstance(test, (str, os.PathLike)):
         require_another(source, test)
     cells = read_csv(
         source, target, delimiter, header, index_col, encoding, features,
-        drop=drop, ids=ids, texts=True, categories=categories, missing=missing,
+        drop=drop, ids=ids, texts=True, categories=categories, missing=missing, decimal=decimal,
     )  # fmt: skip
+    missing = in_both_notations(missing, decimal)
     cells = _with_targets(cells, task, missing, drop_missing_target)
     if index_col is not None and index_col is not False:
         index_col = cells.index_name  # by its name: the columns of other files may be in any order
@@ -534,8 +579,9 @@ def load_table(
         index_col=index_col,
         delimiter=delimiter,
         encoding=encoding,
+        decimal=decimal,
         ids=tuple(ids),
-        missing=tuple(missing),
+        missing=missing,
         drop_missing_target=drop_missing_target,
         unused=tuple(cells.unused),
     )
@@ -548,6 +594,15 @@ def load_table(
         where = test if isinstance(test, (str, os.PathLike)) else "the test"
         raise DataError(f"{where}: no column {cells.target!r}, the target")
     return (x, t), (x_test, t_test), schema
+
+
+def _require_several(**arguments: Sequence[str] | None) -> None:
+    """Refuse a string in place of a sequence of strings: it would be taken as its characters."""
+    for name, value in arguments.items():
+        if isinstance(value, str):
+            raise ArgumentTypeError(
+                f"Expected {name} as a sequence of strings, got the string {value!r}. Write {name}=[{value!r}]."
+            )
 
 
 def _split_table(
@@ -611,7 +666,7 @@ def _columns(
         else:
             known = values[rows]
         place = partial(_place, cells, chosen, name)
-        found.append(fit_column(name, known, place, gaps, name in categories))
+        found.append(fit_column(name, known, place, gaps, name in categories, cells.decimal))
     identifiers = [column for column in found if column.kind == "identifier"]
     if identifiers:
         names = shlex.quote(
@@ -688,7 +743,13 @@ def require_another(path: PathLike, test: PathLike) -> None:
 
 def _targets(cells: Cells) -> NDArray[np.float64]:
     """The targets of a regression, shape (n,)."""
-    return np.asarray([require_number(cell, cells.at(row)) for row, cell in enumerate(cells.t)])
+    found = numbers_of(cells.t, decimal=cells.decimal)
+    if found is None:  # the error names the first cell that is not a number
+        found = [
+            require_number(cell, cells.at(row), decimal=cells.decimal)
+            for row, cell in enumerate(cells.t)
+        ]
+    return np.asarray(found)
 
 
 def _classes(cells: Cells) -> tuple[str, ...]:
@@ -696,15 +757,15 @@ def _classes(cells: Cells) -> tuple[str, ...]:
     first_rows: dict[str, int] = {}
     for row, label in enumerate(cells.t):
         first_rows.setdefault(label, row)
-    numbers = {label: _canonical(label) for label in first_rows}
+    numbers = {label: _canonical(label, cells.decimal) for label in first_rows}
     if all(numbers.values()):
         whole = sorted({int(number) for number in numbers.values() if number})
         classes = tuple(map(str, whole))
-    elif all(_is_number(label) for label in first_rows):
+    elif all(_is_number(label, cells.decimal) for label in first_rows):
         row = next(row for label, row in first_rows.items() if not numbers[label])
         raise DataError(
             f"{cells.at(row)}: {cells.t[row]} is not a class: classes are texts or whole numbers. "
-            "To predict numbers, use the task 'regress'"
+            "To predict numbers: --task regress (in Python, task='regress')"
         )
     else:
         classes = tuple(sorted(first_rows))
@@ -716,18 +777,21 @@ def _classes(cells: Cells) -> tuple[str, ...]:
     return classes
 
 
-def _canonical(label: str) -> str | None:
+def _canonical(label: str, decimal: str) -> str | None:
     """A whole number as Python formats it, so that 1, 01 and 1.0 are one class; else None."""
-    if not _is_number(label) or not float(label).is_integer():
+    if not _is_number(label, decimal):
+        return None
+    label = pointed(label, decimal)
+    if not float(label).is_integer():
         return None
     if len(label) < 50 and label.lstrip("+-").isdecimal():
         return str(int(label))  # exact also beyond 2**53, where floats are not
     return str(int(float(label)))
 
 
-def _is_number(label: str) -> bool:
+def _is_number(label: str, decimal: str) -> bool:
     try:
-        require_number(label, "")
+        require_number(label, "", decimal=decimal)
     except DataError:
         return False
     return True

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any, ClassVar, Self
 
 from xpnet import models
+from xpnet._printable import counted
 from xpnet._typing import Array
 from xpnet.autodiff.variable import Parameter
 from xpnet.backend import Backend, current, to_numpy, using
@@ -94,7 +95,7 @@ class Network(NetworkEstimator):
             if isinstance(self, Regressor):
                 outputs = "one for each target"
             raise ShapeError(
-                f"{type(self).__name__} expected a model with {self.n_outputs_} outputs, {outputs}: of "
+                f"{type(self).__name__} expected a model with {counted(self.n_outputs_, 'output')}, {outputs}: of "
                 f"shape (n, {self.n_outputs_}) for n samples. For 1 sample it returned shape "
                 f"{tuple(y.shape)}. A function of (input_shape, outputs) is given their number."
             )

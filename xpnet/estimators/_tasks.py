@@ -10,6 +10,7 @@ from sklearn.utils import Tags, column_or_1d, compute_class_weight, compute_samp
 from sklearn.utils.multiclass import type_of_target
 
 from xpnet import functions as F
+from xpnet._printable import counted
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import Backend, to_numpy
@@ -261,7 +262,7 @@ class Regressor(RegressorMixin):  # type: ignore[misc]
         outputs = y.shape[1] if y.ndim == 2 else 1
         if not is_first and outputs != self.n_outputs_:
             raise ArgumentError(
-                f"Expected {self.n_outputs_} targets per sample, as before, got {outputs}."
+                f"Expected {counted(self.n_outputs_, 'target')} per sample, as before, got {outputs}."
             )
         self.n_outputs_ = outputs
         self.out_activation_ = "exp" if self.loss == "poisson" else "identity"

@@ -11,7 +11,7 @@ Leave out one of the three, and the sum over the others is a function of them:
 
     Correlate(x, W)     without u: the convolution
     Spread(u, W)        without x: the transposed convolution, each number spread by the kernel
-    Weigh(x, u)         without W: the gradient by the kernel, for the gradient u of the output
+    Weigh(x, u)         without W: the gradient with respect to the kernel, for the gradient u of the output
 
 The derivatives of each are the other two: three functions, closed under differentiation.
 """
@@ -182,7 +182,7 @@ def conv_transpose(
     groups: int = 1,
     dilation: Lengths = 1,
 ) -> Array:
-    """The transpose of `conv`, which is its gradient by x: the kernel spreads each number of x.
+    """The transpose of `conv`, which is its gradient with respect to x: the kernel spreads each number of x.
 
     y[n, o, p stride + k dilation] += the sum over c of x[n, c, p] weight[c, o, k]
 

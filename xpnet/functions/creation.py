@@ -12,6 +12,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet._libraries import library_of
+from xpnet._libraries.numpy import require_unmasked
 from xpnet._typing import Array, Device, DType
 from xpnet.autodiff._export import export_error
 from xpnet.autodiff.namespace import array_namespace, has_dtype
@@ -74,7 +75,7 @@ def asarray(
     Raises
     ------
     ArgumentError
-        A copy is needed, and `copy` is False.
+        A copy is needed, and `copy` is False; or `obj` is a masked array, and some of its numbers are masked.
 
     Examples
     --------
@@ -90,6 +91,7 @@ def asarray(
                 "asarray expected one array for copy=False, got several Variables. Leave copy out."
             )
         return _converted(stack([asarray(x) for x in obj]), dtype, device, None)
+    require_unmasked(obj)
     backend = current()
     if compat.is_array_api_obj(obj) or _contains(obj, compat.is_array_api_obj):
         if device is None:

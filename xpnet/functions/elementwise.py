@@ -5,7 +5,7 @@ input; a function of two inputs has a rule for each. It returns the gradient of 
 the derivative. At corners, where two numbers are equal, `maximum`, `minimum` and `clip` share the
 gradient between them, a half each, as in JAX; `abs` has slope 0 at 0.
 
-Complex numbers: the gradient of a real L by z = x + iy is dL/dx - i dL/dy, twice the Wirtinger
+Complex numbers: the gradient of a real L with respect to z = x + iy is dL/dx - i dL/dy, twice the Wirtinger
 derivative dL/dz, as in JAX. (PyTorch's is its conjugate, and that is the direction to climb.) In
 this convention the rule of a holomorphic function reads as for real numbers, gy * f'(z), with
 nothing conjugated; only `abs`, `conj`, `imag`, `real` and `sign` are not holomorphic.
@@ -98,7 +98,7 @@ hypot = elementwise(
 
 
 class Pow(Function, broadcasts=True):
-    """y = x1 ** x2 with two arrays; at x1 = 0 the derivative by x2 is 0, as in JAX.
+    """y = x1 ** x2 with two arrays; at x1 = 0 the derivative with respect to x2 is 0, as in JAX.
 
     gx1 = gy x2 x1^(x2 - 1), and gx2 = gy y log(x1).
     """

@@ -3,8 +3,8 @@
     from xpnet.functions import fft          fft.rfft(x), for arrays and for Variables
     xp = array_namespace(x)                  xp.fft.rfft(x), for either
 
-Each of them is linear, y = F x, so its rule is gx = F^T gy. The gradient by a complex number x + iy
-is dL/dx - i dL/dy, as everywhere here: the matrix is transposed, not conjugated. `norm` chooses the
+Each of them is linear, y = F x, so its rule is gx = F^T gy. The gradient with respect to a complex number
+x + iy is dL/dx - i dL/dy, as everywhere here: the matrix is transposed, not conjugated. `norm` chooses the
 direction that divides by n ("backward" or "forward"); with "ortho" both divide by sqrt(n).
 """
 

@@ -14,6 +14,7 @@ import array_api_compat as compat
 
 from xpnet._libraries import library_of
 from xpnet._libraries.devices import follows
+from xpnet._libraries.numpy import require_unmasked
 from xpnet._typing import Array
 from xpnet.autodiff._half_precision import in_full
 from xpnet.autodiff._views import is_view_of, require_writable, view, write
@@ -377,6 +378,8 @@ def _as_value(value: Any, x: Variable) -> Any:
     ------
     ArgumentTypeError
         The value is not of numbers, or of a kind above that of x.
+    ArgumentError
+        It is a masked array, and some of its numbers are masked.
     """
     if isinstance(value, (list, tuple)):
         value = array_namespace(x).asarray(value)
@@ -388,6 +391,7 @@ def _as_value(value: Any, x: Variable) -> Any:
         )
     if not number:
         array_namespace(x.data, data_of(value))  # raises for arrays of different libraries
+        require_unmasked(value)
     if _rank(value) > _rank(x):
         given = type(value).__name__ if number else f"{value.dtype}"
         raise ArgumentTypeError(

@@ -35,7 +35,7 @@ class Linear(Function):
         return gx, g_weight, g_bias
 
     def _of_bias(self, gy: Array) -> Array:
-        """The gradient by the bias; where no kernel sums over the batch, the tape does."""
+        """The gradient with respect to the bias; where no kernel sums over the batch, the tape does."""
         fast = kernel("column_sums", gy)
         if fast is None or call_of(self).parents[2].shape != gy.shape[-1:]:
             return gy

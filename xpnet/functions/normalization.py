@@ -24,7 +24,7 @@ from xpnet.kernels.lookup import kernel
 class Moments(Function):
     """The mean and r = 1 / sqrt(variance + eps) of x over axes, which are kept with length 1.
 
-    For n numbers per mean, the derivatives by x are 1 / n and -r^3 (x - mean) / n.
+    For n numbers per mean, the derivatives with respect to x are 1 / n and -r^3 (x - mean) / n.
 
     Statistics that are `known` already are not computed again; the node only records that they
     depend on x.
@@ -352,7 +352,7 @@ def layer_norm(
 
     Notes
     -----
-    One fused node. The gradient by x is that of `batch_norm` with gy * weight in place of gy.
+    One fused node. The gradient with respect to x is that of `batch_norm` with gy * weight in place of gy.
     Source: Ba, Kiros and Hinton, "Layer normalization", 2016.
 
     Examples

@@ -493,7 +493,7 @@ def _gamma_sign(x: Array) -> Array:
 
 
 class _IncompleteGamma(Function, broadcasts=True):
-    """The regularized incomplete gamma functions; the derivative by a has no closed form."""
+    """The regularized incomplete gamma functions; the derivative with respect to a has no closed form."""
 
     name: str
     sign: float
@@ -504,7 +504,7 @@ class _IncompleteGamma(Function, broadcasts=True):
     def backward(self, gy: Array, a: Array, x: Array) -> tuple[None, Array]:
         if self.needs[0]:
             raise GradientError(
-                f"special.{self.name} has a derivative by x only: the derivative by a has no closed "
+                f"special.{self.name} has a derivative with respect to x only: that with respect to a has no closed "
                 "form. Make `a` a constant: F.stop_gradient(a)."
             )
         density = array_namespace(x).exp(xlogy(a - 1.0, x) - x - gammaln(a))
@@ -623,7 +623,7 @@ def _checked_order(n: Any) -> int:
 def betaln(a: Array, b: Array, /) -> Array:
     """log(|beta(a, b)|), also where the beta function overflows or underflows.
 
-    Its derivative by a is digamma(a) - digamma(a + b): A&S 6.2.2, 6.3.1.
+    Its derivative with respect to a is digamma(a) - digamma(a + b): A&S 6.2.2, 6.3.1.
 
     Examples
     --------
@@ -640,7 +640,7 @@ def betaln(a: Array, b: Array, /) -> Array:
 def beta(a: Array, b: Array, /) -> Array:
     """The beta function Gamma(a) Gamma(b) / Gamma(a + b).
 
-    Its derivative by a is y (digamma(a) - digamma(a + b)): A&S 6.2.2, 6.3.1.
+    Its derivative with respect to a is y (digamma(a) - digamma(a + b)): A&S 6.2.2, 6.3.1.
 
     Examples
     --------
@@ -658,7 +658,7 @@ def beta(a: Array, b: Array, /) -> Array:
 def gammainc(a: Array, x: Array, /) -> Array:
     """The integral of t^(a-1) exp(-t) from 0 to x, over Gamma(a); a > 0 and x >= 0.
 
-    Its derivative by x is x^(a-1) exp(-x) / Gamma(a): DLMF 8.8.13. The derivative by a raises
+    Its derivative with respect to x is x^(a-1) exp(-x) / Gamma(a): DLMF 8.8.13. That with respect to a raises
     GradientError, since it has no closed form.
 
     Examples
@@ -678,7 +678,7 @@ def gammainc(a: Array, x: Array, /) -> Array:
 def gammaincc(a: Array, x: Array, /) -> Array:
     """1 - gammainc(a, x), precise for large x, where it is small.
 
-    Its derivative by x is -x^(a-1) exp(-x) / Gamma(a): DLMF 8.8.14. The derivative by a raises
+    Its derivative with respect to x is -x^(a-1) exp(-x) / Gamma(a): DLMF 8.8.14. That with respect to a raises
     GradientError, since it has no closed form.
 
     Examples

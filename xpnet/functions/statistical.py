@@ -75,7 +75,7 @@ class Mean(_Reduction):
 
 
 class Prod(_Reduction):
-    """The derivative by a factor is the product of the factors before it and those after it.
+    """The derivative with respect to a factor is the product of the factors before it and those after it.
 
     It is computed without a division, since a factor may be 0.
     """
@@ -162,7 +162,7 @@ class CumulativeSum(_Cumulative):
 class CumulativeProd(_Cumulative):
     """y[k] = x[0] ... x[k]. Its derivative does not divide, since a factor may be 0.
 
-    The derivative by x[k] is y[k-1] s[k], where s[k] = gy[k] + x[k+1] s[k+1] is the sum over all
+    The derivative with respect to x[k] is y[k-1] s[k], where s[k] = gy[k] + x[k+1] s[k+1] is the sum over all
     later outputs. That recurrence is solved in log2(n) steps, each of which doubles the length of
     the spans that s covers (Hillis and Steele, "Data parallel algorithms", 1986).
     """

@@ -20,8 +20,8 @@ def stop_gradient(x: Tree) -> Tree:
     -------
     array, Variable, or a tree of them
         Variables are replaced by Variables without history, which share memory with those of `x`.
-        Arrays and other objects are returned unchanged, except for an array that JAX or PyTorch is
-        differentiating by: it becomes a constant for that library.
+        Arrays and other objects are returned unchanged, except for an array with respect to which
+        JAX or PyTorch is differentiating: it becomes a constant for that library.
 
     Notes
     -----

@@ -102,7 +102,7 @@ def cross_entropy(x: Array, t: Array) -> tuple[Array, Array]:
 
 
 def cross_entropy_gradient(gy: Array | float, x: Array, t: Array, kept: Array) -> Array:
-    """The gradient of the loss by x, times gy, which is an array of one number or a Python number."""
+    """The gradient of the loss with respect to x, times gy: an array of one number, or a Python number."""
     gx = cupy().ndarray(x.shape, x.dtype)
     if not gx.size:
         return gx

@@ -123,7 +123,7 @@ def cross_entropy(x: Array, t: Array) -> tuple[Array, tuple[Array, ...]]:
 
 
 def cross_entropy_gradient(gy: Array, x: Array, t: Array, kept: tuple[Array, ...]) -> Array:
-    """The gradient of the loss by x, times gy, which is an array of one number or a Python number."""
+    """The gradient of the loss with respect to x, times gy: an array of one number, or a Python number."""
     e, total, rows, class_numbers = kept
     gx = e / total[:, None]  # the softmax
     gx[rows, class_numbers] -= 1.0

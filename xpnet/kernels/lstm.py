@@ -56,7 +56,7 @@ def lstm_gradients(
     mask: Array | None,
     of_gates: bool,
 ) -> tuple[Array, Array, Array]:
-    """The gradients by z, h and c: the inputs, and the state and the cell before the first step.
+    """The gradients with respect to z, h and c: the inputs, and the state and the cell before the first step.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ from xpnet.layers.transformer import (
     TransformerEncoderLayer as TransformerEncoderLayer,
 )
 
-__all__ = [
+__all__: list[str] = [
     "ELU",
     "GELU",
     "GRU",

@@ -233,8 +233,13 @@ def backward(self: "Layer", dout: Any) -> Any:
         `forward` was not called on arrays before, or in a compiled step whose `backward` this is
         not; an optimizer has changed a parameter since; or `dout` is a tuple, for a single output.
     """
-    if wrap(type(self)):  # its forward was replaced, and remembers nothing
+    if wrap(type(self)):
         _forget(self)
+        name = f"{type(self).__name__}.forward"
+        raise GradientError(
+            f"{self!r}.backward: {name} was replaced after its class was created, and what it computed "
+            f"until now is not remembered: call {name}(x) again."
+        )
     step = _remembered(self)
     inputs = step.inputs
     parameters = [p for p in self.parameters() if p.requires_grad]

@@ -7,8 +7,10 @@ from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, DataError, ShapeError
+from xpnet.functions.logsumexp import logsumexp
 from xpnet.metrics._labels import integers, real_dtype
 
+_ROUNDING = 0.01  # by which the sum of probabilities may differ from 1, also in 16 bits
 AVERAGES = {"ovr": ("macro", "micro", "weighted", None), "ovo": ("macro", "weighted")}
 
 
@@ -18,7 +20,8 @@ def roc_auc(y: Array, t: Array, average: str | None = "macro", multi_class: str 
 
     For a random pair of samples, one of the class and one not, it is the probability that the one of
     the class has the higher score; equal scores count as one half. It depends only on the order of the
-    scores, so for two classes logits and probabilities have the same area.
+    scores. Scores of all classes, which a network returns, are ordered as their softmax: those of one class
+    alone are not, since the softmax depends on the differences to the others.
 
     Source: the statistic of Mann and Whitney, 1947; see Hanley and McNeil, "The meaning and use of the
     area under a receiver operating characteristic (ROC) curve", 1982.
@@ -26,8 +29,9 @@ def roc_auc(y: Array, t: Array, average: str | None = "macro", multi_class: str 
     Parameters
     ----------
     y : array or Variable
-        For two classes: scores of class 1, of shape (n,) or (n, 1); or of shape (n, 2), of which
-        column 1 is used. For more: probabilities, of shape (n, classes).
+        For two classes: scores of class 1, of shape (n,) or (n, 1). For two or more: of shape
+        (n, classes), probabilities, whose rows have the sum 1; or else the scores of which the softmax
+        makes probabilities.
     t : array or Variable, shape (n,), (n, 1) or (n, classes)
         Class numbers, or one-hot rows. For two classes, class 0 may also be given as -1.
     average : {"macro", "micro", "weighted", None}
@@ -67,6 +71,8 @@ def roc_auc(y: Array, t: Array, average: str | None = "macro", multi_class: str 
     y, t = _fitting(data_of(y), data_of(t))
     xp = array_namespace(y, t)
     classes = y.shape[-1]
+    if classes > 1 and not _are_probabilities(y):
+        y = _log_odds(y)
     if classes <= 2:
         score = y[:, classes - 1]
         return _auc(score[t == 1], score[t != 1])
@@ -114,6 +120,25 @@ def _fitting(y: Array, t: Array) -> tuple[Array, Array]:
     if not has_dtype(y, "real floating"):
         y = xp.astype(y, xp.float32)
     return y, t
+
+
+def _are_probabilities(y: Array) -> bool:
+    """Whether no number is negative, and each row has the sum 1, up to rounding. NaNs are not looked at."""
+    xp = array_namespace(y)
+    total = xp.sum(y, axis=1)
+    is_one = (xp.abs(total - 1.0) <= _ROUNDING) | xp.isnan(total)
+    return bool(xp.all(is_one)) and not bool(xp.any(y < 0.0))
+
+
+def _log_odds(y: Array) -> Array:
+    """log(p / (1 - p)) for p = softmax(y): in the order of p, also where p would be rounded to 0 or 1."""
+    xp = array_namespace(y)
+    y = xp.astype(y, real_dtype(y))
+    columns = []
+    for c in range(y.shape[1]):
+        others = xp.concat([y[:, :c], y[:, c + 1 :]], axis=1)
+        columns.append(y[:, c] - logsumexp(others, axis=1))
+    return xp.stack(columns, axis=1)
 
 
 def _pair_auc(y: Array, members: list[Array], i: int, j: int) -> Array:

@@ -45,7 +45,7 @@ from xpnet.optimizers.scaled import (
     RMSprop as RMSprop,
 )
 
-__all__ = [
+__all__: list[str] = [
     "LAMB",
     "SGD",
     "Adadelta",

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from xpnet._printable import spoken
 from xpnet._typing import PathLike
 from xpnet.plots._names import drawn
 from xpnet.plots._style import BLUE, INK, TEST, TRAIN, figure_of, finished, plain
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from xpnet.training.history import History
 
-_LABELS = {"accuracy": "accuracy (%)", "loss": "loss (mean over samples)", "r2": "R²"}
+_LABELS = {"accuracy": "accuracy (%)", "loss": "loss (mean over samples)"}
 
 
 def curves(
@@ -61,7 +62,7 @@ def curves(
     rows = -(-len(names) // columns)
     figure = figure_of(4.6 * columns, 4.0 * rows)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-    labels, style = drawn(_LABELS.get(name, name.replace("_", " ")) for name in names)
+    labels, style = drawn(_LABELS.get(name, spoken(name)) for name in names)
     for axes, name, label in zip(panels, names, labels, strict=False):
         _draw_panel(axes, history, name)
         axes.set_ylabel(label, **style)

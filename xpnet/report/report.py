@@ -7,7 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from xpnet import functions as F, metrics, plots
+from xpnet import metrics, plots
+from xpnet._printable import counted, spoken
 from xpnet._typing import Array, PathLike
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.backend import to_numpy
@@ -164,10 +165,7 @@ def _main_figures(y: Array, t: Array, counts: list[list[int]]) -> dict[str, str]
     if k > 5:
         figures["Among the best 3"] = _percent(float(metrics.top_k_accuracy(y, t, k=3)))
     if k <= MANY:
-        p = F.softmax(y)
-        if k == 2:
-            p = p[:, 1]
-        area = float(metrics.roc_auc(p, t))
+        area = float(metrics.roc_auc(y, t))
         figures["ROC AUC"] = f"{area:.4f}" if math.isfinite(area) else "-"
     return figures
 
@@ -236,14 +234,14 @@ def _regression(y: Array, t: Array) -> list[str]:
     mean = float(metrics.mean_absolute_error(y, t))
     score = float(metrics.r2(y, t))
     numbers = {
-        "R²": page.number(score),
+        spoken("r2"): page.number(score),
         "Mean absolute error": page.number(mean),
         "Root mean squared error": page.number(math.sqrt(error)),
         "Samples": f"{t.shape[0]:,}",
     }
     text = (
         f"Two scatter plots: predicted against actual numbers, and errors against predictions. "
-        f"R² is {score:.4g}, the mean absolute error {mean:.4g}."
+        f"{spoken('r2')} is {score:.4g}, the mean absolute error {mean:.4g}."
     )
     name = "Predictions and errors"
     drawn = page.plot(plots.predictions(y, t), text, wide=name)
@@ -281,11 +279,11 @@ def _training(given: History | Sequence[Mapping[str, float]]) -> str:
             for part in ("train", "test")
             if (column := f"{part}_{name}") in history
         ]
-        text = f"Line chart of {_spoken(name)} over {len(history)} epochs: {', '.join(ends)}."
+        text = f"Line chart of {spoken(name)} over {counted(len(history), 'epoch')}: {', '.join(ends)}."
         drawn.append(page.plot(plots.curves(history, names=[name]), text))
     rows = [[f"{value:.6g}" for value in row.values()] for row in history.rows]
-    head = [_spoken(column) for column in history.columns]
-    table = page.table(f"{len(history)} epochs", head, rows)
+    head = [spoken(column) for column in history.columns]
+    table = page.table(counted(len(history), "epoch"), head, rows)
     return page.section(
         "Training",
         f'<div class="plots">{"".join(drawn)}</div>',
@@ -300,11 +298,6 @@ def _on_host(x: Array) -> Array:
     """An array of any library, or a nested list, as an array on the host."""
     x = to_numpy(x)
     return array_namespace(x).asarray(x)
-
-
-def _spoken(column: str) -> str:
-    """The name of a column of the history as words: "train R²" for "train_r2"."""
-    return " ".join("R²" if word == "r2" else word for word in column.split("_"))
 
 
 def _percent(share: float) -> str:

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from xpnet._printable import aligned
+from xpnet._printable import aligned, counted
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter
@@ -268,7 +268,7 @@ def _matched(
             new.put(name, part, slot)
     if len(slots) != len(arrays):
         raise StateError(
-            f"{model!r}: expected {len(slots)} arrays, got {len(arrays)}.\n{KerasMatch(rows)}"
+            f"{model!r}: expected {counted(len(slots), 'array')}, got {len(arrays)}.\n{KerasMatch(rows)}"
         )
     return KerasMatch(rows), new.arrays
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from xpnet._choices import choose
+from xpnet._printable import counted
 from xpnet.errors import ArgumentError
 from xpnet.schedules.curves import (
     Schedule,
@@ -86,7 +87,7 @@ def _warmup_steps(warmup: float, steps: int, epochs: int) -> int:
         before = round(warmup * steps / epochs)
         if before < steps:
             return before
-    length = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+    length = counted(epochs, "epoch")
     raise ArgumentError(f"Expected a warm-up shorter than {length}, the training, got {warmup:g}.")
 
 

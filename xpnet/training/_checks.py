@@ -9,6 +9,7 @@ The parameter `rows` of these functions has, for each sample of a batch, its row
 from collections.abc import Sequence
 from itertools import islice
 
+from xpnet._printable import counted
 from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff.namespace import array_namespace, has_dtype
@@ -137,7 +138,7 @@ def require_classes(t: Array, classes: int, rows: Rows | None = None) -> None:
         row = entry // max(labels_per_sample, 1)
         sample = row if rows is None else int(rows[row])
         raise DataError(
-            f"The labels go from {low} to {high}, but the model has {classes} outputs, for the "
+            f"The labels go from {low} to {high}, but the model has {counted(classes, 'output')}, for the "
             f"classes 0 to {classes - 1}. The first label outside these is that of sample {sample}."
         )
 

@@ -142,13 +142,18 @@ def require_new(*files: Path) -> None:
     StateError
         One of the files exists.
     """
-    for file in files:
-        if file.exists():
-            raise StateError(
-                f"{file}: an older training has written this file, and a new one would overwrite it. "
-                "To resume the older one: fit(..., resume=FOLDER/last.safetensors). To keep both, "
-                "name another folder; otherwise remove the old file first."
-            )
+    old = [file for file in files if file.exists()]
+    if not old:
+        return
+    resume = "FOLDER/last.safetensors"
+    checkpoints = [old[0].with_name(f"{name}.safetensors") for name in ("last", "best")]
+    for checkpoint in filter(Path.is_file, reversed(checkpoints)):
+        resume = repr(str(checkpoint))
+    raise StateError(
+        f"{old[0]}: an older training has written this file, and a new one would overwrite it. "
+        f"To resume the older one: fit(..., resume={resume}). "
+        f"To keep both, name another folder. To begin anew, remove {' and '.join(map(str, old))} first."
+    )
 
 
 def _text(file: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import array_api_compat as compat
 
 from xpnet._libraries.devices import follows
+from xpnet._printable import counted
 from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff.namespace import array_namespace
@@ -329,5 +330,7 @@ def load_loader_state(loader: Loader, state: dict[str, Any], batch: int) -> None
         n = own["samples"]
         size = own["batch_size"]
         if n and size and (batch - 1) * size >= n:
-            raise StateError(f"It was written after batch {batch} of an epoch of {n} samples.")
+            raise StateError(
+                f"It was written after batch {batch} of an epoch of {counted(n, 'sample')}."
+            )
     loader.seed = seed

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xpnet._html import html_table
-from xpnet._printable import aligned
+from xpnet._printable import aligned, counted
 from xpnet._saved import rows
 from xpnet.errors import MissingKeyError, StateError
 from xpnet.saving.safetensors import replacing
@@ -131,7 +131,7 @@ class History:
 
     def __repr__(self) -> str:
         interrupted = ", interrupted" if self.interrupted else ""
-        return f"History({len(self)} epochs{interrupted})"
+        return f"History({counted(len(self), 'epoch')}{interrupted})"
 
 
 def _cell(row: Row, name: str) -> str:

@@ -22,6 +22,7 @@ from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from xpnet._printable import counted
 from xpnet.errors import StateError
 from xpnet.layers import Layer
 
@@ -76,7 +77,7 @@ class Source(NamedTuple):
         """A description of the code that is about to be executed."""
         return (
             f"{self.path}: this model is Python code, which would be executed with all of your "
-            f"permissions: {len(self.code.splitlines())} lines, with the function {self.function}, "
+            f"permissions: {counted(len(self.code.splitlines()), 'line')}, with the function {self.function}, "
             f"SHA-256 digest {self.digest[:16]}. Read it first."
         )
 

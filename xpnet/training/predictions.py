@@ -24,7 +24,8 @@ class Predictions(NamedTuple):
     ids : dict of str to list of str
         The columns that identify the rows (``--id``).
     values : list of str or of float
-        The name of each row's class; or its number, in the units of the table.
+        The name of each row's class, a string also where the table has numbers, such as "1"; or for a
+        regression the number, in the units of the table.
     classes : list of str
         The names of the classes; empty for a regression.
     probabilities : numpy.ndarray, shape (n, classes), or None

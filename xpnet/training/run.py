@@ -13,6 +13,7 @@ from xpnet._typing import Array, PathLike
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import current, on_current_device, using
 from xpnet.data import Schema, Standardizer
+from xpnet.data._csv_reader import Cells
 from xpnet.data._typing import DataFrame
 from xpnet.errors import StateError
 from xpnet.layers import MLP, Layer
@@ -239,6 +240,14 @@ class TrainedModel(NamedTuple):
     trust: bool = False
     reading: dict[str, Any] = {}  # noqa: RUF012 - of a NamedTuple, whose default nothing changes
 
+    def __repr__(self) -> str:
+        """What was trained, and how far; the weights would fill pages."""
+        weights = sum(math.prod(x.shape) for x in self.state.values())
+        return (
+            f"TrainedModel(file={str(self.file)!r}, dataset={self.dataset!r}, architecture={self.architecture!r}, "
+            f"dtype={self.dtype!r}, {weights:,} weights, {self.epochs_finished} of {self.epochs} epochs)"
+        )
+
     @property
     def schema(self) -> Schema:
         """How tables become samples of the network.
@@ -302,7 +311,7 @@ class TrainedModel(NamedTuple):
         set_state(model, self.state, self.file)
         return model
 
-    def predict(self, table: PathLike | DataFrame) -> Predictions:
+    def predict(self, table: PathLike | DataFrame, decimal: str | None = None) -> Predictions:
         """The classes, with probabilities, or the numbers of a table's rows.
 
         This is what `xpnet predict` prints. It is computed on the current backend.
@@ -312,6 +321,8 @@ class TrainedModel(NamedTuple):
         table : str, path-like or DataFrame
             A file, or a data frame of pandas or polars, with the columns that the network was trained on. Its
             columns may be in any order, and it may have further ones. The target is not read.
+        decimal : {".", ","}, optional
+            The decimal mark of the table's numbers; by default that of the training data.
 
         Raises
         ------
@@ -326,20 +337,25 @@ class TrainedModel(NamedTuple):
             The table differs from the training data, such as in a new category: see `xpnet.data.Schema.unlike`.
         """
         known = self.schema
-        cells = known.cells(table, targets=False)
-        x, _ = known.samples(cells)
+        cells = known.cells(table, targets=False, decimal=decimal)
         for sentence in known.unlike(cells._replace(unused=[])):
             warnings.warn(f"{cells.path}: {sentence}.", stacklevel=2)
+        with using(current().name, self.dtype):
+            return self.predict_cells(self.build(), cells)
+
+    def predict_cells(self, model: Layer, cells: Cells) -> Predictions:
+        """`predict` for the model that `build` returned, and a table that `schema.cells` has read."""
+        known = self.schema
         title, rows = cells.named
         ids = {name: cells.ids.get(name, [""] * len(rows)) for name in known.ids}
         classes = list(known.classes)
         units = self.units
-        with using(current().name, self.dtype):
-            y = self.scores(self.build(), x)
-            if units is not None:
-                numbers = [row[0] for row in in_units(y, units)]
-                return Predictions(title, rows, ids, numbers, classes, None)
-            labels, probabilities = classified(y, classes)
+        x, _ = known.samples(cells)
+        y = self.scores(model, x)
+        if units is not None:
+            numbers = [row[0] for row in in_units(y, units)]
+            return Predictions(title, rows, ids, numbers, classes, None)
+        labels, probabilities = classified(y, classes)
         return Predictions(title, rows, ids, labels, classes, probabilities)
 
     @on_current_device

@@ -10,6 +10,7 @@ from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from xpnet._printable import counted
 from xpnet._saved import finite, mapping, whole
 from xpnet._typing import Array, PathLike
 from xpnet.autodiff.namespace import array_namespace
@@ -572,7 +573,7 @@ class Trainer:
         self._notify("on_log", progress)
         if not math.isfinite(means["loss"]):
             check_batches(self.model, loader, epoch, self.batch)
-        when = f"in epoch {epoch}, within its first {seen} samples"
+        when = f"in epoch {epoch}, within its first {counted(seen, 'sample')}"
         self._require_finite("loss", means["loss"], when)
         return means
 
@@ -822,11 +823,13 @@ class Trainer:
             load_loader_state(self.loader, mapping(state, "loader"), batch)
         self.history.load_state_dict(mapping(state, "history"))
         if len(self.history) != epoch:
-            raise StateError(f"Its history has {len(self.history)} rows for {epoch} epochs.")
+            raise StateError(
+                f"Its history has {counted(len(self.history), 'row')} for {counted(epoch, 'epoch')}."
+            )
         if (state["meter"] is None) != (batch == 0):
             expected = "the sums of the loss and metrics" if batch else "no sums"
             raise StateError(
-                f"Expected {expected} after {batch} batches of an epoch, got {state['meter']}."
+                f"Expected {expected} after batch {batch} of an epoch, got {state['meter']}."
             )
         self.meter = self._new_meter()
         if batch:

@@ -40,6 +40,16 @@ def written(y, x):
     return y
 
 
+def changed(x, change):
+    """A copy of x, after a function has written into it."""
+    y = np.copy(x)
+    change(y)
+    return y
+
+
+WINDOWS = np.lib.stride_tricks.sliding_window_view
+
+
 UNARY = {
     "absolute": SIGNED, "arccos": UNIT, "arccosh": V + 1.0, "arcsin": UNIT, "arcsinh": SIGNED,
     "arctan": SIGNED, "arctanh": UNIT, "cbrt": SIGNED, "conjugate": SIGNED, "cos": SIGNED,
@@ -72,6 +82,12 @@ OTHER_UFUNCS = {
     "divmod": many((lambda x, y: np.divmod(x, y)[1], SIGNED * 5, V[:4])),
     "heaviside": many((lambda x, y: np.heaviside(x, y) * x * y, SIGNED, V[:4])),
     "ldexp": many((lambda x: np.ldexp(x, 3), V)),
+    "add.at": many(
+        (lambda x, v: changed(x, lambda y: np.add.at(y, [0, 1, 1, 2, 0], v)), V, W),
+        (lambda x: changed(x, lambda y: np.add.at(y, ([0, 1, 1], [2, 2, 2]), 1.0)), X),
+        (lambda x, v: changed(x, lambda y: np.add.at(y, (slice(None), 1), v)), X, V[:2]),
+        (lambda x, v: changed(x, lambda y: np.subtract.at(y, [0, 3, 0], v[:3] * v[0])), V, W),
+    ),
     "modf": many((lambda x: np.modf(x)[0], SIGNED)),
 }
 
@@ -148,6 +164,22 @@ CASES = {
     "nanmean": many(
         (lambda x: np.nanmean(holes(x), axis=1), X),
         (lambda x: np.nanmean(holes(x), where=[True, True, False]), X),
+    ),
+    "nanmedian": many(
+        (lambda x: np.nanmedian(holes(x)), X),
+        (lambda x: np.nanmedian(holes(x), axis=1, keepdims=True), X),
+    ),
+    "nanquantile": many(
+        (lambda x: np.nanquantile(holes(x), [0.2, 0.7, 1.0], axis=1), X),
+        (lambda x: np.nanquantile(holes(x), 0.3, axis=0), X),
+    ),
+    "nanpercentile": many(
+        (lambda x: np.nanpercentile(holes(x), [25, 50]), X),
+        (lambda x: np.nanpercentile(holes(x), 25, axis=1), X),
+    ),
+    "bincount": many(
+        (lambda w: np.bincount([0, 1, 1, 2, 5], weights=w), V),
+        (lambda w: np.bincount([0, 1, 1, 2, 0], w, 8), V),
     ),
     "nanvar": many((lambda x: np.nanvar(holes(x), axis=1, ddof=1), X)),
     "nanstd": many((lambda x: np.nanstd(holes(x), axis=1), X)),
@@ -263,6 +295,49 @@ CASES = {
         (lambda x: np.delete(x, np.asarray([0, 2])), V),
         (lambda x: np.delete(x, [True, False, True], axis=1), X),
     ),
+    "insert": many(
+        (lambda x: np.insert(x, 1, 5.0), V),
+        (lambda x: np.insert(x, -1, [1.0, 2.0]), V),
+        (lambda x: np.insert(x, 5, 9.0), V),
+        (lambda x: np.insert(x, 1, 9.0), X),
+        (lambda x: np.insert(x, [2, 2, 0], [1.0, 2.0, 3.0]), V),
+        (lambda x: np.insert(x, slice(1, 4), 7.0), V),
+        (lambda x: np.insert(x, x > 1.0, 7.0), V),
+        (lambda x, y: np.insert(x, 1, y, axis=0), X, V[:3]),
+        (lambda x, y: np.insert(x, 1, y, axis=1), X, V[:2]),
+        (lambda x, y: np.insert(x, [1], y, axis=1), X, V[:2, None]),
+        (lambda x: np.insert(x, np.asarray([1, 1]), 9.0, axis=1), X),
+    ),
+    "lib.stride_tricks.sliding_window_view": many(
+        (lambda x: WINDOWS(x, 3), V),
+        (lambda x: WINDOWS(x, (2, 2)), X),
+        (lambda x: WINDOWS(x, 2, axis=1), T),
+        (lambda x: WINDOWS(x, (2, 1), axis=(-2, 1)), T),
+    ),
+    "apply_along_axis": many(
+        (lambda x: np.apply_along_axis(lambda row: np.sum(row**2), 1, x), X),
+        (lambda x: np.apply_along_axis(np.cumsum, 0, x), X),
+        (lambda x: np.apply_along_axis(lambda row, k: np.outer(row, row) * k, 1, x, 2.0), T),
+    ),
+    "copyto": many(
+        (lambda x: changed(x, lambda y: np.copyto(y, x**2)), X),
+        (lambda x: changed(x, lambda y: np.copyto(y, x**2, where=MASK)), X),
+        (lambda x: changed(x, lambda y: np.copyto(y, 2.0, where=[True, False, True])), X),
+    ),
+    "fill_diagonal": many(
+        (lambda x: changed(x, lambda y: np.fill_diagonal(y, x[0, 0] ** 2)), SQUARE),
+        (lambda x, v: changed(x, lambda y: np.fill_diagonal(y, v)), X, V[:2]),
+        (lambda x, v: changed(x, lambda y: np.fill_diagonal(y, v)), SQUARE, V[:2]),
+        (lambda x: changed(x, lambda y: np.fill_diagonal(y, 2.0)), T[:, :2, :2]),
+    ),
+    "putmask": many(
+        (lambda x: changed(x, lambda y: np.putmask(y, x > 0, 0.0)), X),
+        (lambda x, v: changed(x, lambda y: np.putmask(y, x > 0, v)), X, V),
+    ),
+    "place": many(
+        (lambda x, v: changed(x, lambda y: np.place(y, x > 0, v)), X, V[:2]),
+        (lambda x: changed(x, lambda y: np.place(y, MASK, [0.5])), X),
+    ),
     "copy": many((lambda x: np.copy(x), X)),
     "astype": many((lambda x: np.astype(x, np.float64), X)),
     # choosing
@@ -271,6 +346,16 @@ CASES = {
         (lambda x: np.where([True, False, True], x, 0.0), X),
     ),
     "select": many((lambda x, y: np.select([MASK, REST], [x, y * 2.0], 7.0), X, Y)),
+    "piecewise": many(
+        (lambda x: np.piecewise(x, [x < 0, x >= 0], [lambda t: -(t**3), np.sqrt]), SIGNED),
+        (lambda x: np.piecewise(x, [x < 0], [lambda t: -(t**3), np.cos]), SIGNED),
+        (lambda x: np.piecewise(x, x < 0, [1.5, lambda t, k: t**k], 2.0), SIGNED),
+        (lambda x: np.piecewise(x, [x < 0, x > 1], [np.sin, np.exp, 5.0]), SIGNED),
+        (lambda x: np.piecewise(x, [x < 0, x < 10], [np.sin, np.cos]), X),
+        (lambda x: np.piecewise(x, [True, False, True, False], [np.sin, np.cos]), SIGNED),
+        (lambda x: np.piecewise(x, [x < 0, x >= 0], [np.cos, lambda t: t**2]), 1.5),
+        (lambda x: np.piecewise(x, [x > 9.0], [np.cos]) + x, V),
+    ),
     "choose": many((lambda x, y: np.choose([[0, 1, 1], [1, 0, 0]], [x, y]), X, Y)),
     "compress": many((lambda x: np.compress([True, False, True], x, axis=1), X)),
     "extract": many((lambda x: np.extract(MASK, x), X)),
@@ -340,6 +425,12 @@ CASES = {
         (lambda x, y: np.einsum(x, [25, 26], y, [26, 51], [51, 25]), X, ROWS),
         (lambda x: np.einsum("ii", x), SQUARE),
     ),
+    "vander": many((lambda x: np.vander(x), V), (lambda x: np.vander(x, 3, increasing=True), V)),
+    "polyfit": many(
+        (lambda x, y: np.polyfit(x, y, 2), V, W),
+        (lambda y: np.polyfit(TIMES.tolist(), y, 1, w=[1.0, 2.0, 1.0, 1.0, 3.0]), W),
+        (lambda x, y: np.polyfit(x, y, 1), V[:3], X.T),
+    ),
     "polyval": many((lambda p, x: np.polyval(p, x), V[:3], X)),
     "cov": many(
         (lambda x: np.cov(x), X),
@@ -378,6 +469,17 @@ CASES = {
         (lambda x: np.linalg.eigvalsh(x, UPLO="U"), SQUARE),
     ),
     "linalg.inv": many((lambda x: np.linalg.inv(x), SQUARE)),
+    "linalg.lstsq": many(
+        (lambda a, b: np.linalg.lstsq(a, b)[0], ROWS.T, V[:4]),
+        (lambda a, b: np.linalg.lstsq(a, b)[1], ROWS.T, V[:4]),
+        (
+            lambda a, b: np.linalg.lstsq(a, b, rcond=1e-8)[1],
+            ROWS.T,
+            np.outer(V[:4], W[:2]) + T[0, 0, :, None],
+        ),
+        (lambda a, b: np.linalg.lstsq(a, b, None)[0], ROWS, V[:3]),
+        (lambda a, b: np.linalg.lstsq(a, b)[3] + np.sum(b), ROWS, V[:3]),
+    ),
     "linalg.matmul": many((lambda x, y: np.linalg.matmul(x, y), X, ROWS)),
     "linalg.matrix_norm": many((lambda x: np.linalg.matrix_norm(x, ord="nuc", keepdims=True), T)),
     "linalg.matrix_power": many((lambda x: np.linalg.matrix_power(x, 3), SQUARE)),
@@ -469,6 +571,20 @@ CASES = {
             V,
         ),
     ),
+    "logspace": many(
+        (lambda a, b: np.logspace(a, b, 4), V, W),
+        (lambda a: np.logspace(a, 2.0, 4, endpoint=False, base=2.0, axis=1), V),
+    ),
+    "geomspace": many(
+        (lambda a, b: np.geomspace(a, b, 4), V, W),
+        (lambda a: np.geomspace(-a, -9.0, 4, endpoint=False, axis=-1), V),
+        (lambda a: np.geomspace(a, 9.0, 3), 1.5),
+    ),
+    "unwrap": many(
+        (lambda x: np.unwrap(5.0 * x), V),
+        (lambda x: np.unwrap(9.0 * x, axis=0, period=3.0), X),
+        (lambda x: np.unwrap(9.0 * x, discont=7.0), X),
+    ),
     "linspace": many(
         (lambda a, b: np.linspace(a, b, 4), V, W),
         (lambda a: np.linspace(a, 3.0, 3, endpoint=False, axis=1), V),
@@ -491,6 +607,8 @@ CASES = {
     "asarray": many(
         (lambda x: np.asarray((x[0], x[1]), like=x), V), (lambda x: np.asarray(x, like=x), V)
     ),
+    "asanyarray": many((lambda x: np.asanyarray(x**2, like=x), V)),
+    "ascontiguousarray": many((lambda x: np.ascontiguousarray(x[::2], like=x), V)),
     "zeros": many((lambda x: written(np.zeros(5, np.float64, like=x), x), V)),
     "ones": many((lambda x: written(np.ones((5,), float, like=x), x), V)),
     "empty": many((lambda x: written(np.empty(5, dtype="float64", like=x), x)[1:3], V)),

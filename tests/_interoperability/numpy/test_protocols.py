@@ -8,6 +8,7 @@ import pytest
 
 from xpnet import (
     ArgumentTypeError,
+    GradientError,
     IndexingError,
     Parameter,
     Variable,
@@ -31,6 +32,7 @@ FUNCTIONS = {
     if isinstance(f, DISPATCHER) and f.__module__ == module.__name__
 }
 FUNCTIONS.update({name: getattr(np, name) for name in CREATIONS})  # those in C are no dispatchers
+FUNCTIONS["lib.stride_tricks.sliding_window_view"] = np.lib.stride_tricks.sliding_window_view
 WITHOUT = {"bitwise_count", "frexp", "gcd", "isnat", "lcm", "spacing"}
 """Ufuncs that are not implemented."""
 
@@ -251,13 +253,52 @@ def test_outer_has_all_pairs(v, name):
     [
         (lambda v: np.subtract.reduce(v), r"but np\.add\.reduce"),
         (lambda v: np.maximum.accumulate(v), r"np\.add\.accumulate"),
-        (lambda v: np.add.at(v, 0, 1.0), r"x\[indices\] = x\[indices\] \+ values"),
-        (lambda v: np.add.at(np.zeros(2), [0, 1], v), r"x\[indices\]"),
+        (lambda v: np.multiply.at(v, 0, 1.0), r"but np\.add\.at .* x\[indices\] = "),
         (lambda v: np.add.reduceat(v, [0, 1]), r"np\.stack"),
     ],
 )
 def test_methods_that_are_not_implemented_name_an_alternative(v, call, instead):
     with pytest.raises(ArgumentTypeError, match=instead):
+        call(v)
+
+
+WRITES = {
+    "copyto": lambda x, v: np.copyto(x, v),
+    "putmask": lambda x, v: np.putmask(x, x > 0.0, v),
+    "place": lambda x, v: np.place(x, x == 0.0, v),
+    "add.at": lambda x, v: np.add.at(x, [0, 1], v),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_what_is_written_into_an_array_of_numpy_would_lose_its_gradient(v, name):
+    with pytest.raises(GradientError, match=rf"np\.{name} would write .* np\.zeros\(n, like=x\)"):
+        WRITES[name](np.zeros((2, 2)), v)
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_what_is_written_into_a_leaf_is_an_error(v, name):
+    """Its numbers would change under the graph that was computed from them."""
+    leaf = Variable(np.zeros((2, 2)))
+    with pytest.raises(GradientError, match="leaf"):
+        WRITES[name](leaf, v)
+
+
+INVALID = {
+    "bincount of negative numbers": lambda v: np.bincount([0, -1], weights=v),
+    "fill_diagonal of a vector": lambda v: np.fill_diagonal(np.copy(v), 0.0),
+    "insert out of range": lambda v: np.insert(v, 3, 0.0),
+    "nanquantile above 1": lambda v: np.nanquantile(v, 1.5),
+    "piecewise with three functions": lambda v: np.piecewise(v, [v > 0], [np.sin] * 3),
+    "sliding_window_view with two windows": lambda v: np.lib.stride_tricks.sliding_window_view(
+        v, (1, 1)
+    ),
+}
+
+
+@pytest.mark.parametrize("call", INVALID.values(), ids=INVALID)
+def test_invalid_arguments_name_what_was_expected(v, call):
+    with pytest.raises(XpnetError, match=r"np\.\w+ expected .*"):
         call(v)
 
 
@@ -438,3 +479,25 @@ def test_full_keeps_the_sign_of_zero(backend64, array):
     x = Variable(array([1.0]))
     assert_close(F.signbit(np.full(2, F.asarray(array([-0.0])), like=x)), [True, True])
     assert_close(np.full((2,), True, like=x), [True, True])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda v, x: np.stack([x, v]),
+        lambda v, x: np.stack([v, x]),
+        lambda v, x: np.linalg.solve(np.eye(2, like=v) + x[:, None] * x, v),
+        lambda v, x: np.linalg.solve(np.linalg.cholesky(np.diag(v)), x),
+        lambda v, x: np.where(v > 1.0, x, v),
+        lambda v, x: np.convolve(x, v),
+    ],
+)
+def test_an_array_of_the_library_of_a_variable_may_stand_beside_it(backend64, array, call):
+    """CuPy's arrays implement NumPy's protocol themselves, and know nothing of Variables."""
+    x = array([0.5, 2.0])
+    v = array([1.5, 0.5])
+    expected = call(np.asarray([1.5, 0.5]), np.asarray([0.5, 2.0]))
+    y = call(Variable(v), x)
+    assert isinstance(y, Variable)
+    assert_close(y, expected, rtol=1e-12)
+    check_gradients(lambda v: call(v, x), v)

@@ -98,7 +98,7 @@ def test_each_implementation_has_a_case():
 
 def test_each_ufunc_has_a_case():
     ufuncs = {*cases.UNARY, *cases.BINARY, *cases.STEPS, *cases.INTEGERS, *cases.OTHER_UFUNCS}
-    assert ufuncs == set(elementwise_calls)
+    assert {name for name in ufuncs if not name.endswith(".at")} == set(elementwise_calls)
 
 
 def test_a_list_may_hold_numbers_of_numpy():

@@ -157,7 +157,7 @@ def test_what_takes_no_digits_is_refused(model, given, tmp_path):
 
 
 def test_there_is_a_name_for_each_class(tmp_path):
-    with pytest.raises(ShapeError, match="each of the network's 10 outputs, got 2"):
+    with pytest.raises(ShapeError, match="each output of the network, 10, got 2"):
         drawing_page(tmp_path / "page.html", network(affine), ["a", "b"], runtime=NOTHING)
 
 

@@ -1,5 +1,6 @@
 """NumPy's functions that select: by condition, by index, by size; sorting, searching, rounding."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -56,6 +57,45 @@ def select(
     for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
         result = where(condition, choice, result)
     return result
+
+
+@implements("piecewise")
+def piecewise(
+    x: Array,
+    condlist: Array | Sequence[Array],
+    funclist: Sequence[Callable[..., Array] | Array | Number],
+    *args: Any,
+    **kw: Any,
+) -> Array:
+    """np.piecewise: each function of those elements for which its condition is the last that holds."""
+    x = as_arrays(x, *arrays_in([condlist]))[0]
+    conditions = _conditions(condlist, x)
+    functions = list(funclist)
+    xp = namespace_of(x, conditions)
+    if len(functions) == len(conditions) + 1:
+        conditions.append(xp.logical_not(functools.reduce(xp.logical_or, conditions)))
+    if len(functions) != len(conditions):
+        raise ArgumentError(
+            f"np.piecewise expected {len(conditions)} functions, or one more, got {len(functions)}."
+        )
+    y = xp.zeros_like(x)
+    for condition, function in zip(conditions, functions, strict=True):
+        part = x[condition]
+        if part.size:
+            y[condition] = function(part, *args, **kw) if callable(function) else function
+    return y
+
+
+def _conditions(condlist: Array | Sequence[Array], x: Array) -> list[Array]:
+    """The conditions of np.piecewise, of the shape of x: one array may be one condition, or several."""
+    one = isinstance(condlist, bool) or (
+        getattr(condlist, "ndim", None) == x.ndim
+        if hasattr(condlist, "ndim")
+        else not hasattr(condlist[0], "__len__") and x.ndim > 0
+    )
+    xp = namespace_of(x)
+    masks = (integers(x, c) for c in ([condlist] if one else condlist))
+    return [xp.broadcast_to(xp.astype(mask, xp.bool), x.shape) for mask in masks]
 
 
 @implements("choose", refuses=("out", "mode"))

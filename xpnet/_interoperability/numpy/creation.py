@@ -27,8 +27,11 @@ from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import FLOATING
 
 CREATIONS = frozenset(
-    ["arange", "array", "asarray", "empty", "eye", "full", "identity", "ones", "zeros"]
-)
+    [
+        "arange", "array", "asanyarray", "asarray", "ascontiguousarray", "empty", "eye", "full",
+        "identity", "ones", "zeros",
+    ]
+)  # fmt: skip
 """The functions of this module."""
 NOT_AVAILABLE = (*REFUSED, "device", "subok")
 """The parameters that accept their default only: the device is that of `like`."""
@@ -151,7 +154,7 @@ def array(
     return array_namespace(made).reshape(made, (*(1,) * (ndmin - made.ndim), *made.shape))
 
 
-@implements("asarray", refuses=NOT_AVAILABLE)
+@implements("asarray", "asanyarray", "ascontiguousarray", refuses=NOT_AVAILABLE)
 def asarray(
     like: Array,
     a: ArrayLike,

@@ -177,6 +177,40 @@ def polyval(p: Array, x: Array) -> Array:
     return y
 
 
+@implements("vander")
+def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
+    """np.vander: the powers of x as columns, N of them, the highest first."""
+    xp = array_namespace(x)
+    columns = [xp.ones_like(x)]
+    for _ in range(1, x.shape[0] if N is None else N):
+        columns.append(columns[-1] * x)
+    return xp.stack(columns if increasing else columns[::-1], axis=-1)
+
+
+@implements("polyfit", refuses=("full", "cov"))
+def polyfit(
+    x: Array,
+    y: Array,
+    deg: int,
+    rcond: float | None = None,
+    full: bool = False,
+    w: Array | None = None,
+    cov: bool = False,
+) -> Array:
+    """np.polyfit: the coefficients of the polynomial that is nearest to the points (x, y)."""
+    x, y, w = as_arrays(x, y, w)
+    powers = vander(x, deg + 1)
+    xp = array_namespace(powers, y, w)
+    weights = xp.ones_like(x) if w is None else w
+    columns = weights[:, None] * powers
+    scale = xp.linalg.vector_norm(columns, axis=0)
+    if rcond is None:
+        rcond = x.shape[0] * xp.finfo(x.dtype).eps
+    rows = weights[:, None] if y.ndim == 2 else weights
+    found = xp.linalg.pinv(columns / scale, rtol=rcond) @ (rows * y)
+    return found / (scale[:, None] if y.ndim == 2 else scale)
+
+
 # --- statistics that are products -----------------------------------------------------------------
 
 
@@ -322,6 +356,27 @@ def pinv(
     if rtol is None:
         rtol = rcond
     return array_namespace(a).linalg.pinv(a, rtol=rtol)
+
+
+@implements("linalg.lstsq")
+def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array, int, Array]:
+    """np.linalg.lstsq: the x of least norm for which a @ x is nearest to b.
+
+    Also the sums of squared residuals (empty if a has not full rank, or not more rows than columns),
+    the rank of a, and its singular values.
+    """
+    a, b = as_arrays(a, b)
+    xp = array_namespace(a, b)
+    m, n = a.shape
+    if rcond is None:
+        rcond = max(m, n) * xp.finfo(a.dtype).eps
+    x = xp.linalg.pinv(a, rtol=rcond) @ b
+    rank = int(xp.linalg.matrix_rank(a, rtol=rcond))
+    squares = xp.abs(b - a @ x) ** 2
+    residuals = xp.reshape(xp.sum(squares, axis=0), (-1,))
+    if rank < n or m <= n:
+        residuals = residuals[:0]
+    return x, residuals, rank, xp.linalg.svdvals(a)
 
 
 @implements("linalg.matrix_rank", refuses=("hermitian",))

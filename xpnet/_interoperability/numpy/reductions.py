@@ -12,6 +12,8 @@ from xpnet._interoperability.numpy.registry import (
     Mask,
     Number,
     along,
+    arrays_in,
+    as_arrays,
     as_tuple,
     cast,
     dtype_of,
@@ -24,7 +26,9 @@ from xpnet._interoperability.numpy.registry import (
 )
 from xpnet._typing import Array, DType
 from xpnet.autodiff.namespace import array_namespace, has_dtype
+from xpnet.autodiff.variable import as_constant, data_of
 from xpnet.errors import ArgumentError
+from xpnet.functions.indexing import ScatterAdd
 
 ADVICE["method"] = 'Only method="linear" is available.'
 
@@ -250,6 +254,21 @@ def average(
     return y
 
 
+@implements("bincount")
+def bincount(x: Array, /, weights: Array | None = None, minlength: int = 0) -> Array:
+    """np.bincount: for each number from 0 on, how often it is in x, or the sum of its weights."""
+    model = next(arrays_in((weights, x)))
+    x = data_of(integers(model, x))
+    xp = array_namespace(x)
+    if has_dtype(x, "real floating") or (x.size and int(xp.min(x)) < 0):
+        raise ArgumentError("np.bincount expected integers from 0 on.")
+    n = max(minlength, int(xp.max(x)) + 1 if x.size else 0)
+    if weights is None:
+        return as_constant(ScatterAdd(x, n)(xp.ones_like(x)))
+    (weights,) = as_arrays(weights) if weights is model else as_arrays(weights, model)[:1]
+    return ScatterAdd(x, n)(weights)
+
+
 # --- order statistics -----------------------------------------------------------------------------
 
 
@@ -279,21 +298,28 @@ def quantile(
 ) -> Array:
     """np.quantile: the number below which a share q of the elements lies, linearly interpolated."""
     xp = array_namespace(a)
+    rows, shape = _rows(a, axis, keepdims)
+    has_nan = xp.any(xp.isnan(rows), axis=-1)
+    ordered = xp.sort(rows, axis=-1)
+    parts = []
+    for p in _quantiles(q):
+        y = xp.where(has_nan, math.nan, _interpolated(ordered, float(p)))
+        parts.append(xp.reshape(y, shape))
+    return xp.stack(parts) if _are_several(q) else parts[0]
+
+
+def _rows(a: Array, axis: Axis, keepdims: bool) -> tuple[Array, tuple[int, ...]]:
+    """`a` with the axes to reduce as one, the last; and the shape that the reduction has."""
+    xp = array_namespace(a)
     if axis is None:
         axis = tuple(range(a.ndim))
     reduced = [positive_axis(i, a.ndim, "quantile") for i in as_tuple(axis)]
     remaining = [i for i in range(a.ndim) if i not in reduced]
     shape = tuple(a.shape[i] for i in remaining)
     rows = xp.reshape(xp.permute_dims(a, (*remaining, *reduced)), (*shape, -1))
-    has_nan = xp.any(xp.isnan(rows), axis=-1)
-    ordered = xp.sort(rows, axis=-1)
     if keepdims:
         shape = tuple(1 if i in reduced else n for i, n in enumerate(a.shape))
-    parts = []
-    for p in _quantiles(q):
-        y = xp.where(has_nan, math.nan, _interpolated(ordered, float(p)))
-        parts.append(xp.reshape(y, shape))
-    return xp.stack(parts) if _are_several(q) else parts[0]
+    return rows, shape
 
 
 def _quantiles(q: ArrayLike) -> list[ArrayLike]:
@@ -456,6 +482,77 @@ def nanmean(
     """np.nanmean: the mean of the elements that are not NaN."""
     a, present = _present(cast(a, dtype), where)
     return mean(a, axis, None, None, keepdims, where=present)
+
+
+@implements("nanmedian")
+def nanmedian(
+    a: Array,
+    axis: Axis = None,
+    out: Array | None = None,
+    overwrite_input: bool = False,
+    keepdims: bool = False,
+) -> Array:
+    """np.nanmedian: the median of the elements that are not NaN."""
+    return nanquantile(a, 0.5, axis, keepdims=keepdims)
+
+
+@implements("nanquantile", refuses=("out", "method", "weights"))
+def nanquantile(
+    a: Array,
+    q: ArrayLike,
+    axis: Axis = None,
+    out: Array | None = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+    *,
+    weights: Array | None = None,
+) -> Array:
+    """np.nanquantile: np.quantile of the elements that are not NaN; NaN if all are."""
+    xp = array_namespace(a)
+    rows, shape = _rows(a, axis, keepdims)
+    missing = xp.isnan(rows)
+    ordered = xp.sort(xp.where(missing, math.inf, rows), axis=-1)
+    last = data_of(xp.count_nonzero(xp.logical_not(missing), axis=-1, keepdims=True) - 1)
+    parts = []
+    for p in _quantiles(q):
+        y = _interpolated_up_to(ordered, float(p), last)
+        parts.append(xp.reshape(xp.where(xp.all(missing, axis=-1), math.nan, y), shape))
+    return xp.stack(parts) if _are_several(q) else parts[0]
+
+
+@implements("nanpercentile", refuses=("out", "method", "weights"))
+def nanpercentile(
+    a: Array,
+    q: ArrayLike,
+    axis: Axis = None,
+    out: Array | None = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+    *,
+    weights: Array | None = None,
+) -> Array:
+    """np.nanpercentile: np.nanquantile of q / 100."""
+    shares = [float(p) / 100.0 for p in _quantiles(q)]
+    if not _are_several(q):
+        return nanquantile(a, shares[0], axis, keepdims=keepdims)
+    return nanquantile(a, shares, axis, keepdims=keepdims)
+
+
+def _interpolated_up_to(ordered: Array, q: float, last: Array) -> Array:
+    """The quantile of sorted rows, each of which ends at an index of its own, last, of shape (..., 1)."""
+    if not 0.0 <= q <= 1.0:
+        raise ArgumentError(f"np.nanquantile expected q from 0 to 1, got {q}.")
+    xp = array_namespace(last)
+    end = xp.clip(last, 0, None)
+    place = q * xp.astype(end, ordered.dtype)
+    below = xp.astype(xp.floor(place), end.dtype)
+    above = xp.minimum(below + 1, end)
+    part = place - xp.floor(place)
+    take = array_namespace(ordered).take_along_axis
+    y = take(ordered, below, axis=-1) * (1.0 - part) + take(ordered, above, axis=-1) * part
+    return y[..., 0]
 
 
 @implements("nanvar", refuses=(*REFUSED, "mean"))

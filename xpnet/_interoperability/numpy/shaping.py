@@ -26,7 +26,7 @@ from xpnet._interoperability.numpy.registry import (
 from xpnet._typing import Array, Device, DType
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
-from xpnet.errors import ArgumentError, ShapeError
+from xpnet.errors import ArgumentError, IndexingError, ShapeError
 
 # --- axes -----------------------------------------------------------------------------------------
 
@@ -600,6 +600,87 @@ def _deleted(obj: Array, indices: range) -> set[int]:
             f"np.delete expected a mask of shape {(len(indices),)}, got {tuple(obj.shape)}."
         )
     return {i for i in indices if bool(obj[i])}
+
+
+@implements("insert")
+def insert(
+    arr: Array, obj: int | slice | Sequence[int] | Array, values: Array, axis: int | None = None
+) -> Array:
+    """np.insert: with values inserted before these indices along an axis."""
+    arr, values = as_arrays(arr, values)
+    if axis is None:
+        arr = flat(arr)
+        axis = 0
+    axis = positive_axis(axis, arr.ndim, "insert")
+    xp = array_namespace(arr, values)
+    n = arr.shape[axis]
+    places = _places(arr, obj, n)
+    values = xp.reshape(values, (*(1,) * (arr.ndim - values.ndim), *values.shape))
+    if isinstance(obj, int) or getattr(obj, "ndim", None) == 0:
+        values = xp.moveaxis(values, 0, axis)
+    if len(places) == 1:  # all values are inserted there
+        places *= values.shape[axis]
+    shape = tuple(len(places) if i == axis else k for i, k in enumerate(arr.shape))
+    both = xp.concat([arr, xp.astype(xp.broadcast_to(values, shape), arr.dtype)], axis=axis)
+    # An inserted value comes before the element at its place, and after those inserted earlier.
+    keys = [(i, 1, 0) for i in range(n)] + [(p, 0, k) for k, p in enumerate(places)]
+    return _taken(both, sorted(range(len(keys)), key=keys.__getitem__), axis)
+
+
+def _places(arr: Array, obj: int | slice | Sequence[int] | Array, n: int) -> list[int]:
+    """The indices of np.insert, counted from the front of an axis of length n."""
+    if isinstance(obj, slice):
+        return list(range(n)[obj])
+    numbers = flat(data_of(integers(arr, obj)))
+    if has_dtype(numbers, "bool"):
+        (numbers,) = array_namespace(numbers).nonzero(numbers)
+    places = [int(numbers[k]) for k in range(numbers.shape[0])]
+    for i in places:
+        if not -n <= i <= n:
+            raise IndexingError(f"np.insert expected an index from {-n} to {n}, got {i}.")
+    return [i + n if i < 0 else i for i in places]
+
+
+@implements("lib.stride_tricks.sliding_window_view", refuses=("subok", "writeable"))
+def sliding_window_view(
+    x: Array,
+    window_shape: Shape,
+    axis: Axis = None,
+    *,
+    subok: bool = False,
+    writeable: bool = False,
+) -> Array:
+    """np.lib.stride_tricks.sliding_window_view: all windows of a shape, in axes at the end."""
+    sizes = as_tuple(window_shape)
+    axes = range(x.ndim) if axis is None else as_tuple(axis)
+    if len(sizes) != len(axes):
+        raise ArgumentError(
+            f"np.sliding_window_view expected a window for each of {len(axes)} axes, got {len(sizes)}."
+        )
+    xp = array_namespace(x)
+    for size, i in zip(
+        sizes, [positive_axis(i, x.ndim, "sliding_window_view") for i in axes], strict=True
+    ):
+        count = x.shape[i] - size + 1
+        rows = _taken(x, [k + j for k in range(count) for j in range(size)], i)
+        rows = xp.reshape(rows, (*x.shape[:i], count, size, *x.shape[i + 1 :]))
+        x = xp.moveaxis(rows, i + 1, -1)
+    return x
+
+
+@implements("apply_along_axis")
+def apply_along_axis(
+    func1d: Callable[..., Array], axis: int, arr: Array, *args: Any, **kwargs: Any
+) -> Array:
+    """np.apply_along_axis: a function of each row along an axis."""
+    xp = array_namespace(arr)
+    axis = positive_axis(axis, arr.ndim, "apply_along_axis")
+    last = xp.moveaxis(arr, axis, -1)
+    rows = xp.reshape(last, (-1, last.shape[-1]))
+    found = xp.stack([func1d(rows[i, ...], *args, **kwargs) for i in range(rows.shape[0])])
+    found = xp.reshape(found, (*last.shape[:-1], *found.shape[1:]))
+    ends = range(last.ndim - 1, found.ndim)
+    return xp.moveaxis(found, tuple(ends), tuple(range(axis, axis + len(ends))))
 
 
 @implements("copy")

@@ -1,5 +1,6 @@
 """NumPy's Fourier transforms, and functions of sampled signals: convolution, interpolation, gradients."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from xpnet._interoperability.numpy.registry import (
     along,
     as_arrays,
     as_tuple,
+    cast,
     dtype_of,
     flat,
     implements,
@@ -281,3 +283,55 @@ def linspace(
     if retstep:
         return y, (stop - start) / float(intervals)
     return y
+
+
+@implements("logspace")
+def logspace(
+    start: Array,
+    stop: Array,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Array | Number = 10.0,
+    dtype: DType | None = None,
+    axis: int = 0,
+) -> Array:
+    """np.logspace: base to the powers of np.linspace."""
+    start, stop, base = as_arrays(start, stop, base)
+    xp = array_namespace(start, stop, base)
+    return cast(xp.pow(base, linspace(start, stop, num, endpoint, axis=axis)), dtype)
+
+
+@implements("geomspace")
+def geomspace(
+    start: Array,
+    stop: Array,
+    num: int = 50,
+    endpoint: bool = True,
+    dtype: DType | None = None,
+    axis: int = 0,
+) -> Array:
+    """np.geomspace: from start to stop, each number the same multiple of the one before."""
+    start, stop = as_arrays(start, stop)
+    shares = linspace(0.0 * (start + stop), 0.0 * (start + stop) + 1.0, num, endpoint, axis=axis)
+    xp = array_namespace(start, stop)
+    first, ratio = xp.broadcast_arrays(start, stop / start)
+    first, ratio = (xp.expand_dims(z, axis=axis) for z in (first, ratio))
+    return cast(first * ratio**shares, dtype)
+
+
+@implements("unwrap")
+def unwrap(
+    p: Array, discont: float | None = None, axis: int = -1, *, period: float = 2.0 * math.pi
+) -> Array:
+    """np.unwrap: with multiples of the period added, so that no step is larger than half of it."""
+    axis = positive_axis(axis, p.ndim, "unwrap")
+    x = data_of(p)
+    xp = array_namespace(x)
+    half = period / 2.0
+    steps = xp.diff(x, axis=axis)
+    wrapped = xp.remainder(steps + half, period) - half
+    wrapped = xp.where((wrapped == -half) & (steps > 0), half, wrapped)
+    is_small = xp.abs(steps) < (half if discont is None else discont)
+    moved = xp.cumulative_sum(xp.where(is_small, 0.0, wrapped - steps), axis=axis)
+    none = xp.zeros_like(x[along(axis, slice(0, 1))])
+    return p + xp.concat([none, moved], axis=axis)

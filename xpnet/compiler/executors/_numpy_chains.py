@@ -72,7 +72,7 @@ class ChainWriter:
         self.flat = batch is not None or self._may_be_flat()
         self.step = self.size
         if self.flat and len(chain.steps) > 1 and self._bytes() > LARGE:
-            self.step = BLOCK
+            self.step = min(BLOCK, self.size)
         self.arrays: list[Flat] = []  # those that are taken as memory
         self.array_names: list[str] = []
         self.lines: list[str] = []
@@ -145,8 +145,8 @@ class ChainWriter:
             if other == dtype:
                 del self.free[n]
                 return name
-        if self.flat and (self.batch is not None or self.step < self.size):
-            size = min(self.size, self.step) * np.dtype(dtype).itemsize
+        if self.batch is not None or self.step < self.size:
+            size = self.step * np.dtype(dtype).itemsize
             block = self.source.memory.scratch(self.source.place, size)
             name = self._as_memory(block, dtype, "scratch")
         else:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from xpnet._printable import counted
 from xpnet._typing import Array
 from xpnet.compiler.buffers import ALIGNMENT, aligned_empty, bytes_of
 from xpnet.compiler.c import (
@@ -317,7 +318,7 @@ class CExecutor(Executor):
         """Lines for `print(plan)`: what runs where, and why."""
         calls = len(self.calls())
         lines = [f"executor: c, {self.library.origin} for {self.library.variant}"]
-        called = "1 call" if calls == 1 else f"{calls} calls"
+        called = counted(calls, "call")
         instructions = sum(isinstance(x, Instruction) for x in self._steps)
         lines.append(f"{instructions} instructions, {called} of NumPy")
         lines.append(f"threads: {self.threads}")

@@ -132,7 +132,7 @@ def _has_own(operation: Operation) -> bool:
 
 
 def _weigh(x: Array, gy: Array, window: Window, groups: int) -> Array:
-    """The gradient of a convolution by its weights: see `xpnet.functions._windows.weigh`."""
+    """The gradient of a convolution with respect to its weights: see `xpnet.functions._windows.weigh`."""
     jax = import_module("jax")
     shape = (gy.shape[1], x.shape[1] // groups, *window.kernel)
     weights = jax.ShapeDtypeStruct(shape, x.dtype)
@@ -141,7 +141,7 @@ def _weigh(x: Array, gy: Array, window: Window, groups: int) -> Array:
 
 
 def _spread(gy: Array, W: Array, b: Array | None, window: Window, groups: int) -> Array:
-    """The gradient of a convolution by its input: see `xpnet.functions._windows.spread`."""
+    """The gradient of a convolution with respect to its input: see `xpnet.functions._windows.spread`."""
     jax = import_module("jax")
     shape = (gy.shape[0], W.shape[1] * groups, *window.size)
     images = jax.ShapeDtypeStruct(shape, gy.dtype)

@@ -15,7 +15,7 @@
     operation.options  {"window": Window, "sums": bool}
     operation.outputs  gx; with "sums" also the sums of gx over all axes but the channels
 
-    operation.name     "weighing": the gradient of a convolution by its kernel
+    operation.name     "weighing": the gradient of a convolution with respect to its kernel
     operation.args     (x, gy)
     operation.options  {"window": Window, "groups": int, "sums": bool}
     operation.outputs  gW; with "sums" also the sums of gy over all axes but the channels

@@ -1,10 +1,10 @@
 """Matrices as products: `cholesky`, `qr`, `svd`. Stacks of matrices are in the last two axes.
 
-Notation. A is the matrix x, dA a small change of it, and gA the gradient by it. A^H is the conjugate
-transpose, A^-1 the inverse, and A^-H the inverse of A^H.
+Notation. A is the matrix x, dA a small change of it, and gA the gradient with respect to it. A^H is the
+conjugate transpose, A^-1 the inverse, and A^-H the inverse of A^H.
 
-Complex numbers. The gradient of a real L by z = x + iy is dL/dx - i dL/dy here, as in JAX; papers
-(and PyTorch) write rules for its conjugate. If G = f(G_y; y) is such a rule, with real numbers as
+Complex numbers. The gradient of a real L with respect to z = x + iy is dL/dx - i dL/dy here, as in
+JAX; papers (and PyTorch) write rules for its conjugate. If G = f(G_y; y) is such a rule, with real numbers as
 coefficients, then in our convention it is g = f(g_y; conj(y)): the same rule, with conjugated
 factors.
 
@@ -13,7 +13,7 @@ L does not depend on this choice.
 
 Equal values. The vectors of equal eigenvalues, or equal singular values, may be mixed, and have no
 derivative: the rules divide by the difference of the values and return inf or NaN, as in JAX. Where
-the vectors are not used, nothing is divided, and the derivative by the values is correct.
+the vectors are not used, nothing is divided, and the derivative with respect to the values is correct.
 """
 
 from typing import NamedTuple
@@ -48,7 +48,7 @@ class SVDResult(NamedTuple):
 
 
 def hermitian(x: Array) -> Array:
-    """The Hermitian part of x: the gradient by matrices that are Hermitian."""
+    """The Hermitian part of x: the gradient with respect to matrices that are Hermitian."""
     return (x + adjoint(x)) / 2
 
 

@@ -2,7 +2,7 @@
 
 `inv`, `solve` and `det` are holomorphic, and so is log(det x), of which `slogdet` has the two parts.
 So for complex numbers too their rules are those of real matrices, with transposes that do not
-conjugate: the gradient by z = x + iy is dL/dx - i dL/dy, as everywhere here.
+conjugate: the gradient with respect to z = x + iy is dL/dx - i dL/dy, as everywhere here.
 """
 
 from typing import NamedTuple

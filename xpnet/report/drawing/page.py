@@ -73,7 +73,7 @@ def drawing_page(
     names = [str(name) for name in classes]
     if len(names) != network.outputs:
         raise ShapeError(
-            f"Expected a name for each of the network's {network.outputs} outputs, got {len(names)}."
+            f"Expected a name for each output of the network, {network.outputs}, got {len(names)}."
         )
     if runtime is None:
         runtime = find_runtime()

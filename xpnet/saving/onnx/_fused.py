@@ -102,7 +102,7 @@ def _can_transpose(window: Window) -> bool:
 
 @named("weigh")
 def _weigh(lo: Lowering, y: Edge, x: Edge, gy: Edge, window: Window, groups: int, /) -> str:
-    """The gradient of a convolution by its weights.
+    """The gradient of a convolution with respect to its weights.
 
     It is a convolution too: of the images with the gradients as kernels, where the batch takes the place
     of the channels, and stride and dilation are exchanged.
@@ -162,7 +162,7 @@ def _maxima(lo: Lowering, y: Edge, x: Edge, window: Window, /) -> str:
 
 @named("place")
 def _place(lo: Lowering, y: Edge, gy: Edge, x: Edge, maxima: Edge, window: Window, /) -> str:
-    """The gradient of the maxima by x: gy is added at the index of each maximum, the first of equals."""
+    """The gradient with respect to x: gy is added at the index of each maximum, the first of equals."""
     cut = min(_after(window)) < 0  # then indices count in the part that is met
     if cut or not _can_pool(window, x):
         return _portable("place", lo, y, gy, x, maxima, window)

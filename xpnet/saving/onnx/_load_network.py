@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnet._printable import printable
+from xpnet._printable import counted, printable
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Parameter, data_of
@@ -177,7 +177,7 @@ def _require_inputs(inputs: Sequence[Input], xs: Sequence[Array]) -> None:
     """Raise an error unless these arrays are a graph's inputs."""
     if len(xs) != len(inputs):
         raise ArgumentTypeError(
-            f"expected {len(inputs)} inputs, each as an argument, got {len(xs)}."
+            f"expected {counted(len(inputs), 'input')}, each as an argument, got {len(xs)}."
         )
     for x, expected in zip(xs, inputs, strict=True):
         expected.require(x)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from xpnet._printable import cells, padded, printable
+from xpnet._printable import cells, padded, printable, spoken
 from xpnet.training.callback import Callback, Progress
 from xpnet.training.meter import name_of
 
@@ -277,9 +277,7 @@ def _columns(trainer: "Trainer") -> list[tuple[str, str, int]]:
 
 def _header(name: str) -> str:
     """A name as the header of its column; `printable` escapes control characters."""
-    if name == "r2":
-        return "R2"
-    return printable(name.replace("_", " "))
+    return printable(spoken(name, plain=True))
 
 
 def _formatted(column: str, value: float) -> str:

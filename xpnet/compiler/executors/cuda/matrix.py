@@ -5,7 +5,7 @@ of the bias before it. One of its inputs may be a product with few terms, such a
 the scores with the weights of the last layer: a launch of cuBLAS for ten terms takes longer.
 
 `Head`: the end of a classifier. The scores, by a chain that adds a bias, their cross entropy, its
-gradient by the scores, and the sums of that gradient's columns.
+gradient with respect to the scores, and the sums of that gradient's columns.
 
 Sizes of the matrix are arguments of the kernels, so batches of different sizes share a kernel.
 """
@@ -256,7 +256,7 @@ class Head(_OverMatrix):
         return other
 
     def __call__(self, t: Array, factor: float, *args: Any) -> tuple[Array, ...]:
-        """The loss, the gradient by the scores, and the sums if they are wanted.
+        """The loss, the gradient with respect to the scores, and the sums if they are wanted.
 
         Parameters
         ----------
