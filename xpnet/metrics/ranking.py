@@ -71,8 +71,6 @@ def roc_auc(y: Array, t: Array, average: str | None = "macro", multi_class: str 
     y, t = _fitting(data_of(y), data_of(t))
     xp = array_namespace(y, t)
     classes = y.shape[-1]
-    if classes > 1 and not _are_probabilities(y):
-        y = _log_odds(y)
     if classes <= 2:
         score = y[:, classes - 1]
         return _auc(score[t == 1], score[t != 1])
@@ -103,7 +101,7 @@ def _weights(members: list[Array], multi_class: str) -> list[float]:
 
 
 def _fitting(y: Array, t: Array) -> tuple[Array, Array]:
-    """Scores as columns, and class numbers of shape (n,)."""
+    """Scores as columns, in the order of the probabilities, and class numbers of shape (n,)."""
     xp = array_namespace(y, t)
     y_shape = tuple(y.shape)
     t_shape = tuple(t.shape)
@@ -125,6 +123,8 @@ def _fitting(y: Array, t: Array) -> tuple[Array, Array]:
         raise DataError(f"roc_auc expected class numbers from 0 to {last}; t has others.")
     if not has_dtype(y, "real floating"):
         y = xp.astype(y, xp.float32)
+    if y.shape[1] > 1 and not _are_probabilities(y):
+        y = _log_odds(y)
     return y, t
 
 
