@@ -177,6 +177,7 @@ def test_errors_are_one_line_and_leave_no_file(images, tmp_path, monkeypatch):
         ((tmp_path / "none", tmp_path / "new.onnx"), "expected a run folder"),
         ((images, tmp_path / "new.onnx", "--opset", 3), "expected an opset from 18"),
         ((images, tmp_path / "new.onnx", "--batch", 0), "--batch"),
+        ((images, tmp_path / "new.onnx", "--batch", 10**400), "--batch"),
     ):
         code, output = xpnet("export", *args)
         assert code == 2

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xpnet.cli.errors import bad_flag
-from xpnet.cli.flags import RunArgument, Trust, file, option
+from xpnet.cli.flags import MOST, RunArgument, Trust, file, option
 from xpnet.cli.screen import echo
 
 if TYPE_CHECKING:
@@ -42,7 +42,10 @@ def export(
     batch: Annotated[
         int | None,
         typer.Option(
-            metavar="NUMBER", min=1, help="Samples per batch; by default any number of them."
+            metavar="NUMBER",
+            min=1,
+            max=MOST,
+            help="Samples per batch; by default any number of them.",
         ),
     ] = None,
     opset: Annotated[
