@@ -115,7 +115,8 @@ def test_a_schema_reads_other_files_in_the_same_way(write):
     assert t is None
     assert np.array_equal(x, expected[:1])
     with pytest.raises(
-        DataError, match="no column 'b', which the model needs; of its 2 features, the table lacks b. Add"
+        DataError,
+        match="no column 'b', which the model needs; of its 2 features, the table lacks b. Add",
     ):
         schema.read(write("a,kind\n1,cat\n", "few.csv"))
     with pytest.raises(DataError, match="lacks a, b. Add .* or rename 'A' to 'a', 'B_' to 'b'$"):
