@@ -24,7 +24,7 @@ class Products(Contender):
                 a[...] = rng.standard_normal(a.shape)
             self.products.append((h, W, aligned(rows, outputs)))
             self.products.append((h.T, g, aligned(inputs, outputs)))
-            if layer:  # nobody needs the gradient by the data
+            if layer:  # nobody needs the gradient with respect to the data
                 self.products.append((g, W.T, aligned(rows, inputs)))
 
     def run(self, indices: np.ndarray) -> None:
@@ -206,7 +206,7 @@ class LeNet(Contender):
         self, d: np.ndarray, first: tuple[np.ndarray, ...], second: tuple[np.ndarray, ...],
         W2: np.ndarray,
     ) -> None:  # fmt: skip
-        """Store the gradients of both convolutions; d is the gradient by the second one's output."""
+        """Store the gradients of both convolutions; d is that with respect to the second one's output."""
         gW1, gb1, gW2, gb2 = self.flat.gradients[:4]
         z1, a1, h1 = first
         z2, a2, h2 = second
@@ -238,7 +238,7 @@ def _pooled(z: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _unpooled(d: np.ndarray, z: np.ndarray, a: np.ndarray, h: np.ndarray) -> np.ndarray:
-    """The gradient by z, in the memory of z, from that by h: it goes to the first maximum."""
+    """The gradient with respect to z, in the memory of z, from that of h: it goes to the first maximum."""
     da = np.empty_like(a)
     left = a[:, :, 0::2] >= a[:, :, 1::2]
     np.multiply(d, left, out=da[:, :, 0::2])

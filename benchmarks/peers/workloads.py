@@ -89,7 +89,7 @@ def multiply_adds(workload: Workload) -> int:
     """How many multiply-adds the products of a step have, forward and backward."""
     count = 0
     for layer, (rows, inputs, outputs) in enumerate(products(workload)):
-        passes = 3 if layer else 2  # nobody needs the gradient by the data
+        passes = 3 if layer else 2  # nobody needs the gradient with respect to the data
         count += passes * rows * inputs * outputs
     return count
 
