@@ -1,7 +1,9 @@
 """Errors for names of other libraries name what to write in xpnet."""
 
+import _thread
 import re
 import sys
+import threading
 from importlib import import_module
 from types import ModuleType
 
@@ -243,6 +245,21 @@ def test_an_import_of_a_submodule_that_is_being_imported_is_pythons(monkeypatch)
     names = {}
     exec("from xpnet import Linear", names)
     assert names["Linear"] is module
+
+
+def test_a_name_that_c_code_looks_up_is_an_error_with_xpnets_name(monkeypatch):
+    """In a thread of its own, the C code has no caller in Python."""
+    done = threading.Event()
+    errors = []
+
+    def keep(unraisable):
+        errors.append(str(unraisable.exc_value))
+        done.set()
+
+    monkeypatch.setattr(sys, "unraisablehook", keep)
+    _thread.start_new_thread(getattr, (xpnet, "Linear"))
+    assert done.wait(10.0)
+    assert errors == ["xpnet has no 'Linear'. Write xpnet.Affine(in_features, out_features)."]
 
 
 def test_names_in_modules_are_found_from_the_package():

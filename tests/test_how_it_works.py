@@ -409,6 +409,6 @@ def test_a_missing_gradient_raises_in_xpnet_and_not_on_the_page(page):
     (g,) = page.gradients(Forgetful()(v, v), [v])
     assert_close(g, X)  # and not 2 X
     with pytest.raises(
-        xpnet.GradientError, match="ForgetfulToo.backward returned 1 gradients for 2"
+        xpnet.GradientError, match="ForgetfulToo.backward returned 1 gradient for 2"
     ):
         xpnet.gradients(ForgetfulToo()(w, w), [w], 1.0)

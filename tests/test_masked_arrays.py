@@ -23,7 +23,12 @@ CALLS = {
     "operator": lambda v: v - MASKED,
     "ufunc": lambda v: np.subtract(v, MASKED),
     "function": lambda v: F.mean_squared_error(v, MASKED),
+    "concat": lambda v: F.concat([v, MASKED]),
+    "where": lambda v: np.where([True, False, True], MASKED, v),
+    "function without a Variable": lambda v: F.stack([MASKED, MASKED]),
     "asarray": lambda v: F.asarray(MASKED),
+    "asarray of a list": lambda v: F.asarray([[1.0, 2.0, 3.0], MASKED]),
+    "Variable of a list": lambda v: Variable([MASKED, MASKED]),
     "to_numpy": lambda v: to_numpy(MASKED),
     "assignment": assigned,
     "grad": lambda v: grad(lambda x: F.sum(x * x))(MASKED),
@@ -61,6 +66,8 @@ def test_a_mask_that_hides_nothing_is_no_obstacle():
     """NetCDF4 returns all of its arrays so."""
     v = Variable(np.ones(3))
     assert_close(v - WHOLE, [0.0, -1.0, -2.0])
+    assert_close(F.concat([v, WHOLE]), [1.0, 1.0, 1.0, 1.0, 2.0, 3.0])
+    assert_close(F.asarray([WHOLE, WHOLE]), [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
     assert grad(lambda x: F.sum(x * x))(WHOLE).tolist() == [2.0, 4.0, 6.0]
     assert type(grad(lambda x: F.sum(x * x))(WHOLE)) is np.ndarray
 

@@ -110,11 +110,12 @@ __all__ = [
 ]
 # A new error, layer or optimizer is named once, in its own package.
 __all__ += errors.__all__
+_core_names = __all__  # without layers and optimizers
 if TYPE_CHECKING:
     __all__ += layers.__all__
     __all__ += optimizers.__all__
-_loaded: list[str] = globals().pop("__all__")
-"""`__all__` without layers and optimizers; with them, it is what `__getattr__` returns."""
+else:
+    del __all__  # `from xpnet import *` then asks `__getattr__` for it, which adds them
 
 
 def _load_networks() -> list[str]:
@@ -122,7 +123,7 @@ def _load_networks() -> list[str]:
 
     They are a third of what there is to import, and the derivative of a function needs none of them.
     """
-    names = [*_loaded]
+    names = [*_core_names]
     for package in (import_module("xpnet.layers"), import_module("xpnet.optimizers")):
         names += package.__all__
         for name in package.__all__:

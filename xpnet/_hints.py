@@ -702,7 +702,9 @@ def _is_imported(module: str, name: str) -> bool:
     """
     from opcode import opmap
 
-    frame = sys._getframe(3)  # noqa: SLF001 - the one way to a caller
+    frame = sys._getframe(2).f_back  # noqa: SLF001 - the one way to the caller of `__getattr__`
+    if frame is None:  # it is C code, without a program in Python
+        return False
     operation = frame.f_code.co_code[frame.f_lasti]
     return operation == opmap["IMPORT_FROM"] and f"{module}.{name}" not in sys.modules
 

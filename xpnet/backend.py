@@ -30,6 +30,7 @@ from typing import Any, NamedTuple, TypeVar
 import array_api_compat as compat
 
 from xpnet._libraries import AUTO, LIBRARIES, Library, library_named, library_of
+from xpnet._libraries.numpy import require_unmasked
 from xpnet._typing import Array, Device, DType, Namespace
 from xpnet.errors import BackendError
 
@@ -346,12 +347,18 @@ def to_numpy(x: Array) -> Array:
         Same shape and dtype. It may share memory with `x` where `x` is on the host, so do not write
         to it.
 
+    Raises
+    ------
+    ArgumentError
+        `x` is a masked array, or a list with one, and some of its numbers are masked.
+
     Examples
     --------
     >>> import xpnet
     >>> xpnet.to_numpy(xpnet.Variable([1.0, 2.0]))
     array([1., 2.], dtype=float32)
     """
+    require_unmasked(x)
     return library_of(x).to_host(x)
 
 

@@ -309,7 +309,7 @@ def test_a_compiled_step_of_a_layer_in_a_module_is_an_error_that_says_why():
 
 
 def test_a_variable_is_an_error():
-    """PyTorch would not differentiate by it, nor xpnet through the module."""
+    """PyTorch would not differentiate with respect to it, nor xpnet through the module."""
     module = torch_module(Affine(3, 1))
     with pytest.raises(
         ArgumentTypeError, match=r"expected PyTorch tensors, got a Variable.*module.layer"

@@ -113,7 +113,7 @@ def test_too_few_gradients_raise(backend, array):
     def product(a, b):
         return a * b
 
-    with pytest.raises(GradientError, match="product.backward returned 1 gradients for 2 inputs"):
+    with pytest.raises(GradientError, match="product.backward returned 1 gradient for 2 inputs"):
         product(Variable(array(2.0)), 3.0).backward()
 
 

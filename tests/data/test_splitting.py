@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from xpnet import DataError, ShapeError
+from xpnet import ArgumentTypeError, DataError, ShapeError
 from xpnet.data import Standardizer, split
 
 
@@ -99,8 +99,34 @@ def test_classes_may_be_strings_booleans_or_lists(names):
         assert np.array_equal(rows, same)
 
 
+@pytest.mark.parametrize("dtype", [object, np.dtypes.StringDType()])
+def test_strings_are_classes_however_numpy_holds_them(dtype):
+    """A column of pandas becomes an array of objects."""
+    t = ["yes", *["no"] * 9] * 10
+    expected = split(t, 0.2, seed=5)
+    for rows, same in zip(split(np.asarray(t, dtype), 0.2, seed=5), expected, strict=True):
+        assert np.array_equal(rows, same)
+
+
+@pytest.mark.parametrize("t", [[None] * 10, ["yes", None] * 5, np.asarray([[1.0, "a"]], object)])
+def test_objects_other_than_strings_are_refused(t):
+    with pytest.raises(ArgumentTypeError, match=r"got objects such as (None|1\.0)"):
+        split(t)
+
+
+def test_a_seed_is_a_whole_number():
+    t = np.arange(20)
+    for seed in np.int64(3), np.uint8(3):
+        assert np.array_equal(split(t % 2, 0.3, seed)[1], split(t % 2, 0.3, 3)[1])
+    for seed in None, 1.0, "1", [1]:
+        with pytest.raises(ArgumentTypeError, match="Expected a whole number as the seed"):
+            split(t % 2, 0.3, seed)
+
+
 def test_too_few_samples_and_invalid_shares_are_refused():
-    with pytest.raises(DataError, match="1 samples are too few"):
+    with pytest.raises(ShapeError, match=r"got shape \(\)"):
+        split(3)
+    with pytest.raises(DataError, match="1 sample is too few"):
         split(np.zeros(1))
     with pytest.raises(DataError, match="too few"):
         split(np.arange(5))

@@ -107,13 +107,6 @@ def test_both_languages_have_the_same_headings_and_code(name):
     assert re.search("[가-힣]", korean)
 
 
-@pytest.mark.parametrize("name", TRANSLATED)
-def test_both_languages_state_the_same_figures(name):
-    """Those with a decimal point, outside of programs: accuracies, times and versions."""
-    (english,) = [x for x, page in sources.FROM_ROOT.items() if page == name] or [f"docs/{name}"]
-    assert decimals(read(f"ko/{name}")) == decimals((sources.ROOT / english).read_text("utf-8"))
-
-
 def test_the_korean_page_on_pytorch_has_the_same_names():
     """`python -m tests.pytorch` writes the English page; here the reasons are in Korean."""
     english, korean = (names_of_rows(read(name)) for name in ("pytorch.md", "ko/pytorch.md"))
@@ -125,12 +118,6 @@ def names_of_rows(text):
     """The names in the columns of each row of a table, but for the last column, which explains them."""
     rows = re.findall(r"^\| (.+) \| (.+) \|$", text, re.MULTILINE)
     return [re.findall("`[^`]+`", row) for row, _ in rows]
-
-
-def decimals(text):
-    """The numbers with a decimal point, in ascending order of their digits."""
-    without_code = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
-    return sorted(re.findall(r"(?<![\w.])\d+\.\d+(?!\.?\d)", without_code))
 
 
 def test_the_readme_leads_to_the_same_pages_in_both_languages():

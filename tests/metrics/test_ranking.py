@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import xpnet
-from xpnet import metrics
+from xpnet import functions as F, metrics
+from xpnet.metrics import ranking
 from xpnet.metrics.ranking import AVERAGES
 
 FEW = settings(max_examples=25, deadline=None, derandomize=True, database=None)
@@ -120,3 +121,23 @@ def test_scores_have_the_area_of_their_softmax(classes, way):
     for y in (scores, p):
         value = metrics.roc_auc(y, t, average=average, multi_class=multi_class)
         np.testing.assert_allclose(value, expected, rtol=1e-12)
+
+
+def test_the_work_grows_with_the_number_of_scores(monkeypatch):
+    """Not with the square of the number of classes, of which there may be thousands."""
+    sizes = []
+
+    def counting(x, axis):
+        sizes.append(x.size)
+        return F.logsumexp(x, axis=axis)
+
+    monkeypatch.setattr(ranking, "logsumexp", counting)
+    y = np.random.default_rng(0).normal(size=(20, 100))
+    metrics.roc_auc(y, np.arange(20) % 10)
+    assert 0 < sum(sizes) <= 6 * y.size
+
+
+def test_the_sum_of_scores_in_16_bits_does_not_overflow():
+    """Whether they are probabilities is seen from their sum, in float32."""
+    y = np.float16([[6e4, 3e4, 1e4], [1e4, 6e4, 2e4], [3e4, 2e4, 6e4]])
+    assert metrics.roc_auc(y, np.arange(3)) == 1.0

@@ -28,10 +28,6 @@ class NumPy(Library):
         # arrays too, and the answer, cached by type, would hold for all NumPy arrays.
         return isinstance(x, (np.ndarray, np.generic))
 
-    def to_host(self, x: Array) -> np.ndarray:
-        require_unmasked(x)
-        return np.asarray(x)
-
     def is_host_memory(self, x: Array) -> bool:
         return bool(x.flags.writeable)
 
@@ -63,13 +59,17 @@ library = NumPy()
 def require_unmasked(x: Array) -> None:
     """Raise if x is an array of `np.ma` that hides some of its numbers: it would be taken without its mask.
 
-    One that hides none, as netCDF4 returns, is an array like others.
+    One that hides none, as netCDF4 returns, is an array like others. x may also be a nested list of arrays.
 
     Raises
     ------
     ArgumentError
         Some numbers are masked.
     """
+    if isinstance(x, (list, tuple)):
+        for part in x:
+            if not isinstance(part, (float, int)):  # of which a list may have millions
+                require_unmasked(part)
     if hasattr(x, "filled") and np.any(getattr(x, "mask", False)):
         raise ArgumentError(
             f"Expected numbers, got a masked array m, with {np.count_nonzero(x.mask)} of {x.size} "

@@ -163,7 +163,7 @@ def array_namespace(*xs: Array) -> Namespace:
 
 
 def _namespace_for(x: Array) -> Namespace:
-    """The namespace of x, which is cached for its type, unless x is a Variable."""
+    """The namespace of x, which is cached for its type, unless x is a Variable or a masked array."""
     own = getattr(x, "__array_namespace__", None)
     if own is not None:
         xp = own()
@@ -173,7 +173,9 @@ def _namespace_for(x: Array) -> Namespace:
         raise NoArrayError(f"Expected an array or a Variable, got {_types([x])}.")
     several()  # x may be the first CuPy array: this looks up how many devices there are
     xp = compat.array_namespace(x)
-    _namespace_of[type(x)] = xp
+    require_unmasked(x)
+    if not hasattr(x, "mask"):  # of two masked arrays, one may hide numbers and the other none
+        _namespace_of[type(x)] = xp
     return xp
 
 

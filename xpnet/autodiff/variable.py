@@ -311,9 +311,9 @@ def _walk(
     """`tape.walk` from y, which starts with the gradient gy."""
     if not y.requires_grad:
         raise GradientError(
-            "Nothing was recorded: it was computed under no_grad; or only from constants, as float(x) and "
-            "integers are, and an array in which x was stored by array[i] = x; or by a function of "
-            "xpnet.compile. Write Variable(2.0) for Variable(2), or call backward within that function."
+            "Nothing was recorded: it was computed under no_grad; or only from constants, such as float(x) or "
+            "an array in which x was stored by array[i] = x; or integers, such as Variable(2) for "
+            "Variable(2.0); or by a function of xpnet.compile. Call backward within that function."
         )
     start = node_of(y)
     takes_number = getattr(start, "takes_number", False) and not _among(wanted, start)

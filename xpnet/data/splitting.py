@@ -9,13 +9,15 @@ array([[0., 1.]])
 """
 
 import math
+import operator
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xpnet.errors import ArgumentError, DataError, ShapeError, StateError
+from xpnet._printable import counted
+from xpnet.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError, StateError
 
 Rows = NDArray[np.int64]
 
@@ -45,6 +47,10 @@ def split(t: ArrayLike, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Row
     ------
     ArgumentError
         The fraction or the seed is out of range.
+    ArgumentTypeError
+        The seed is not a whole number; or the targets are objects other than strings, such as None.
+    ShapeError
+        There is no axis of samples.
     DataError
         There are too few samples: one of the two parts would be empty.
 
@@ -58,10 +64,10 @@ def split(t: ArrayLike, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Row
     """
     if not 0 < fraction < 1:
         raise ArgumentError(f"Expected a fraction between 0 and 1, got {fraction}.")
-    t = np.asarray(t)
+    t = _checked_targets(np.asarray(t))
     rng = _legacy_generator(seed)
     tested = math.ceil(fraction * len(t))
-    if t.ndim == 1 and t.dtype.kind in "biuSU":
+    if t.ndim == 1 and t.dtype.kind in "biuSUT":
         test = _draw_by_class(t, tested, rng)
     else:
         test = rng.permutation(len(t))[:tested]
@@ -69,14 +75,34 @@ def split(t: ArrayLike, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Row
     train = np.setdiff1d(np.arange(len(t)), test, assume_unique=True)
     if not len(test) or not len(train):
         raise DataError(
-            f"{len(t)} samples are too few to hold out {fraction:g} of them for the test. Give more, "
-            "or separate test data. (One sample of each class stays for training.)"
+            f"{counted(len(t), 'sample')} {'is' if len(t) == 1 else 'are'} too few to hold out "
+            f"{fraction:g} of them for the test. Give more, or separate test data. (One sample of each class stays for training.)"
         )
     return train, test
 
 
+def _checked_targets(t: NDArray[Any]) -> NDArray[Any]:
+    """The targets; strings that are held as objects, as in pandas, become NumPy's strings."""
+    if t.ndim == 0:
+        raise ShapeError(
+            "Expected the targets of samples, of shape (n,) or (n, ...), got shape ()."
+        )
+    if t.dtype.kind != "O":
+        return t
+    others = [x for x in t.flat if not isinstance(x, str)]
+    if others:
+        raise ArgumentTypeError(
+            f"Expected numbers or strings as targets, got objects such as {others[0]!r}."
+        )
+    return t.astype(str)
+
+
 def _legacy_generator(seed: int) -> np.random.RandomState:
     """NumPy's older generator, which scikit-learn uses, and whose numbers NumPy will not change."""
+    try:
+        seed = operator.index(seed)
+    except TypeError:
+        raise ArgumentTypeError(f"Expected a whole number as the seed, got {seed!r}.") from None
     if seed < 0:
         raise ArgumentError(f"Expected a seed of at least 0, got {seed}.")
     if seed >= 2**32:  # which only the newer generators take

@@ -86,7 +86,7 @@ def _has_columns(x: Array) -> bool:
 
 
 def _relu_gradient(gy: Array, y: Array) -> Array:
-    """The gradient of y = relu(x) by x."""
+    """The gradient of y = relu(x) with respect to x."""
     return zero_unless(gy, y > 0.0)
 
 

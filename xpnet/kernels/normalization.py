@@ -136,7 +136,7 @@ def normalize_gradients(
     shape: tuple[int, ...] | None,
     needs: tuple[bool, ...],
 ) -> tuple[Array | None, Array | None, Array | None]:
-    """The gradients of `normalize` by x, w and b.
+    """The gradients of `normalize` with respect to x, w and b.
 
     Parameters
     ----------

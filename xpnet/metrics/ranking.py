@@ -1,6 +1,7 @@
 """Metrics of the order in which scores put samples: they need no threshold."""
 
-from itertools import combinations
+import math
+from itertools import accumulate, combinations
 
 from xpnet._libraries.devices import follows
 from xpnet._typing import Array
@@ -131,7 +132,7 @@ def _fitting(y: Array, t: Array) -> tuple[Array, Array]:
 def _are_probabilities(y: Array) -> bool:
     """Whether no number is negative, and each row has the sum 1, up to rounding. NaNs are not looked at."""
     xp = array_namespace(y)
-    total = xp.sum(y, axis=1)
+    total = xp.sum(y, axis=1, dtype=real_dtype(y))
     is_one = (xp.abs(total - 1.0) <= _ROUNDING) | xp.isnan(total)
     return bool(xp.all(is_one)) and not bool(xp.any(y < 0.0))
 
@@ -139,12 +140,18 @@ def _are_probabilities(y: Array) -> bool:
 def _log_odds(y: Array) -> Array:
     """log(p / (1 - p)) for p = softmax(y): in the order of p, also where p would be rounded to 0 or 1."""
     xp = array_namespace(y)
-    y = xp.astype(y, real_dtype(y))
-    columns = []
-    for c in range(y.shape[1]):
-        others = xp.concat([y[:, :c], y[:, c + 1 :]], axis=1)
-        columns.append(y[:, c] - logsumexp(others, axis=1))
-    return xp.stack(columns, axis=1)
+    columns = list(xp.unstack(xp.astype(y, real_dtype(y)), axis=1))
+    nothing = xp.full_like(columns[0], -math.inf)  # log(0)
+    # For each class, the logarithm of the sum of exp(y) over the classes before it, and after it.
+    before = accumulate(columns[:-1], _log_add, initial=nothing)
+    after = reversed([*accumulate(columns[:0:-1], _log_add, initial=nothing)])
+    odds = [own - _log_add(b, a) for own, b, a in zip(columns, before, after, strict=True)]
+    return xp.stack(odds, axis=1)
+
+
+def _log_add(a: Array, b: Array) -> Array:
+    """log(exp(a) + exp(b)), without a warning of NumPy for NaN."""
+    return logsumexp(array_namespace(a, b).stack([a, b]), axis=0)
 
 
 def _pair_auc(y: Array, members: list[Array], i: int, j: int) -> Array:

@@ -145,7 +145,7 @@ def lr_range_test(
 def _steepest(rates: Sequence[float], smoothed: Sequence[float]) -> float:
     """The rate where the loss falls most, without the first tenth, whose average is still noisy."""
     inner = range(max(1, len(rates) // 10), len(rates) - 1)
-    # The rates are a geometric series, so differences are slopes by the logarithm of the rate.
+    # The rates are a geometric series, so differences are slopes with respect to the logarithm of the rate.
     slopes = {i: smoothed[i + 1] - smoothed[i - 1] for i in inner}
     if not slopes:
         return rates[0]

@@ -180,6 +180,7 @@ CASES = {
     "bincount": many(
         (lambda w: np.bincount([0, 1, 1, 2, 5], weights=w), V),
         (lambda w: np.bincount([0, 1, 1, 2, 0], w, 8), V),
+        (lambda w: np.bincount([True, False, True, True, False], w), V),
     ),
     "nanvar": many((lambda x: np.nanvar(holes(x), axis=1, ddof=1), X)),
     "nanstd": many((lambda x: np.nanstd(holes(x), axis=1), X)),
@@ -317,6 +318,8 @@ CASES = {
     "apply_along_axis": many(
         (lambda x: np.apply_along_axis(lambda row: np.sum(row**2), 1, x), X),
         (lambda x: np.apply_along_axis(np.cumsum, 0, x), X),
+        (lambda x: np.apply_along_axis(lambda row: [row[0], row[1] ** 2], 1, x), X),
+        (lambda x: np.apply_along_axis(lambda row: 2.0, 0, x) + x, X),
         (lambda x: np.apply_along_axis(lambda row, k: np.outer(row, row) * k, 1, x, 2.0), T),
     ),
     "copyto": many(
@@ -430,6 +433,7 @@ CASES = {
         (lambda x, y: np.polyfit(x, y, 2), V, W),
         (lambda y: np.polyfit(TIMES.tolist(), y, 1, w=[1.0, 2.0, 1.0, 1.0, 3.0]), W),
         (lambda x, y: np.polyfit(x, y, 1), V[:3], X.T),
+        (lambda y: np.polyfit(np.arange(5, like=y), y, 1), W),
     ),
     "polyval": many((lambda p, x: np.polyval(p, x), V[:3], X)),
     "cov": many(
@@ -478,6 +482,7 @@ CASES = {
             np.outer(V[:4], W[:2]) + T[0, 0, :, None],
         ),
         (lambda a, b: np.linalg.lstsq(a, b, None)[0], ROWS, V[:3]),
+        (lambda b: np.linalg.lstsq(np.vander(np.arange(5, like=b), 2), b)[0], V),
         (lambda a, b: np.linalg.lstsq(a, b)[3] + np.sum(b), ROWS, V[:3]),
     ),
     "linalg.matmul": many((lambda x, y: np.linalg.matmul(x, y), X, ROWS)),

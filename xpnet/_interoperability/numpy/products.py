@@ -14,6 +14,7 @@ from xpnet._interoperability.numpy.registry import (
     cast,
     flat,
     implements,
+    is_floating,
     lists_as_arrays,
     not_available,
     positive_axis,
@@ -181,10 +182,11 @@ def polyval(p: Array, x: Array) -> Array:
 def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
     """np.vander: the powers of x as columns, N of them, the highest first."""
     xp = array_namespace(x)
+    count = x.shape[0] if N is None else N
     columns = [xp.ones_like(x)]
-    for _ in range(1, x.shape[0] if N is None else N):
+    for _ in range(1, count):
         columns.append(columns[-1] * x)
-    return xp.stack(columns if increasing else columns[::-1], axis=-1)
+    return xp.stack(columns if increasing else columns[::-1], axis=-1)[:, :count]
 
 
 @implements("polyfit", refuses=("full", "cov"))
@@ -199,6 +201,7 @@ def polyfit(
 ) -> Array:
     """np.polyfit: the coefficients of the polynomial that is nearest to the points (x, y)."""
     x, y, w = as_arrays(x, y, w)
+    x = _as_floating(x, y)
     powers = vander(x, deg + 1)
     xp = array_namespace(powers, y, w)
     weights = xp.ones_like(x) if w is None else w
@@ -209,6 +212,14 @@ def polyfit(
     rows = weights[:, None] if y.ndim == 2 else weights
     found = xp.linalg.pinv(columns / scale, rtol=rcond) @ (rows * y)
     return found / (scale[:, None] if y.ndim == 2 else scale)
+
+
+def _as_floating(x: Array, other: Array) -> Array:
+    """An array of integers in the dtype of another array, or in float64 if that holds integers too."""
+    if is_floating(x):
+        return x
+    xp = array_namespace(x)
+    return xp.astype(x, other.dtype if is_floating(other) else xp.float64)
 
 
 # --- statistics that are products -----------------------------------------------------------------
@@ -366,6 +377,7 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array,
     the rank of a, and its singular values.
     """
     a, b = as_arrays(a, b)
+    a = _as_floating(a, b)
     xp = array_namespace(a, b)
     m, n = a.shape
     if rcond is None:

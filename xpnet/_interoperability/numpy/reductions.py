@@ -260,8 +260,10 @@ def bincount(x: Array, /, weights: Array | None = None, minlength: int = 0) -> A
     model = next(arrays_in((weights, x)))
     x = data_of(integers(model, x))
     xp = array_namespace(x)
-    if has_dtype(x, "real floating") or (x.size and int(xp.min(x)) < 0):
-        raise ArgumentError("np.bincount expected integers from 0 on.")
+    if has_dtype(x, "bool"):
+        x = xp.astype(x, xp.int64)
+    if x.ndim != 1 or has_dtype(x, "real floating") or (x.size and int(xp.min(x)) < 0):
+        raise ArgumentError("np.bincount expected integers from 0 on, of shape (n,).")
     n = max(minlength, int(xp.max(x)) + 1 if x.size else 0)
     if weights is None:
         return as_constant(ScatterAdd(x, n)(xp.ones_like(x)))

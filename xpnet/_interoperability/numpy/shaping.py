@@ -20,13 +20,14 @@ from xpnet._interoperability.numpy.registry import (
     flat,
     implements,
     integers,
+    is_floating,
     not_available,
     positive_axis,
 )
 from xpnet._typing import Array, Device, DType
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
-from xpnet.errors import ArgumentError, IndexingError, ShapeError
+from xpnet.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
 
 # --- axes -----------------------------------------------------------------------------------------
 
@@ -608,6 +609,11 @@ def insert(
 ) -> Array:
     """np.insert: with values inserted before these indices along an axis."""
     arr, values = as_arrays(arr, values)
+    if is_floating(values) and not is_floating(arr):
+        raise ArgumentTypeError(
+            f"np.insert expected numbers that keep the array in its dtype, {arr.dtype}, got {values.dtype}. "
+            "Convert the array first: F.astype(arr, dtype)."
+        )
     if axis is None:
         arr = flat(arr)
         axis = 0
@@ -661,6 +667,11 @@ def sliding_window_view(
     for size, i in zip(
         sizes, [positive_axis(i, x.ndim, "sliding_window_view") for i in axes], strict=True
     ):
+        if not 0 <= size <= x.shape[i]:
+            raise ArgumentError(
+                f"np.sliding_window_view expected a window from 0 to {x.shape[i]} numbers along axis {i}, "
+                f"got {size}."
+            )
         count = x.shape[i] - size + 1
         rows = _taken(x, [k + j for k in range(count) for j in range(size)], i)
         rows = xp.reshape(rows, (*x.shape[:i], count, size, *x.shape[i + 1 :]))
@@ -677,7 +688,8 @@ def apply_along_axis(
     axis = positive_axis(axis, arr.ndim, "apply_along_axis")
     last = xp.moveaxis(arr, axis, -1)
     rows = xp.reshape(last, (-1, last.shape[-1]))
-    found = xp.stack([func1d(rows[i, ...], *args, **kwargs) for i in range(rows.shape[0])])
+    results = [func1d(rows[i, ...], *args, **kwargs) for i in range(rows.shape[0])]
+    found = xp.stack([as_arrays(result, arr)[0] for result in results])
     found = xp.reshape(found, (*last.shape[:-1], *found.shape[1:]))
     ends = range(last.ndim - 1, found.ndim)
     return xp.moveaxis(found, tuple(ends), tuple(range(axis, axis + len(ends))))

@@ -12,6 +12,7 @@ from xpnet._interoperability.numpy.registry import (
     flat,
     implements,
     integers,
+    is_floating,
 )
 from xpnet._interoperability.numpy.ufuncs import METHODS, Ufunc
 from xpnet._typing import Array
@@ -91,6 +92,11 @@ def at(name: str, _: Ufunc, x: Array, indices: Any, values: Array | None = None)
             "Write x[indices] = a function of x[indices], for indices that do not repeat."
         )
     _require_variable(x, f"{name}.at")
+    if not is_floating(x):
+        raise ArgumentTypeError(
+            f"np.{name}.at expected a Variable of floating-point numbers, got {x.dtype}. Integers have no "
+            f"gradient: write np.{name}.at(x.data, indices, values)."
+        )
     xp = array_namespace(x)
     # Adding to places is the transpose of taking from them.
     picked, scatter = vjp(lambda z: z[indices], xp.zeros_like(x))

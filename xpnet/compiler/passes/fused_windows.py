@@ -91,7 +91,7 @@ class _Fusions:
     # ---- maxima ----------------------------------------------------------------------------------
 
     def _add_maxima(self, operation: Operation) -> None:
-        """The maxima of a window with their index, and their gradients by it."""
+        """The maxima of a window with their index, and their gradients with respect to it."""
         x, window = operation.args
         y = operation.outputs[0]
         if not suits(window, x) or window.numbers > MOST_NUMBERS:
