@@ -36,7 +36,7 @@ drawn = iter(range(1000))
 
 CASES = {
     "another function": (lambda x: x + x, lambda x: x * x, "computes 'add'.*'multiply'"),
-    "more operations": (lambda x: x + x, lambda x: (x + x) * x, "1 operations.*2 in the next"),
+    "more operations": (lambda x: x + x, lambda x: (x + x) * x, "1 operation .*2 in the next"),
     "fewer operations": (lambda x: (x + x) * x, lambda x: x + x, "2 operations.*1 in the next"),
     "a number": (lambda x: x + 1.0, lambda x: x + 2.0, r"add is given 1\.0.*2\.0"),
     "the type of a number": (lambda x: x + 1, lambda x: x + 1.0, r"given 1 in.*1\.0"),

@@ -447,7 +447,7 @@ def test_a_call_in_a_way_that_onnx_lacks_is_an_error_that_names_its_line(x):
         ("number", lambda xp, x: x * math.sqrt(x.shape[0]), "got 2.0 at one batch size"),
         ("small", lambda xp, x: x * (0.5 if x.shape[0] > 3 else 0.7), "got 0.5 at one batch size"),
         ("code", lambda xp, x: x + 1.0 if x.shape[0] > 3 else x * 2.0, "got 'add' at one"),
-        ("more code", lambda xp, x: x + 1.0 if x.shape[0] > 3 else x, "computes 1 operations"),
+        ("more code", lambda xp, x: x + 1.0 if x.shape[0] > 3 else x, "computes 1 operation at"),
         ("array", lambda xp, x: x[:, 0, 0] + np.ones(x.shape[0], np.float32), "the shape|differs"),
     ],
 )

@@ -9,6 +9,7 @@ from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
+from xpnet._printable import counted
 from xpnet.compiler.record import Operation, Program, Value, leaves
 from xpnet.compiler.recording import Recorder
 
@@ -250,7 +251,7 @@ def _of_counts(a: Program, b: Program) -> str:
     longer = max(a, b, key=lambda program: len(program.operations))
     first = longer.operations[min(len(a.operations), len(b.operations))]
     return (
-        f"{first.where}: the step has {len(a.operations)} operations in one call, and "
+        f"{first.where}: the step has {counted(len(a.operations), 'operation')} in one call, and "
         f"{len(b.operations)} in the next, with the same arguments; the first that only one of them "
         f"has is {first.name!r}."
     )

@@ -54,7 +54,7 @@ class Plan:
         return source
 
     def __repr__(self) -> str:
-        return f"Plan({self.name}, {len(self.program.operations)} operations, {self._runs_on()})"
+        return f"Plan({self.name}, {counted(len(self.program.operations), 'operation')}, {self._runs_on()})"
 
     def __str__(self) -> str:
         return "\n".join(

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from xpnet._libraries.devices import call_on_one_device, known
+from xpnet._printable import counted
 from xpnet._typing import Array
 from xpnet.compiler.buffers import is_view
 from xpnet.compiler.executors.cuda.fusion import fused, updated_states
@@ -143,5 +144,7 @@ class CuPyExecutor(LibraryExecutor):
     def describe(self) -> list[str]:
         """Lines for `print(plan)`: how many operations are launched in each step."""
         launched = [x for x in self.program.operations if not is_view(x)]
-        lines = [f"executor: cupy ({len(launched)} operations on the device in each step)"]
+        lines = [
+            f"executor: cupy ({counted(len(launched), 'operation')} on the device in each step)"
+        ]
         return [*lines, *self.notes()]

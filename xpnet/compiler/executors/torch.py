@@ -20,6 +20,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, ClassVar
 
+from xpnet._printable import counted
 from xpnet._typing import Array
 from xpnet.compiler.buffers import may_share, owners
 from xpnet.compiler.executors.library import LibraryExecutor
@@ -100,7 +101,7 @@ class TorchExecutor(LibraryExecutor):
         """Lines for `print(plan)`."""
         functions = [x.function for x in self.program.operations]
         count = sum(x in _in_place_functions().values() for x in functions)
-        line = f"executor: torch ({len(functions)} operations, {count} of them in place)"
+        line = f"executor: torch ({counted(len(functions), 'operation')}, {count} of them in place)"
         return [line, *self.notes()]
 
     def notes(self) -> list[str]:

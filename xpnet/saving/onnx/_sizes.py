@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnet._printable import counted
 from xpnet._typing import Array
 from xpnet.backend import to_numpy
 from xpnet.compiler.record import Operation, Program, Value
@@ -161,7 +162,7 @@ class Batch:
         """Raise CompileError unless two records have as many operations."""
         if len(x.operations) != len(y.operations):
             raise CompileError(
-                f"The function computes {len(x.operations)} operations at batch size {self.first}, and "
+                f"The function computes {counted(len(x.operations), 'operation')} at batch size {self.first}, and "
                 f"{len(y.operations)} at {self.second}. Export with a fixed batch: dynamic_batch=False."
             )
 
