@@ -88,7 +88,7 @@ def _first_sheet(library: ModuleType, path: Path) -> DataFrame:
         frame = sheets[names[0]]
     if len(names) > 1:
         warnings.warn(
-            f"{path}: read is the first sheet, {names[0]!r}, and not {listed(map(repr, names[1:]))}. To read "
+            f"{path}: only the first sheet, {names[0]!r}, is read, and not {listed(map(repr, names[1:]))}. To read "
             "another, save it in a file of its own, or give its data frame",
             stacklevel=6,
         )
