@@ -110,7 +110,8 @@ def test_a_folder_is_refused(tmp_path):
 @pytest.mark.parametrize("size", range(4))
 def test_a_file_cut_in_the_magic_number_is_refused(write, size):
     """The message says how many bytes there are."""
-    assert f"found {size} bytes in all" in refusal(write(b"\0\0\x08\x01"[:size]))
+    found = "1 byte" if size == 1 else f"{size} bytes"
+    assert f"found {found} in all" in refusal(write(b"\0\0\x08\x01"[:size]))
 
 
 def test_a_file_cut_in_the_sizes_is_refused(write):
