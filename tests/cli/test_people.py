@@ -309,7 +309,7 @@ def test_a_note_names_the_sheets_that_are_not_read(run_xpnet, tmp_path):
     with pandas.ExcelWriter(path) as book:
         pandas.DataFrame(people(60, 0)).to_excel(book, sheet_name="people", index=False)
         pandas.DataFrame({"a": [1]}).to_excel(book, sheet_name="totals")
-    note = f"Note: {path}: read is the first sheet, 'people', and not 'totals'."
+    note = f"Note: {path}: only the first sheet, 'people', is read, and not 'totals'."
     run = tmp_path / "run"
     assert note in run_xpnet("train", path, *FLAGS, "--epochs", 1, "--out", run).err
     for command in (("predict", run, path), ("evaluate", run)):

@@ -216,6 +216,14 @@ def test_the_numbers_of_a_frame_are_numbers_already(library, write):
     np.testing.assert_array_equal(x, y)
 
 
+def test_the_numbers_of_numpy_in_a_frame_of_objects_are_numbers_already():
+    pandas = pytest.importorskip("pandas")
+    values = [np.float32(1.5), np.float64(2.5)] * 20
+    frame = pandas.DataFrame({"a": pandas.Series(values, dtype=object), "t": ["x", "y"] * 20})
+    _, _, schema = load_table(frame, decimal=",")
+    assert (schema.columns[0].kind, schema.columns[0].low) == ("number", "1.5")
+
+
 @pytest.mark.parametrize("decimal", [";", "", "\u066b", None])
 def test_other_marks_are_refused(write, decimal):
     with pytest.raises(ArgumentError, match=r"Expected a decimal mark, '\.' or ',', got"):

@@ -142,7 +142,9 @@ def test_of_a_workbook_the_first_sheet_is_read(tmp_path):
     with pandas.ExcelWriter(path) as book:
         pandas.DataFrame(COLUMNS).to_excel(book, sheet_name="people", index=False)
         pandas.DataFrame({"a": [1]}).to_excel(book, sheet_name="notes")
-    with pytest.warns(UserWarning, match="the first sheet, 'people', and not 'notes'") as noted:
+    with pytest.warns(
+        UserWarning, match="the first sheet, 'people', is read, and not 'notes'"
+    ) as noted:
         found = load_table(path)
     assert [warning.filename for warning in noted] == [__file__]
     require_equal(found, load_table(pandas.DataFrame(COLUMNS)))

@@ -173,8 +173,9 @@ def _namespace_for(x: Array) -> Namespace:
         raise NoArrayError(f"Expected an array or a Variable, got {_types([x])}.")
     several()  # x may be the first CuPy array: this looks up how many devices there are
     xp = compat.array_namespace(x)
-    require_unmasked(x)
-    if not hasattr(x, "mask"):  # of two masked arrays, one may hide numbers and the other none
+    if hasattr(type(x), "mask"):  # of two masked arrays, one may hide numbers and the other none
+        require_unmasked(x)
+    else:
         _namespace_of[type(x)] = xp
     return xp
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, time
 from decimal import Decimal
 from importlib import import_module
+from numbers import Real
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -73,7 +74,7 @@ def _written(value: object, decimal: str) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     text = str(value)
-    return text.replace(".", decimal) if isinstance(value, (float, Decimal)) else text
+    return text.replace(".", decimal) if isinstance(value, (Real, Decimal)) else text
 
 
 def _first_sheet(library: ModuleType, path: Path) -> DataFrame:
@@ -88,7 +89,7 @@ def _first_sheet(library: ModuleType, path: Path) -> DataFrame:
         frame = sheets[names[0]]
     if len(names) > 1:
         warnings.warn(
-            f"{path}: read is the first sheet, {names[0]!r}, and not {listed(map(repr, names[1:]))}. To read "
+            f"{path}: only the first sheet, {names[0]!r}, is read, and not {listed(map(repr, names[1:]))}. To read "
             "another, save it in a file of its own, or give its data frame",
             stacklevel=6,
         )

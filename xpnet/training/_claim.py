@@ -147,8 +147,9 @@ def require_new(*files: Path) -> None:
         return
     resume = "FOLDER/last.safetensors"
     checkpoints = [old[0].with_name(f"{name}.safetensors") for name in ("last", "best")]
-    for checkpoint in filter(Path.is_file, reversed(checkpoints)):
-        resume = repr(str(checkpoint))
+    present = [checkpoint for checkpoint in checkpoints if checkpoint.is_file()]
+    if present:
+        resume = repr(str(present[0]))
     raise StateError(
         f"{old[0]}: an older training has written this file, and a new one would overwrite it. "
         f"To resume the older one: fit(..., resume={resume}). "

@@ -289,6 +289,7 @@ INVALID = {
     "bincount of a matrix": lambda v: np.bincount([[0], [1]], weights=v),
     "bincount of negative numbers": lambda v: np.bincount([0, -1], weights=v),
     "fill_diagonal of a vector": lambda v: np.fill_diagonal(np.copy(v), 0.0),
+    "insert into real numbers": lambda v: np.insert(v, 1, v[0] * 1j),
     "insert into integers": lambda v: np.insert(np.arange(2), 1, v[0]),
     "insert out of range": lambda v: np.insert(v, 3, 0.0),
     "nanquantile above 1": lambda v: np.nanquantile(v, 1.5),

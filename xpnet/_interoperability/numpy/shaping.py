@@ -20,13 +20,12 @@ from xpnet._interoperability.numpy.registry import (
     flat,
     implements,
     integers,
-    is_floating,
     not_available,
     positive_axis,
 )
 from xpnet._typing import Array, Device, DType
 from xpnet.autodiff.namespace import array_namespace, has_dtype
-from xpnet.autodiff.variable import data_of
+from xpnet.autodiff.variable import FLOATING, data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
 
 # --- axes -----------------------------------------------------------------------------------------
@@ -609,11 +608,12 @@ def insert(
 ) -> Array:
     """np.insert: with values inserted before these indices along an axis."""
     arr, values = as_arrays(arr, values)
-    if is_floating(values) and not is_floating(arr):
-        raise ArgumentTypeError(
-            f"np.insert expected numbers that keep the array in its dtype, {arr.dtype}, got {values.dtype}. "
-            "Convert the array first: F.astype(arr, dtype)."
-        )
+    for kinds in (FLOATING, ("complex floating",)):
+        if has_dtype(values, *kinds) and not has_dtype(arr, *kinds):
+            raise ArgumentTypeError(
+                f"np.insert expected numbers that keep the array in its dtype, {arr.dtype}, got {values.dtype}. "
+                "Convert the array first: F.astype(arr, dtype)."
+            )
     if axis is None:
         arr = flat(arr)
         axis = 0
