@@ -252,7 +252,8 @@ class Optimizer:
         """
         ready = []
         slots = (*self.slots, *self.slots_of_options.values())
-        slot = next(filter(members[0][1].__contains__, slots), None)
+        _, first, _ = members[0]
+        slot = next((name for name in slots if name in first), None)
         for p, s, narrow in members:
             g = p.raw_grad
             if g is None:
