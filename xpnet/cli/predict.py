@@ -196,7 +196,8 @@ def _table(answers: _Answers, path: Path, several: bool, each: bool) -> list[lis
 
 def _columns(answers: _Answers, each: bool) -> tuple[list[str], list[list[str]]]:
     """The names of the columns with predictions, and the predictions for each row."""
-    name, values = answers.name, answers.values
+    name = answers.name
+    values = answers.values
     if answers.probabilities is None:
         count = len(values[0]) if values else 1
         names = [name] if count == 1 else [f"{name} {i}" for i in range(1, count + 1)]
