@@ -69,6 +69,19 @@ def test_a_changed_table_is_not_split_again(run_xpnet, noise, tmp_path, change):
     assert accuracy(run_xpnet("evaluate", run)) == before
 
 
+def test_a_run_whose_test_had_other_rows_is_not_tested_on_rows_that_it_learned(
+    run_xpnet, noise, tmp_path, monkeypatch
+):
+    """As one of an older version, which drew them in another way: the file has not changed."""
+    table, run, (head, rows) = tmp_path / "noise.csv", tmp_path / "run", noise
+    write(table, rows, head)
+    assert run_xpnet("train", table, *QUICK, "--out", run).code == 0
+    monkeypatch.setattr("xpnet.data.split", lambda t, share, seed: split(t, share, seed + 1))
+    answer = run_xpnet("evaluate", run)
+    assert (answer.code, answer.out) == (2, "")
+    assert "or the run is of an older version, which drew other rows for the test." in answer.err
+
+
 def test_the_same_rows_in_another_format_are_the_same(run_xpnet, noise, tmp_path):
     """Other line ends, delimiters and quotes, and columns in another order."""
     table, run, (head, rows) = tmp_path / "noise.csv", tmp_path / "run", noise

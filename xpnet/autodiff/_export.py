@@ -71,7 +71,8 @@ class Exported:
         if not (differentiating.get() and self.requires_grad):
             return
         frame = sys._getframe(2)  # noqa: SLF001 - the one way to the caller of __float__
-        code, place = frame.f_code, frame.f_lasti
+        code = frame.f_code
+        place = frame.f_lasti
         instruction = opcode.opname[code.co_code[place]]
         if instruction == TEXT or _is_explicit(code, place):
             return

@@ -146,8 +146,11 @@ def _require_unchanged(reading: Reading, source: str, test: Pair, rest: Pair | N
         found = fingerprint(*rest) + found
     flag = "--data-dir" if reading["kind"] == "images" else "--dataset"
     value = "FOLDER" if rest is None else "FILE"
+    older = ""
+    if rest is not None and found.content == expected.content:
+        older = ", or the run is of an older version, which drew other rows for the test"
     raise DataError(
-        f"{source}: it has changed since the training: it has {difference(expected, found)}. So it is unknown "
+        f"{source}: it has changed since the training: it has {difference(expected, found)}{older}. So it is unknown "
         "which samples were learned and which are for the test. Restore the old data; or, to test on "
         f"samples that were not learned, name them: {flag} {value}."
     )

@@ -130,7 +130,7 @@ def _fitting(y: Array, t: Array) -> tuple[Array, Array]:
 
 
 def _are_probabilities(y: Array) -> bool:
-    """Whether no number is negative, and each row has the sum 1, up to rounding. NaNs are not looked at."""
+    """Whether no number is negative, and each row without NaN has the sum 1, up to rounding."""
     xp = array_namespace(y)
     total = xp.sum(y, axis=1, dtype=real_dtype(y))
     is_one = (xp.abs(total - 1.0) <= _ROUNDING) | xp.isnan(total)
